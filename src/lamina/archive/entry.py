@@ -1,0 +1,72 @@
+"""One member of a layer tar as a value, and the raw bytes it came in."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+FILE = "file"
+DIR = "dir"
+SYMLINK = "symlink"
+HARDLINK = "hardlink"
+CHAR = "char"
+BLOCK = "block"
+FIFO = "fifo"
+
+Regions = tuple[tuple[int, int], ...]
+
+
+class Entry(NamedTuple):
+    """A member. `name` is relative to the root (`b""` is the root itself), cleaned.
+
+    `size` is that of the file in bytes, holes included; `link` a symbolic link's target as it
+    stands, or a hard link's cleaned name; `sparse` the stored (offset, length) regions of a
+    file with holes. A whiteout is a FILE whose last component begins with `.wh.`.
+    """
+
+    name: bytes
+    kind: str
+    mode: int
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    link: bytes = b""
+    devmajor: int = 0
+    devminor: int = 0
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    sparse: Regions | None = None
+
+    @property
+    def stored(self) -> int:
+        """How many bytes of body follow the header."""
+        if self.kind != FILE:
+            return 0
+        if self.sparse is None:
+            return self.size
+        return sum(length for _, length in self.sparse)
+
+
+class Body(Protocol):
+    """The stored bytes of one member, once; what is not read is passed over."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end. Raises `BadArchive` when cut off."""
+
+
+Opener = Callable[[], int]
+"""Gives a descriptor for reading a file's content; whoever calls closes it."""
+
+EntryStream = Iterator[tuple[Entry, Opener | None]]
+"""Entries in order, each regular file with a way to its content."""
+
+
+class Segment(NamedTuple):
+    """A member as it passes: `raw` holds all bytes since the last body (padding and headers).
+
+    `offset` is where `raw` begins in the tar. A segment without an entry is a piece of what
+    follows the last member. The body must be read before the next segment is asked for.
+    """
+
+    entry: Entry | None
+    raw: bytes
+    offset: int
+    body: Body

@@ -1,0 +1,125 @@
+"""The 512-byte header block of tar: v7, ustar (POSIX.1-1988), GNU; reading and writing one.
+
+Knows fields and numbers; knows nothing of the blocks that follow.
+"""
+
+from typing import NamedTuple
+
+from lamina.errors import BadArchive
+
+BLOCK = 512
+_OCTAL = frozenset(b"01234567")
+
+
+class Header(NamedTuple):
+    """The fields of one block, as they stand."""
+
+    name: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime: int
+    typeflag: bytes
+    link: bytes
+    devmajor: int
+    devminor: int
+    is_gnu: bool
+
+
+def parse(block: bytes) -> Header:
+    """Read a header block; raises `BadArchive`."""
+    _check_sum(block)
+    magic = block[257:263]
+    name = block[:100].partition(b"\0")[0]
+    if magic == b"ustar\0":
+        prefix = block[345:500].partition(b"\0")[0]
+        if prefix:
+            name = prefix + b"/" + name
+    has_devices = magic[:5] == b"ustar"
+    return Header(
+        name,
+        number(block[100:108], "mode") & 0o7777,
+        number(block[108:116], "owner"),
+        number(block[116:124], "group"),
+        number(block[124:136], "size"),
+        number(block[136:148], "time"),
+        block[156:157],
+        block[157:257].partition(b"\0")[0],
+        number(block[329:337], "device") if has_devices else 0,
+        number(block[337:345], "device") if has_devices else 0,
+        magic == b"ustar ",
+    )
+
+
+def _check_sum(block: bytes) -> None:
+    wanted = number(block[148:156], "checksum")
+    unsigned = sum(block) - sum(block[148:156]) + 256
+    if wanted == unsigned:
+        return
+    high = sum(1 for byte in block[:148] + block[156:] if byte > 127)
+    if wanted != unsigned - 256 * high:  # some old tars summed signed bytes
+        raise BadArchive("this is no tar: a header's checksum is wrong")
+
+
+def number(field: bytes, what: str) -> int:
+    """A number in octal or, with the first bit set, in base 256; raises `BadArchive`."""
+    first = field[0]
+    if first & 0x80:
+        return _base256(field, what)
+    text = field.partition(b"\0")[0].strip()
+    if not text:
+        return 0
+    if not _OCTAL.issuperset(text):
+        raise BadArchive(f"a tar header's {what} is no number")
+    return int(text, 8)
+
+
+def _base256(field: bytes, what: str) -> int:
+    value = int.from_bytes(field, "big")
+    bits = len(field) * 8
+    if field[0] == 0xFF:
+        value -= 1 << bits
+    else:
+        value -= 1 << (bits - 1)
+    if not -(1 << 62) < value < 1 << 62:
+        raise BadArchive(f"a tar header's {what} is out of range")
+    return value
+
+
+def fits_octal(value: int, digits: int) -> bool:
+    """Whether a number fits a field of that many octal digits."""
+    return 0 <= value < 8**digits
+
+
+def build(
+    *,
+    name: bytes,
+    prefix: bytes,
+    mode: int,
+    uid: int,
+    gid: int,
+    size: int,
+    mtime: int,
+    typeflag: bytes,
+    link: bytes,
+    devmajor: int,
+    devminor: int,
+) -> bytes:
+    """A ustar header block; every value must fit its field."""
+    block = bytearray(BLOCK)
+    block[0 : len(name)] = name
+    block[100:108] = b"%07o\0" % mode
+    block[108:116] = b"%07o\0" % uid
+    block[116:124] = b"%07o\0" % gid
+    block[124:136] = b"%011o\0" % size
+    block[136:148] = b"%011o\0" % mtime
+    block[148:156] = b"        "
+    block[156:157] = typeflag
+    block[157 : 157 + len(link)] = link
+    block[257:265] = b"ustar\00000"
+    block[329:337] = b"%07o\0" % devmajor
+    block[337:345] = b"%07o\0" % devminor
+    block[345 : 345 + len(prefix)] = prefix
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)

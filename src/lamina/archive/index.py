@@ -1,0 +1,324 @@
+"""The layer index: one file that says everything of a layer's tar but its files' contents.
+
+Written while the layer is extracted (docs/format/layer-index.md): per member the raw header
+bytes, the facts and the SHA-256 of its body; at the end whatever followed, the bodies that later
+members destroyed, and totals. Export, usage, waste and comparison are all read from it.
+"""
+
+import errno
+import hashlib
+import os
+import struct
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from lamina.archive.apply import Placement
+from lamina.archive.entry import FILE, Body, Entry, Segment
+from lamina.archive.salvage import discard_salvage
+from lamina.archive.writer import Write
+from lamina.errors import StoreDamaged, from_oserror
+from lamina.fs.atomic import write_all
+from lamina.fs.copy import copy_range
+from lamina.fs.inroot import shown
+from lamina.fs.tree import TreeView
+
+_MAGIC = b"LAMIDX\x00\x01"
+_END = b"LAMEND\x00\x01"
+_FRAME = struct.Struct("<II")  # compressed bytes, records
+_TRAILER = struct.Struct("<QI8s")  # footer's offset, its checksum, _END
+_PER_FRAME = 256
+_FRAME_BYTES = 4 << 20  # raw bytes after which a frame is closed early
+_CHUNK = 1 << 20
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """One member (or, with an empty kind, a piece of what follows the last one).
+
+    `digest` is of the stored body, `place` the physical path where it differs from the name.
+    """
+
+    name: bytes
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    link: bytes
+    devmajor: int
+    devminor: int
+    xattrs: tuple[tuple[bytes, bytes], ...]
+    sparse: tuple[tuple[int, int], ...] | None
+    digest: bytes
+    offset: int
+    raw: bytes
+    place: bytes | None
+
+    def entry(self) -> Entry:
+        """The member as the tar reader gave it."""
+        fields = (getattr(self, field) for field in Entry._fields)
+        return Entry._make(fields)
+
+
+class Footer(msgspec.Struct, frozen=True):
+    """Totals, and where the salvaged bodies lie: record number to (offset, length)."""
+
+    records: int
+    size: int
+    salvaged: dict[int, tuple[int, int]]
+
+
+class IndexWriter:
+    """Writes the index at `path`; a context manager that leaves nothing behind on an error.
+
+    `salvage_fd` is a directory beside it for files of the layer that later members destroy.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._salvage_path = f"{path}.salvage"
+        os.mkdir(self._salvage_path, 0o700)
+        self.salvage_fd = os.open(self._salvage_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._waiting: list[Record] = []
+        self._waiting_bytes = 0
+        self._inodes = array("Q")
+        self._count = self._size = 0
+        self._placement: Placement | None = None
+        write_all(self._fd, _MAGIC)
+
+    def placed(self, placement: Placement) -> None:
+        """Told by `apply`: where the member that is being written landed."""
+        self._placement = placement
+
+    def add(self, segment: Segment, digest: bytes) -> None:
+        """Note one segment whose body has passed."""
+        entry = segment.entry
+        placement, self._placement = self._placement, None
+        self._inodes.append(placement.inode if placement is not None else 0)
+        if entry is None:
+            record = _tail_record(segment)
+        else:
+            place = placement.path if placement and placement.path != entry.name else None
+            record = Record(*entry, digest, segment.offset, segment.raw, place)
+            self._size += entry.size if entry.kind == FILE else 0
+        self._waiting.append(record)
+        self._waiting_bytes += len(segment.raw)
+        if len(self._waiting) >= _PER_FRAME or self._waiting_bytes >= _FRAME_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        data = zlib.compress(self._encode(self._waiting), 1)
+        write_all(self._fd, _FRAME.pack(len(data), len(self._waiting)) + data)
+        self._count += len(self._waiting)
+        self._waiting = []
+        self._waiting_bytes = 0
+
+    def finish(self) -> None:
+        """Write what is left: the last frame, the salvaged bodies, the footer."""
+        self._flush()
+        write_all(self._fd, _FRAME.pack(0, 0))
+        footer = self._encode(Footer(self._count, self._size, self._take_salvaged()))
+        offset = os.lseek(self._fd, 0, os.SEEK_CUR)
+        write_all(self._fd, footer + _TRAILER.pack(offset, zlib.crc32(footer), _END))
+
+    def _take_salvaged(self) -> dict[int, tuple[int, int]]:
+        places: dict[int, tuple[int, int]] = {}
+        for name in sorted(os.listdir(self.salvage_fd)):
+            inode = int(name)
+            number = len(self._inodes) - 1 - self._inodes[::-1].index(inode)
+            source = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.salvage_fd)
+            try:
+                size = os.fstat(source).st_size
+                offset = os.lseek(self._fd, 0, os.SEEK_CUR)
+                copy_range(source, 0, self._fd, offset, size)
+                os.lseek(self._fd, offset + size, os.SEEK_SET)
+            finally:
+                os.close(source)
+            places[number] = (offset, size)
+        return places
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        discard_salvage(self._path, self.salvage_fd)
+        os.close(self.salvage_fd)
+        os.close(self._fd)
+        if error is not None:
+            os.unlink(self._path)
+
+
+def _tail_record(segment: Segment) -> Record:
+    return Record(
+        b"", "", 0, 0, 0, 0, 0, b"", 0, 0, (), None, b"", segment.offset, segment.raw, None
+    )
+
+
+def indexed(segments: Iterable[Segment], writer: IndexWriter) -> Iterator[Segment]:
+    """The same segments, each noted in `writer` once its body has passed."""
+    for segment in segments:
+        if segment.entry is None or segment.entry.kind != FILE or not segment.entry.stored:
+            yield segment
+            writer.add(segment, b"")
+            continue
+        body = _Hashed(segment.body)
+        yield segment._replace(body=body)
+        body.finish()
+        writer.add(segment, body.digest())
+
+
+class _Hashed:
+    __slots__ = ("_hash", "_read")
+
+    def __init__(self, body: Body) -> None:
+        self._read = body.read
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._read(size)
+        self._hash.update(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(_CHUNK):
+            pass
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+class IndexReader:
+    """Reads an index; raises `StoreDamaged` when the file is not one or is cut off."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise StoreDamaged(
+                f"the layer index {path} is missing", hint="run `lamina check`"
+            ) from None
+        try:
+            self.footer = self._read_footer()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _read_footer(self) -> Footer:
+        end = os.fstat(self._fd).st_size
+        at = end - _TRAILER.size
+        if at < len(_MAGIC) or os.pread(self._fd, len(_MAGIC), 0) != _MAGIC:
+            raise self._damaged()
+        offset, checksum, magic = _TRAILER.unpack(os.pread(self._fd, _TRAILER.size, at))
+        if magic != _END or offset > at:
+            raise self._damaged()
+        data = os.pread(self._fd, at - offset, offset)
+        if zlib.crc32(data) != checksum:
+            raise self._damaged()
+        return msgspec.msgpack.decode(data, type=Footer)
+
+    def _damaged(self) -> StoreDamaged:
+        return StoreDamaged(f"the layer index {self._path} is damaged", hint="run `lamina check`")
+
+    def records(self) -> Iterator[Record]:
+        """Every record in the tar's order, tail pieces included."""
+        decode = msgspec.msgpack.Decoder(list[Record]).decode
+        at = len(_MAGIC)
+        try:
+            while True:
+                length, count = _FRAME.unpack(os.pread(self._fd, _FRAME.size, at))
+                if not count:
+                    return
+                yield from decode(zlib.decompress(os.pread(self._fd, length, at + _FRAME.size)))
+                at += _FRAME.size + length
+        except (struct.error, zlib.error, msgspec.MsgspecError) as error:
+            raise self._damaged() from error
+
+    def salvaged(self, number: int) -> tuple[int, int, int] | None:
+        """Where the body of record `number` lies in this file: descriptor, offset, length."""
+        place = self.footer.salvaged.get(number)
+        return (self._fd, *place) if place is not None else None
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def reassemble(reader: IndexReader, own: TreeView, merged: TreeView, write: Write) -> None:
+    """Write the tar that the index was made from, with the bodies from the layer's files.
+
+    `own` is what the layer itself stores, `merged` the tree with all below it. Raises
+    `StoreDamaged` naming the file whose bytes are not those of the tar.
+    """
+    for number, record in enumerate(reader.records()):
+        write(record.raw)
+        entry = record.entry()
+        if entry.kind != FILE or not entry.stored:
+            continue
+        salvaged = reader.salvaged(number)
+        if salvaged is not None:
+            _copy_body(salvaged[0], entry, record.digest, write, salvaged[1])
+            continue
+        descriptor = _open_body(record, own, merged)
+        try:
+            _copy_body(descriptor, entry, record.digest, write, 0)
+        finally:
+            os.close(descriptor)
+
+
+def _open_body(record: Record, own: TreeView, merged: TreeView) -> int:
+    """The file of a record: where it was placed, by its name, or through links below."""
+    tried = [record.place] if record.place is not None else []
+    tried.append(record.name)
+    for path in tried:
+        try:
+            return own.open(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise from_oserror(error, "reading", shown(path)) from error
+    try:
+        return merged.open(merged.resolve(record.name, follow_last=False))
+    except OSError as error:
+        raise StoreDamaged(f"the file {shown(record.name)} of a layer is gone") from error
+
+
+def _copy_body(descriptor: int, entry: Entry, digest: bytes, write: Write, base: int) -> None:
+    hashed = hashlib.sha256()
+    for offset, length in entry.sparse or ((0, entry.size),):
+        at, end = base + offset, base + offset + length
+        while at < end:
+            data = os.pread(descriptor, min(_CHUNK, end - at), at)
+            if not data:
+                break
+            hashed.update(data)
+            write(data)
+            at += len(data)
+    if hashed.digest() != digest:
+        raise StoreDamaged(
+            f"the file {shown(entry.name)} of a layer was changed", hint="run `lamina check`"
+        )

@@ -1,0 +1,72 @@
+"""PAX extended header records (POSIX.1-2001, pax(1)): `<length> <key>=<value>\\n`."""
+
+from lamina.errors import BadArchive
+
+XATTR = b"SCHILY.xattr."
+_NANO = 1_000_000_000
+_TIME_LIMIT = 1 << 40  # seconds, either way; more fits no file system
+
+
+def parse(data: bytes) -> list[tuple[bytes, bytes]]:
+    """The records in order; raises `BadArchive` for a length that lies."""
+    records = []
+    at = 0
+    while at < len(data):
+        space = data.find(b" ", at, at + 20)
+        digits = data[at:space] if space > at else b""
+        if not digits.isdigit():
+            if not data[at:].strip(b"\0"):
+                break
+            raise BadArchive("a PAX record has no length")
+        length = int(digits)
+        end = at + length
+        if end > len(data) or end <= space + 1 or data[end - 1 : end] != b"\n":
+            raise BadArchive("a PAX record's length is wrong")
+        key, separator, value = data[space + 1 : end - 1].partition(b"=")
+        if not separator or not key:
+            raise BadArchive("a PAX record has no key")
+        records.append((key, value))
+        at = end
+    return records
+
+
+def build(records: list[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of those records."""
+    return b"".join(_record(key, value) for key, value in records)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    rest = len(key) + len(value) + 3  # space, equals sign, newline
+    length = rest + len(str(rest))
+    if len(str(length)) != len(str(rest)):
+        length += 1
+    return b"%d %s=%s\n" % (length, key, value)
+
+
+def number(value: bytes, what: str) -> int:
+    """A decimal number; raises `BadArchive`."""
+    if not value.isdigit() or len(value) > 20:
+        raise BadArchive(f"a PAX {what} is no number")
+    return int(value)
+
+
+def time_ns(value: bytes) -> int:
+    """A decimal time with a fraction, in nanoseconds; raises `BadArchive`."""
+    text = value[1:] if value.startswith(b"-") else value
+    seconds, _, fraction = text.partition(b".")
+    digits = fraction[:9].ljust(9, b"0")
+    if not seconds.isdigit() or len(seconds) > 20 or not digits.isdigit():
+        raise BadArchive("a PAX time is no number")
+    if int(seconds) > _TIME_LIMIT:
+        raise BadArchive("a PAX time is out of range")
+    total = int(seconds) * _NANO + int(digits)
+    return -total if value.startswith(b"-") else total
+
+
+def format_time(time: int) -> bytes:
+    """Nanoseconds as a decimal time, without trailing zeros."""
+    sign = b"-" if time < 0 else b""
+    seconds, fraction = divmod(abs(time), _NANO)
+    if not fraction:
+        return b"%s%d" % (sign, seconds)
+    return b"%s%d.%s" % (sign, seconds, (b"%09d" % fraction).rstrip(b"0"))

@@ -1,0 +1,346 @@
+"""From a stream of tar bytes to segments: every dialect, every byte accounted for.
+
+v7, ustar, GNU (long names, base 256, old sparse) and PAX (local and global, sparse 0.0 to 1.0,
+SCHILY.xattr). What precedes a body is kept raw, so that the tar can leave as it came. Bounded:
+no header, name or map is believed beyond a limit. Does not judge where a member would land.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from lamina.archive import header, pax, sparse
+from lamina.archive.entry import (
+    BLOCK as BLOCK_DEVICE,
+)
+from lamina.archive.entry import (
+    CHAR,
+    DIR,
+    FIFO,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+    Regions,
+    Segment,
+)
+from lamina.archive.header import BLOCK, Header
+from lamina.errors import BadArchive
+from lamina.fs.inroot import clean, shown
+
+_CHUNK = 1 << 20
+_META_LIMIT = 4 << 20  # bytes of one PAX or long-name header
+_META_CHAIN = 64  # such headers in a row before a member
+_SIZE_LIMIT = 1 << 60
+_ZERO = bytes(BLOCK)
+_KINDS = {
+    b"0": FILE,
+    b"\0": FILE,
+    b"7": FILE,
+    b"S": FILE,
+    b"1": HARDLINK,
+    b"2": SYMLINK,
+    b"3": CHAR,
+    b"4": BLOCK_DEVICE,
+    b"5": DIR,
+    b"6": FIFO,
+}
+
+
+class ByteStream(Protocol):
+    """Anything with `read(n)`: up to n bytes, none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read(stream: ByteStream) -> Iterator[Segment]:
+    """The members of a tar in order, then what follows them; raises `BadArchive`.
+
+    Each body must be read (or left: the rest is passed over) before the next segment.
+    """
+    source = _Input(stream)
+    shared: dict[bytes, bytes] = {}
+    while True:
+        start = source.offset
+        raw = source.pending
+        source.pending = b""
+        block = source.block()
+        if not block.strip(b"\0"):
+            yield from _tail(source, raw + block, start - len(raw))
+            return
+        member = _member(source, block, shared)
+        body = _Stored(source, member.stored)
+        yield Segment(member.entry, raw + member.raw, start - len(raw), body)
+        body.finish()
+
+
+class _Input:
+    """The stream behind one buffer; counts the offset of what was taken."""
+
+    __slots__ = ("_at", "_buffer", "_read", "offset", "pending")
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._read = stream.read
+        self._buffer = b""
+        self._at = 0
+        self.offset = 0
+        self.pending = b""  # padding after a body, which belongs to the next segment's raw
+
+    def take(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end of the stream."""
+        at = self._at
+        if at >= len(self._buffer):
+            self._buffer = self._read(_CHUNK)
+            at = 0
+        piece = self._buffer[at : at + size]
+        self._at = at + len(piece)
+        self.offset += len(piece)
+        return piece
+
+    def exact(self, size: int) -> bytes:
+        """Exactly `size` bytes; raises `BadArchive` when the stream ends before."""
+        piece = self.take(size)
+        if len(piece) == size:
+            return piece
+        pieces = [piece]
+        missing = size - len(piece)
+        while missing:
+            piece = self.take(missing)
+            if not piece:
+                raise BadArchive("the tar is cut off")
+            pieces.append(piece)
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def block(self) -> bytes:
+        """The next header block; zeros at the very end, where the end marker was left out."""
+        first = self.take(BLOCK)
+        if len(first) == BLOCK:
+            return first
+        if not first:
+            return b""
+        return first + self.exact(BLOCK - len(first))
+
+
+class _Stored:
+    """A member's stored bytes; `finish` passes over the rest and takes the padding."""
+
+    __slots__ = ("_left", "_pad", "_source")
+
+    def __init__(self, source: _Input, size: int) -> None:
+        self._source = source
+        self._left = size
+        self._pad = -size % BLOCK
+
+    def read(self, size: int, /) -> bytes:
+        if not self._left:
+            return b""
+        piece = self._source.take(size if size < self._left else self._left)
+        if not piece:
+            raise BadArchive("the tar is cut off within a file")
+        self._left -= len(piece)
+        return piece
+
+    def finish(self) -> None:
+        while self.read(_CHUNK):
+            pass
+        if self._pad:
+            self._source.pending = self._source.exact(self._pad)
+
+
+class _Member(NamedTuple):
+    entry: Entry
+    raw: bytes
+    stored: int
+
+
+class _Extra:
+    """What the headers before a member's own say of it."""
+
+    __slots__ = ("link", "name", "pax", "raw")
+
+    def __init__(self, shared: dict[bytes, bytes]) -> None:
+        self.name: bytes | None = None
+        self.link: bytes | None = None
+        self.pax: dict[bytes, bytes] = dict(shared)
+        self.raw: list[bytes] = []
+
+
+def _member(source: _Input, block: bytes, shared: dict[bytes, bytes]) -> _Member:
+    """Read on from `block` to the member's own header, past those that only describe it."""
+    extra = _Extra(shared)
+    for _ in range(_META_CHAIN):
+        head = header.parse(block)
+        extra.raw.append(block)
+        if head.typeflag not in (b"x", b"g", b"L", b"K"):
+            return _finish(source, head, block, extra)
+        data = _meta(source, head, extra)
+        if head.typeflag == b"L":
+            extra.name = data.rstrip(b"\0")
+        elif head.typeflag == b"K":
+            extra.link = data.rstrip(b"\0")
+        else:
+            _take_records(data, extra, shared if head.typeflag == b"g" else None)
+        block = source.exact(BLOCK)
+    raise BadArchive("too many extended headers in a row")
+
+
+def _meta(source: _Input, head: Header, extra: _Extra) -> bytes:
+    if not 0 <= head.size <= _META_LIMIT:
+        raise BadArchive(f"an extended header claims {head.size} bytes")
+    data = source.exact(head.size + -head.size % BLOCK)
+    extra.raw.append(data)
+    return data[: head.size]
+
+
+def _take_records(data: bytes, extra: _Extra, shared: dict[bytes, bytes] | None) -> None:
+    offsets: list[bytes] = []
+    for key, value in pax.parse(data):
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            offsets.append(value)
+        extra.pax[key] = value
+        if shared is not None:
+            shared[key] = value
+    if offsets:
+        extra.pax[b"GNU.sparse.map"] = b",".join(offsets)
+
+
+def _finish(source: _Input, head: Header, block: bytes, extra: _Extra) -> _Member:
+    records = extra.pax
+    name = _name(head, extra)
+    kind = _KINDS.get(head.typeflag)
+    if kind is None:
+        raise BadArchive(f"the member {shown(name)} is of a type {head.typeflag!r} unknown here")
+    if kind == FILE and name.endswith(b"/") and head.typeflag != b"S":
+        kind = DIR
+    stored = pax.number(records[b"size"], "size") if b"size" in records else head.size
+    if kind != FILE:
+        stored = 0
+    if not 0 <= stored < _SIZE_LIMIT:
+        raise BadArchive(f"the member {shown(name)} claims {stored} bytes")
+    size, regions, taken = _regions(source, head, block, extra, stored)
+    return _Member(
+        _entry(head, records, _cleaned(name), kind, _link(head, extra, kind), size, regions),
+        b"".join(extra.raw),
+        stored - taken,
+    )
+
+
+def _name(head: Header, extra: _Extra) -> bytes:
+    records = extra.pax
+    found = records.get(b"GNU.sparse.name") or records.get(b"path") or extra.name or head.name
+    if b"\0" in found:
+        raise BadArchive(f"the name {shown(found)} holds a NUL byte")
+    return found
+
+
+def _cleaned(name: bytes) -> bytes:
+    return clean(name)
+
+
+def _link(head: Header, extra: _Extra, kind: str) -> bytes:
+    link = extra.pax.get(b"linkpath") or extra.link or head.link
+    if b"\0" in link:
+        raise BadArchive(f"the link target {shown(link)} holds a NUL byte")
+    return clean(link) if kind == HARDLINK else link
+
+
+def _regions(
+    source: _Input, head: Header, block: bytes, extra: _Extra, stored: int
+) -> tuple[int, Regions | None, int]:
+    """The file's real size, its map if it has holes, and how much of the body the map took."""
+    records = extra.pax
+    if head.typeflag == b"S":
+
+        def more() -> bytes:
+            extra.raw.append(source.exact(BLOCK))
+            return extra.raw[-1]
+
+        size, regions = sparse.old_gnu(block, more)
+        return _matching(size, regions, stored, 0)
+    if b"GNU.sparse.major" in records and records[b"GNU.sparse.major"] == b"1":
+        size = pax.number(records.get(b"GNU.sparse.realsize", b""), "sparse size")
+        data, regions = sparse.from_body(source.exact, stored, size)
+        extra.raw.append(data)
+        return _matching(size, regions, stored, len(data))
+    if b"GNU.sparse.map" in records:
+        real = records.get(b"GNU.sparse.size") or records.get(b"GNU.sparse.realsize", b"")
+        size = pax.number(real, "sparse size")
+        return _matching(size, sparse.from_text(records[b"GNU.sparse.map"], size), stored, 0)
+    return stored, None, 0
+
+
+def _matching(
+    size: int, regions: Regions, stored: int, taken: int
+) -> tuple[int, Regions | None, int]:
+    if sum(length for _, length in regions) != stored - taken or size >= _SIZE_LIMIT:
+        raise BadArchive("a sparse map does not fit what is stored")
+    return size, regions, taken
+
+
+def _entry(
+    head: Header,
+    records: dict[bytes, bytes],
+    name: bytes,
+    kind: str,
+    link: bytes,
+    size: int,
+    regions: Regions | None,
+) -> Entry:
+    if not records:
+        return Entry(
+            name,
+            kind,
+            head.mode,
+            head.uid,
+            head.gid,
+            size,
+            head.mtime * 1_000_000_000,
+            link,
+            head.devmajor,
+            head.devminor,
+        )
+    return Entry(
+        name,
+        kind,
+        head.mode,
+        pax.number(records[b"uid"], "owner") if b"uid" in records else head.uid,
+        pax.number(records[b"gid"], "group") if b"gid" in records else head.gid,
+        size,
+        pax.time_ns(records[b"mtime"]) if b"mtime" in records else head.mtime * 1_000_000_000,
+        link,
+        _device(records, b"SCHILY.devmajor", head.devmajor),
+        _device(records, b"SCHILY.devminor", head.devminor),
+        _xattrs(records),
+        regions,
+    )
+
+
+def _device(records: dict[bytes, bytes], key: bytes, default: int) -> int:
+    return pax.number(records[key], "device") if key in records else default
+
+
+def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
+    found = [
+        (key[len(pax.XATTR) :], value)
+        for key, value in records.items()
+        if key.startswith(pax.XATTR)
+    ]
+    return tuple(sorted(found))
+
+
+def _tail(source: _Input, raw: bytes, offset: int) -> Iterator[Segment]:
+    """What follows the last member, piece by piece: the end marker and whatever comes after."""
+    if raw[-BLOCK:] == _ZERO:
+        second = source.take(BLOCK)
+        if len(second) == BLOCK and second != _ZERO:
+            raise BadArchive("the tar has a lone block of zeros between its members")
+        raw += second
+    while raw:
+        yield Segment(None, raw, offset, _Nothing())
+        offset += len(raw)
+        raw = source.take(_CHUNK)
+
+
+class _Nothing:
+    def read(self, _size: int, /) -> bytes:
+        return b""

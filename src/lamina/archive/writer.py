@@ -1,0 +1,173 @@
+"""From entries to the bytes of a deterministic tar.
+
+ustar where the values fit, PAX records where they do not; no user or group names, no access
+times; equal entries give equal bytes. Two blocks of zeros end it.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from itertools import chain
+
+from lamina.archive import header, pax
+from lamina.archive.entry import (
+    BLOCK,
+    CHAR,
+    DIR,
+    FIFO,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+    EntryStream,
+    Opener,
+    Segment,
+)
+from lamina.errors import BadArchive
+from lamina.fs.inroot import shown
+
+Write = Callable[[bytes], object]
+
+_CHUNK = 1 << 20
+_END = bytes(2 * header.BLOCK)
+_NANO = 1_000_000_000
+_TYPES = {
+    FILE: b"0",
+    HARDLINK: b"1",
+    SYMLINK: b"2",
+    CHAR: b"3",
+    BLOCK: b"4",
+    DIR: b"5",
+    FIFO: b"6",
+}
+
+
+def write(entries: EntryStream, out: Write) -> None:
+    """Write the tar of `entries` piece by piece."""
+    for segment in segments(entries, out):
+        while segment.body.read(_CHUNK):
+            pass
+
+
+def segments(entries: EntryStream, tap: Write) -> Iterator[Segment]:
+    """The entries as the segments of their tar; `tap` is given each byte of it in order.
+
+    A body must be read to its end before the next segment is asked for.
+    """
+    offset = 0
+    padding = b""
+    for entry, opener in chain(entries, [(None, None)]):
+        raw = padding + (head(entry) if entry is not None else _END)
+        tap(raw)
+        body = _Content(entry, opener, tap)
+        try:
+            yield Segment(entry, raw, offset, body)
+            body.finish()
+        finally:
+            body.close()
+        stored = entry.stored if entry is not None else 0
+        padding = bytes(-stored % header.BLOCK)
+        offset += len(raw) + stored
+
+
+class _Content:
+    """The bytes of one file, passed on to the tap as they are read; exactly as many as said."""
+
+    __slots__ = ("_entry", "_fd", "_left", "_tap")
+
+    def __init__(self, entry: Entry | None, opener: Opener | None, tap: Write) -> None:
+        self._entry = entry
+        self._left = entry.stored if entry is not None else 0
+        self._tap = tap
+        self._fd = opener() if opener is not None and self._left else -1
+
+    def read(self, size: int, /) -> bytes:
+        if not self._left:
+            return b""
+        data = os.read(self._fd, min(size, self._left))
+        if not data:
+            assert self._entry is not None
+            raise BadArchive(f"the file {shown(self._entry.name)} became shorter while it was read")
+        self._left -= len(data)
+        self._tap(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(_CHUNK):
+            pass
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def head(entry: Entry) -> bytes:
+    """The header blocks of one entry."""
+    records: list[tuple[bytes, bytes]] = []
+    name = entry.name + b"/" if entry.kind == DIR else entry.name
+    if entry.kind == DIR and not entry.name:
+        name = b"./"
+    prefix, base = _split(name, records)
+    link = entry.link
+    if len(link) > 100:
+        records.append((b"linkpath", link))
+        link = link[:100]
+    stored = entry.stored
+    block = header.build(
+        name=base,
+        prefix=prefix,
+        mode=entry.mode,
+        uid=_octal(entry.uid, 7, b"uid", records),
+        gid=_octal(entry.gid, 7, b"gid", records),
+        size=_octal(stored, 11, b"size", records),
+        mtime=_time(entry.mtime_ns, records),
+        typeflag=_TYPES[entry.kind],
+        link=link,
+        devmajor=_octal(entry.devmajor, 7, b"SCHILY.devmajor", records),
+        devminor=_octal(entry.devminor, 7, b"SCHILY.devminor", records),
+    )
+    records += [(pax.XATTR + key, value) for key, value in entry.xattrs]
+    return _extended(records) + block if records else block
+
+
+def _split(name: bytes, records: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """A name as ustar's prefix and name; a PAX record for one that does not fit."""
+    if len(name) <= 100:
+        return b"", name
+    cut = name.find(b"/", len(name) - 101, 156)
+    if 0 < cut <= 155 and len(name) - cut - 1 <= 100 and cut < len(name) - 1:
+        return name[:cut], name[cut + 1 :]
+    records.append((b"path", name))
+    return b"", name[:100]
+
+
+def _octal(value: int, digits: int, key: bytes, records: list[tuple[bytes, bytes]]) -> int:
+    if header.fits_octal(value, digits):
+        return value
+    records.append((key, b"%d" % value))
+    return 0
+
+
+def _time(mtime_ns: int, records: list[tuple[bytes, bytes]]) -> int:
+    seconds, fraction = divmod(mtime_ns, _NANO)
+    if fraction or not header.fits_octal(seconds, 11):
+        records.append((b"mtime", pax.format_time(mtime_ns)))
+    return seconds if header.fits_octal(seconds, 11) else 0
+
+
+def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
+    data = pax.build(records)
+    block = header.build(
+        name=b"PaxHeaders/0",
+        prefix=b"",
+        mode=0o644,
+        uid=0,
+        gid=0,
+        size=len(data),
+        mtime=0,
+        typeflag=b"x",
+        link=b"",
+        devmajor=0,
+        devminor=0,
+    )
+    return block + data + bytes(-len(data) % header.BLOCK)

@@ -1,0 +1,136 @@
+"""What a build asks for and gives, and the four narrow things it needs of others.
+
+The protocols are what the builder uses and no more: a store of layers, a store of images, a way
+to run a command over a read-write layer, and a memory of what steps gave. Tests hand in plain
+objects; `lamina.engine` hands in the stores.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+from lamina.fs.tree import TreeView
+from lamina.layers.layer import Layer
+from lamina.layers.source import Source
+from lamina.values.digest import ChainID, DiffID, ImageID
+from lamina.values.ids import LayerID
+
+DEFAULT_DOCKERFILE = "Dockerfile"
+
+
+class BuildRequest(NamedTuple):
+    """One build.
+
+    `context` is a directory of this machine, None for a build without one. `dockerfile` is the
+    path of a Dockerfile on this machine (None: the one in the context), `dockerfile_text` its
+    bytes when it comes from elsewhere, such as standard input. `source_date_epoch` is in
+    seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
+    or `default` (host, for now).
+    """
+
+    context: str | None = "."
+    dockerfile: str | None = None
+    dockerfile_text: bytes | None = None
+    tags: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = {}
+    target: str | None = None
+    labels: Mapping[str, str] = {}
+    network: str = "default"
+    no_cache: bool = False
+    source_date_epoch: int | None = None
+
+
+class BuildResult(NamedTuple):
+    """The image, and every sentence of warning that was also sent as an event."""
+
+    image_id: ImageID
+    warnings: tuple[str, ...]
+
+
+class Layers(Protocol):
+    """A store of layers, as `lamina.layers.LayerStore` is."""
+
+    def get(self, chain_id: ChainID) -> Layer | None:
+        """The layer on top of a chain, if it is here."""
+
+    def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
+        """Make a layer over `parent`; nothing is left when it raises."""
+
+    def create_rw(self, parent: ChainID | None) -> LayerID:
+        """Make a read-write layer; gone with its maker unless it is removed before."""
+
+    def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> Layer | None:
+        """What a read-write layer changed, as a layer; None when nothing."""
+
+    def remove_rw(self, layer: LayerID) -> None:
+        """Remove a read-write layer."""
+
+    def view(self, target: ChainID) -> TreeView:
+        """The merged tree of a chain; the caller closes it."""
+
+    def barrier(self) -> None:
+        """Make all that is visible survive a power cut."""
+
+
+class BaseImage(NamedTuple):
+    """An image to build on or to copy from: its ID and its config document, as it came."""
+
+    id: ImageID
+    config: bytes
+
+
+class Images(Protocol):
+    """A store of images."""
+
+    def find(self, reference: str) -> BaseImage:
+        """The image of that name or ID; raises `ImageNotFound` or `InvalidReference`."""
+
+    def create(
+        self, config: bytes, chain: Sequence[DiffID], tags: Sequence[str]
+    ) -> ImageID:
+        """Store an image and give it its names; the same config gives the same image."""
+
+
+class Command(NamedTuple):
+    """A RUN command as it is to be executed: in the stage's tree, with nothing of the host's.
+
+    `user` is the text as written (empty: root); `network` is `host` or `none`.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    network: str
+
+
+Output = Callable[[int, bytes], None]
+"""Takes what a command wrote, to stream 1 or 2; may be called from another thread."""
+
+
+class Runner(Protocol):
+    """Runs commands."""
+
+    def run(self, layer: LayerID, command: Command, output: Output) -> int:
+        """Run over a read-write layer and give the exit status; raises `RuntimeFailure`."""
+
+
+class Record(NamedTuple):
+    """What a step gave: the chain it led to, from which inputs (JSON), and when."""
+
+    chain_id: ChainID | None
+    inputs: str
+    created: float
+
+
+class Cache(Protocol):
+    """What steps gave, by key."""
+
+    def find(self, key: str) -> Record | None:
+        """The record of `key`, if its layer is still here."""
+
+    def record(self, key: str, record: Record) -> None:
+        """Remember; the newest answer stands."""
+
+    def single_flight(self, key: str) -> AbstractContextManager[None]:
+        """Hold off every other builder that wants to carry out the same step."""

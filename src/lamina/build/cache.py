@@ -1,0 +1,57 @@
+"""The build's memory in the store's database, and the locks for doing the same work once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lamina.build.api import Record
+from lamina.fs.locks import Rank
+from lamina.metadata import cache
+from lamina.metadata.root import StoreRoot
+
+_LOCK_DIGITS = 3  # 4,096 lock files; two different steps that share one only wait for each other
+
+
+class StoreCache:
+    """Cache records of one store."""
+
+    def __init__(self, root: StoreRoot) -> None:
+        self._root = root
+
+    def find(self, key: str) -> Record | None:
+        """The record of `key`, if its layer is still here."""
+        with self._root.database.read() as db:
+            row = cache.find(db, key)
+        return Record(row.chain_id, row.inputs, row.created) if row is not None else None
+
+    def record(self, key: str, record: Record) -> None:
+        """Remember what `key` gave."""
+        with self._root.database.write() as db:
+            cache.record(db, key, record.chain_id, record.inputs, record.created)
+
+    @contextmanager
+    def single_flight(self, key: str) -> Iterator[None]:
+        """Hold the step's lock; whoever waited for it looks again into the cache first."""
+        with self._root.lock(Rank.STEP, "steps", key[-_LOCK_DIGITS:]).exclusive():
+            yield
+
+
+class MemoryCache:
+    """Records of this process alone, for builds that are to leave none, and for tests."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+
+    def find(self, key: str) -> Record | None:
+        """The record of `key`."""
+        return self.records.get(key)
+
+    def record(self, key: str, record: Record) -> None:
+        """Remember what `key` gave."""
+        self.records[key] = record
+
+    @contextmanager
+    def single_flight(self, key: str) -> Iterator[None]:
+        """No one else shares this memory."""
+        yield
+
+

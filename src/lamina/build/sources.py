@@ -1,0 +1,220 @@
+"""The trees that COPY and ADD read from: a directory of this machine, or an earlier chain.
+
+One narrow view for both: status, links, children with their status, content. A context is read by
+descriptor and no link is followed by the kernel; what the ignore file excludes is not there.
+"""
+
+import errno
+import os
+import stat
+from typing import NamedTuple, Protocol
+
+from lamina.fs.tree import FlatTree, TreeView, Xattrs
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Child(NamedTuple):
+    """One entry of a directory; `excluded` ones are walked only for what is brought back."""
+
+    name: bytes
+    status: os.stat_result
+    excluded: bool = False
+
+
+class SourceTree(Protocol):
+    """What selection, digests and copying need of a tree."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it: `the build context`, `stage build`."""
+
+    @property
+    def keeps_owners(self) -> bool:
+        """Whether numeric owners are carried over (a stage) or are 0:0 (a context)."""
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """The status of `path`; None when there is nothing to be seen."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """A symbolic link's target."""
+
+    def children(self, path: bytes) -> list[Child]:
+        """The entries of a directory, by name."""
+
+    def open(self, path: bytes) -> int:
+        """A descriptor for reading."""
+
+    def xattrs(self, path: bytes) -> Xattrs:
+        """The attributes that a layer carries."""
+
+    def why_absent(self, path: bytes) -> str:
+        """What hides `path` (`excluded by line 3 of .dockerignore`), or nothing."""
+
+
+class Ignore(Protocol):
+    """What the ignore file says, by path relative to the context."""
+
+    def excludes(self, path: str) -> bool:
+        """Whether `path` is excluded."""
+
+    def may_reach_below(self, path: str) -> bool:
+        """Whether a `!` pattern could bring back something below an excluded `path`."""
+
+    def reason(self, path: str) -> str:
+        """Which line of which file excludes `path`, in words."""
+
+
+class ContextTree:
+    """A directory of this machine, less what `ignore` excludes."""
+
+    title = "the build context"
+    keeps_owners = False
+
+    def __init__(self, directory: int, ignore: Ignore | None) -> None:
+        self._tree = FlatTree(directory)
+        self._ignore = ignore
+
+    def _hidden(self, path: bytes) -> bool:
+        return self._excluded(path) and not self._may_reach_below(path)
+
+    def _excluded(self, path: bytes) -> bool:
+        return bool(path) and self._ignore is not None and self._ignore.excludes(os.fsdecode(path))
+
+    def _may_reach_below(self, path: bytes) -> bool:
+        return self._ignore is not None and self._ignore.may_reach_below(os.fsdecode(path))
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """The status of `path`; None when it is missing or excluded."""
+        return None if self._hidden(path) else self._tree.lstat(path)
+
+    def readlink(self, path: bytes) -> bytes:
+        """A symbolic link's target; raises OSError."""
+        return self._tree.readlink(path)
+
+    def children(self, path: bytes) -> list[Child]:
+        """The entries of a directory, by name; raises OSError."""
+        directory = self._enter(path)
+        try:
+            with os.scandir(directory) as entries:
+                found = sorted(
+                    (os.fsencode(entry.name), entry.stat(follow_symlinks=False))
+                    for entry in entries
+                )
+        finally:
+            os.close(directory)
+        if self._ignore is None:
+            return [Child(name, status) for name, status in found]
+        return self._visible(path + b"/" if path else b"", found)
+
+    def _visible(self, prefix: bytes, found: list[tuple[bytes, os.stat_result]]) -> list[Child]:
+        kept = []
+        for name, status in found:
+            if not self._excluded(prefix + name):
+                kept.append(Child(name, status))
+            elif stat.S_ISDIR(status.st_mode) and self._may_reach_below(prefix + name):
+                kept.append(Child(name, status, excluded=True))
+        return kept
+
+    def _enter(self, path: bytes) -> int:
+        place = self._tree.locate(path)
+        if place is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
+        directory, name = place
+        return os.open(name or b".", _DIRECTORY, dir_fd=directory)
+
+    def open(self, path: bytes) -> int:
+        """A descriptor for reading; raises OSError."""
+        return self._tree.open(path)
+
+    def xattrs(self, path: bytes) -> Xattrs:
+        """The attributes that a layer carries."""
+        return self._tree.xattrs(path)
+
+    def why_absent(self, path: bytes) -> str:
+        """Which line of the ignore file hides `path`."""
+        if self._ignore is None or not self._hidden(path) or self._tree.lstat(path) is None:
+            return ""
+        return self._ignore.reason(os.fsdecode(path))
+
+    def close(self) -> None:
+        """Give up every descriptor."""
+        self._tree.close()
+
+
+class ChainTree:
+    """The tree of an earlier stage or of an image; takes over the view."""
+
+    keeps_owners = True
+
+    def __init__(self, view: TreeView, title: str) -> None:
+        self._view = view
+        self.title = title
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """The status of `path`; None when there is nothing."""
+        return self._view.lstat(path)
+
+    def readlink(self, path: bytes) -> bytes:
+        """A symbolic link's target; raises OSError."""
+        return self._view.readlink(path)
+
+    def children(self, path: bytes) -> list[Child]:
+        """The entries of a directory, by name; raises OSError."""
+        prefix = path + b"/" if path else b""
+        found = []
+        for name in self._view.listdir(path):
+            status = self._view.lstat(prefix + name)
+            if status is not None:
+                found.append(Child(name, status))
+        return found
+
+    def open(self, path: bytes) -> int:
+        """A descriptor for reading; raises OSError."""
+        return self._view.open(path)
+
+    def xattrs(self, path: bytes) -> Xattrs:
+        """The attributes that a layer carries."""
+        return self._view.xattrs(path)
+
+    def why_absent(self, path: bytes) -> str:
+        """Nothing is hidden in a stage."""
+        return ""
+
+    def close(self) -> None:
+        """Give up every descriptor."""
+        self._view.close()
+
+
+class NoTree:
+    """What a build without a context copies from."""
+
+    title = "a build without a context"
+    keeps_owners = False
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """There is nothing."""
+        return None
+
+    def readlink(self, path: bytes) -> bytes:
+        """There is nothing."""
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
+
+    def children(self, path: bytes) -> list[Child]:
+        """There is nothing."""
+        return []
+
+    def open(self, path: bytes) -> int:
+        """There is nothing."""
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
+
+    def xattrs(self, path: bytes) -> Xattrs:
+        """There is nothing."""
+        return ()
+
+    def why_absent(self, path: bytes) -> str:
+        """The reason is always the same."""
+        return "the Dockerfile came without a context"
+
+    def close(self) -> None:
+        """There is nothing to close."""

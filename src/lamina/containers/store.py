@@ -1,0 +1,250 @@
+"""The containers of one store: make, find, run in the foreground, remove.
+
+A container's row and its read-write layer appear in one transaction and go in one; what a
+killed process leaves between is a staged or doomed layer, which recovery takes away.
+"""
+
+import os
+import secrets
+import select
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from lamina.archive.diff import Change
+from lamina.containers import names
+from lamina.containers.settings import Settings, Wishes, settle
+from lamina.containers.state import Status, start_time, status
+from lamina.errors import ContainerNotFound, InUse, NameTaken, RuntimeFailure
+from lamina.execution.run import Exit, Running, Stdio, start
+from lamina.fs.faults import crash_point
+from lamina.fs.locks import Rank
+from lamina.images.store import ImageStore
+from lamina.layers.store import LayerStore
+from lamina.metadata import containers, layers
+from lamina.metadata.containers import ContainerRow
+from lamina.runtime.isolation import Isolation
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID, ImageID
+from lamina.values.ids import ContainerID
+
+
+class StoredContainer(NamedTuple):
+    """One container as it stands now."""
+
+    row: ContainerRow
+    settings: Settings
+    status: Status
+
+
+class ContainerStore:
+    """Containers over `layers` and `images`; `run_root` is where their sockets and roots go."""
+
+    def __init__(
+        self, layer_store: LayerStore, images: ImageStore, isolation: Isolation, run_root: str
+    ) -> None:
+        self.layers = layer_store
+        self.images = images
+        self.isolation = isolation
+        self.run_root = run_root
+        self._root = layer_store.root
+
+    # --- finding ------------------------------------------------------------------------
+
+    def all(self) -> tuple[StoredContainer, ...]:
+        """Every container, newest first."""
+        with self._root.database.read() as db:
+            return tuple(self._stored(row) for row in containers.all_rows(db))
+
+    def get(self, text: str) -> StoredContainer:
+        """The container of that name, ID or unique ID prefix; raises `ContainerNotFound`."""
+        with self._root.database.read() as db:
+            found = containers.find(db, text.removeprefix("/"))
+        if not found:
+            raise ContainerNotFound(f"no such container: {text}", hint="see `lamina ps -a`")
+        if len(found) > 1:
+            raise ContainerNotFound(f"several containers' IDs begin with {text}: give more of it")
+        return self._stored(found[0])
+
+    def _stored(self, row: ContainerRow) -> StoredContainer:
+        now = status(row, self._root.boot_id)
+        return StoredContainer(row, Settings.from_json(row.settings), now)
+
+    # --- making -------------------------------------------------------------------------
+
+    def create(
+        self, image: ImageID, image_name: str, wishes: Wishes, name: str | None = None
+    ) -> StoredContainer:
+        """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`."""
+        container = ContainerID.from_random(secrets.token_bytes(32))
+        config = self.images.config(image)
+        settings = settle(config.config, wishes, hostname=container.short)
+        if name is not None:
+            names.check(name)
+            self._refuse_taken(name)
+        layer = self.layers.create_rw(_top(config), size=wishes.storage_size)
+        row = ContainerRow(
+            container,
+            name or "",
+            image,
+            image_name,
+            layer,
+            settings.to_json(),
+            time.time(),
+        )
+        try:
+            row = self._record(row)
+        except BaseException:
+            self.layers.remove_rw(layer)
+            raise
+        return StoredContainer(row, settings, "created")
+
+    def _refuse_taken(self, name: str) -> None:
+        with self._root.database.read() as db:
+            holders = [row for row in containers.find(db, name) if row.name == name]
+        if holders:
+            raise NameTaken(
+                f"the container name {name!r} is in use by {holders[0].id.short}",
+                hint=f"remove it (`lamina rm {name}`) or choose another name",
+            )
+
+    def _record(self, row: ContainerRow) -> ContainerRow:
+        with self._root.database.write() as db:
+            named = row if row.name else row._replace(name=_free_name(db))
+            try:
+                containers.add(db, named)
+            except sqlite3.IntegrityError:
+                raise NameTaken(
+                    f"the container name {named.name!r} is in use",
+                    hint=f"remove it (`lamina rm {named.name}`) or choose another name",
+                ) from None
+        crash_point("container-recorded")
+        return named
+
+    # --- running ------------------------------------------------------------------------
+
+    @contextmanager
+    def started(self, container: ContainerID, stdio: Stdio) -> Iterator[Running]:
+        """Start the container and give its running process; it is waited for at the end.
+
+        Raises `RuntimeFailure` (125) or its kinds for a missing (127) or unusable (126)
+        command; the failure is noted in the container's row.
+        """
+        lock = self._root.lock(Rank.CONTAINER, "containers", container)
+        with lock.exclusive():
+            stored = self.get(container)
+            if stored.status == "running":
+                raise InUse(f"the container {stored.row.name} is running already")
+            try:
+                running = self._start(stored, stdio)
+            except RuntimeFailure as error:
+                self._note_exit(container, error.exit_code, str(error))
+                raise
+            try:
+                self._note_start(container, running)
+                yield running
+            finally:
+                self._finish(container, running)
+
+    def _start(self, stored: StoredContainer, stdio: Stdio) -> Running:
+        row = stored.row
+        return start(
+            self.layers.mounts(row.layer_id, writable=True),
+            stored.settings.process(),
+            isolation=self.isolation,
+            run_dir=self.run_root,
+            container_id=row.id,
+            stdio=stdio,
+            upper=self.layers.driver.writable_root(row.layer_id),
+            open_view=lambda: self.layers.view(row.layer_id),
+        )
+
+    def _note_start(self, container: ContainerID, running: Running) -> None:
+        with self._root.database.write() as db:
+            containers.mark_started(
+                db,
+                container,
+                started=time.time(),
+                boot_id=self._root.boot_id,
+                pid=running.pid,
+                start_time=start_time(running.pid) or 0,
+            )
+
+    def _finish(self, container: ContainerID, running: Running) -> Exit:
+        result = running.wait()
+        self._note_exit(container, result.code, "")
+        return result
+
+    def _note_exit(self, container: ContainerID, code: int, error: str) -> None:
+        with self._root.database.write() as db:
+            containers.mark_exited(db, container, finished=time.time(), exit_code=code, error=error)
+
+    # --- changing and removing ----------------------------------------------------------
+
+    def changes(self, stored: StoredContainer) -> Iterator[Change]:
+        """What the container changed over its image."""
+        return self.layers.changes(stored.row.layer_id)
+
+    def rename(self, stored: StoredContainer, name: str) -> None:
+        """Give the container another name; raises `NameTaken` or `InvalidName`."""
+        names.check(name)
+        self._refuse_taken(name)
+        with self._root.database.write() as db:
+            containers.rename(db, stored.row.id, name)
+
+    def remove(self, stored: StoredContainer, *, force: bool = False) -> None:
+        """Remove the container with its layer; a running one only with `force` (it is killed).
+
+        Raises `InUse`.
+        """
+        if stored.status == "running":
+            if not force:
+                raise InUse(
+                    f"the container {stored.row.name} is running",
+                    hint="stop it first or remove it with --force",
+                )
+            kill(stored)
+        with self._root.database.write() as db:
+            containers.remove(db, stored.row.id)
+            layers.doom(db, [stored.row.layer_id], self._root.lease)
+        crash_point("container-removed")
+        self.layers.erase_doomed(stored.row.layer_id)
+
+
+def kill(stored: StoredContainer) -> None:
+    """Kill the container's process and wait until it is gone."""
+    pid = stored.row.pid
+    if pid is None:
+        return
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if start_time(pid) == stored.row.start_time:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            _await_end(handle)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _await_end(handle: int) -> None:
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    poller.poll(10_000)
+
+
+def _top(config: ImageConfig) -> ChainID | None:
+    return config.top_chain
+
+
+def _free_name(db: sqlite3.Connection) -> str:
+    while True:
+        name = names.draw(secrets.token_bytes(4))
+        if not containers.find(db, name):
+            return name

@@ -1,0 +1,120 @@
+"""The contract that every storage driver keeps, and what a driver may do beyond it.
+
+A **layer** here is an opaque `LayerID`. It is born by `create` (to be filled by `apply`) or
+`create_rw` (to be mounted writable), becomes immutable by `commit`, and is the parent of
+further layers. Whoever calls holds the layer's lock and has written down its intent; a driver
+keeps no record beyond what lies in its home, and finds a layer's parents there.
+
+`lamina.testing.driver_suite` proves the contract; a new driver hooks into it in twenty lines.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from lamina.archive.apply import Figures, Placement
+from lamina.archive.diff import Change
+from lamina.archive.entry import Segment
+from lamina.fs.mounting import MountPlan
+from lamina.fs.tree import TreeView
+from lamina.fs.usage import Usage
+from lamina.values.ids import LayerID
+
+OnPlaced = Callable[[Placement], None]
+
+
+class Driver(Protocol):
+    """How layers are kept. All methods raise `StorageError` in the kernel's own words.
+
+    Methods on different layers may run at once, in threads and in processes; methods on the
+    same layer may not (the caller's lock sees to it).
+    """
+
+    @property
+    def name(self) -> str:
+        """The name users know: `overlay2`, `vfs`."""
+
+    @property
+    def home(self) -> str:
+        """The absolute path of the driver's own directory."""
+
+    def create(self, layer: LayerID, parent: LayerID | None) -> None:
+        """Make an empty layer over `parent`, to be filled by `apply`.
+
+        Not idempotent: an existing layer is an error. What a killed `create` leaves,
+        `remove` takes away.
+        """
+
+    def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
+        """Make a layer over `parent` to be mounted writable; `size` limits it, in bytes.
+
+        Raises `DriverNotSupported` when `size` is given and cannot be enforced.
+        """
+
+    def apply(
+        self,
+        layer: LayerID,
+        parent: LayerID | None,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None = None,
+    ) -> Figures:
+        """Write the members of a layer's tar into `layer`, in order.
+
+        Every driver gives the same merged tree for the same stream
+        (docs/format/layer-semantics.md). Raises `BadArchive` for a hostile or broken
+        stream; the layer is then to be removed.
+        """
+
+    def commit(self, layer: LayerID) -> None:
+        """Make `layer` immutable; idempotent."""
+
+    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+        """How to mount `layer` with all below it; nothing is mounted here."""
+
+    def writable_root(self, layer: LayerID) -> str:
+        """The directory in which what is written to a mounted `layer` ends up."""
+
+    def view(self, layer: LayerID) -> TreeView:
+        """The merged tree of `layer`, read without a mount; the caller closes it."""
+
+    def own_tree(self, layer: LayerID) -> TreeView:
+        """What `layer` itself stores, so that files of its tar can be read back."""
+
+    def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
+        """What `layer` changed over `parent`, in the canonical form, sorted by path."""
+
+    def usage(self, layer: LayerID) -> Usage:
+        """Bytes and entries that `layer` itself stores."""
+
+    def remove(self, layer: LayerID, trash: str) -> None:
+        """Remove `layer`; idempotent, also for what a killed `create` left.
+
+        The layer is renamed into the directory `trash` first, so that a killed removal
+        leaves nothing half visible.
+        """
+
+    def layers(self) -> Iterator[LayerID]:
+        """Every layer that lies in the driver's home, for checking."""
+
+    def location(self, layer: LayerID) -> str:
+        """The path of all that belongs to `layer`, for setting a stray aside."""
+
+    def status(self) -> tuple[tuple[str, str], ...]:
+        """Rows for `info`, under the names that docker's users know."""
+
+    def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
+        """Where the layer lies: the rows of `GraphDriver.Data` in `inspect`."""
+
+
+@runtime_checkable
+class CopiesParents(Protocol):
+    """A driver whose layers each hold a full copy of all below (vfs): `df` shows both figures."""
+
+    copies_parents: bool
+
+
+class Probe(NamedTuple):
+    """What trying a driver out gave: whether it works, and the evidence in words."""
+
+    works: bool
+    reason: str

@@ -1,0 +1,104 @@
+"""Every driver that a user of docker or podman can name, and what we say of it.
+
+A name maps to its module on demand: adding a driver edits this one table.
+"""
+
+from importlib import import_module
+from typing import NamedTuple, cast
+
+from lamina.drivers.api import Driver, Probe
+from lamina.errors import DriverUnknown
+
+PRIORITY = ("overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs")
+
+
+class Entry(NamedTuple):
+    """What the field says of a driver; `module` is empty while there is none here.
+
+    `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
+    last resort or removed, `cost` what it costs in disk.
+    """
+
+    name: str
+    home: str
+    module: str
+    factory: str
+    standing: str
+    cost: str
+
+    def probe(self, home: str) -> Probe:
+        """Try the driver out in `home`."""
+        if not self.module:
+            return Probe(False, "not written yet" if self.standing != "removed" else self.cost)
+        return cast("Probe", import_module(self.module).probe(home))
+
+    def make(self, home: str) -> Driver:
+        """The driver on `home`."""
+        return cast("Driver", getattr(import_module(self.module), self.factory)(home))
+
+
+CATALOG: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "overlay2",
+            "overlay2",
+            "lamina.drivers.overlay2",
+            "OverlayDriver",
+            "recommended",
+            "layers are shared; a changed file is copied up whole",
+        ),
+        Entry(
+            "fuse-overlayfs",
+            "fuse-overlayfs",
+            "",
+            "",
+            "supported",
+            "layers are shared; every access passes through user space",
+        ),
+        Entry("btrfs", "btrfs", "", "", "supported", "layers share blocks by snapshots"),
+        Entry("zfs", "zfs", "", "", "supported", "layers share blocks by clones"),
+        Entry(
+            "vfs",
+            "vfs",
+            "lamina.drivers.vfs",
+            "VfsDriver",
+            "last resort",
+            "every layer is a full copy of all below it, unless the file system can reflink",
+        ),
+        Entry("erofs", "erofs", "", "", "supported", "layers stay tars and are never unpacked"),
+        Entry(
+            "devicemapper",
+            "devicemapper",
+            "",
+            "",
+            "legacy",
+            "layers share blocks of a thin pool of fixed size",
+        ),
+        Entry(
+            "overlay",
+            "overlay",
+            "",
+            "",
+            "removed",
+            "removed from the field: it hard-linked every lower file; overlay2 replaces it",
+        ),
+        Entry(
+            "aufs",
+            "aufs",
+            "",
+            "",
+            "removed",
+            "removed from the field: it was never in the kernel; overlay2 replaces it",
+        ),
+    )
+}
+
+
+def entry(name: str) -> Entry:
+    """The catalogue's entry; raises `DriverUnknown`, naming the drivers there are."""
+    found = CATALOG.get(name)
+    if found is None:
+        known = ", ".join(each.name for each in CATALOG.values() if each.module)
+        raise DriverUnknown(f"no storage driver is called {name!r}", hint=f"there are {known}")
+    return found

@@ -1,0 +1,171 @@
+"""The contract of a driver, kept with overlayfs.
+
+A layer's own changes lie in `diff/` in overlayfs's form; mounting unites them with all below;
+reading needs no mount (`StackedTree`), and a diff is read off the upper directory alone.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from lamina.archive.apply import OVERLAY, Figures, apply
+from lamina.archive.diff import Change, upper_changes
+from lamina.archive.entry import Segment
+from lamina.drivers.api import OnPlaced
+from lamina.drivers.overlay2.layout import Layout
+from lamina.errors import DriverNotSupported, from_oserror
+from lamina.fs.mounting import Bind, MountPlan, Overlay
+from lamina.fs.remove import remove_into
+from lamina.fs.tree import FlatTree, StackedTree, TreeView
+from lamina.fs.usage import Usage, usage_of
+from lamina.kernel.statfs import filesystem_name
+from lamina.values.ids import LayerID
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class OverlayDriver:
+    """Layers beneath `home`, united by the kernel."""
+
+    name = "overlay2"
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+        self._layout = Layout(home)
+        self._layout.prepare()
+
+    def create(self, layer: LayerID, parent: LayerID | None) -> None:
+        """Make the layer's directory; its parent becomes immutable for good."""
+        try:
+            self._layout.make(layer, parent)
+            if parent is not None:
+                self._layout.mark_committed(parent)
+        except OSError as error:
+            raise from_oserror(error, "making an overlay2 layer in", self.home) from error
+
+    def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
+        """As `create`: what makes it writable is how it is mounted."""
+        if size is not None:
+            raise DriverNotSupported(
+                "overlay2 cannot limit the size of a layer here: no project quota",
+                hint="leave out --storage-opt size",
+            )
+        self.create(layer, parent)
+
+    def apply(
+        self,
+        layer: LayerID,
+        parent: LayerID | None,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None = None,
+    ) -> Figures:
+        """Write the members into `diff/`, looking below where a member needs it."""
+        root = os.open(self._layout.diff(layer), _DIRECTORY)
+        try:
+            lower = self._stack(self._layout.lower_paths(layer))
+            try:
+                return apply(
+                    root,
+                    segments,
+                    lower=lower,
+                    form=OVERLAY,
+                    on_placed=on_placed,
+                    salvage_fd=salvage_fd,
+                )
+            finally:
+                lower.close()
+        finally:
+            os.close(root)
+
+    def _stack(self, paths: Iterable[str]) -> StackedTree:
+        descriptors: list[int] = []
+        try:
+            for path in paths:
+                descriptors.append(os.open(path, _DIRECTORY))
+        except OSError as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise from_oserror(error, "opening a layer of", self.home) from error
+        return StackedTree(descriptors)
+
+    def commit(self, layer: LayerID) -> None:
+        """Note it down, as docker does."""
+        self._layout.mark_committed(layer)
+
+    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+        """An overlay of all below, with `diff/` as its upper when it is writable."""
+        lowers = self._layout.lower_paths(layer)
+        diff = self._layout.diff(layer)
+        if not lowers:
+            return MountPlan(Bind(diff, not writable), None)
+        if writable:
+            return MountPlan(Overlay(lowers, diff, self._layout.work(layer), ()), None)
+        top = self._layout.path("l", self._layout.short(layer))
+        return MountPlan(Overlay((top, *lowers), None, None, ()), None)
+
+    def writable_root(self, layer: LayerID) -> str:
+        """The upper directory."""
+        return self._layout.diff(layer)
+
+    def view(self, layer: LayerID) -> TreeView:
+        """The united tree, read through the layers' directories."""
+        return self._stack((self._layout.diff(layer), *self._layout.lower_paths(layer)))
+
+    def own_tree(self, layer: LayerID) -> TreeView:
+        """`diff/` alone."""
+        return FlatTree(os.open(self._layout.diff(layer), _DIRECTORY))
+
+    def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
+        """Read off the upper directory; work grows with the changes, not with the image."""
+        upper = os.open(self._layout.diff(layer), _DIRECTORY)
+        try:
+            lower = self._stack(self._layout.lower_paths(layer))
+            try:
+                yield from upper_changes(upper, lower)
+            finally:
+                lower.close()
+        finally:
+            os.close(upper)
+
+    def usage(self, layer: LayerID) -> Usage:
+        """What lies in `diff/`."""
+        root = os.open(self._layout.diff(layer), _DIRECTORY)
+        try:
+            return usage_of(root)
+        finally:
+            os.close(root)
+
+    def remove(self, layer: LayerID, trash: str) -> None:
+        """Take away the short link, then the directory."""
+        self._layout.unlink_short(layer)
+        remove_into(self._layout.path(layer), trash)
+
+    def layers(self) -> Iterator[LayerID]:
+        """Every layer directory in the home."""
+        yield from (LayerID(name) for name in sorted(os.listdir(self.home)) if len(name) == 64)
+
+    def location(self, layer: LayerID) -> str:
+        """The layer's directory."""
+        return self._layout.path(layer)
+
+    def status(self) -> tuple[tuple[str, str], ...]:
+        """The rows that docker's users know."""
+        return (
+            ("Backing Filesystem", filesystem_name(self.home)),
+            ("Supports d_type", "true"),
+            ("Using metacopy", "false"),
+            ("Native Overlay Diff", "true"),
+            ("userxattr", "false"),
+        )
+
+    def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
+        """The four directories, as `docker inspect` names them."""
+        rows = [
+            ("MergedDir", self._layout.path(layer, "merged")),
+            ("UpperDir", self._layout.diff(layer)),
+            ("WorkDir", self._layout.work(layer)),
+        ]
+        lowers = [os.path.realpath(path) for path in self._layout.lower_paths(layer)]
+        if lowers:
+            rows.insert(0, ("LowerDir", ":".join(lowers)))
+        return tuple(rows)

@@ -1,0 +1,134 @@
+"""The directory of overlay2 on disk, as docker lays it out.
+
+    <home>/                     0710
+      backingFsBlockDev         b, the device below
+      l/                        0700
+        <26 chars> -> ../<id>/diff      short names, so that mount options stay short
+      <id>/                     0710
+        diff/                   0755   what the layer itself holds, whiteouts as c 0:0
+        link                    0644   the layer's own short name
+        lower                   0644   l/<short>:l/<short>...  of all below, topmost first
+        work/                   0700   overlayfs's own; only with something below
+        committed               0600   it is immutable: something may stand on it
+
+Knows names and files; mounts nothing.
+"""
+
+import base64
+import os
+import secrets
+import stat
+
+from lamina.errors import StoreDamaged
+from lamina.values.ids import LayerID
+
+_SHORT_BYTES = 16  # 26 characters in base 32, as docker's names
+
+
+class Layout:
+    """Where each thing of each layer lies beneath `home`."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def prepare(self) -> None:
+        """Make the home, `l/` and the device node; idempotent."""
+        os.makedirs(self.path("l"), mode=0o700, exist_ok=True)
+        if os.stat(self.home).st_mode & 0o777 != 0o710:
+            os.chmod(self.home, 0o710)
+        if not os.path.lexists(self.path("backingFsBlockDev")):
+            self._make_device()
+
+    def _make_device(self) -> None:
+        try:
+            os.mknod(
+                self.path("backingFsBlockDev"), stat.S_IFBLK | 0o600, os.stat(self.home).st_dev
+            )
+        except PermissionError:
+            pass  # only quota control needs the node; in a user namespace it cannot be made
+
+    def path(self, *names: str) -> str:
+        """A path beneath the home."""
+        return os.path.join(self.home, *names)
+
+    def diff(self, layer: LayerID) -> str:
+        """The directory of what `layer` itself holds."""
+        return self.path(layer, "diff")
+
+    def work(self, layer: LayerID) -> str:
+        """The directory that overlayfs works in while `layer` is mounted writable."""
+        return self.path(layer, "work")
+
+    def make(self, layer: LayerID, parent: LayerID | None) -> None:
+        """Make the directory of a new layer over `parent`, complete but for its content."""
+        os.mkdir(self.path(layer), 0o710)
+        os.chmod(self.path(layer), 0o710)
+        os.mkdir(self.diff(layer))
+        os.chmod(self.diff(layer), 0o755)
+        short = base64.b32encode(secrets.token_bytes(_SHORT_BYTES)).decode().rstrip("=")
+        os.symlink(f"../{layer}/diff", self.path("l", short))
+        self._write(layer, "link", short)
+        if parent is not None:
+            os.mkdir(self.work(layer))
+            os.chmod(self.work(layer), 0o700)
+            lowers = [f"l/{self.short(parent)}", *self.lowers(parent)]
+            self._write(layer, "lower", ":".join(lowers))
+
+    def _write(self, layer: LayerID, name: str, text: str) -> None:
+        descriptor = os.open(
+            self.path(layer, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
+        )
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+
+    def short(self, layer: LayerID) -> str:
+        """The short name of `layer`; raises `StoreDamaged` when its file is lost."""
+        text = self._read(layer, "link")
+        if len(text) != 26:
+            raise StoreDamaged(
+                f"{self.path(layer, 'link')} is empty or cut off", hint="run `lamina check`"
+            )
+        return text
+
+    def lowers(self, layer: LayerID) -> list[str]:
+        """The short links of all below `layer`, topmost first, as `l/<short>`."""
+        try:
+            text = self._read(layer, "lower")
+        except FileNotFoundError:
+            return []
+        return text.split(":")
+
+    def _read(self, layer: LayerID, name: str) -> str:
+        with open(self.path(layer, name), encoding="ascii") as file:
+            return file.read()
+
+    def lower_paths(self, layer: LayerID) -> tuple[str, ...]:
+        """The directories of all below `layer`, topmost first, by their short names."""
+        return tuple(self.path(short) for short in self.lowers(layer))
+
+    def mark_committed(self, layer: LayerID) -> None:
+        """Note that `layer` is immutable."""
+        descriptor = os.open(
+            self.path(layer, "committed"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        os.close(descriptor)
+
+    def is_committed(self, layer: LayerID) -> bool:
+        """Whether `layer` is immutable."""
+        return os.path.exists(self.path(layer, "committed"))
+
+    def unlink_short(self, layer: LayerID) -> None:
+        """Take the short link away, however far the layer's making had come."""
+        try:
+            name = self.path("l", self.short(layer))
+            if os.readlink(name) == f"../{layer}/diff":
+                os.unlink(name)
+        except (OSError, StoreDamaged):
+            self._unlink_by_target(layer)
+
+    def _unlink_by_target(self, layer: LayerID) -> None:
+        for name in os.listdir(self.path("l")):
+            if os.readlink(self.path("l", name)) == f"../{layer}/diff":
+                os.unlink(self.path("l", name))

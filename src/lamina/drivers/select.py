@@ -1,0 +1,158 @@
+"""Which driver a store uses, and why: explicit choice, then prior state, then priority.
+
+As docker does it, except that nothing is silent: an explicit choice that contradicts the layers
+that are here is an error, and so is a prior driver that no longer works.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lamina.drivers.api import Probe
+from lamina.drivers.catalog import CATALOG, PRIORITY, Entry, entry
+from lamina.errors import DriverConflict, DriverNotSupported, ForeignStore
+
+
+class Verdict(NamedTuple):
+    """What was decided about one driver, with the evidence."""
+
+    name: str
+    standing: str
+    cost: str
+    works: bool
+    taken: bool
+    reason: str
+
+
+class Choice(NamedTuple):
+    """The driver taken, in one sentence why, and whether it is a fall-back to the last resort."""
+
+    name: str
+    reason: str
+    fell_back: bool
+
+
+def choose(
+    root: str, explicit: str | None, prior: Mapping[str, int], trusted: str | None = None
+) -> Choice:
+    """The driver for the store at `root`.
+
+    `explicit` is what the user named, `prior` how many layers each driver has here, `trusted`
+    the driver that was found to work on this very boot and need not be tried again. Raises
+    `DriverUnknown`, `DriverNotSupported`, `DriverConflict` or `ForeignStore`.
+    """
+    holders = sorted(name for name, count in prior.items() if count)
+    if len(holders) > 1:
+        raise DriverConflict(f"the store at {root} has layers of several drivers: {holders}")
+    if explicit is not None:
+        entry(explicit)
+        if holders and holders != [explicit]:
+            raise DriverConflict(
+                f"the store at {root} has {prior[holders[0]]} layers on {holders[0]}, "
+                f"and {explicit} was asked for",
+                hint=f"use another --root for {explicit}",
+            )
+        return _explicit(root, entry(explicit), trusted)
+    if holders:
+        return _prior(root, entry(holders[0]), prior[holders[0]], trusted)
+    refuse_foreign(root)
+    return _by_priority(root)
+
+
+def _explicit(root: str, wanted: Entry, trusted: str | None) -> Choice:
+    probe = _probe(root, wanted, trusted)
+    if not probe.works:
+        raise DriverNotSupported(
+            f"the storage driver {wanted.name} cannot be used in {root}: {probe.reason}"
+        )
+    return Choice(wanted.name, "it was asked for", False)
+
+
+def _prior(root: str, holder: Entry, count: int, trusted: str | None) -> Choice:
+    probe = _probe(root, holder, trusted)
+    if not probe.works:
+        raise DriverNotSupported(
+            f"the store at {root} has {count} layers on {holder.name}, which does not work "
+            f"here now: {probe.reason}",
+            hint="bring that back, or choose another --root",
+        )
+    return Choice(holder.name, f"{count} layers are on it already", False)
+
+
+def _probe(root: str, candidate: Entry, trusted: str | None) -> Probe:
+    if candidate.name == trusted:
+        return Probe(True, "found to work since this boot")
+    return candidate.probe(_home(root, candidate))
+
+
+def _by_priority(root: str) -> Choice:
+    refused = []
+    for name in PRIORITY:
+        candidate = entry(name)
+        probe = candidate.probe(_home(root, candidate))
+        if probe.works:
+            return _first_that_works(name, refused)
+        if candidate.module:
+            refused.append(f"{name}: {probe.reason}")
+    raise DriverNotSupported(f"no storage driver works in {root}: {'; '.join(refused)}")
+
+
+def _first_that_works(name: str, refused: list[str]) -> Choice:
+    if not refused:
+        return Choice(name, "the first of the priority list, and it works", False)
+    return Choice(name, "; ".join(refused), name == "vfs")
+
+
+def verdicts(root: str, taken: str, reason: str) -> tuple[Verdict, ...]:
+    """What to say of each driver in the catalogue; tries each, one after the other."""
+    rows = []
+    for candidate in CATALOG.values():
+        probe = candidate.probe(_home(root, candidate))
+        said = reason if candidate.name == taken else _not_taken(candidate, probe.reason)
+        rows.append(
+            Verdict(
+                candidate.name,
+                candidate.standing,
+                candidate.cost,
+                probe.works,
+                candidate.name == taken,
+                f"{said} ({probe.reason})" if candidate.name == taken else said,
+            )
+        )
+    return tuple(rows)
+
+
+def _not_taken(candidate: Entry, reason: str) -> str:
+    if candidate.name not in PRIORITY:
+        return f"never chosen by itself ({reason})"
+    return reason
+
+
+def refuse_foreign(root: str) -> None:
+    """Refuse a root where a driver's directory has content that no row knows of.
+
+    Raises `ForeignStore`.
+    """
+    for candidate in CATALOG.values():
+        home = _home(root, candidate)
+        if _has_layers(home):
+            raise ForeignStore(
+                f"{home} holds layers that this store knows nothing of",
+                hint="if they are strays, `lamina check --repair` sets them aside; "
+                "else choose another --root",
+            )
+
+
+def _has_layers(home: str) -> bool:
+    for folder in (home, os.path.join(home, "dir")):
+        try:
+            with os.scandir(folder) as found:
+                if any(len(each.name) == 64 for each in found):
+                    return True
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+    return False
+
+
+def _home(root: str, candidate: Entry) -> str:
+    return os.path.join(root, candidate.home)

@@ -1,0 +1,121 @@
+"""What the store is to be: flags over environment over `daemon.json` over the built-in values.
+
+Reads the configuration file and nothing else of the machine; the environment is handed in.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lamina.errors import ConfigurationError
+
+_SYSTEM_FILE = "/etc/lamina/daemon.json"
+_SYSTEM_ROOT = "/var/lib/lamina"
+_SYSTEM_RUN_ROOT = "/run/lamina"
+
+
+class Config(NamedTuple):
+    """Settled settings; `driver` is None where the store itself is to decide.
+
+    `driver_source` says where the driver's name came from, for `info --why`.
+    """
+
+    root: str
+    run_root: str
+    driver: str | None
+    driver_source: str
+    storage_opts: tuple[str, ...]
+
+
+def settle(
+    *,
+    root: str | None,
+    run_root: str | None,
+    driver: str | None,
+    storage_opts: tuple[str, ...],
+    file: str | None,
+    environ: Mapping[str, str],
+    uid: int,
+) -> Config:
+    """Lay the sources over one another; raises `ConfigurationError` naming the culprit."""
+    facts = _read(file, environ, uid)
+    chosen, source = driver, "the --driver flag"
+    if chosen is None and environ.get("LAMINA_DRIVER"):
+        chosen, source = environ["LAMINA_DRIVER"], "LAMINA_DRIVER"
+    if chosen is None and facts.driver is not None:
+        chosen, source = facts.driver, facts.path
+    return Config(
+        os.path.abspath(root or environ.get("LAMINA_ROOT") or facts.root or _root(environ, uid)),
+        os.path.abspath(run_root or environ.get("LAMINA_RUN_ROOT") or _run_root(environ, uid)),
+        chosen,
+        source if chosen is not None else "",
+        storage_opts or facts.storage_opts,
+    )
+
+
+class _File(NamedTuple):
+    path: str
+    root: str | None
+    driver: str | None
+    storage_opts: tuple[str, ...]
+
+
+def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
+    path = file or _default_file(environ, uid)
+    try:
+        with open(path, "rb") as opened:
+            document = json.load(opened)
+    except FileNotFoundError:
+        if file is not None:
+            raise ConfigurationError(f"the configuration file {file} does not exist") from None
+        return _File(path, None, None, ())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"the configuration file {path} cannot be read: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"the configuration file {path} is not a JSON object")
+    return _File(
+        path,
+        _text(document, "data-root", path),
+        _text(document, "storage-driver", path),
+        _texts(document, "storage-opts", path),
+    )
+
+
+def _text(document: dict[str, object], key: str, path: str) -> str | None:
+    value = document.get(key)
+    if value is None or (isinstance(value, str) and value):
+        return value
+    raise ConfigurationError(f"{key} in {path} must be a non-empty string")
+
+
+def _texts(document: dict[str, object], key: str, path: str) -> tuple[str, ...]:
+    value = document.get(key, [])
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise ConfigurationError(f"{key} in {path} must be a list of strings")
+
+
+def _default_file(environ: Mapping[str, str], uid: int) -> str:
+    if uid == 0:
+        return _SYSTEM_FILE
+    base = environ.get("XDG_CONFIG_HOME") or os.path.join(_home(environ), ".config")
+    return os.path.join(base, "lamina", "daemon.json")
+
+
+def _root(environ: Mapping[str, str], uid: int) -> str:
+    if uid == 0:
+        return _SYSTEM_ROOT
+    base = environ.get("XDG_DATA_HOME") or os.path.join(_home(environ), ".local", "share")
+    return os.path.join(base, "lamina")
+
+
+def _run_root(environ: Mapping[str, str], uid: int) -> str:
+    if uid == 0:
+        return _SYSTEM_RUN_ROOT
+    base = environ.get("XDG_RUNTIME_DIR") or os.path.join("/tmp", f"lamina-{uid}")
+    return os.path.join(base, "lamina") if "XDG_RUNTIME_DIR" in environ else base
+
+
+def _home(environ: Mapping[str, str]) -> str:
+    return environ.get("HOME") or "/"

@@ -1,0 +1,92 @@
+"""An open store, grouped into areas. Each area is made when it is first used."""
+
+from types import TracebackType
+from typing import Self
+
+from lamina.containers.store import ContainerStore
+from lamina.content.directory import BlobStore
+from lamina.drivers.api import Driver
+from lamina.drivers.select import Choice
+from lamina.engine.config import Config
+from lamina.engine.containers import Containers
+from lamina.engine.images import Images
+from lamina.engine.system import System
+from lamina.images.store import ImageStore
+from lamina.layers.store import LayerStore
+from lamina.metadata.root import StoreRoot
+from lamina.runtime.isolation import choose
+from lamina.values.events import Sink
+
+
+class Engine:
+    """`images`, `containers` and `system` over one store; a context manager.
+
+    Use it from one thread; open another for another thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: StoreRoot,
+        layers: LayerStore,
+        blobs: BlobStore,
+        images: ImageStore,
+        config: Config,
+        choice: Choice,
+        run_root: str,
+        events: Sink,
+    ) -> None:
+        self.root = root
+        self.layers = layers
+        self.blobs = blobs
+        self.image_store = images
+        self.config = config
+        self.choice = choice
+        self.run_root = run_root
+        self.events = events
+        self._containers: ContainerStore | None = None
+
+    @property
+    def driver(self) -> Driver:
+        """The storage driver in use."""
+        return self.layers.driver
+
+    @property
+    def container_store(self) -> ContainerStore:
+        """The containers as stored things."""
+        if self._containers is None:
+            self._containers = ContainerStore(
+                self.layers, self.image_store, choose(None), self.run_root
+            )
+        return self._containers
+
+    @property
+    def images(self) -> Images:
+        """Build, load, list, tag, save and remove images."""
+        return Images(self)
+
+    @property
+    def containers(self) -> Containers:
+        """Make, run, list and remove containers."""
+        return Containers(self)
+
+    @property
+    def system(self) -> System:
+        """What the store is, holds, and could give back."""
+        return System(self)
+
+    def close(self) -> None:
+        """Give up the store; what this engine was still making is undone by the next opener."""
+        self.layers.close()
+        self.root.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

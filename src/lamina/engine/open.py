@@ -1,0 +1,108 @@
+"""The composition root: the only place that names concrete stores and drivers.
+
+Settles the configuration, opens the root, chooses the driver and puts the areas together.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lamina.content.directory import BlobStore
+from lamina.drivers import select
+from lamina.drivers.api import Driver
+from lamina.drivers.catalog import entry
+from lamina.engine.config import Config, settle
+from lamina.engine.engine import Engine
+from lamina.errors import StorageError
+from lamina.images.store import ImageStore
+from lamina.kernel.namespaces import effective_capabilities
+from lamina.layers.store import LayerStore
+from lamina.metadata import layers as layer_rows
+from lamina.metadata.db import set_meta
+from lamina.metadata.root import StoreRoot
+from lamina.values.events import Caution, Sink, ignore
+
+
+def open_store(
+    root: str | None = None,
+    *,
+    run_root: str | None = None,
+    driver: str | None = None,
+    storage_opts: tuple[str, ...] = (),
+    config: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    events: Sink = ignore,
+) -> Engine:
+    """Open the store at `root`, making it when it is not there.
+
+    `root`, `run_root` and `driver` default to `daemon.json` (or `config`) and then to docker's
+    ways; `environ` (default: none is read) may hold LAMINA_ROOT, LAMINA_RUN_ROOT and
+    LAMINA_DRIVER. Raises `ConfigurationError` or a `StorageError`.
+    """
+    settled = settle(
+        root=root,
+        run_root=run_root,
+        driver=driver,
+        storage_opts=storage_opts,
+        file=config,
+        environ=environ or {},
+        uid=os.getuid(),
+    )
+    store = StoreRoot.open(settled.root)
+    try:
+        return _assemble(store, settled, events)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
+    chosen = _choose(store, settled)
+    if chosen.choice.fell_back:
+        events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
+    layers = LayerStore(store, chosen.driver)
+    blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
+    return Engine(
+        root=store,
+        layers=layers,
+        blobs=blobs,
+        images=ImageStore(store, blobs, layers),
+        config=settled,
+        choice=chosen.choice,
+        run_root=_run_root(settled, store),
+        events=events,
+    )
+
+
+class _Chosen(NamedTuple):
+    choice: select.Choice
+    driver: Driver
+
+
+def _choose(store: StoreRoot, settled: Config) -> _Chosen:
+    """Choose a driver; what was tried on this boot with these rights is not tried again."""
+    with store.database.read() as db:
+        prior = layer_rows.counts_by_driver(db)
+    meta = store.database.meta()
+    proof = f"{store.boot_id} {effective_capabilities():x}"
+    trusted = meta.get("driver") if meta.get("driver_proof") == proof else None
+    choice = select.choose(store.path, settled.driver, prior, trusted)
+    if choice.name != trusted:
+        with store.database.write() as db:
+            set_meta(db, "driver", choice.name)
+            set_meta(db, "driver_proof", proof)
+    catalogued = entry(choice.name)
+    return _Chosen(choice, catalogued.make(store.folder(catalogued.home)))
+
+
+def _run_root(settled: Config, store: StoreRoot) -> str:
+    """The volatile folder of this store; beneath its root where /run cannot be written."""
+    for path in (os.path.join(settled.run_root, store.uuid[:13]), store.folder("run")):
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+        except OSError:
+            continue
+        return path
+    raise StorageError(
+        f"neither {settled.run_root} nor {store.path} can be written", hint="choose --run-root"
+    )

@@ -1,0 +1,114 @@
+"""Every error of Lamina, drawn once. Each is one sentence and carries its exit code.
+
+LaminaError
+├── UsageError                you asked wrongly
+│   ├── InvalidDigest, InvalidReference, InvalidName, InvalidSize
+│   └── TemplateError, ConfigurationError
+├── NotFound
+│   └── ImageNotFound, ContainerNotFound, LayerNotFound, PathNotFound
+├── Conflict
+│   └── NameTaken, InUse, LockHeld
+├── BadInput                  the peer answered wrongly
+│   ├── BadArchive ── UnknownCompression
+│   └── BadDocument, DigestMismatch, DockerfileError
+├── BuildError ── StepFailed
+├── StorageError              the disk or the kernel disagrees
+│   ├── DiskFull, ReadOnlyStore, PermissionRefused
+│   ├── StoreDamaged, ForeignStore, KernelError
+│   └── DriverError ── DriverUnknown, DriverNotSupported, DriverConflict
+└── RuntimeFailure (125) ── ProgramMissing, CommandNotExecutable (126), CommandNotFound (127)
+"""
+
+from lamina.errors.base import LaminaError
+from lamina.errors.input import (
+    BadArchive,
+    BadDocument,
+    BadInput,
+    BuildError,
+    DigestMismatch,
+    DockerfileError,
+    StepFailed,
+    UnknownCompression,
+)
+from lamina.errors.runtime import (
+    CommandNotExecutable,
+    CommandNotFound,
+    ProgramMissing,
+    RuntimeFailure,
+)
+from lamina.errors.storage import (
+    DiskFull,
+    DriverConflict,
+    DriverError,
+    DriverNotSupported,
+    DriverUnknown,
+    ForeignStore,
+    KernelError,
+    PermissionRefused,
+    ReadOnlyStore,
+    StorageError,
+    StoreDamaged,
+    from_oserror,
+)
+from lamina.errors.usage import (
+    ConfigurationError,
+    Conflict,
+    ContainerNotFound,
+    ImageNotFound,
+    InUse,
+    InvalidDigest,
+    InvalidName,
+    InvalidReference,
+    InvalidSize,
+    LayerNotFound,
+    LockHeld,
+    NameTaken,
+    NotFound,
+    PathNotFound,
+    TemplateError,
+    UsageError,
+)
+
+__all__ = [
+    "BadArchive",
+    "BadDocument",
+    "BadInput",
+    "BuildError",
+    "CommandNotExecutable",
+    "CommandNotFound",
+    "ConfigurationError",
+    "Conflict",
+    "ContainerNotFound",
+    "DigestMismatch",
+    "DiskFull",
+    "DockerfileError",
+    "DriverConflict",
+    "DriverError",
+    "DriverNotSupported",
+    "DriverUnknown",
+    "ForeignStore",
+    "ImageNotFound",
+    "InUse",
+    "InvalidDigest",
+    "InvalidName",
+    "InvalidReference",
+    "InvalidSize",
+    "KernelError",
+    "LaminaError",
+    "LayerNotFound",
+    "LockHeld",
+    "NameTaken",
+    "NotFound",
+    "PathNotFound",
+    "PermissionRefused",
+    "ProgramMissing",
+    "ReadOnlyStore",
+    "RuntimeFailure",
+    "StepFailed",
+    "StorageError",
+    "StoreDamaged",
+    "TemplateError",
+    "UnknownCompression",
+    "UsageError",
+    "from_oserror",
+]

@@ -1,0 +1,61 @@
+"""The peer answered wrongly: an archive, document or Dockerfile that breaks its contract."""
+
+from lamina.errors.base import LaminaError
+
+
+class BadInput(LaminaError):
+    """Bytes from outside that are not what they claim to be."""
+
+    http_status = 400
+
+
+class BadArchive(BadInput):
+    """A tar (or its compression) that is truncated, corrupt or hostile."""
+
+
+class UnknownCompression(BadArchive):
+    """A stream in a compression that Lamina does not read."""
+
+
+class BadDocument(BadInput):
+    """A manifest, config or index that does not have the shape its type demands."""
+
+
+class DigestMismatch(BadInput):
+    """Content whose digest or size is not the one that was promised."""
+
+
+class DockerfileError(BadInput):
+    """A Dockerfile that cannot be read; carries where (file, line, column) and an excerpt."""
+
+    def __init__(
+        self,
+        brief: str,
+        *,
+        file: str = "Dockerfile",
+        line: int = 0,
+        column: int = 0,
+        excerpt: str = "",
+        hint: str = "",
+    ) -> None:
+        super().__init__(brief, hint=hint, details=excerpt)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        return where + super().__str__()
+
+
+class BuildError(LaminaError):
+    """A build step that could not be carried out."""
+
+
+class StepFailed(BuildError):
+    """A RUN step whose command ended with a non-zero exit status."""
+
+    def __init__(self, brief: str, *, status: int, hint: str = "", details: str = "") -> None:
+        super().__init__(brief, hint=hint, details=details)
+        self.status = status

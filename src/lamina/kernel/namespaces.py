@@ -1,0 +1,54 @@
+"""Namespaces and rights of the calling task."""
+
+from lamina.kernel.libc import fail, libc_call
+
+# include/uapi/linux/sched.h
+CLONE_FS = 0x00000200
+CLONE_NEWNS = 0x00020000
+CLONE_NEWNET = 0x40000000
+
+CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
+CAP_MKNOD = 27
+_PR_SET_PDEATHSIG = 1
+_PR_CAPBSET_DROP = 24
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces in `flags` (unshare(2)); of the calling thread alone."""
+    if libc_call("unshare", flags) < 0:
+        raise fail("unshare")
+
+
+def effective_capabilities() -> int:
+    """The effective capability set as a bit mask."""
+    return _capability_mask("CapEff:")
+
+
+def bounding_capabilities() -> int:
+    """The capability bounding set as a bit mask."""
+    return _capability_mask("CapBnd:")
+
+
+def _capability_mask(row: str) -> int:
+    with open("/proc/thread-self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith(row):
+                return int(line.split()[1], 16)
+    return 0
+
+
+def has_capability(number: int) -> bool:
+    """Whether the calling thread may use the capability of that number."""
+    return bool(effective_capabilities() >> number & 1)
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Have the kernel send this process a signal when its parent thread dies (prctl(2))."""
+    if libc_call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0) < 0:
+        raise fail("prctl")
+
+
+def drop_bounding(number: int) -> None:
+    """Give up a capability for this process and all it starts."""
+    if libc_call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
+        raise fail("prctl")

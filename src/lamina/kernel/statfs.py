@@ -1,0 +1,44 @@
+"""Which file system a path lies on, and how much of it is free (statfs(2))."""
+
+import ctypes
+import os
+
+from lamina.kernel.libc import _LIBC, fail
+
+# include/uapi/linux/magic.h; names as docker's `info` shows them
+_NAMES = {
+    0xEF53: "extfs",
+    0x58465342: "xfs",
+    0x9123683E: "btrfs",
+    0x01021994: "tmpfs",
+    0x794C7630: "overlayfs",
+    0x6969: "nfs",
+    0x65735546: "fuse",
+    0x2FC12FC1: "zfs",
+    0xF2F52010: "f2fs",
+    0x73717368: "squashfs",
+    0xE0F5E1E2: "erofs",
+    0x61756673: "aufs",
+    0xF15F: "ecryptfs",
+    0x858458F6: "ramfs",
+    0x63677270: "cgroup2fs",
+    0x27E0EB: "cgroupfs",
+}
+_ROOM = 512  # struct statfs is smaller than this on every architecture
+
+
+def magic(path: str | bytes) -> int:
+    """The file system's magic number (statfs.f_type)."""
+    buffer = ctypes.create_string_buffer(_ROOM)
+    if _LIBC.statfs(ctypes.c_char_p(os.fsencode(path)), buffer) < 0:
+        raise fail("statfs", path)
+    return int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], "little") & 0xFFFFFFFF
+
+
+def filesystem_name(path: str) -> str:
+    """The name that docker's users know: `extfs`, `xfs`, `btrfs` ..."""
+    try:
+        number = magic(path)
+    except OSError:
+        return "unknown"
+    return _NAMES.get(number, f"unknown (0x{number:x})")

@@ -1,0 +1,26 @@
+"""From a read-write layer to the entries of its canonical diff (docs/format/layer-semantics.md)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lamina.archive.diff import changed_entries
+from lamina.drivers.api import Driver
+from lamina.layers.source import EntrySource
+from lamina.metadata.layers import LayerRow
+
+
+@contextmanager
+def changed(driver: Driver, row: LayerRow, clamp: int | None) -> Iterator[EntrySource | None]:
+    """The diff of `row` against its parent as a layer source; None when nothing changed.
+
+    Times are clamped to `clamp`, in seconds since the epoch, when it is given.
+    """
+    changes = list(driver.changes(row.id, row.parent))
+    if not changes:
+        yield None
+        return
+    view = driver.view(row.id)
+    try:
+        yield EntrySource(changed_entries(changes, view, clamp=clamp))
+    finally:
+        view.close()

@@ -1,0 +1,242 @@
+"""The layers of one store: what is here, how it is reached, and what keeps it alive.
+
+    staging row -> driver object -> index -> ready row          (register, create_rw)
+    ready row -> removing row -> driver object -> no row        (collect, remove_rw)
+
+Every arrow may be the last one before a kill: the row is written before the driver's object is
+made and dropped after it is gone, so that recovery always finds by name what to finish or undo.
+Readers see only `ready` rows and take no lock.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from lamina.archive.diff import Change
+from lamina.archive.writer import Write
+from lamina.drivers.api import Driver
+from lamina.errors import LayerNotFound
+from lamina.fs.faults import crash_point
+from lamina.fs.locks import FileLock, Rank
+from lamina.fs.mounting import MountPlan
+from lamina.fs.tree import TreeView
+from lamina.fs.usage import Usage
+from lamina.layers import export, gc, pack, recover, unpack
+from lamina.layers.layer import Layer
+from lamina.layers.source import EntrySource, ReadableStream, Source, TarSource
+from lamina.metadata import blobs, layers, refs
+from lamina.metadata.db import set_meta
+from lamina.metadata.layers import LayerRow
+from lamina.metadata.root import StoreRoot
+from lamina.values.digest import ChainID, DiffID
+from lamina.values.ids import LayerID
+
+T = TypeVar("T")
+_LOCK_FILES = 64  # layer locks are spread over this many files; sharing one only waits longer
+
+
+class LayerStore:
+    """Layers on one driver beneath one root; opening it finishes what dead processes left."""
+
+    def __init__(self, root: StoreRoot, driver: Driver) -> None:
+        self.root = root
+        self.driver = driver
+        recover.settle(root, driver)
+
+    # --- what is here -------------------------------------------------------------------
+
+    def get(self, chain_id: ChainID) -> Layer | None:
+        """The layer on top of `chain_id`, if the whole chain is here."""
+        with self.root.database.read() as db:
+            row = layers.by_chain(db, chain_id)
+        return Layer.from_row(row) if row is not None else None
+
+    def chain(self, chain_id: ChainID | None) -> tuple[Layer, ...]:
+        """Every layer of a chain, lowest first; raises `LayerNotFound`."""
+        found: list[Layer] = []
+        with self.root.database.read() as db:
+            at = self._row(chain_id) if chain_id is not None else None
+            while at is not None:
+                found.append(Layer.from_row(at))
+                at = layers.by_id(db, at.parent) if at.parent is not None else None
+        return tuple(reversed(found))
+
+    def all(self) -> tuple[Layer, ...]:
+        """Every committed layer, oldest first."""
+        with self.root.database.read() as db:
+            return tuple(Layer.from_row(row) for row in layers.ready(db) if row.chain_id)
+
+    def hold(self, chain_id: ChainID) -> bool:
+        """Keep a chain from being collected while this store is open; False when it is gone."""
+        with self.root.database.write() as db:
+            if layers.by_chain(db, chain_id) is None:
+                return False
+            refs.add(db, refs.LEASE, self.root.lease, chain_id)
+        return True
+
+    def _row(self, chain_id: ChainID) -> LayerRow:
+        with self.root.database.read() as db:
+            row = layers.by_chain(db, chain_id)
+        if row is None:
+            raise LayerNotFound(f"no layer with chain ID {chain_id.short} in this store")
+        return row
+
+    # --- making layers ------------------------------------------------------------------
+
+    def register(
+        self, parent: ChainID | None, stream: ReadableStream, *, expect: DiffID | None = None
+    ) -> Layer:
+        """Lay the uncompressed tar `stream` over `parent`.
+
+        Two processes that register the same expected layer extract it once. Raises
+        `BadArchive` for a broken or hostile tar, `DigestMismatch` when it is not `expect`, and
+        `StorageError`; nothing is left then. Durable only after `barrier`.
+        """
+        return self._register(parent, TarSource(stream), expect)
+
+    def register_entries(self, parent: ChainID | None, source: EntrySource) -> Layer:
+        """The same for entries that become a tar on the way (COPY, commit)."""
+        return self._register(parent, source, None)
+
+    def _register(self, parent: ChainID | None, source: Source, expect: DiffID | None) -> Layer:
+        if expect is None:
+            return unpack.register(self.root, self.driver, self._parent_row(parent), source, None)
+        wanted = ChainID.extend(parent, expect)
+        with self.lock_for(wanted).exclusive():
+            known = self.get(wanted)
+            if known is not None and self.hold(wanted):
+                return known
+            row = self._parent_row(parent)
+            return unpack.register(self.root, self.driver, row, source, expect)
+
+    def _parent_row(self, parent: ChainID | None) -> LayerRow | None:
+        return self._row(parent) if parent is not None else None
+
+    def lock_for(self, name: str) -> FileLock:
+        """The lock for single flight on one chain ID."""
+        number = int.from_bytes(os.fsencode(name)[-4:], "big") % _LOCK_FILES
+        return self.root.lock(Rank.LAYER, "layers", f"{number:02d}")
+
+    # --- read-write layers --------------------------------------------------------------
+
+    def create_rw(self, parent: ChainID | None, *, size: int | None = None) -> LayerID:
+        """Make a read-write layer over `parent`; it is this opener's until it is adopted.
+
+        Whatever of it is not adopted (a container's row does that) goes when its maker dies.
+        """
+        layer = LayerID.from_random(secrets.token_bytes(32))
+        with self.root.database.write() as db:
+            below = self._parent_row(parent)
+            layers.stage(
+                db,
+                layer,
+                driver=self.driver.name,
+                kind="active",
+                parent=below.id if below else None,
+                lease=self.root.lease,
+                created=time.time(),
+                boot_id=self.root.boot_id,
+            )
+        crash_point("rw-staged")
+        try:
+            self.driver.create_rw(layer, below.id if below else None, size)
+        except BaseException:
+            self.remove_rw(layer)
+            raise
+        crash_point("rw-created")
+        return layer
+
+    def remove_rw(self, layer: LayerID) -> None:
+        """Remove a read-write layer that no container's row claims any more."""
+        with self.root.database.write() as db:
+            layers.doom(db, [layer], self.root.lease)
+        crash_point("rw-doomed")
+        self.erase_doomed(layer)
+
+    def erase_doomed(self, layer: LayerID) -> None:
+        """Take away the files of a layer whose row says that it is being removed."""
+        gc.erase(self.root, self.driver, [self._row_by_id(layer)])
+
+    def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> Layer | None:
+        """Make what a read-write layer changed into a committed layer; None when nothing.
+
+        The read-write layer stays as it is. With `clamp` (seconds since the epoch) no time
+        in the new layer is later than that.
+        """
+        row = self._row_by_id(layer)
+        parent = self._row_by_id(row.parent) if row.parent is not None else None
+        with pack.changed(self.driver, row, clamp) as source:
+            if source is None:
+                return None
+            return unpack.register(self.root, self.driver, parent, source, None)
+
+    def _row_by_id(self, layer: LayerID) -> LayerRow:
+        with self.root.database.read() as db:
+            return layers.by_id(db, layer)
+
+    # --- reaching layers ----------------------------------------------------------------
+
+    def resolve(self, target: ChainID | LayerID) -> LayerID:
+        """The driver's layer for a chain ID; a layer ID is its own."""
+        return target if isinstance(target, LayerID) else self._row(target).id
+
+    def view(self, target: ChainID | LayerID) -> TreeView:
+        """The merged tree of a layer, without a mount; the caller closes it."""
+        return self.driver.view(self.resolve(target))
+
+    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+        """How to mount a layer with all below it."""
+        return self.driver.mounts(layer, writable=writable)
+
+    def changes(self, layer: LayerID) -> Iterator[Change]:
+        """What a read-write layer changed, sorted by path, in docker's A, C and D."""
+        row = self._row_by_id(layer)
+        return self.driver.changes(row.id, row.parent)
+
+    def usage(self, layer: LayerID) -> Usage:
+        """What a layer itself takes up, measured now."""
+        return self.driver.usage(layer)
+
+    def export(self, chain_id: ChainID, write: Write) -> None:
+        """Write the top layer's tar exactly as it came, verified by its diff ID.
+
+        Raises `StoreDamaged` when the layer's files are no longer those of the tar.
+        """
+        export.export(self.root, self.driver, self._row(chain_id), write)
+
+    # --- keeping and reclaiming ---------------------------------------------------------
+
+    def barrier(self) -> None:
+        """Make all that is visible now survive a power cut."""
+        self.root.barrier()
+        crash_point("synced")
+        generation = self.root.next_generation()
+        with self.root.database.write(durable=True) as db:
+            layers.mark_durable(db)
+            blobs.mark_durable(db)
+            set_meta(db, "generation", str(generation))
+        crash_point("durable")
+        self.root.note_generation(generation)
+
+    def close(self) -> None:
+        """Let go of what `hold` and making kept; the root itself stays open."""
+        if self.root.has_lease:
+            with self.root.database.write() as db:
+                refs.drop_owner(db, refs.LEASE, self.root.lease)
+
+    def collect(self) -> list[Layer]:
+        """Remove every layer that no reference reaches; gives what went."""
+        return [Layer.from_row(row) for row in gc.collect(self.root, self.driver) if row.chain_id]
+
+    def staged(self, work: Callable[[str], T], name: str) -> T:
+        """Run `work` with the path of a file in `staging/` that is gone afterwards."""
+        path = self.root.folder("staging", f"{self.root.lease}.{name}")
+        try:
+            return work(path)
+        finally:
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                pass

@@ -1,0 +1,130 @@
+"""From segments to a layer in place: extract, index, verify, publish; in one pass.
+
+Nothing is visible before the last transaction, and whatever fails before it is undone here; a
+kill is undone by recovery, which finds the staging row.
+"""
+
+import os
+import secrets
+import time
+
+from lamina.archive.apply import Figures
+from lamina.archive.index import IndexWriter, indexed
+from lamina.drivers.api import Driver
+from lamina.errors import DigestMismatch, LayerNotFound
+from lamina.fs.faults import crash_point
+from lamina.layers import gc
+from lamina.layers.layer import Layer
+from lamina.layers.source import Source
+from lamina.metadata import layers, refs
+from lamina.metadata.layers import LayerRow
+from lamina.metadata.root import StoreRoot
+from lamina.values.digest import ChainID, DiffID
+from lamina.values.ids import LayerID
+
+
+def register(
+    root: StoreRoot,
+    driver: Driver,
+    parent: LayerRow | None,
+    source: Source,
+    expect: DiffID | None,
+) -> Layer:
+    """Make the layer of `source` over `parent`; gives the known one if it turns out to be here.
+
+    Raises what `apply` raises, and `DigestMismatch`; nothing is left then.
+    """
+    row = _stage(root, driver, parent)
+    try:
+        figures, diff_id = _extract(root, driver, row, source)
+        if expect is not None and diff_id != expect:
+            raise DigestMismatch(f"the layer is {diff_id}, not {expect} as was promised")
+        driver.commit(row.id)
+        return _publish(root, driver, row, parent, diff_id, figures)
+    except BaseException:
+        _discard(root, driver, row.id)
+        raise
+
+
+def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None) -> LayerRow:
+    layer = LayerID.from_random(secrets.token_bytes(32))
+    with root.database.write() as db:
+        if parent is not None and layers.by_id(db, parent.id).state != "ready":
+            raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")
+        layers.stage(
+            db,
+            layer,
+            driver=driver.name,
+            kind="committed",
+            parent=parent.id if parent else None,
+            lease=root.lease,
+            created=time.time(),
+            boot_id=root.boot_id,
+        )
+        row = layers.by_id(db, layer)
+    crash_point("layer-staged")
+    return row
+
+
+def _extract(
+    root: StoreRoot, driver: Driver, row: LayerRow, source: Source
+) -> tuple[Figures, DiffID]:
+    driver.create(row.id, row.parent)
+    crash_point("layer-created")
+    path = gc.staging_index(root, row)
+    with IndexWriter(path) as writer:
+        figures = driver.apply(
+            row.id, row.parent, indexed(source.segments(), writer), writer.placed, writer.salvage_fd
+        )
+        writer.finish()
+    crash_point("layer-extracted")
+    return figures, source.diff_id()
+
+
+def _publish(
+    root: StoreRoot,
+    driver: Driver,
+    row: LayerRow,
+    parent: LayerRow | None,
+    diff_id: DiffID,
+    figures: Figures,
+) -> Layer:
+    chain_id = ChainID.extend(parent.chain_id if parent else None, diff_id)
+    with root.database.write() as db:
+        layers.note_diff(db, row.id, diff_id)
+    crash_point("diff-noted")
+    _place_index(gc.staging_index(root, row), root.folder("index", diff_id.hex))
+    crash_point("index-placed")
+    with root.database.write() as db:
+        refs.add(db, refs.LEASE, root.lease, chain_id)
+        known = layers.by_chain(db, chain_id)
+        if known is None:
+            layers.publish(
+                db,
+                row.id,
+                diff_id=diff_id,
+                chain_id=chain_id,
+                size=figures.size,
+                entries=figures.entries,
+            )
+            known = layers.by_id(db, row.id)
+    crash_point("layer-published")
+    if known.id != row.id:
+        _discard(root, driver, row.id)
+    return Layer.from_row(known)
+
+
+def _place_index(staged: str, final: str) -> None:
+    if os.path.exists(final):
+        os.unlink(staged)
+    else:
+        os.rename(staged, final)
+
+
+def _discard(root: StoreRoot, driver: Driver, layer: LayerID) -> None:
+    with root.database.write() as db:
+        row = layers.by_id(db, layer)
+        if row.state == "ready":
+            return  # it was published before the error; a reference decides about it
+        layers.doom(db, [layer], root.lease)
+    gc.erase(root, driver, [row])

@@ -1,0 +1,87 @@
+"""Records of the build cache: what a step's key gave, and from which inputs it was made.
+
+A record holds its layer alive (a `cache` reference) until it is pruned or until the image
+whose layer it is goes away.
+"""
+
+import sqlite3
+from typing import NamedTuple
+
+from lamina.metadata import refs
+from lamina.values.digest import ChainID
+
+SCHEMA = (
+    """CREATE TABLE cache(
+        key      TEXT PRIMARY KEY,
+        chain_id TEXT,
+        inputs   TEXT NOT NULL,
+        created  REAL NOT NULL,
+        used     REAL NOT NULL
+    ) WITHOUT ROWID""",
+    "CREATE INDEX cache_chain ON cache(chain_id)",
+)
+
+
+class CacheRecord(NamedTuple):
+    """What a step gave: the chain on top of which the build goes on (None: no layer at all).
+
+    `inputs` is a JSON text of what the key was made from; `created` and `used` in seconds
+    since the epoch.
+    """
+
+    key: str
+    chain_id: ChainID | None
+    inputs: str
+    created: float
+    used: float
+
+
+def _row(values: tuple[str, str | None, str, float, float]) -> CacheRecord:
+    key, chain_id, inputs, created, used = values
+    return CacheRecord(key, ChainID(chain_id) if chain_id else None, inputs, created, used)
+
+
+def find(db: sqlite3.Connection, key: str) -> CacheRecord | None:
+    """The record of `key`, if its layer is still here."""
+    found = db.execute(
+        "SELECT key, chain_id, inputs, created, used FROM cache WHERE key = ? AND"
+        " (chain_id IS NULL OR EXISTS"
+        " (SELECT 1 FROM layers WHERE layers.chain_id = cache.chain_id AND state = 'ready'))",
+        (key,),
+    ).fetchone()
+    return _row(found) if found is not None else None
+
+
+def record(
+    db: sqlite3.Connection, key: str, chain_id: ChainID | None, inputs: str, now: float
+) -> None:
+    """Remember what `key` gave; the newest answer stands."""
+    refs.drop_owner(db, refs.CACHE, key)
+    db.execute(
+        "INSERT INTO cache VALUES (?, ?, ?, ?, ?) ON CONFLICT(key) DO UPDATE SET"
+        " chain_id = excluded.chain_id, inputs = excluded.inputs, created = excluded.created,"
+        " used = excluded.used",
+        (key, chain_id, inputs, now, now),
+    )
+    if chain_id is not None:
+        refs.add(db, refs.CACHE, key, chain_id)
+
+
+def forget(db: sqlite3.Connection, key: str) -> None:
+    """Drop one record and its claim."""
+    db.execute("DELETE FROM cache WHERE key = ?", (key,))
+    refs.drop_owner(db, refs.CACHE, key)
+
+
+def forget_chain(db: sqlite3.Connection, chain_id: ChainID) -> None:
+    """Drop every record that gave `chain_id`."""
+    for (key,) in db.execute("SELECT key FROM cache WHERE chain_id = ?", (chain_id,)).fetchall():
+        forget(db, key)
+
+
+def all_rows(db: sqlite3.Connection) -> list[CacheRecord]:
+    """Every record, newest first."""
+    found = db.execute(
+        "SELECT key, chain_id, inputs, created, used FROM cache ORDER BY created DESC, key"
+    )
+    return [_row(values) for values in found]

@@ -1,0 +1,188 @@
+"""The database of a store: opening it, its transactions, and when they are durable.
+
+Short transactions from many processes: writers and checkpoints are serialised by one file
+lock, because SQLite 3.7.0 to 3.51.2 can corrupt a WAL that two connections checkpoint at once
+(fixed in 3.51.3). Readers take no lock.
+
+Two kinds of commit: an ordinary one survives a killed process, a durable one (`durable=True`)
+also a power cut, and with it everything committed before. Nothing here decides which rows are
+worth the second.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lamina.errors import DiskFull, ForeignStore, ReadOnlyStore, StorageError, StoreDamaged
+from lamina.fs.locks import FileLock, Rank
+from lamina.metadata import blobs, cache, containers, images, layers, refs
+
+APPLICATION_ID = 0x4C616D69  # "Lami"
+SCHEMA_VERSION = 1
+_BUSY_TIMEOUT = 10.0  # seconds; our own lock already serialises writers
+_CHECKPOINT_BYTES = 4 << 20  # a WAL larger than this is folded in by the writer that sees it
+
+_META = ("CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",)
+_SCHEMA: tuple[str, ...] = (
+    *_META,
+    *layers.SCHEMA,
+    *refs.SCHEMA,
+    *blobs.SCHEMA,
+    *images.SCHEMA,
+    *containers.SCHEMA,
+    *cache.SCHEMA,
+)
+
+
+class Database:
+    """One connection to `lamina.db`; not to be shared between threads or over a fork.
+
+    `lock_path` is the file that writers of all processes lock. Raises `StoreDamaged` when the
+    file is no database and `ForeignStore` when it was written by a newer Lamina.
+    """
+
+    def __init__(self, path: str, lock_path: str) -> None:
+        self.path = path
+        self._lock = FileLock(lock_path, Rank.DATABASE)
+        self._pid = os.getpid()
+        try:
+            self._connection = _connect(path)
+            self._check_version()
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, path) from error
+
+    @classmethod
+    def create(cls, path: str, lock_path: str, meta: dict[str, str]) -> "Database":
+        """Make a new database holding `meta`; it becomes visible complete or not at all."""
+        fresh = f"{path}.new"
+        _remove_database(fresh)
+        try:
+            connection = _connect(fresh)
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.close()
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, path) from error
+        _remove_database(path)  # an unpublished earlier try; its WAL must not meet our file
+        os.rename(fresh, path)
+        return cls(path, lock_path)
+
+    def _check_version(self) -> None:
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise StoreDamaged(f"{self.path} is not a database of Lamina")
+        if version > SCHEMA_VERSION:
+            raise ForeignStore(
+                f"{self.path} has format {version}, and this Lamina knows formats up to "
+                f"{SCHEMA_VERSION}",
+                hint="use the newer Lamina that wrote it",
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A consistent view of the whole database for as long as the block lasts."""
+        connection = self._mine()
+        if connection.in_transaction:
+            yield connection
+            return
+        try:
+            connection.execute("BEGIN")
+            yield connection
+        except sqlite3.DatabaseError as error:
+            raise _translate(error, self.path) from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+
+    @contextmanager
+    def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of the block or, when it raises, none of it.
+
+        With `durable`, it and all before it survive a power cut once the block is left.
+        """
+        connection = self._mine()
+        with self._lock.exclusive():
+            try:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except sqlite3.DatabaseError as error:
+                raise _translate(error, self.path) from error
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            self._fold_wal(connection)
+
+    def _fold_wal(self, connection: sqlite3.Connection) -> None:
+        try:
+            if os.stat(f"{self.path}-wal").st_size > _CHECKPOINT_BYTES:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (OSError, sqlite3.DatabaseError):
+            return  # a later writer folds it in; nothing is lost meanwhile
+
+    def _mine(self) -> sqlite3.Connection:
+        if os.getpid() != self._pid:
+            raise StorageError(
+                "a store was used in a forked process", hint="open it again in the child"
+            )
+        return self._connection
+
+    def meta(self) -> dict[str, str]:
+        """All of the store's own facts (`uuid`, `driver`, `generation` ...)."""
+        with self.read() as connection:
+            return dict(connection.execute("SELECT key, value FROM meta"))
+
+    def close(self) -> None:
+        """Close; the last to close folds the WAL in, hence under the writers' lock."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock.exclusive():
+            self._connection.close()
+
+
+def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
+    """Write one of the store's own facts."""
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=True
+    )
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _remove_database(path: str) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        try:
+            os.unlink(path + suffix)
+        except FileNotFoundError:
+            pass
+
+
+def _translate(error: sqlite3.DatabaseError, path: str) -> StorageError:
+    words = str(error)
+    if "full" in words:
+        return DiskFull(
+            f"writing {path}: {words}", hint="free some space (`lamina prune`) and try again"
+        )
+    if "readonly" in words:
+        return ReadOnlyStore(f"writing {path}: {words}", hint="remount it read-write")
+    if "not a database" in words or "malformed" in words:
+        return StoreDamaged(f"{path}: {words}", hint="restore it from a backup")
+    return StorageError(f"database {path}: {words}")

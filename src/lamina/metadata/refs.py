@@ -1,0 +1,59 @@
+"""References: the only roots that garbage collection reads.
+
+A reference says that an owner (an image, a container, a cache record, a live lease) needs a
+target (a chain ID, a layer ID or a blob digest). What no reference reaches may go.
+"""
+
+import sqlite3
+
+from lamina.errors import UsageError
+from lamina.values.ids import LeaseID
+
+SCHEMA = (
+    """CREATE TABLE refs(
+        kind   TEXT NOT NULL,
+        owner  TEXT NOT NULL,
+        target TEXT NOT NULL,
+        PRIMARY KEY (kind, owner, target)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX refs_target ON refs(target)",
+)
+
+IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
+
+
+def add(db: sqlite3.Connection, kind: str, owner: str, target: str) -> None:
+    """Say that `owner` needs `target`; saying it twice changes nothing."""
+    db.execute("INSERT OR IGNORE INTO refs VALUES (?, ?, ?)", (kind, owner, target))
+
+
+def drop_owner(db: sqlite3.Connection, kind: str, owner: str) -> None:
+    """Drop all that `owner` needs."""
+    db.execute("DELETE FROM refs WHERE kind = ? AND owner = ?", (kind, owner))
+
+
+def drop_target(db: sqlite3.Connection, kind: str, target: str) -> None:
+    """Drop every claim of that kind on `target`."""
+    db.execute("DELETE FROM refs WHERE kind = ? AND target = ?", (kind, target))
+
+
+def owners(db: sqlite3.Connection, kind: str) -> list[str]:
+    """Every owner of that kind."""
+    found = db.execute("SELECT DISTINCT owner FROM refs WHERE kind = ? ORDER BY owner", (kind,))
+    return [owner for (owner,) in found]
+
+
+def targets(db: sqlite3.Connection, kind: str, owner: str) -> list[str]:
+    """What `owner` needs."""
+    found = db.execute(
+        "SELECT target FROM refs WHERE kind = ? AND owner = ? ORDER BY target", (kind, owner)
+    )
+    return [target for (target,) in found]
+
+
+def lease_id(owner: str) -> LeaseID | None:
+    """The lease that an owner's text names, if it is one."""
+    try:
+        return LeaseID(owner)
+    except UsageError:
+        return None

@@ -1,0 +1,260 @@
+"""The root directory of a store: its identity, its folders, its locks and its barrier.
+
+    <root>/
+      store          the store's UUID, format version and generation, as text
+      lamina.db      the database; holds the same UUID and a generation at least as high
+      blobs/ index/ containers/ volumes/ <driver homes>
+      staging/       what a live lease is making       locks/   lock files, leases/
+      trash/         renamed away, being erased        quarantine/  set aside by `check --repair`
+
+A root whose database is missing, another store's, or older than its objects is an error and
+never an empty store. Knows no driver, layer or image; the folders' contents are others' work.
+"""
+
+import os
+import secrets
+from typing import NamedTuple
+
+from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
+from lamina.fs.atomic import write_file
+from lamina.fs.locks import FileLock, Rank
+from lamina.kernel.ioctl import syncfs
+from lamina.metadata.db import Database
+from lamina.values.ids import LeaseID
+
+FORMAT = 1
+_FOLDERS = ("blobs", "index", "containers", "volumes", "staging", "trash", "quarantine")
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+class Identity(NamedTuple):
+    """What the `store` file says."""
+
+    uuid: str
+    format: int
+    generation: int
+
+    def text(self) -> bytes:
+        """The file's bytes."""
+        return (
+            f"lamina store\nuuid={self.uuid}\nformat={self.format}\ngeneration={self.generation}\n"
+        ).encode()
+
+    @classmethod
+    def parse(cls, text: str, path: str) -> "Identity":
+        """Read the file's text; raises `StoreDamaged`."""
+        lines = text.splitlines()
+        facts = dict(line.partition("=")[::2] for line in lines[1:])
+        try:
+            if lines[0] != "lamina store":
+                raise ValueError
+            return cls(facts["uuid"], int(facts["format"]), int(facts["generation"]))
+        except (IndexError, KeyError, ValueError):
+            raise StoreDamaged(f"{path} is not the identity of a Lamina store") from None
+
+
+class StoreRoot:
+    """An open root. `close` gives up the lease; whatever it was making is then recoverable."""
+
+    def __init__(self, path: str, database: Database, identity: Identity) -> None:
+        self.path = path
+        self.database = database
+        self.uuid = identity.uuid
+        self.boot_id = boot_id()
+        self._lease: Lease | None = None
+
+    @classmethod
+    def open(cls, path: str) -> "StoreRoot":
+        """Open the store at `path`, making it when the directory is absent or empty.
+
+        Raises `StoreDamaged`, `ForeignStore` or another `StorageError`.
+        """
+        path = os.path.abspath(path)
+        try:
+            if not os.path.lexists(os.path.join(path, "store")):
+                _create(path)
+            return _open_existing(path)
+        except OSError as error:
+            raise from_oserror(error, "opening the store", path) from error
+
+    def folder(self, *names: str) -> str:
+        """The absolute path of a folder or file of this store."""
+        return os.path.join(self.path, *names)
+
+    def lock(self, rank: Rank, *names: str) -> FileLock:
+        """The lock file `locks/<names>`; not yet taken."""
+        path = self.folder("locks", *names)
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        return FileLock(path, rank)
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether this opener has made or held anything yet."""
+        return self._lease is not None
+
+    @property
+    def lease(self) -> LeaseID:
+        """This opener's claim on what it makes; taken at the first use, dies with the process."""
+        if self._lease is None:
+            self._lease = Lease.take(self.folder("locks", "leases"))
+        return self._lease.id
+
+    def owner_is_alive(self, lease: LeaseID | None) -> bool:
+        """Whether some process still holds `lease`."""
+        if lease is None:
+            return False
+        if self._lease is not None and lease == self._lease.id:
+            return True
+        return Lease.is_held(self.folder("locks", "leases"), lease)
+
+    def barrier(self) -> None:
+        """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            syncfs(descriptor)
+        except OSError as error:
+            raise from_oserror(error, "writing the store to disk", self.path) from error
+        finally:
+            os.close(descriptor)
+
+    def next_generation(self) -> int:
+        """Count one barrier: in the database first (by the caller's durable write)."""
+        return int(self.database.meta().get("generation", "0")) + 1
+
+    def note_generation(self, generation: int) -> None:
+        """Let the `store` file say that the database has reached `generation`."""
+        identity = Identity(self.uuid, FORMAT, generation)
+        write_file(self.folder("store"), identity.text(), mode=0o600)
+
+    def close(self) -> None:
+        """Give up the lease and the database."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+        self.database.close()
+
+
+class Lease:
+    """A lock file that its holder keeps locked; freed by the kernel when the holder dies."""
+
+    def __init__(self, lease: LeaseID, path: str, lock: FileLock) -> None:
+        self.id = lease
+        self._path = path
+        self._lock = lock
+
+    @classmethod
+    def take(cls, folder: str) -> "Lease":
+        """Draw a new lease and hold it."""
+        lease = LeaseID.from_random(secrets.token_bytes(32))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        path = os.path.join(folder, lease)
+        lock = FileLock(path, Rank.LEASE)
+        lock.acquire()
+        return cls(lease, path, lock)
+
+    @staticmethod
+    def is_held(folder: str, lease: LeaseID) -> bool:
+        """Whether a live process holds `lease`."""
+        path = os.path.join(folder, lease)
+        return os.path.exists(path) and FileLock.is_held(path)
+
+    def release(self) -> None:
+        """Let go, and take the file away."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            pass  # a read-only or full disk must not stop a clean end; a free lock says the same
+        self._lock.release()
+
+
+def boot_id() -> str:
+    """This boot's ID (random(4)); a row carrying another one was not made since."""
+    with open(_BOOT_ID, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def _create(path: str) -> None:
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    with FileLock(os.path.join(path, ".lock"), Rank.STORE).exclusive():
+        if os.path.lexists(os.path.join(path, "store")):
+            return  # another process was first
+        _refuse_strangers(path)
+        for name in _FOLDERS:
+            os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
+        os.makedirs(os.path.join(path, "locks"), mode=0o700, exist_ok=True)
+        identity = Identity(_new_uuid(), FORMAT, 0)
+        database = Database.create(
+            os.path.join(path, "lamina.db"),
+            os.path.join(path, "locks", "database"),
+            {"uuid": identity.uuid, "format": str(FORMAT), "generation": "0"},
+        )
+        database.close()
+        write_file(os.path.join(path, "store"), identity.text(), mode=0o600)
+
+
+def _refuse_strangers(path: str) -> None:
+    ours = {*_FOLDERS, "locks", ".lock", "lamina.db", "lost+found"}
+    ours |= {f"lamina.db{suffix}" for suffix in (".new", ".new-wal", ".new-shm", "-wal", "-shm")}
+    strangers = sorted(set(os.listdir(path)) - ours)
+    if strangers:
+        raise ForeignStore(
+            f"{path} is not a Lamina store and is not empty (it holds {strangers[0]!r})",
+            hint="choose an empty directory with --root",
+        )
+    occupied = [name for name in ("blobs", "index") if _has_entries(os.path.join(path, name))]
+    if occupied:
+        raise StoreDamaged(
+            f"{path} holds layers or blobs but neither its identity nor its database",
+            hint="restore `store` and `lamina.db` from a backup, or choose another --root",
+        )
+
+
+def _has_entries(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return any(not entry.name.startswith(".") for entry in entries)
+    except FileNotFoundError:
+        return False
+
+
+def _open_existing(path: str) -> StoreRoot:
+    name = os.path.join(path, "store")
+    with open(name, encoding="ascii", errors="replace") as file:
+        identity = Identity.parse(file.read(4096), name)
+    if identity.format > FORMAT:
+        raise ForeignStore(
+            f"{path} has format {identity.format}, and this Lamina knows formats up to {FORMAT}",
+            hint="use the newer Lamina that wrote it",
+        )
+    database_path = os.path.join(path, "lamina.db")
+    if not os.path.exists(database_path):
+        raise StoreDamaged(
+            f"the database {database_path} is missing, though {name} says there is a store",
+            hint="restore it from a backup; its layers are untouched",
+        )
+    database = Database(database_path, os.path.join(path, "locks", "database"))
+    try:
+        _compare(identity, database.meta(), path)
+    except StorageError:
+        database.close()
+        raise
+    return StoreRoot(path, database, identity)
+
+
+def _compare(identity: Identity, meta: dict[str, str], path: str) -> None:
+    if meta.get("uuid") != identity.uuid:
+        raise ForeignStore(
+            f"{path}/lamina.db belongs to another store ({meta.get('uuid')}, not {identity.uuid})",
+            hint="put this store's own database back",
+        )
+    if int(meta.get("generation", "0")) < identity.generation:
+        raise StoreDamaged(
+            f"{path}/lamina.db is older than the objects beside it (generation "
+            f"{meta.get('generation')}, not {identity.generation})",
+            hint="put the newer database back",
+        )
+
+
+def _new_uuid() -> str:
+    text = secrets.token_hex(16)
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

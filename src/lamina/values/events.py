@@ -1,0 +1,73 @@
+"""What long work says while it goes on; any face may render it, none has to listen.
+
+A sink is any callable that takes an event. Events are plain values: they hold no file, no
+lock and no promise that another follows.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+
+class StepStarted(NamedTuple):
+    """A build step begins: `index` of `total`, its Dockerfile text, its stage and line."""
+
+    index: int
+    total: int
+    text: str
+    stage: str
+    line: int
+
+
+class StepCached(NamedTuple):
+    """The step's result was known already; `reason` says from what."""
+
+    index: int
+    reason: str
+
+
+class StepOutput(NamedTuple):
+    """Bytes that the step's command wrote to `stream` (1 or 2)."""
+
+    index: int
+    stream: int
+    data: bytes
+
+
+class StepDone(NamedTuple):
+    """The step ended; `size` is what it added in bytes, `missed` why the cache missed."""
+
+    index: int
+    seconds: float
+    size: int
+    missed: str
+
+
+class LayerProgress(NamedTuple):
+    """A layer is moving: `state` in the field's words, bytes `current` of `total` (0: unknown)."""
+
+    layer: str
+    state: str
+    current: int
+    total: int
+
+
+class Notice(NamedTuple):
+    """A plain sentence worth showing."""
+
+    text: str
+
+
+class Caution(NamedTuple):
+    """A sentence that warns: something works less well than asked."""
+
+    text: str
+
+
+Event: TypeAlias = (
+    StepStarted | StepCached | StepOutput | StepDone | LayerProgress | Notice | Caution
+)
+Sink: TypeAlias = Callable[[Event], None]
+
+
+def ignore(_event: Event) -> None:
+    """The sink of those who do not listen."""

@@ -1,0 +1,25 @@
+"""Every driver of ours under the one suite."""
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from lamina.drivers.api import Driver
+from lamina.drivers.overlay2 import OverlayDriver
+from lamina.drivers.vfs import VfsDriver
+from lamina.testing.driver_suite import DriverSuite
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+class TestOverlay2(DriverSuite):
+    @pytest.fixture
+    def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
+        return lambda: OverlayDriver(os.path.join(tmp_path, "overlay2"))
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+class TestVfs(DriverSuite):
+    @pytest.fixture
+    def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
+        return lambda: VfsDriver(os.path.join(tmp_path, "vfs"))

@@ -1,0 +1,63 @@
+"""Fixtures every test may use: scratch roots, and skips that say their reason.
+
+A missing capability skips under `make test`; where LAMINA_REQUIRE_ALL is set (CI installs every
+peer program) it fails instead, so that nothing is skipped silently where it was promised.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+
+def lacking(reason: str) -> None:
+    """Skip with `reason`, or fail where everything was promised."""
+    if os.environ.get("LAMINA_REQUIRE_ALL"):
+        pytest.fail(f"promised but missing: {reason}")
+    pytest.skip(reason)
+
+
+def can_mount() -> bool:
+    """True where this process holds CAP_SYS_ADMIN (bit 21, include/uapi/linux/capability.h)."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> 21 & 1)
+    return False
+
+
+@pytest.fixture
+def needs_root() -> None:
+    if os.geteuid() != 0:
+        lacking("needs uid 0")
+
+
+@pytest.fixture
+def needs_mounts() -> None:
+    if not can_mount():
+        lacking("needs CAP_SYS_ADMIN to mount")
+
+
+@pytest.fixture
+def needs_program() -> Callable[[str], str]:
+    """A function that gives the path of a program, or skips."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name)
+        if path is None:
+            lacking(f"needs the program {name}")
+            raise AssertionError
+        return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def published_tables() -> str:
+    """The folder of published test tables (LAMINA_FIXTURES), or a skip."""
+    default = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "fixtures")
+    path = os.environ.get("LAMINA_FIXTURES", default)
+    if not os.path.isdir(path):
+        pytest.skip("the published test tables are not here (set LAMINA_FIXTURES)")
+    return os.path.abspath(path)
