@@ -433,17 +433,21 @@ class _Applier:
 
     def _unlink(self, directory: int, name: bytes, path: bytes, status: os.stat_result) -> None:
         ours = not self._flat or path in self._ours
-        if (
-            ours
-            and self._salvage is not None
-            and stat.S_ISREG(status.st_mode)
-            and status.st_size
-            and status.st_nlink == 1
-        ):
-            os.rename(name, b"%d" % status.st_ino, src_dir_fd=directory, dst_dir_fd=self._salvage)
-        else:
-            os.unlink(name, dir_fd=directory)
+        if self._salvage is not None and ours and stat.S_ISREG(status.st_mode) and status.st_size:
+            self._keep_content(directory, name, status.st_ino)
+        os.unlink(name, dir_fd=directory)
         self._ours.discard(path)
+
+    def _keep_content(self, directory: int, name: bytes, inode: int) -> None:
+        """Give the file a second name among the salvaged ones, if it has none there yet."""
+        assert self._salvage is not None
+        kept = b"%d" % inode
+        try:
+            os.link(
+                name, kept, src_dir_fd=directory, dst_dir_fd=self._salvage, follow_symlinks=False
+            )
+        except FileExistsError:
+            pass  # another name of the same file was destroyed before
 
 
 def _rmdir_below(top: int, path: bytes) -> None:

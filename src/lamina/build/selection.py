@@ -25,13 +25,15 @@ class Node(NamedTuple):
 
     `name` is where it goes, relative to the destination: `b""` is a source directory itself,
     whose contents go into the destination. `path` is where it lies in its tree; None for an
-    inline file, whose bytes are `data`.
+    inline file, whose bytes are `data`. An `implied` directory leads to what was asked for
+    (--parents): one that exists already at the destination stays as it is.
     """
 
     name: bytes
     path: bytes | None
     status: os.stat_result
     data: bytes = b""
+    implied: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -166,7 +168,7 @@ def _walked(
     name: bytes,
     wanted: Wanted,
 ) -> Selected:
-    nodes = [Node(name, path, status)]
+    nodes = [Node(name, path, status, implied=wanted.parents)]
     if wanted.parents:
         nodes = [*_parents(tree, name, path), *nodes]
     if stat.S_ISDIR(status.st_mode):
@@ -185,7 +187,7 @@ def _parents(tree: SourceTree, name: bytes, path: bytes) -> Iterator[Node]:
         folder = b"/".join(at)
         status = tree.lstat(folder)
         if status is not None:
-            yield Node(b"/".join(parts[:end]), folder, status)
+            yield Node(b"/".join(parts[:end]), folder, status, implied=True)
 
 
 def _below(
