@@ -298,6 +298,7 @@ def _entry(
             link,
             head.devmajor,
             head.devminor,
+            sparse=regions,
         )
     return Entry(
         name,

@@ -5,15 +5,17 @@ to run a command over a read-write layer, and a memory of what steps gave. Tests
 objects; `lamina.engine` hands in the stores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from lamina.fs.tree import TreeView
 from lamina.layers.layer import Layer
 from lamina.layers.source import Source
-from lamina.values.digest import ChainID, DiffID, ImageID
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
+from lamina.values.reference import Reference
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 
@@ -72,23 +74,20 @@ class Layers(Protocol):
         """Make all that is visible survive a power cut."""
 
 
-class BaseImage(NamedTuple):
-    """An image to build on or to copy from: its ID and its config document, as it came."""
-
-    id: ImageID
-    config: bytes
-
-
 class Images(Protocol):
-    """A store of images."""
+    """A store of images, as `lamina.images.store.ImageStore` is."""
 
-    def find(self, reference: str) -> BaseImage:
-        """The image of that name or ID; raises `ImageNotFound` or `InvalidReference`."""
+    def resolve(self, text: str, /) -> ImageID:
+        """The image of that name or ID; raises `ImageNotFound`."""
 
-    def create(
-        self, config: bytes, chain: Sequence[DiffID], tags: Sequence[str]
-    ) -> ImageID:
-        """Store an image and give it its names; the same config gives the same image."""
+    def config(self, image: ImageID, /) -> ImageConfig:
+        """An image's config."""
+
+    def create(self, config: ImageConfig, names: tuple[Reference, ...] = ()) -> ImageID:
+        """Store an image over layers that are here, and let the names point at it."""
+
+    def tag(self, image: ImageID, name: Reference) -> object:
+        """Let a name point at an image."""
 
 
 class Command(NamedTuple):

@@ -47,7 +47,7 @@ def _facts(tree: SourceTree, node: Node) -> bytes:
         return b"top\0"  # a source directory's own mode and owner are not copied
     owner = b"%d:%d" % (status.st_uid, status.st_gid) if tree.keeps_owners else b""
     size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return b"%o %s %d %d\0" % (status.st_mode, owner, size, status.st_rdev)
+    return b"%o %s %d %d\0" % (status.st_mode, owner, size, status.st_rdev or 0)
 
 
 def _payload(tree: SourceTree, node: Node, cache: StatCache) -> bytes:

@@ -28,7 +28,7 @@ from lamina.archive.entry import (
 from lamina.build.contentdigest import require_unchanged
 from lamina.build.selection import Node, Selected
 from lamina.build.sources import SourceTree
-from lamina.errors import UsageError
+from lamina.errors import UsageError, from_oserror
 from lamina.fs.tree import TreeView, resolve
 
 _MADE_MODE = 0o755
@@ -67,16 +67,18 @@ class Destination(NamedTuple):
     is_folder: bool
 
 
-def destination(view: TreeView, text: str, selected: list[Selected]) -> Destination:
+def destination(
+    view: TreeView, text: str, selected: list[Selected], *, unpacks: bool = False
+) -> Destination:
     """Resolve the absolute destination `text` of a copy in the stage's tree.
 
-    Raises `UsageError` for several sources into what is no directory, a directory onto a file,
+    With `unpacks` an archive goes there, which always needs a directory. Raises `UsageError` for several sources into what is no directory, a directory onto a file,
     or a file in the way.
     """
     path = _resolve(view, text)
     status = view.lstat(path)
     exists = status is not None and stat.S_ISDIR(status.st_mode)
-    named_as_folder = text.endswith(("/", "/.", "/..")) or text in ("", ".", "..")
+    named_as_folder = unpacks or text.endswith(("/", "/.", "/.."))
     if len(selected) > 1 and not (named_as_folder or exists):
         raise UsageError(
             f"{len(selected)} sources cannot become the one file {text!r}",
@@ -231,14 +233,20 @@ def _entry(
         devminor=os.minor(status.st_rdev) if is_device else 0,
         xattrs=tree.xattrs(node.path) if node.path is not None else (),
     )
-    return entry, partial(_open, tree, node) if entry.size else None
+    return entry, partial(open_node, tree, node) if entry.size else None
 
 
-def _open(tree: SourceTree, node: Node) -> int:
-    """The content of a file, if it still is what its digest was made from."""
+def open_node(tree: SourceTree, node: Node) -> int:
+    """A descriptor of a file's content.
+
+    Raises `BuildError` when it changed since its digest, `StorageError` when it cannot be read.
+    """
     if node.path is None:
         return _in_memory(node.data)
-    descriptor = tree.open(node.path)
+    try:
+        descriptor = tree.open(node.path)
+    except OSError as error:
+        raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
     try:
         require_unchanged(descriptor, node.status, node.path)
     except BaseException:

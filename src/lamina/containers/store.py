@@ -19,7 +19,7 @@ from lamina.containers import names
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.state import Status, start_time, status
 from lamina.errors import ContainerNotFound, InUse, NameTaken, RuntimeFailure
-from lamina.execution.run import Exit, Running, Stdio, start
+from lamina.execution.run import Exit, Job, Running, Stdio, start
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import Rank
 from lamina.images.store import ImageStore
@@ -151,16 +151,15 @@ class ContainerStore:
 
     def _start(self, stored: StoredContainer, stdio: Stdio) -> Running:
         row = stored.row
-        return start(
+        job = Job(
+            row.id,
             self.layers.mounts(row.layer_id, writable=True),
             stored.settings.process(),
-            isolation=self.isolation,
-            run_dir=self.run_root,
-            container_id=row.id,
-            stdio=stdio,
-            upper=self.layers.driver.writable_root(row.layer_id),
-            open_view=lambda: self.layers.view(row.layer_id),
+            self.run_root,
+            self.layers.driver.writable_root(row.layer_id),
+            lambda: self.layers.view(row.layer_id),
         )
+        return start(job, self.isolation, stdio)
 
     def _note_start(self, container: ContainerID, running: Running) -> None:
         with self._root.database.write() as db:

@@ -86,7 +86,7 @@ def _probe(root: str, candidate: Entry, trusted: str | None) -> Probe:
 
 
 def _by_priority(root: str) -> Choice:
-    refused = []
+    refused: list[str] = []
     for name in PRIORITY:
         candidate = entry(name)
         probe = candidate.probe(_home(root, candidate))

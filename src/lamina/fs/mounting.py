@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
 from lamina.errors import StorageError, from_oserror
+from lamina.fs.inroot import Root
 from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import CLONE_FS, CLONE_NEWNS, unshare
 
@@ -202,6 +203,34 @@ def _attach_classic(overlay: Overlay, target: str) -> None:
     on_private_thread(mount_from_base)
 
 
+def enter_private_namespace() -> None:
+    """Give the calling thread a mount namespace of its own, apart from its caller's for good."""
+    unshare(CLONE_FS | CLONE_NEWNS)
+    kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+
+
+def cover(directory: str) -> None:
+    """Hide what is mounted at a directory behind an empty file system."""
+    kernel.mount("tmpfs", directory, "tmpfs", 0, "size=4k,mode=555")
+
+
+def bind(
+    source: str, root: Root, target: bytes, *, recursive: bool = False, readonly: bool = False
+) -> None:
+    """Show `source` at `target`, resolved inside `root`; raises OSError."""
+    place = root.open(target, os.O_PATH)
+    try:
+        made = kernel.open_tree_clone(source, recursive=recursive)
+        try:
+            if readonly:
+                kernel.mount_setattr(made, kernel.MOUNT_ATTR_RDONLY, recursive=recursive)
+            kernel.move_mount_to(made, place)
+        finally:
+            os.close(made)
+    finally:
+        os.close(place)
+
+
 def in_private_namespace(work: Callable[[], T]) -> T:
     """Run `work` on a fresh thread with a mount namespace of its own; the caller has none.
 
@@ -211,8 +240,7 @@ def in_private_namespace(work: Callable[[], T]) -> T:
     """
 
     def enter() -> T:
-        unshare(CLONE_FS | CLONE_NEWNS)
-        kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
+        enter_private_namespace()
         return work()
 
     return on_private_thread(enter)

@@ -40,7 +40,8 @@ MOUNT_ATTR_RDONLY = 1
 _FSOPEN_CLOEXEC = 1
 _FSMOUNT_CLOEXEC = 1
 _SET_FLAG, _SET_STRING, _SET_FD, _CMD_CREATE = 0, 1, 5, 6
-_MOVE_MOUNT_F_EMPTY_PATH = 4
+_MOVE_MOUNT_F_EMPTY_PATH = 0x04
+_MOVE_MOUNT_T_EMPTY_PATH = 0x40
 _OPEN_TREE_CLONE = 1
 _OPEN_TREE_CLOEXEC = os.O_CLOEXEC
 OPTIONS_LIMIT = 4095  # mount(2) takes one page and cuts what is longer, without a word
@@ -91,6 +92,13 @@ def move_mount(mount: int, target: str | bytes) -> None:
     path = os.fsencode(target)
     if syscall(MOVE_MOUNT, mount, b"", AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH) < 0:
         raise fail("move_mount", path)
+
+
+def move_mount_to(mount: int, place: int) -> None:
+    """Attach a detached mount where the descriptor `place` points: no path is walked."""
+    flags = _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH
+    if syscall(MOVE_MOUNT, mount, b"", place, b"", flags) < 0:
+        raise fail("move_mount")
 
 
 def open_tree_clone(path: str | bytes, *, recursive: bool = False) -> int:

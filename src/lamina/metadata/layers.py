@@ -186,6 +186,24 @@ def unreachable(db: sqlite3.Connection) -> list[LayerRow]:
     return children_first([_row(values) for values in found])
 
 
+def has_users(db: sqlite3.Connection, chain_id: ChainID) -> bool:
+    """Whether an image or a container (not only the build cache) stands on that chain."""
+    found = db.execute(
+        """WITH RECURSIVE held(id) AS (
+              SELECT id FROM layers WHERE state = 'ready' AND
+                (id IN (SELECT target FROM refs WHERE kind IN ('image', 'container'))
+                 OR chain_id IN (SELECT target FROM refs WHERE kind IN ('image', 'container')))
+              UNION
+              SELECT layers.parent FROM layers JOIN held ON layers.id = held.id
+               WHERE layers.parent IS NOT NULL
+            )
+            SELECT 1 FROM held JOIN layers ON layers.id = held.id
+             WHERE layers.chain_id = ? LIMIT 1""",
+        (chain_id,),
+    ).fetchone()
+    return found is not None
+
+
 def children_first(rows: list[LayerRow]) -> list[LayerRow]:
     """Order rows so that no layer comes before one that stands on it."""
     by_identity = {row.id: row for row in rows}

@@ -1,0 +1,61 @@
+# Lamina's workshop. `make demo` and `make test` set up what they need; the rest is listed by
+# `make help`, which prints the comments behind the targets below.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check lint types floors crash bench docs wheel lock clean
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv/bin
+PYTHON = $$(sh scripts/python.sh)
+TESTS ?= tests
+CODE := src tests demo bench scripts
+
+##@ The two commands
+demo: setup ## two real Debian images on one shared base, from nothing (BASE=archive, FRESH=1)
+	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
+
+test: check ## lint, types, import floors and all tests (TESTS=tests/unit for a part)
+	@$(VENV)/pytest -q -n auto -m "not exhaustive" $(TESTS)
+
+##@ The rest
+setup: ## the command alone, at .venv/bin/lamina
+	@python="$(PYTHON)" && "$$python" -m scripts.setup runtime
+
+setup-dev: ## the command and what developing needs
+	@python="$(PYTHON)" && "$$python" -m scripts.setup dev
+
+check: lint types floors docs ## all that is checked without running the product
+
+lint: setup-dev ## style and formatting
+	@$(VENV)/ruff check --quiet $(CODE)
+	@$(VENV)/ruff format --quiet --check $(CODE)
+
+types: setup-dev ## mypy --strict
+	@$(VENV)/mypy
+	@$(VENV)/mypy demo bench scripts
+
+floors: setup-dev ## imports run one way down
+	@$(VENV)/lint-imports --no-cache
+
+docs: setup ## links, commands and snippets of the documentation hold
+	@$(VENV)/python -m scripts.check_docs
+
+crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
+	@$(VENV)/pytest -q -n auto -m exhaustive tests
+
+bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)
+	@$(VENV)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
+
+wheel: setup-dev ## dist/lamina-*.whl
+	@$(VENV)/python -m hatchling build -t wheel
+
+lock: ## compute the lock files anew (needs pip-compile, from pip-tools)
+	@sh scripts/lock.sh
+
+clean: ## what was made here: caches, the environment, the demo's store
+	@rm -rf .cache .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find src tests demo bench scripts -name __pycache__ -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

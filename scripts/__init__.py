@@ -1,0 +1,1 @@
+"""The workshop's own scripts: standard library only, no part of the product."""

@@ -1,0 +1,286 @@
+"""ADD of local files: archives, told by their content, are unpacked into the destination.
+
+An archive laid onto `/` as it is becomes the layer without being written anew; otherwise its
+members pass with new names, owners and times. Members' own parents are implied or lie below,
+as with `tar -x`. Names that begin with `.wh.` cannot be files of a layer and are refused.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from lamina.archive.compress import Decompressed, detect, open_decompressed
+from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Segment
+from lamina.archive.header import BLOCK, parse
+from lamina.archive.reader import read
+from lamina.archive.whiteout import PREFIX
+from lamina.archive.writer import head
+from lamina.build import copy
+from lamina.build.copy import Destination, Manner
+from lamina.build.selection import Node, Selected
+from lamina.build.sources import SourceTree
+from lamina.errors import BadArchive, BuildError, UnknownCompression
+from lamina.fs.inroot import shown
+from lamina.fs.tree import TreeView
+from lamina.values.digest import DiffID
+
+_CHUNK = 1 << 20
+_END = bytes(2 * BLOCK)
+
+
+def is_archive(tree: SourceTree, source: Selected) -> bool:
+    """Whether a source is a tar, plain or compressed, by content and never by name."""
+    node = source.nodes[0]
+    if len(source.nodes) > 1 or node.path is None or not stat.S_ISREG(node.status.st_mode):
+        return False
+    with _File(tree, node) as file:
+        start = file.read(BLOCK)
+    try:
+        if detect(start) == "none":
+            return _is_header(start)
+        with _File(tree, node) as file, open_decompressed(file) as plain:
+            return _is_header(_block(plain))
+    except UnknownCompression:
+        return False
+    except BadArchive:
+        return False  # compressed and broken from its very beginning: copied as it is
+
+
+def _is_header(block: bytes) -> bool:
+    if len(block) < BLOCK:
+        return False
+    try:
+        parse(block)
+    except BadArchive:
+        return False
+    return True
+
+
+def _block(plain: Decompressed) -> bytes:
+    block = b""
+    while len(block) < BLOCK and (data := plain.read(BLOCK - len(block))):
+        block += data
+    return block
+
+
+class _File:
+    """A selected file as a stream; a context manager."""
+
+    def __init__(self, tree: SourceTree, node: Node) -> None:
+        self._descriptor = copy.open_node(tree, node)
+
+    def read(self, size: int, /) -> bytes:
+        return os.read(self._descriptor, size)
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        os.close(self._descriptor)
+
+
+class WholeArchive:
+    """A layer source: one archive onto the root, byte for byte, hashed as it is inflated."""
+
+    def __init__(self, tree: SourceTree, source: Selected) -> None:
+        self._tree = tree
+        self._node = source.nodes[0]
+        self._digest = hashlib.sha256()
+
+    def segments(self) -> Iterator[Segment]:
+        """The archive's members as they pass; raises `BadArchive` or `BuildError`."""
+        with (
+            _File(self._tree, self._node) as file,
+            open_decompressed(file, self._digest.update) as plain,
+        ):
+            for segment in read(plain):
+                if segment.entry is not None:
+                    refuse_whiteout(segment.entry.name)
+                yield segment
+            plain.drain()
+
+    def diff_id(self) -> DiffID:
+        """The digest of the archive's plain bytes."""
+        return DiffID("sha256:" + self._digest.hexdigest())
+
+
+def refuse_whiteout(name: bytes) -> None:
+    """Raise `BuildError` for a file name that would delete something as part of a layer."""
+    if name.rpartition(b"/")[2].startswith(PREFIX):
+        raise BuildError(
+            f"the file {shown(name)} cannot be part of a layer: names that begin with .wh. mean"
+            " deletions there"
+        )
+
+
+class Rewritten:
+    """A layer source: files and archives in the order they are named, as one new tar."""
+
+    def __init__(
+        self,
+        tree: SourceTree,
+        view: TreeView,
+        selected: list[Selected],
+        archives: set[int],
+        to: Destination,
+        manner: Manner,
+    ) -> None:
+        self._tree = tree
+        self._view = view
+        self._selected = selected
+        self._archives = archives
+        self._to = to
+        self._manner = manner
+        self._digest = hashlib.sha256()
+
+    def diff_id(self) -> DiffID:
+        """The digest of the tar that the members made."""
+        return DiffID("sha256:" + self._digest.hexdigest())
+
+    def segments(self) -> Iterator[Segment]:
+        """The members of the new tar; raises `BadArchive`, `BuildError` or a `StorageError`."""
+        offset, padding = 0, b""
+        for entry, body in self._members():
+            refuse_whiteout(entry.name)
+            raw = padding + head(entry)
+            self._digest.update(raw)
+            tapped = _Tapped(entry, body, self._digest.update)
+            yield Segment(entry, raw, offset, tapped)
+            tapped.finish()
+            padding = bytes(-entry.stored % BLOCK)
+            offset += len(raw) + entry.stored
+        self._digest.update(padding + _END)
+        yield Segment(None, padding + _END, offset, _Nothing())
+
+    def _members(self) -> Iterator[tuple[Entry, Body]]:
+        plain: list[Selected] = []
+        for parent in self._parents():
+            yield parent, _Nothing()
+        for index, source in enumerate(self._selected):
+            if index not in self._archives:
+                plain.append(source)
+                continue
+            yield from self._files(plain)
+            plain = []
+            yield from self._unpacked(source.nodes[0])
+        yield from self._files(plain)
+
+    def _parents(self) -> Iterator[Entry]:
+        """The destination itself and what leads there: every archive merges into it."""
+        parts = self._to.path.split(b"/") if self._to.path else []
+        for end in range(1, len(parts) + 1):
+            yield copy.parent_entry(self._view, b"/".join(parts[:end]), self._manner)[1]
+
+    def _files(self, selected: list[Selected]) -> Iterator[tuple[Entry, Body]]:
+        known = {parent.name for parent in self._parents()}
+        stream = copy.entries(self._tree, self._view, selected, self._to, self._manner)
+        for entry, opener in stream:
+            if opener is not None:
+                descriptor = opener()
+                try:
+                    yield entry, _Descriptor(descriptor)
+                finally:
+                    os.close(descriptor)
+            elif entry.kind != DIR or entry.name not in known:
+                yield entry, _Nothing()
+
+    def _unpacked(self, node: Node) -> Iterator[tuple[Entry, Body]]:
+        with _File(self._tree, node) as file, open_decompressed(file) as plain:
+            for segment in read(plain):
+                if segment.entry is None:
+                    continue
+                entry = self._moved(segment.entry)
+                if entry.name:
+                    yield _dense(entry, segment.body)
+                elif segment.entry.kind == DIR:
+                    yield entry, _Nothing()
+
+    def _moved(self, entry: Entry) -> Entry:
+        prefix = self._to.path + b"/" if self._to.path else b""
+        uid, gid = self._manner.owner or (entry.uid, entry.gid)
+        return entry._replace(
+            name=(prefix + entry.name).rstrip(b"/"),
+            link=prefix + entry.link if entry.kind == HARDLINK else entry.link,
+            uid=uid,
+            gid=gid,
+            mtime_ns=self._manner.time(entry.mtime_ns),
+        )
+
+
+def _dense(entry: Entry, body: Body) -> tuple[Entry, Body]:
+    """A sparse member as a plain one: the new tar says nothing of holes."""
+    if entry.kind != FILE or entry.sparse is None:
+        return entry, body
+    return entry._replace(sparse=None), _Filled(body, entry)
+
+
+class _Nothing:
+    """The body of what has none."""
+
+    def read(self, size: int, /) -> bytes:
+        return b""
+
+
+class _Descriptor:
+    """The body of a file that is open."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def read(self, size: int, /) -> bytes:
+        return os.read(self._descriptor, size)
+
+
+class _Filled:
+    """The body of a sparse member with its holes as zeros."""
+
+    def __init__(self, body: Body, entry: Entry) -> None:
+        self._pieces = self._all(body, entry)
+        self._rest = b""
+
+    @staticmethod
+    def _all(body: Body, entry: Entry) -> Iterator[bytes]:
+        at = 0
+        for offset, length in (*(entry.sparse or ()), (entry.size, 0)):
+            yield from _zeros(offset - at)
+            left = length
+            while left and (data := body.read(min(left, _CHUNK))):
+                left -= len(data)
+                yield data
+            at = offset + length
+
+    def read(self, size: int, /) -> bytes:
+        data = self._rest or next(self._pieces, b"")
+        self._rest = data[size:]
+        return data[:size]
+
+
+def _zeros(count: int) -> Iterator[bytes]:
+    while count > 0:
+        yield bytes(min(count, _CHUNK))
+        count -= _CHUNK
+
+
+class _Tapped:
+    """Exactly the bytes that an entry's header promises, digested as they are read."""
+
+    def __init__(self, entry: Entry, body: Body, tap: Callable[[bytes], object]) -> None:
+        self._entry = entry
+        self._left = entry.stored
+        self._body = body
+        self._tap = tap
+
+    def read(self, size: int, /) -> bytes:
+        if not self._left:
+            return b""
+        data = self._body.read(min(size, self._left))
+        if not data:
+            raise BuildError(f"{shown(self._entry.name)} became shorter while it was read")
+        self._left -= len(data)
+        self._tap(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(_CHUNK):
+            pass

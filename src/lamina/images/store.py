@@ -1,0 +1,263 @@
+"""The images of one store: create, name, find, list, remove.
+
+An image is visible once its row is; its config blob and its layers are there before, held by the
+maker's lease.
+"""
+
+import json
+import time
+from typing import NamedTuple
+
+from lamina.content.directory import BlobStore
+from lamina.errors import ImageNotFound, InUse, InvalidReference, LayerNotFound
+from lamina.fs.faults import crash_point
+from lamina.layers.store import LayerStore
+from lamina.metadata import blobs as blob_rows
+from lamina.metadata import cache as cache_rows
+from lamina.metadata import containers as container_rows
+from lamina.metadata import images as image_rows
+from lamina.metadata import layers as layer_rows
+from lamina.metadata import refs
+from lamina.metadata.blobs import BlobRow
+from lamina.metadata.images import ImageRow
+from lamina.metadata.root import StoreRoot
+from lamina.spec import mediatypes, strictjson
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
+from lamina.values.reference import Reference
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class NamedImage(NamedTuple):
+    """An image's row and the canonical names that point at it."""
+
+    row: ImageRow
+    names: tuple[str, ...]
+
+
+class Removed(NamedTuple):
+    """One thing that `rmi` did: a name taken away, or an image or a layer deleted."""
+
+    what: str
+    subject: str
+
+
+class KeptLayer(NamedTuple):
+    """A compressed layer as it came: kept, so that a later push has the same digest."""
+
+    digest: BlobDigest
+    size: int
+    media_type: str
+    diff_id: DiffID
+
+
+class ImageStore:
+    """Images over `layers`, with their documents in `blobs`."""
+
+    def __init__(self, root: StoreRoot, blobs: BlobStore, layers: LayerStore) -> None:
+        self.root = root
+        self.blobs = blobs
+        self.layers = layers
+
+    # --- finding ------------------------------------------------------------------------
+
+    def resolve(self, text: str) -> ImageID:
+        """The image that a name, a digest or an unambiguous piece of an ID means, as docker's.
+
+        Raises `ImageNotFound`.
+        """
+        with self.root.database.read():
+            found = self._by_id(text) or self._by_reference(text) or self._by_prefix(text)
+        if found is None:
+            raise ImageNotFound(
+                f"no such image: {text}", hint="see `lamina images`, or load, import or build it"
+            )
+        return found
+
+    def _by_id(self, text: str) -> ImageID | None:
+        hexadecimal = text.removeprefix("sha256:")
+        if len(hexadecimal) != 64 or not _HEX.issuperset(hexadecimal):
+            return None
+        digest = f"sha256:{hexadecimal}"
+        with self.root.database.read() as db:
+            row = image_rows.get(db, digest)
+            return row.id if row is not None else image_rows.by_manifest(db, digest)
+
+    def _by_reference(self, text: str) -> ImageID | None:
+        try:
+            reference = Reference.parse(text).with_default_tag()
+        except InvalidReference:
+            return None
+        with self.root.database.read() as db:
+            if reference.digest is not None:
+                row = image_rows.get(db, reference.digest)
+                return row.id if row is not None else image_rows.by_manifest(db, reference.digest)
+            return image_rows.by_name(db, str(reference))
+
+    def _by_prefix(self, text: str) -> ImageID | None:
+        hexadecimal = text.removeprefix("sha256:")
+        if not hexadecimal or not _HEX.issuperset(hexadecimal):
+            return None
+        with self.root.database.read() as db:
+            found = image_rows.by_prefix(db, hexadecimal)
+        if len(found) > 1:
+            raise ImageNotFound(f"several images' IDs begin with {text}: give more of it")
+        return found[0] if found else None
+
+    def row(self, image: ImageID) -> NamedImage:
+        """The row of an image; raises `ImageNotFound`."""
+        with self.root.database.read() as db:
+            row = image_rows.get(db, image)
+            if row is None:
+                raise ImageNotFound(f"no such image: {image.short}")
+            return NamedImage(row, tuple(image_rows.names_of(db, image)))
+
+    def all(self) -> tuple[NamedImage, ...]:
+        """Every image, newest first."""
+        with self.root.database.read() as db:
+            names = image_rows.all_names(db)
+            rows = image_rows.all_rows(db)
+        return tuple(NamedImage(row, tuple(names.get(row.id, ()))) for row in rows)
+
+    def config(self, image: ImageID) -> ImageConfig:
+        """The image's config, from its verified bytes."""
+        return ImageConfig.parse(self.blobs.read(image, strictjson.LIMIT))
+
+    # --- making -------------------------------------------------------------------------
+
+    def create(
+        self,
+        config: ImageConfig,
+        names: tuple[Reference, ...] = (),
+        *,
+        manifest: tuple[bytes, str] | None = None,
+        kept: tuple[KeptLayer, ...] = (),
+    ) -> ImageID:
+        """Make the image of a config whose layers are all here, and let `names` point at it.
+
+        `manifest` is the document it came with and its media type, `kept` the compressed layers
+        it came with. What is here already stays. Raises `LayerNotFound`.
+        """
+        image = config.id
+        chain = chain_ids(config.diff_ids)
+        size = self._size(chain)
+        owner = self.root.lease
+        self.blobs.put_bytes(config.raw, owner=owner)
+        manifest_digest = None
+        if manifest is not None:
+            manifest_digest = self.blobs.put_bytes(manifest[0], owner=owner)
+        crash_point("image-blobs")
+        now = time.time()
+        row = ImageRow(
+            image,
+            config.created_at,
+            size,
+            chain[-1] if chain else None,
+            len(chain),
+            manifest_digest,
+            json.dumps(config.config.labels or {}),
+            now,
+        )
+        with self.root.database.write() as db:
+            recorded = [BlobRow(BlobDigest(image), len(config.raw), mediatypes.OCI_CONFIG, None)]
+            if manifest is not None and manifest_digest is not None:
+                recorded.append(BlobRow(manifest_digest, len(manifest[0]), manifest[1], None))
+            recorded += [
+                BlobRow(layer.digest, layer.size, layer.media_type, layer.diff_id) for layer in kept
+            ]
+            for blob in recorded:
+                blob_rows.record(db, blob, created=now, boot_id=self.root.boot_id)
+            image_rows.add(db, row)
+            for layer in kept:
+                image_rows.claim(db, image, layer.digest)
+            for name in names:
+                image_rows.point(db, str(name.with_default_tag()), image)
+        crash_point("image-created")
+        return image
+
+    def _size(self, chain: tuple[ChainID, ...]) -> int:
+        if not chain:
+            return 0
+        if not self.layers.hold(chain[-1]):
+            raise LayerNotFound(f"the layers of the image are not here ({chain[-1].short})")
+        return sum(layer.size for layer in self.layers.chain(chain[-1]))
+
+    def hold_blob(self, digest: BlobDigest) -> None:
+        """Keep a blob that no image claims yet from being collected."""
+        with self.root.database.write() as db:
+            refs.add(db, refs.LEASE, self.root.lease, digest)
+
+    # --- names and removal --------------------------------------------------------------
+
+    def tag(self, image: ImageID, name: Reference) -> ImageID | None:
+        """Let a name point at an image; gives the image it pointed at before."""
+        with self.root.database.write() as db:
+            return image_rows.point(db, str(name.with_default_tag()), image)
+
+    def remove(self, text: str, *, force: bool = False) -> list[Removed]:
+        """What `docker rmi` does: take away the name, and the image with its last name.
+
+        By ID, an image with several names is only removed with `force`; one that a container
+        uses only loses its names. Raises `ImageNotFound` or `InUse`.
+        """
+        image = self.resolve(text)
+        names = list(self.row(image).names)
+        named = self._name_meant(text, names)
+        if named is not None and len(names) > 1:
+            return [self._untag(named)]
+        if named is None and len(names) > 1 and not force:
+            raise InUse(
+                f"the image {image.short} has {len(names)} names",
+                hint="remove them one by one, or all with --force",
+            )
+        self._refuse_used(image, force)
+        done = [Removed("Untagged", Reference.parse(name).familiar) for name in names]
+        return done + self.delete(image)
+
+    def _name_meant(self, text: str, names: list[str]) -> str | None:
+        try:
+            name = str(Reference.parse(text).with_default_tag())
+        except InvalidReference:
+            return None
+        return name if name in names else None
+
+    def _untag(self, name: str) -> Removed:
+        with self.root.database.write() as db:
+            image_rows.unname(db, name)
+        return Removed("Untagged", Reference.parse(name).familiar)
+
+    def _refuse_used(self, image: ImageID, force: bool) -> None:
+        with self.root.database.read() as db:
+            users = container_rows.users_of(db, image)
+        if users and not force:
+            raise InUse(
+                f"the image {image.short} is used by the container {users[0].name}",
+                hint=f"remove it first (`lamina rm {users[0].name}`) or use --force",
+            )
+
+    def delete(self, image: ImageID) -> list[Removed]:
+        """Delete an image with what it alone holds; its containers keep what they need."""
+        config = self.config(image)
+        chain = chain_ids(config.diff_ids)
+        with self.root.database.write(durable=True) as db:
+            image_rows.remove(db, image)
+            for chain_id in reversed(chain):
+                if layer_rows.has_users(db, chain_id):
+                    break
+                cache_rows.forget_chain(db, chain_id)
+        crash_point("image-removed")
+        done = [Removed("Deleted", str(image))]
+        done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.collect()]
+        self.collect_blobs()
+        return done
+
+    def collect_blobs(self) -> int:
+        """Remove the blobs that nothing refers to; gives the bytes that went."""
+        with self.root.database.write(durable=True) as db:
+            doomed = blob_rows.unreferenced(db)
+            for row in doomed:
+                blob_rows.forget(db, row.digest)
+        for row in doomed:
+            self.blobs.remove(row.digest)
+        return sum(row.size for row in doomed)

@@ -1,0 +1,127 @@
+"""Manifests and indexes (OCI image-spec; docker schema 2): descriptors, checked.
+
+The same bytes must not be readable as both: a document with `layers` and `manifests`, or whose
+media type contradicts what it holds, is refused (CVE-2021-41190).
+"""
+
+from typing import NamedTuple
+
+from lamina.errors import BadDocument, InvalidDigest
+from lamina.spec import mediatypes, strictjson
+from lamina.spec.strictjson import Json
+from lamina.values.digest import BlobDigest
+
+_LAYERS_LIMIT = 2048
+
+
+class Descriptor(NamedTuple):
+    """What a blob is called, how many bytes it has and what it is."""
+
+    media_type: str
+    digest: BlobDigest
+    size: int
+    annotations: dict[str, str]
+    platform: tuple[str, str, str]
+
+    def as_json(self) -> dict[str, Json]:
+        """The descriptor as it stands in a document."""
+        document: dict[str, Json] = {
+            "mediaType": self.media_type,
+            "digest": str(self.digest),
+            "size": self.size,
+        }
+        if self.annotations:
+            document["annotations"] = dict(self.annotations)
+        return document
+
+
+class Manifest(NamedTuple):
+    """One image: its config and its layers, lowest first; with the bytes it came as."""
+
+    raw: bytes
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+class Index(NamedTuple):
+    """Several manifests."""
+
+    raw: bytes
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+
+def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
+    """Read a manifest or an index; `media_type` is what the descriptor said it is.
+
+    Raises `BadDocument`.
+    """
+    what = "manifest"
+    document = strictjson.parse(raw, what)
+    stated = strictjson.text(document, "mediaType", what)
+    if media_type and stated and stated != media_type:
+        raise BadDocument(f"the {what} says it is {stated!r}, and was called {media_type!r}")
+    kind = stated or media_type
+    has_layers, has_manifests = "layers" in document, "manifests" in document
+    if has_layers and has_manifests:
+        raise BadDocument(f"the {what} has layers and manifests, so it is neither")
+    if kind in mediatypes.INDEXES or (not kind and has_manifests):
+        if has_layers or "config" in document:
+            raise BadDocument("an index has no layers and no config")
+        return _index(raw, document, kind or mediatypes.OCI_INDEX)
+    if kind and kind not in mediatypes.MANIFESTS:
+        raise BadDocument(f"the {what} is of the unknown media type {kind!r}")
+    if has_manifests:
+        raise BadDocument("an image manifest has no manifests")
+    return _manifest(raw, document, kind or mediatypes.OCI_MANIFEST)
+
+
+def _manifest(raw: bytes, document: dict[str, Json], kind: str) -> Manifest:
+    if strictjson.whole(document, "schemaVersion", "manifest", 2) != 2:
+        raise BadDocument("the manifest is not of schema version 2")
+    layers = strictjson.objects(document, "layers", "manifest")
+    if len(layers) > _LAYERS_LIMIT:
+        raise BadDocument(f"the manifest has {len(layers)} layers")
+    config = descriptor(strictjson.mapping(document, "config", "manifest"))
+    return Manifest(raw, kind, config, tuple(descriptor(layer) for layer in layers))
+
+
+def _index(raw: bytes, document: dict[str, Json], kind: str) -> Index:
+    manifests = strictjson.objects(document, "manifests", "index")
+    return Index(raw, kind, tuple(descriptor(each) for each in manifests))
+
+
+def descriptor(document: dict[str, Json]) -> Descriptor:
+    """Read one descriptor; raises `BadDocument`."""
+    what = "descriptor"
+    try:
+        digest = BlobDigest(strictjson.text(document, "digest", what))
+    except InvalidDigest as error:
+        raise BadDocument(f"a {what} has an {error.brief}") from None
+    if "size" not in document:
+        raise BadDocument(f"the {what} of {digest} has no size")
+    platform = strictjson.mapping(document, "platform", what)
+    return Descriptor(
+        strictjson.text(document, "mediaType", what),
+        digest,
+        strictjson.whole(document, "size", what),
+        strictjson.text_map(document, "annotations", what) or {},
+        (
+            strictjson.text(platform, "os", what),
+            strictjson.text(platform, "architecture", what),
+            strictjson.text(platform, "variant", what),
+        ),
+    )
+
+
+def build(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
+    """The canonical bytes of an OCI manifest."""
+    return strictjson.dump(
+        {
+            "schemaVersion": 2,
+            "mediaType": mediatypes.OCI_MANIFEST,
+            "config": config.as_json(),
+            "layers": [layer.as_json() for layer in layers],
+        }
+    )

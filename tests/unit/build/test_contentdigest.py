@@ -1,0 +1,151 @@
+"""What the content digest of a COPY counts and what it does not."""
+
+import os
+
+import pytest
+
+from lamina.build.contentdigest import content_of
+from lamina.build.selection import Inline, Wanted, select
+from lamina.build.statcache import StatCache
+from lamina.errors import BuildError
+
+TREE = 'd d\nf d/a "text" 644\nf d/b "b"\nl d/l -> a\n'
+
+
+def digest(tree, *sources, cache=None, **flags):
+    selected = select(tree, Wanted(sources or ("d",), **flags))
+    return content_of(tree, selected, cache or StatCache(None)).digest
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "context" / "d"
+
+
+def touch(path):
+    os.utime(path / "a", ns=(5, 5))
+    os.utime(path, ns=(5, 5))
+
+
+def chown(path):
+    os.chown(path / "a", 1234, 1234)
+
+
+def top_mode(path):
+    os.chmod(path, 0o700)
+
+
+def link(path):
+    os.link(path / "a", path.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("change", [touch, chown, top_mode, link])
+def test_not_counted(context, path, change):
+    tree = context(TREE)
+    before = digest(tree)
+    change(path)
+    assert digest(tree) == before
+
+
+def content(path):
+    (path / "a").write_text("TEXT")
+
+
+def longer(path):
+    (path / "a").write_text("text\0")
+
+
+def mode(path):
+    os.chmod(path / "a", 0o755)
+
+
+def more(path):
+    (path / "c").write_text("")
+
+
+def less(path):
+    (path / "b").unlink()
+
+
+def renamed(path):
+    os.rename(path / "b", path / "c")
+
+
+def target(path):
+    os.unlink(path / "l")
+    os.symlink("b", path / "l")
+
+
+def kind(path):
+    os.unlink(path / "l")
+    (path / "l").write_text("a")
+
+
+def nested(path):
+    os.mkdir(path / "e")
+
+
+@pytest.mark.parametrize(
+    "change", [content, longer, mode, more, less, renamed, target, kind, nested]
+)
+def test_counted(context, path, change):
+    tree = context(TREE)
+    before = digest(tree)
+    change(path)
+    assert digest(tree) != before
+
+
+def test_an_unrelated_file_is_not_counted_by_a_glob(context, path):
+    tree = context(TREE)
+    before = digest(tree, "d/a*")
+    more(path)
+    assert digest(tree, "d/a*") == before
+
+
+def test_owners_of_a_stage_count(earlier, laid, tmp_path):
+    tree = earlier(TREE)
+    before = digest(tree)
+    chown(tmp_path / "earlier" / "d")
+    assert digest(tree) != before
+
+
+def test_the_source_directorys_name_does_not_count(context):
+    tree = context(TREE + 'd e\nf e/a "text" 644\nf e/b "b"\nl e/l -> a\n')
+    assert digest(tree, "d") == digest(tree, "e")
+
+
+def test_two_sources_are_not_one(context):
+    tree = context('d x\nf x/a "a"\nd y\nf y/b "b"\nd z\nf z/a "a"\nf z/b "b"\n')
+    assert digest(tree, "x", "y") != digest(tree, "z")
+
+
+def test_inline_files_count(context):
+    tree = context("")
+    found = {digest(tree, Inline(name, data)) for name in "ab" for data in (b"1", b"2")}
+    assert len(found) == 4
+
+
+def test_what_the_stat_cache_vouches_for_is_not_opened(context, path, tmp_path):
+    tree = context(TREE)
+    for each in ("d", "d/a", "d/b", "d/l"):
+        os.utime(tmp_path / "context" / each, ns=(7, 7), follow_symlinks=False)
+    cache = Trusting(None)
+    before = digest(tree, cache=cache)
+    tree.open = None  # any attempt to open a file now fails
+    assert digest(tree, cache=cache) == before
+
+
+class Trusting(StatCache):
+    """Believes files that were changed a moment ago too."""
+
+    def note(self, status, digest, read_ns):
+        super().note(status, digest, read_ns + 60 * 10**9)
+
+
+def test_a_file_that_changes_while_it_is_read(context, path):
+    tree = context(TREE)
+    selected = select(tree, Wanted(("d",)))
+    content(path)
+    os.utime(path / "a", ns=(9, 9))
+    with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
+        content_of(tree, selected, StatCache(None))

@@ -1,0 +1,152 @@
+"""Which files a COPY takes: rules 38, 41 to 43, 53 and 54 of the builder's reference."""
+
+import os
+
+import pytest
+
+from lamina.build.selection import Inline, Wanted, select
+from lamina.errors import PathNotFound, UsageError
+from lamina.fs.remove import remove_tree
+
+TREE = """
+    d app
+    f app/main.py "main"
+    d app/lib
+    f app/lib/a.py "a"
+    f one.txt "1"
+    f two.txt "2"
+    f .hidden "h"
+    d docs
+    f docs/README.md "r"
+    f docs/other "o"
+"""
+
+
+def taken(tree, *sources, **flags):
+    found = select(tree, Wanted(sources, **flags))
+    return [[os.fsdecode(node.name) for node in source.nodes] for source in found]
+
+
+@pytest.mark.parametrize("spelling", ["app", "app/", "app/.", "./app", "/app", "../app", "x/../app"])
+def test_a_directory_gives_its_contents(context, spelling):
+    assert taken(context(TREE), spelling) == [["", "lib", "lib/a.py", "main.py"]]
+
+
+def test_a_file_gives_itself(context):
+    assert taken(context(TREE), "app/lib/a.py") == [["a.py"]]
+
+
+def test_the_whole_context(context):
+    names = taken(context(TREE), ".")[0]
+    assert names[0] == ""
+    assert "app/lib/a.py" in names
+    assert ".hidden" in names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*.txt", [["one.txt"], ["two.txt"]]),
+        ("[^o]*.txt", [["two.txt"]]),
+        ("app/*", [["", "a.py"], ["main.py"]]),
+        ("a?p/lib/*.py", [["a.py"]]),
+        ("*/lib", [["", "a.py"]]),
+        ("?hidden", [[".hidden"]]),
+    ],
+)
+def test_globs(context, pattern, names):
+    assert taken(context(TREE), pattern) == names
+
+
+def test_a_pattern_without_a_match_is_passed_over_beside_another_source(context):
+    assert taken(context(TREE), "one.txt", "lock.json*") == [["one.txt"]]
+
+
+def test_patterns_that_match_nothing_at_all(context):
+    with pytest.raises(PathNotFound, match="nothing in the build context matches 'x\\*'"):
+        select(context(TREE), Wanted(("x*",)))
+
+
+def test_a_missing_source_names_what_is_near(context):
+    with pytest.raises(PathNotFound, match=r"has no 'app/mian.py'; did you mean app/main.py\?"):
+        select(context(TREE), Wanted(("app/mian.py",)))
+
+
+def test_a_link_given_as_source_is_followed(context):
+    tree = context(TREE + "l link -> docs\nl file -> one.txt\n")
+    assert taken(tree, "link") == [["", "README.md", "other"]]
+    (source,) = select(tree, Wanted(("file",)))
+    assert (source.nodes[0].name, source.nodes[0].path) == (b"file", b"one.txt")
+
+
+def test_a_link_inside_a_directory_is_kept(context):
+    tree = context("d d\nl d/passwd -> /etc/passwd\n")
+    (source,) = select(tree, Wanted(("d",)))
+    assert source.nodes[1].path == b"d/passwd"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../../../../etc/passwd"])
+def test_a_link_never_leads_out_of_the_context(context, target):
+    tree = context(f"l passwd -> {target}\n")
+    with pytest.raises(PathNotFound):
+        select(tree, Wanted(("passwd",)))
+
+
+def test_a_circle_of_links(context):
+    tree = context("l a -> b\nl b -> a\n")
+    with pytest.raises(UsageError, match="symbolic links"):
+        select(tree, Wanted(("a",)))
+
+
+def test_inline_files(context):
+    (source,) = select(context(""), Wanted((Inline("name", b"text"),)))
+    assert source.nodes[0].data == b"text"
+    assert source.nodes[0].status.st_size == 4
+
+
+def test_exclude_is_relative_to_each_source(context):
+    tree = context(TREE)
+    assert taken(tree, "app", exclude=(lambda path: path == "lib/a.py",)) == [
+        ["", "lib", "main.py"]
+    ]
+
+
+def test_an_excluded_directory_appears_for_what_is_brought_back(context):
+    tree = context(TREE)
+    hidden = {"docs", "docs/other"}
+    assert taken(tree, ".", exclude=(lambda path: path in hidden or path.startswith("app"),)) == [
+        ["", ".hidden", "docs", "docs/README.md", "one.txt", "two.txt"]
+    ]
+    hidden.add("docs/README.md")
+    assert taken(tree, ".", exclude=(lambda path: path in hidden or path.startswith("app"),)) == [
+        ["", ".hidden", "one.txt", "two.txt"]
+    ]
+
+
+def test_parents_keeps_the_path(context):
+    assert taken(context(TREE), "app/lib/a.py", parents=True) == [["app", "app/lib", "app/lib/a.py"]]
+
+
+def test_parents_with_a_pivot(context):
+    assert taken(context(TREE), "app/./lib", parents=True) == [["lib", "lib/a.py"]]
+
+
+def test_parents_with_a_glob_that_matches_nothing(context):
+    assert taken(context(TREE), "x/*.py", parents=True) == []
+    with pytest.raises(PathNotFound):
+        select(context(TREE), Wanted(("x/y.py",), parents=True))
+
+
+def test_a_deep_tree_is_no_matter(context, tmp_path):
+    tree = context("")
+    descriptor = os.open(tmp_path / "context", os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=descriptor)
+        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    try:
+        assert len(taken(tree, ".")[0]) == 1501
+    finally:
+        remove_tree(str(tmp_path / "context" / "d"))

@@ -1,0 +1,115 @@
+"""The stat cache: what is believed, what is not, and that damage is no error."""
+
+import os
+
+import pytest
+
+from lamina.build.statcache import StatCache, settled
+
+DIGEST = bytes(range(32))
+OLD = 10**18  # ns
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"text")
+    return str(path)
+
+
+def _later(status):
+    return status.st_ctime_ns + 60 * 10**9
+
+
+def test_a_digest_is_found_again_after_saving(tmp_path, file):
+    status = os.stat(file)
+    cache = StatCache(str(tmp_path / "folder" / "cache"))
+    cache.note(status, DIGEST, _later(status))
+    cache.save()
+    assert StatCache(str(tmp_path / "folder" / "cache")).find(status) == DIGEST
+
+
+@pytest.mark.parametrize("change", ["content", "mtime", "replace"])
+def test_a_changed_file_is_not_found(tmp_path, file, change):
+    status = os.stat(file)
+    cache = StatCache(None)
+    cache.note(status, DIGEST, _later(status))
+    if change == "content":
+        with open(file, "ab") as opened:
+            opened.write(b"more")
+    elif change == "mtime":
+        os.utime(file, ns=(OLD, OLD))
+    else:
+        other = str(tmp_path / "other")
+        with open(other, "wb") as opened:
+            opened.write(b"TEXT")
+        os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.rename(other, file)
+    assert cache.find(os.stat(file)) is None
+
+
+def test_a_file_changed_just_before_it_was_read_is_not_kept(file):
+    status = os.stat(file)
+    cache = StatCache(None)
+    cache.note(status, DIGEST, status.st_ctime_ns + 1000)
+    assert cache.find(status) is None
+
+
+def test_whole_second_clocks_are_given_two_seconds():
+    fields = list(range(10))
+    coarse = os.stat_result([*fields[:9], 1000], {"st_ctime_ns": 1000 * 10**9})
+    assert not settled(coarse, 1001 * 10**9)
+    assert settled(coarse, 1003 * 10**9)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "magic", "empty", "count"])
+def test_a_damaged_cache_is_no_cache(tmp_path, file, damage):
+    path = str(tmp_path / "cache")
+    status = os.stat(file)
+    cache = StatCache(path)
+    cache.note(status, DIGEST, _later(status))
+    cache.save()
+    with open(path, "rb") as opened:
+        data = bytearray(opened.read())
+    if damage == "cut":
+        data = data[:-1]
+    elif damage == "flip":
+        data[-1] ^= 1
+    elif damage == "magic":
+        data[0] ^= 1
+    elif damage == "count":
+        data[16] ^= 7
+    else:
+        data = bytearray()
+    with open(path, "wb") as opened:
+        opened.write(data)
+    assert StatCache(path).find(status) is None
+
+
+def test_states_that_are_gone_fade_out(tmp_path, file):
+    path = str(tmp_path / "cache")
+    for _ in range(20):
+        with open(file, "ab") as opened:
+            opened.write(b"more")
+        status = os.stat(file)
+        cache = StatCache(path)
+        cache.note(status, DIGEST, _later(status))
+        cache.save()
+    assert os.path.getsize(path) <= 24 + 2 * 72
+
+
+def test_the_folder_keeps_a_bounded_number_of_contexts(tmp_path, file):
+    status = os.stat(file)
+    for number in range(70):
+        cache = StatCache(str(tmp_path / "contexts" / str(number)))
+        cache.note(status, DIGEST, _later(status))
+        cache.save()
+    assert len(os.listdir(tmp_path / "contexts")) == 64
+
+
+def test_a_store_that_cannot_be_written_costs_only_speed(tmp_path, file):
+    status = os.stat(file)
+    cache = StatCache(os.path.join(file, "below-a-file"))
+    cache.note(status, DIGEST, _later(status))
+    cache.save()
+    assert cache.find(status) == DIGEST
