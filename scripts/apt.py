@@ -22,7 +22,9 @@ def missing(programs: Iterable[tuple[str, str]]) -> list[str]:
 
 def find(program: str) -> str | None:
     """Where `program` is, with the folders that an ordinary user's path may lack."""
-    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin")
+    return shutil.which(
+        program, path=f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
+    )
 
 
 def require(packages: Iterable[str], purpose: str) -> None:

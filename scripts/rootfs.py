@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -76,7 +75,9 @@ class _Source(NamedTuple):
 
 def _sources() -> list[_Source]:
     """The binary package sources that apt has configured, in its own order."""
-    layout = "|".join(f"$({name})" for name in ("REPO_URI", "RELEASE", "CODENAME", "COMPONENT", "ORIGIN"))
+    layout = "|".join(
+        f"$({name})" for name in ("REPO_URI", "RELEASE", "CODENAME", "COMPONENT", "ORIGIN")
+    )
     try:
         done = subprocess.run(
             ["apt-get", "indextargets", "--format", layout, "Created-By: Packages"],
@@ -129,18 +130,30 @@ def _make(distribution: Distribution, folder: str, path: str) -> None:
     """debootstrap into a folder beside `path`, pack it, and publish the archive by a rename."""
     begun = time.monotonic()
     tree = os.path.join(folder, "tree")
-    shutil.rmtree(tree, ignore_errors=True)
+    _erase(tree)
     say(f"rootfs: debootstrap --variant=minbase {distribution.suite} (once; kept in {folder})")
     options = ["--variant=minbase", f"--components={distribution.components}"]
-    _run(["debootstrap", *options, distribution.suite, tree, distribution.mirror], "debootstrap failed")
+    make = ["debootstrap", *options, distribution.suite, tree, distribution.mirror]
+    _run([*_own_mounts(), *make], "debootstrap failed")
     _forget_host(tree)
     partial = path + ".partial"
     pack = ["tar", "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
     _run([*pack, "-C", tree, "-czf", partial, "."], "the root filesystem was not packed")
-    shutil.rmtree(tree, ignore_errors=True)
+    _erase(tree)
     os.replace(partial, path)
     size = os.path.getsize(path) / 1e6
     say(f"rootfs: {size:.0f} MB as .tar.gz, made in {time.monotonic() - begun:.0f} s")
+
+
+def _own_mounts() -> list[str]:
+    """What debootstrap mounts is to vanish with it, even when it is killed: where we may."""
+    unshare = ["unshare", "--mount", "--propagation", "private"]
+    tried = subprocess.run([*unshare, "true"], stderr=subprocess.DEVNULL, check=False)
+    return unshare if tried.returncode == 0 else []
+
+
+def _erase(tree: str) -> None:
+    subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
 
 
 def _forget_host(tree: str) -> None:

@@ -91,7 +91,9 @@ def _make_environment() -> None:
     try:
         import ensurepip  # noqa: F401
     except ImportError:
-        require([f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"], "a virtual environment")
+        require(
+            [f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"], "a virtual environment"
+        )
     _run([_interpreter(), "-m", "venv", "--clear", VENV], "the virtual environment was not made")
 
 
@@ -108,8 +110,11 @@ def _link_checkout() -> None:
 
 
 def _site_packages() -> str:
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    return os.path.join(VENV, "lib", version, "site-packages")
+    return os.path.join(VENV, "lib", _python_version(), "site-packages")
+
+
+def _python_version() -> str:
+    return f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def _launcher() -> str:

@@ -271,11 +271,29 @@ def _opener(tree: TreeView, entry: Entry) -> Opener | None:
 
 def whole_tree(tree: TreeView, *, clamp: int | None = None) -> EntryStream:
     """Every entry of a tree as the members of one layer."""
-    return changed_entries(_everything(tree), tree, clamp=clamp)
+    return changed_entries(_everything(tree, b""), tree, clamp=clamp)
 
 
-def _everything(tree: TreeView) -> Iterator[Change]:
-    waiting = [(b"", iter(tree.listdir(b"")))]
+def entries_below(tree: TreeView, path: bytes, base: bytes) -> EntryStream:
+    """What stands at `path` with all below it, as members named from `base` on."""
+    status = tree.lstat(path)
+    top = [Change("A", path)] if path else []
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        top += _everything(tree, path)
+    for entry, opener in changed_entries(top, tree):
+        link = entry.link
+        if entry.kind == HARDLINK:
+            link = _renamed(link, path, base)
+        yield entry._replace(name=_renamed(entry.name, path, base), link=link), opener
+
+
+def _renamed(name: bytes, path: bytes, base: bytes) -> bytes:
+    rest = name[len(path) :].lstrip(b"/")
+    return base + b"/" + rest if base and rest else base or rest
+
+
+def _everything(tree: TreeView, top: bytes) -> Iterator[Change]:
+    waiting = [(top, iter(tree.listdir(top)))]
     while waiting:
         folder, names = waiting[-1]
         name = next(names, None)

@@ -122,9 +122,10 @@ class Rewritten:
         tree: SourceTree,
         view: TreeView,
         selected: list[Selected],
-        archives: set[int],
         to: Destination,
         manner: Manner,
+        *,
+        archives: frozenset[int],
     ) -> None:
         self._tree = tree
         self._view = view

@@ -53,5 +53,3 @@ class MemoryCache:
     def single_flight(self, key: str) -> Iterator[None]:
         """No one else shares this memory."""
         yield
-
-

@@ -17,7 +17,7 @@ VERSION = 1  # raise it when a step's meaning changes, so that no older record a
 _LISTED_FILES = 400  # a record of more files keeps one digest per directory near the top
 _SHOWN = 3
 
-Fact: TypeAlias = str | int | bool | None | list[str] | dict[str, str]
+Fact: TypeAlias = str | int | bool | list[str] | dict[str, str] | None
 
 
 class Inputs(NamedTuple):
@@ -91,7 +91,8 @@ def explain(before: str | None, now: Inputs) -> str:
     try:
         document = json.loads(before)
         facts, files = document["facts"], document["files"]
-        changed = [name for name in {**facts, **now.facts} if facts.get(name) != now.facts.get(name)]
+        names = {**facts, **now.facts}
+        changed = [name for name in names if facts.get(name) != now.facts.get(name)]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "the record of this step cannot be read"
     if not changed:

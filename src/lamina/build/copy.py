@@ -72,8 +72,8 @@ def destination(
 ) -> Destination:
     """Resolve the absolute destination `text` of a copy in the stage's tree.
 
-    With `unpacks` an archive goes there, which always needs a directory. Raises `UsageError` for several sources into what is no directory, a directory onto a file,
-    or a file in the way.
+    With `unpacks` an archive goes there, which always needs a directory. Raises `UsageError` for
+    several sources into what is no directory, a directory onto a file, or a file in the way.
     """
     path = _resolve(view, text)
     status = view.lstat(path)

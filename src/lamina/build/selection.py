@@ -98,7 +98,8 @@ def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selecte
         status = tree.lstat(real) if real is not None else None
         if real is None or status is None:
             raise _missing(tree, pattern, name)
-        yield _walked(tree, pattern, real, status, _top_name(name, base, status, wanted), wanted)
+        top = Node(_top_name(name, base, status, wanted), real, status, implied=wanted.parents)
+        yield Selected(pattern, tuple(_walked(tree, top, wanted)))
 
 
 def _cut(path: str) -> str:
@@ -160,23 +161,16 @@ def _follow(tree: SourceTree, path: bytes) -> bytes | None:
 # --- walking ----------------------------------------------------------------------------
 
 
-def _walked(
-    tree: SourceTree,
-    title: str,
-    path: bytes,
-    status: os.stat_result,
-    name: bytes,
-    wanted: Wanted,
-) -> Selected:
-    nodes = [Node(name, path, status, implied=wanted.parents)]
+def _walked(tree: SourceTree, top: Node, wanted: Wanted) -> Iterator[Node]:
+    path = top.path or b""
     if wanted.parents:
-        nodes = [*_parents(tree, name, path), *nodes]
-    if stat.S_ISDIR(status.st_mode):
+        yield from _parents(tree, top.name, path)
+    yield top
+    if top.is_directory:
         try:
-            nodes.extend(_below(tree, path, name, wanted.exclude))
+            yield from _below(tree, path, top.name, wanted.exclude)
         except OSError as error:
             raise from_oserror(error, f"reading {tree.title}:") from error
-    return Selected(title, tuple(nodes))
 
 
 def _parents(tree: SourceTree, name: bytes, path: bytes) -> Iterator[Node]:

@@ -1,109 +1,121 @@
-"""By an OCI runtime: bundle, private namespace, `crun run` or `runc run`, and what it says."""
+"""By an OCI runtime, crun or runc: bundle, private namespaces, and what it says when it fails."""
 
 import errno
 import json
 import os
+import resource
 from collections.abc import Callable
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
-from lamina.execution.spawned import Exit, Stdio, spawn, wait
-from lamina.fs.atomic import write_file
-from lamina.fs.mounting import MountPlan, attach, enter_private_namespace
-from lamina.fs.mounting import cover as cover_directory
+from lamina.execution.job import Job, Scene
+from lamina.execution.life import Life
+from lamina.execution.mountpoints import make
+from lamina.execution.room import Room
+from lamina.execution.running import Running
+from lamina.execution.spawned import Exit, Stdio, spawn
+from lamina.fs.mounting import attach, cover, in_private_namespace
+from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import bounding_capabilities
 from lamina.runtime import bundle
-from lamina.runtime.isolation import Isolation, find_program
-from lamina.runtime.process import Process
-from lamina.runtime.users import Credentials
+from lamina.runtime.isolation import Isolation, needed_program
 
-Work = Callable[[Callable[[int], None]], Exit]
+_LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
-def work(
-    plan: MountPlan,
-    process: Process,
-    credentials: Credentials,
-    files: list[tuple[str, str]],
-    folder: str,
-    stdio: Stdio,
-    isolation: Isolation,
-) -> Work:
-    """What the private thread does: mount, start, tell the process's ID, wait."""
+def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
+    """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
 
-    def run(started: Callable[[int], None]) -> Exit:
-        enter_private_namespace()
-        root = os.path.join(folder, "rootfs")
-        attach(plan, root)
+    def work() -> tuple[Life, int]:
+        attach(job.plan, room.root_path)
+        make(room.enter(room.root_path), scene.system, [*scene.files, *scene.volumes])
+        refuse_devices(room.root.fd, room.root_path)
         if isolation.cover:
-            cover_directory(isolation.cover)
-        document = bundle.config(
-            process, credentials, root=root, bounding=bounding_capabilities(), files=tuple(files)
-        )
-        write_file(os.path.join(folder, "config.json"), document, mode=0o600)
-        log = os.path.join(folder, "log")
-        pid = spawn(_command(isolation, folder, log), stdio)
-        started(pid)
-        result = wait(pid)
-        if result.code:
-            _raise_failure(log, process)
+            cover(isolation.cover)
+        room.write("config.json", _document(job, scene, room), 0o600)
+        life = Life(room.hold)
+        try:
+            return life, spawn(_command(isolation, room), stdio)
+        except BaseException:
+            life.end()
+            raise
+
+    room.write_host_files(job)
+    life, child = in_private_namespace(work)
+    return Running(life.pid, child, life, room, _judge(job, room))
+
+
+def refuse_devices(root: int, path: str) -> None:
+    """Let no device node in the mounted root be opened: nothing else guards the host's disks."""
+    try:
+        kernel.mount_setattr(root, kernel.MOUNT_ATTR_NODEV)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NODEV
+        if os.fstatvfs(root).f_flag & os.ST_RDONLY:
+            flags |= kernel.MS_RDONLY
+        kernel.mount("none", path, "", flags)
+
+
+def _document(job: Job, scene: Scene, room: Room) -> bytes:
+    host = bundle.Host(
+        bounding=bounding_capabilities(),
+        core=resource.getrlimit(resource.RLIMIT_CORE)[1],
+        devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
+    )
+    binds = tuple(point.bind for point in (*scene.files, *scene.volumes))
+    return bundle.config(
+        job.process, scene.credentials, root=room.root_path, host=host, binds=binds
+    )
+
+
+def _command(isolation: Isolation, room: Room) -> list[str]:
+    """In a mount namespace whose /proc shows the process namespace that the runtime is in."""
+    options = ["--root", room.state_dir(isolation.name)]
+    options += ["--log", room.path("log"), "--log-format", "json"]
+    if isolation.name == "crun":
+        options.append("--cgroup-manager=disabled")  # no limits are asked for: none is needed
+    inner = [isolation.program, *options, "run", "--bundle", room.folder, room.name]
+    return [needed_program("unshare"), "--mount-proc", "--", *inner]
+
+
+def _judge(job: Job, room: Room) -> Callable[[Exit], Exit]:
+    def judge(result: Exit) -> Exit:
+        message = _last_error(room.path("log")) if result.code else ""
+        if message:
+            raise _failure(message, job.process.args[0])
         return result
 
-    return run
+    return judge
 
 
-def _command(isolation: Isolation, folder: str, log: str) -> list[str]:
-    name = os.path.basename(folder)
-    options = ["--root", os.path.join(os.path.dirname(folder), isolation.name), "--log", log]
-    if isolation.name == "crun":
-        options += ["--log-format", "json", "--cgroup-manager=disabled"]
-    else:
-        options += ["--log-format", "json"]
-    jail = _jail() if isolation.name == "crun" else []
-    return [*jail, isolation.program, *options, "run", "--bundle", folder, name]
-
-
-def _jail() -> list[str]:
-    """Put the runtime into a process namespace that dies with it.
-
-    A killed runtime leaves its container running; the kernel ends a whole process namespace
-    when its first process dies, and `--kill-child` ties that one to us. runc cannot clean up
-    its cgroups from within one, so what it runs outlives a killed engine.
-    """
-    program = find_program("unshare")
-    if program is None:
-        return []
-    return [program, "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]
-
-
-def _raise_failure(log: str, process: Process) -> None:
-    """Raise for what the runtime wrote to its log; a command's own failure leaves it empty."""
-    message = _last_error(log)
-    if not message:
-        return
-    command = process.args[0]
+def _failure(message: str, command: str) -> RuntimeFailure:
+    """The error that a runtime's words mean; a command's own failure leaves no words."""
     words = message.lower()
-    if "not found" in words or "no such file" in words and _about_exec(words):
-        raise CommandNotFound(f"cannot run {command!r}: {message}")
-    if _about_exec(words) and any(each in words for each in _NOT_EXECUTABLE):
-        raise CommandNotExecutable(f"cannot run {command!r}: {message}")
-    raise RuntimeFailure(f"cannot start the container: {message}")
+    if any(each in words for each in _ABOUT_COMMAND):
+        if any(each in words for each in _MISSING):
+            return CommandNotFound(f"cannot run {command!r}: {message}")
+        if any(each in words for each in _UNUSABLE):
+            return CommandNotExecutable(f"cannot run {command!r}: {message}")
+    return RuntimeFailure(f"cannot start the container: {message}")
 
 
-_NOT_EXECUTABLE = (
-    os.strerror(errno.EACCES).lower(),
-    os.strerror(errno.ENOEXEC).lower(),
-    os.strerror(errno.EISDIR).lower(),
+_ABOUT_COMMAND = ("executable", "exec:", "exec /", "exec container process")
+_MISSING = ("not found", "no such file")
+_UNUSABLE = (
+    "permission denied",
+    "operation not permitted",
+    "exec format error",
+    "is a directory",
+    "not a directory",
 )
 
 
-def _about_exec(words: str) -> bool:
-    return "exec" in words or "open executable" in words
-
-
 def _last_error(log: str) -> str:
+    """What the runtime logged last as an error; nothing for a mere warning."""
     try:
         with open(log, encoding="utf-8", errors="replace") as file:
-            lines = file.read(1 << 16).splitlines()
+            lines = file.read(_LOG_LIMIT).splitlines()
     except FileNotFoundError:
         return ""
     for line in reversed(lines):
@@ -111,6 +123,8 @@ def _last_error(log: str) -> str:
             record = json.loads(line)
         except ValueError:
             return line.strip()
-        if record.get("level", "error") in ("error", "fatal"):
-            return str(record.get("msg", "")).strip()
+        if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
+            message = str(record.get("msg", "")).strip()
+            if "remove cgroup" not in message:  # runc's, after the container's end
+                return message
     return ""

@@ -1,11 +1,19 @@
-"""Starting a program so that it inherits nothing but what it is given, and dies with us."""
+"""Starting a program that inherits nothing but what it is given.
+
+posix_spawn(3) throughout: the caller's process is never forked.
+"""
 
 import fcntl
 import os
-import signal
 from typing import NamedTuple
 
-from lamina.runtime.isolation import find_program
+from lamina.errors import RuntimeFailure
+
+# Every signal that a program can handle: Python ignores SIGPIPE and SIGXFSZ, a caller may ignore
+# more, and what is ignored stays so across execve(2). 32 and 33 belong to the C library.
+_SIGNALS = tuple(set(range(1, 65)) - {9, 19, 32, 33})
+_ABOVE = 16  # descriptors from here on are nobody's target
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 class Stdio(NamedTuple):
@@ -22,50 +30,39 @@ class Exit(NamedTuple):
     code: int
 
 
+QUIET = Stdio(None, None, None)
+
+
 def spawn(args: list[str], stdio: Stdio, *, extra: tuple[tuple[int, int], ...] = ()) -> int:
     """Start `args[0]` with the three descriptors and `extra` pairs (ours, its); gives its ID.
 
-    It is killed when the spawning thread dies, where util-linux's setpriv is there to arrange it.
+    Its environment holds PATH alone. Raises `RuntimeFailure`.
     """
-    setpriv = find_program("setpriv")
-    command = [setpriv, "--pdeathsig", "KILL", "--", *args] if setpriv is not None else args
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    above: list[tuple[int, int]] = []
     try:
         given = [null if each is None else each for each in stdio]
-        moves = [(ours, its) for its, ours in enumerate(given)] + list(extra)
-        return _spawn(command, moves)
-    finally:
-        os.close(null)
-
-
-def _spawn(command: list[str], moves: list[tuple[int, int]]) -> int:
-    # Copied above every target first, so that no target is a source that is still wanted.
-    above = [(fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, 16), its) for ours, its in moves]
-    try:
+        # Copied above every target first, so that no target is a source that is still wanted.
+        for ours, its in [*zip(given, range(3), strict=True), *extra]:
+            above.append((fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, _ABOVE), its))
         return os.posix_spawn(
-            command[0],
-            command,
-            os.environ,
+            args[0],
+            args,
+            _ENVIRONMENT,
             file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in above],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them; a command must not
+            setsigdef=_SIGNALS,
+            setsigmask=(),
         )
+    except OSError as error:
+        raise RuntimeFailure(f"cannot execute {args[0]}: {error.strerror}") from error
     finally:
         for ours, _ in above:
             os.close(ours)
+        os.close(null)
 
 
-def wait(pid: int) -> Exit:
-    """Wait for a child of ours to end."""
-    _, status = os.waitpid(pid, 0)
+def exit_of(status: int) -> Exit:
+    """The exit that a wait(2) status means."""
     if os.WIFSIGNALED(status):
         return Exit(128 + os.WTERMSIG(status))
     return Exit(os.WEXITSTATUS(status))
-
-
-def children(pid: int) -> list[int]:
-    """The children of a process (proc(5), task/<tid>/children); the process itself without any."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(child) for child in file.read().split()] or [pid]
-    except OSError:
-        return [pid]

@@ -25,6 +25,16 @@ Xattrs = tuple[tuple[bytes, bytes], ...]
 OPAQUE = (b"trusted.overlay.opaque", b"user.overlay.opaque")
 
 
+class Links(Protocol):
+    """What following symbolic links needs of a tree."""
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """The status of `path`; None when there is nothing."""
+
+    def readlink(self, path: bytes) -> bytes:
+        """The target of a symbolic link."""
+
+
 class TreeView(Protocol):
     """A file tree that can be looked at."""
 
@@ -239,7 +249,7 @@ def carried_xattrs(target: int | bytes) -> Xattrs:
     return tuple(pairs)
 
 
-def resolve(tree: TreeView, path: bytes, *, follow_last: bool) -> bytes:
+def resolve(tree: Links, path: bytes, *, follow_last: bool) -> bytes:
     """Follow the symbolic links of `path` inside `tree`; `..` never climbs above its root."""
     waiting = [part for part in path.split(b"/") if part not in (b"", b".")][::-1]
     done: list[bytes] = []

@@ -105,6 +105,16 @@ class ImageStore:
             raise ImageNotFound(f"several images' IDs begin with {text}: give more of it")
         return found[0] if found else None
 
+    def names_meant(self, text: str, image: ImageID) -> list[str]:
+        """The canonical name that `text` spells out, if it does; none for an ID."""
+        named = self._name_meant(text, list(self.row(image).names))
+        return [named] if named is not None else []
+
+    def pointed_at(self, name: str) -> ImageID | None:
+        """The image that a canonical name points at."""
+        with self.root.database.read() as db:
+            return image_rows.by_name(db, name)
+
     def row(self, image: ImageID) -> NamedImage:
         """The row of an image; raises `ImageNotFound`."""
         with self.root.database.read() as db:

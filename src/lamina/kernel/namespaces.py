@@ -5,6 +5,9 @@ from lamina.kernel.libc import fail, libc_call
 # include/uapi/linux/sched.h
 CLONE_FS = 0x00000200
 CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h

@@ -35,3 +35,10 @@ def export(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) -> None
             f"the files of layer {row.id.short} are no longer those of {row.diff_id}",
             hint="run `lamina check`",
         )
+
+
+def tar_size(root: StoreRoot, row: LayerRow) -> int:
+    """How many bytes the tar of `row` has, told by its index alone."""
+    assert row.diff_id is not None
+    with IndexReader(root.folder("index", row.diff_id.hex)) as reader:
+        return sum(len(record.raw) + record.entry().stored for record in reader.records())

@@ -206,6 +206,10 @@ class LayerStore:
         """
         export.export(self.root, self.driver, self._row(chain_id), write)
 
+    def tar_size(self, chain_id: ChainID) -> int:
+        """How many bytes `export` will write for the top layer of a chain."""
+        return export.tar_size(self.root, self._row(chain_id))
+
     # --- keeping and reclaiming ---------------------------------------------------------
 
     def barrier(self) -> None:
@@ -220,11 +224,15 @@ class LayerStore:
         crash_point("durable")
         self.root.note_generation(generation)
 
-    def close(self) -> None:
-        """Let go of what `hold` and making kept; the root itself stays open."""
+    def release(self) -> None:
+        """Let go of what `hold` and making kept."""
         if self.root.has_lease:
             with self.root.database.write() as db:
                 refs.drop_owner(db, refs.LEASE, self.root.lease)
+
+    def close(self) -> None:
+        """Let go of everything; the root itself stays open."""
+        self.release()
 
     def collect(self) -> list[Layer]:
         """Remove every layer that no reference reaches; gives what went."""

@@ -1,4 +1,4 @@
-"""From an image's wishes to a running process: users, OCI bundle, isolation.
+"""From an image's wishes to a process: its user, environment, program, OCI bundle, isolation.
 
-Knows programs (crun, runc) and the kernel's isolation; knows no image, layer or store.
+Reads trees and writes values; starts nothing and mounts nothing. Knows no image, layer or store.
 """

@@ -1,8 +1,13 @@
 """From a process to an OCI runtime bundle (runtime-spec, config.md), with docker's defaults.
 
 What the caller may not give is left out rather than failed on: capabilities outside of its
-bounding set, raised limits. No seccomp filter is set yet.
+bounding set, raised limits. Without limits no cgroup is made, so no device list guards the
+host's disks against mknod(2); instead every mount of the container but single host devices is
+`nodev`. For the same reason no cgroup tree is mounted: the container has none of its own.
+There is no seccomp filter yet.
 """
+
+from typing import NamedTuple
 
 from lamina.runtime.process import Process, environment
 from lamina.runtime.users import Credentials
@@ -40,6 +45,28 @@ _MASKED = (
     "/sys/firmware",
 )
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+
+
+class BindMount(NamedTuple):
+    """A host path seen at `target`, a path whose links are all resolved; `device`: it is one."""
+
+    source: str
+    target: str
+    readonly: bool
+    device: bool = False
+
+
+class Host(NamedTuple):
+    """What the host lets a container have.
+
+    `bounding` is the caller's capability bounding set, `core` its hard limit of core dumps in
+    bytes (-1: none), `devices` those of `DEVICES` that are in its /dev.
+    """
+
+    bounding: int
+    core: int
+    devices: tuple[str, ...]
 
 
 def config(
@@ -47,21 +74,21 @@ def config(
     credentials: Credentials,
     *,
     root: str,
-    bounding: int,
-    files: tuple[tuple[str, str], ...],
+    host: Host,
+    binds: tuple[BindMount, ...],
 ) -> bytes:
-    """The bytes of `config.json`.
-
-    `root` is the absolute path of the mounted root, `bounding` the caller's capability bounding
-    set, `files` pairs of a host file and where the container sees it.
-    """
+    """The bytes of `config.json`; `root` is the absolute path of the mounted root."""
     return dump(
         {
             "ociVersion": "1.0.2",
             "hostname": process.hostname,
             "root": {"path": root, "readonly": process.readonly_root},
-            "process": _process(process, credentials, bounding),
-            "mounts": [*_MOUNTS, *_binds(process, files)],
+            "process": _process(process, credentials, host),
+            "mounts": [
+                *_SYSTEM,
+                *(_bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True)) for name in host.devices),
+                *(_bind(each) for each in binds),
+            ],
             "linux": {
                 "namespaces": _namespaces(process),
                 "maskedPaths": list(_MASKED),
@@ -71,14 +98,15 @@ def config(
     )
 
 
-def _process(process: Process, credentials: Credentials, bounding: int) -> Json:
-    granted: Json = [name for name, bit in _CAPABILITIES.items() if bounding >> bit & 1]
+def _process(process: Process, credentials: Credentials, host: Host) -> Json:
+    granted: Json = [name for name, bit in _CAPABILITIES.items() if host.bounding >> bit & 1]
     effective = granted if credentials.uid == 0 else []
     return {
         "terminal": process.tty,
         "user": {
             "uid": credentials.uid,
             "gid": credentials.gid,
+            "umask": 0o022,
             "additionalGids": list(credentials.groups),
         },
         "args": list(process.args),
@@ -91,14 +119,19 @@ def _process(process: Process, credentials: Credentials, bounding: int) -> Json:
             "inheritable": [],
             "ambient": [],
         },
+        # A killed command leaves no core dump in its layer.
+        "rlimits": [{"type": "RLIMIT_CORE", "hard": host.core & _UNLIMITED, "soft": 0}],
         "noNewPrivileges": False,
     }
+
+
+_UNLIMITED = (1 << 64) - 1  # RLIM_INFINITY, asm-generic/resource.h
 
 
 def _namespaces(process: Process) -> Json:
     kinds = ["pid", "ipc", "uts", "mount"]
     if process.network == "none":
-        kinds.append("network")
+        kinds.append("network")  # both runtimes bring its loopback up
     return [{"type": kind} for kind in kinds]
 
 
@@ -106,9 +139,9 @@ def _mount(target: str, kind: str, *options: str) -> Json:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-_MOUNTS = (
+_SYSTEM = (
     _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
-    _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+    _mount("/dev", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
     _mount(
         "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
     ),
@@ -118,23 +151,13 @@ _MOUNTS = (
 )
 
 
-def _binds(process: Process, files: tuple[tuple[str, str], ...]) -> list[Json]:
-    binds: list[Json] = [
-        {
-            "destination": target,
-            "type": "bind",
-            "source": source,
-            "options": ["rbind", "rprivate"],
-        }
-        for source, target in files
-    ]
-    for volume in sorted(process.volumes, key=lambda each: each.target.count("/")):
-        binds.append(
-            {
-                "destination": volume.target,
-                "type": "bind",
-                "source": volume.source,
-                "options": ["rbind", "rprivate", "ro" if volume.readonly else "rw"],
-            }
-        )
-    return binds
+def _bind(bind: BindMount) -> Json:
+    options: list[Json] = ["rbind", "rprivate", "ro" if bind.readonly else "rw"]
+    if not bind.device:
+        options.append("nodev")
+    return {
+        "destination": bind.target,
+        "type": "bind",
+        "source": bind.source,
+        "options": options,
+    }

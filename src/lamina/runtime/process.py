@@ -1,4 +1,4 @@
-"""What is to be run, as a value."""
+"""What is to be run, as a value, and its whole environment."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Volume(NamedTuple):
-    """A host directory or file that a container sees at `target`."""
+    """A host directory or file that a container sees at `target` (an absolute path)."""
 
     source: str
     target: str
@@ -16,7 +16,7 @@ class Volume(NamedTuple):
 class Process(NamedTuple):
     """One process in a root: `env` holds `KEY=value`, `user` is as in an image's config.
 
-    `network` is `host` or `none`.
+    `network` is `host` or `none`; `cwd` is absolute and made when it is missing.
     """
 
     args: tuple[str, ...]
@@ -31,10 +31,24 @@ class Process(NamedTuple):
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:
-    """The process's whole environment: PATH, HOSTNAME, TERM and HOME where it says nothing."""
-    given = {item.partition("=")[0] for item in process.env}
+    """PATH, HOSTNAME, TERM (with a terminal) and HOME where the process says nothing of them.
+
+    In docker's order: these first, then the process's own. What has no `=` is no variable and
+    is left out.
+    """
+    own = tuple(item for item in process.env if item.find("=") > 0)
+    given = {item.partition("=")[0] for item in own}
     defaults = {"PATH": DEFAULT_PATH, "HOSTNAME": process.hostname}
     if process.tty:
         defaults["TERM"] = "xterm"
     defaults["HOME"] = home
-    return (*(f"{key}={value}" for key, value in defaults.items() if key not in given), *process.env)
+    return (*(f"{key}={value}" for key, value in defaults.items() if key not in given), *own)
+
+
+def variable(process: Process, name: str, default: str) -> str:
+    """The value that the process gives `name`; the last one counts."""
+    for item in reversed(process.env):
+        key, separator, value = item.partition("=")
+        if separator and key == name:
+            return value
+    return default

@@ -125,20 +125,20 @@ def test_names_that_mean_deletions_are_refused(with_files, stage, name):
 def rewritten(tree, view, to, *sources, manner=PLAIN):
     """The entries, with contents, of the tar that an ADD makes; checks its own digest."""
     selected = chosen(tree, *sources)
-    archives = {index for index, each in enumerate(selected) if is_archive(tree, each)}
+    archives = frozenset(n for n, each in enumerate(selected) if is_archive(tree, each))
     where = copy.destination(view, to, selected, unpacks=bool(archives))
-    source = Rewritten(tree, view, selected, archives, where, manner)
+    source = Rewritten(tree, view, selected, where, manner, archives=archives)
     raw = b""
     for segment in source.segments():
         raw += segment.raw
-        while data := segment.body.read(3):
+        while data := segment.body.read(1000):
             raw += data
     assert source.diff_id() == DiffID.of(raw)
-    found = []
-    for segment in read(io.BytesIO(raw)):
-        if segment.entry is not None:
-            found.append((segment.entry, b"".join(iter(lambda: segment.body.read(4096), b""))))
-    return found
+    return [(each.entry, whole(each.body)) for each in read(io.BytesIO(raw)) if each.entry]
+
+
+def whole(body):
+    return b"".join(iter(lambda: body.read(4096), b""))
 
 
 def names(found):

@@ -52,9 +52,7 @@ def test_many_changed_files_are_counted():
     facts = {"op": "copy", "content": "1"}
     before = Inputs(facts, tuple((f"f{n}", "1") for n in range(9)))
     now = Inputs({**facts, "content": "2"}, tuple((f"f{n}", "2") for n in range(9)))
-    assert explain(before.to_json(), now) == (
-        "f0 changed, f1 changed, f2 changed and 6 more"
-    )
+    assert explain(before.to_json(), now) == ("f0 changed, f1 changed, f2 changed and 6 more")
 
 
 def test_a_large_tree_is_explained_by_directory():

@@ -175,7 +175,7 @@ def test_links_in_the_source_stay_links(context, stage):
 
 def test_types_that_clash_are_replaced(context, stage):
     """44."""
-    view = stage("d x\nl x/a -> /etc\nd x/b\nf x/b/in \"in\"\n")
+    view = stage('d x\nl x/a -> /etc\nd x/b\nf x/b/in "in"\n')
     tree = context('d s\nd s/a\nf s/a/f "f"\nl s/b -> a\n')
     assert lines(copied(tree, view, ["s"], "/x")) == [
         "d x 755 0:0",
@@ -307,7 +307,7 @@ def test_a_file_swapped_for_a_link_is_not_followed(context, stage, tmp_path):
     ((_, opener),) = copied(tree, stage(EMPTY), ["a"], "/")
     os.unlink(tmp_path / "context" / "a")
     os.symlink("/etc/passwd", tmp_path / "context" / "a")
-    with pytest.raises(StorageError, match="reading a: .*symbolic links"):
+    with pytest.raises(StorageError, match=r"reading a: .*symbolic links"):
         opener()
 
 

@@ -27,7 +27,9 @@ def taken(tree, *sources, **flags):
     return [[os.fsdecode(node.name) for node in source.nodes] for source in found]
 
 
-@pytest.mark.parametrize("spelling", ["app", "app/", "app/.", "./app", "/app", "../app", "x/../app"])
+@pytest.mark.parametrize(
+    "spelling", ["app", "app/", "app/.", "./app", "/app", "../app", "x/../app"]
+)
 def test_a_directory_gives_its_contents(context, spelling):
     assert taken(context(TREE), spelling) == [["", "lib", "lib/a.py", "main.py"]]
 
@@ -124,7 +126,9 @@ def test_an_excluded_directory_appears_for_what_is_brought_back(context):
 
 
 def test_parents_keeps_the_path(context):
-    assert taken(context(TREE), "app/lib/a.py", parents=True) == [["app", "app/lib", "app/lib/a.py"]]
+    assert taken(context(TREE), "app/lib/a.py", parents=True) == [
+        ["app", "app/lib", "app/lib/a.py"]
+    ]
 
 
 def test_parents_with_a_pivot(context):

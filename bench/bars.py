@@ -1,0 +1,77 @@
+"""The bars: what Lamina promises against whom, as data, and how a bar is judged.
+
+Pure: medians in, verdicts out.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+Medians = Mapping[str, Mapping[str, float]]  # scenario -> contender -> seconds or bytes
+
+TIMES_FASTER = "times faster than"
+TIMES_THE_TIME = "times the time of"
+MILLISECONDS = "ms more than"
+MEGABYTES = "MB for"
+BYTES_PER_ENTRY = "bytes an entry for"
+
+
+class Bar(NamedTuple):
+    """`limit` in the words of `kind`; at least for TIMES_FASTER, at most for the others."""
+
+    scenario: str
+    kind: str
+    limit: float
+    against: str
+
+
+class Verdict(NamedTuple):
+    """A bar with what was measured."""
+
+    bar: Bar
+    value: float
+    met: bool
+
+    def sentence(self) -> str:
+        """One line for people."""
+        bound = "at least" if self.bar.kind == TIMES_FASTER else "at most"
+        met = "met   " if self.met else "MISSED"
+        asked = f"{bound} {self.bar.limit:g} {self.bar.kind} {self.bar.against}"
+        return f"{met}  {self.bar.scenario:<12} {self.value:8.2f}   ({asked})"
+
+
+BARS = (
+    Bar("import", TIMES_FASTER, 3, "docker"),
+    Bar("import", TIMES_FASTER, 4, "podman"),
+    Bar("apply", TIMES_THE_TIME, 1.5, "tar"),
+    Bar("run-none", TIMES_FASTER, 2.5, "docker"),
+    Bar("run-none", TIMES_FASTER, 1, "podman"),
+    Bar("run-host", TIMES_FASTER, 1.5, "docker"),
+    Bar("run-host", TIMES_FASTER, 1, "podman"),
+    Bar("cached-10k", TIMES_FASTER, 4, "docker"),
+    Bar("cached-tiny", MILLISECONDS, 60, "docker"),
+    Bar("images-1000", MILLISECONDS, 60, "python"),
+    Bar("memory", MEGABYTES, 100, "2 GiB"),
+    Bar("memory", BYTES_PER_ENTRY, 300, "100,000 entries"),
+)
+
+
+def judged(medians: Medians, entries: int) -> list[Verdict]:
+    """A verdict for each bar whose scenario was measured."""
+    measured = [bar for bar in BARS if bar.against in medians.get(bar.scenario, {})]
+    return [_judge(bar, medians[bar.scenario], entries) for bar in measured]
+
+
+def _judge(bar: Bar, of: Mapping[str, float], entries: int) -> Verdict:
+    theirs = of[bar.against]
+    if bar.kind == TIMES_FASTER:
+        value = theirs / of["lamina"]
+        return Verdict(bar, value, value >= bar.limit)
+    if bar.kind == TIMES_THE_TIME:
+        value = of["lamina"] / theirs
+    elif bar.kind == MILLISECONDS:
+        value = (of["lamina"] - theirs) * 1e3
+    elif bar.kind == MEGABYTES:
+        value = theirs / 1e6
+    else:
+        value = (theirs - of["small"]) / entries
+    return Verdict(bar, value, value <= bar.limit)

@@ -1,0 +1,101 @@
+"""What is measured upon: a Debian root as .tar.gz and .tar, contexts, archives made to size.
+
+Everything but the Debian root is made on the disk of the round, the same bytes every time.
+"""
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+from typing import NamedTuple
+
+from bench.ground import Ground
+from scripts.rootfs import archive
+
+MANY = 10_000
+ENTRIES = 100_000
+LARGE = 2 << 30
+_BLOCK = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(1 << 15))  # 1 MiB
+
+
+class Fixtures(NamedTuple):
+    """Paths; `rootfs` outlives the round, the rest is on its disk."""
+
+    rootfs: str
+    uncompressed: str
+    small: str
+    many: str
+    tiny: str
+
+
+def made(ground: Ground, base: str | None) -> Fixtures:
+    """The fixtures that every round needs; `base` is another root filesystem's archive."""
+    folder = os.path.join(ground.disk, "fixtures")
+    os.mkdir(folder)
+    rootfs = archive(base)
+    uncompressed = os.path.join(folder, "rootfs.tar")
+    with open(uncompressed, "wb") as target:
+        subprocess.run(["gzip", "-dc", rootfs], stdout=target, check=True)
+    return Fixtures(
+        rootfs=rootfs,
+        uncompressed=uncompressed,
+        small=_archive_of(os.path.join(folder, "small.tar"), 1),
+        many=_many(os.path.join(folder, "many")),
+        tiny=_tiny(os.path.join(folder, "tiny")),
+    )
+
+
+def large(ground: Ground) -> str:
+    """A tar of one file of 2 GiB that no sparse copy shortens."""
+    path = os.path.join(ground.disk, "fixtures", "large.tar")
+    with open(path, "wb") as target:
+        target.write(_member("large", LARGE).tobuf())
+        for _ in range(LARGE // len(_BLOCK)):
+            target.write(_BLOCK)
+        target.write(bytes(1024))
+    return path
+
+
+def entries(ground: Ground) -> str:
+    """A tar of 100,000 small files in folders of a thousand."""
+    return _archive_of(os.path.join(ground.disk, "fixtures", "entries.tar"), ENTRIES)
+
+
+def _archive_of(path: str, count: int) -> str:
+    with tarfile.open(path, "w") as archive_file:
+        for number in range(count):
+            name = f"folder-{number // 1000:03d}/file-{number:06d}.dat"
+            archive_file.addfile(_member(name, 16), io.BytesIO(_BLOCK[:16]))
+    return path
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    member.mtime = 1_700_000_000
+    return member
+
+
+def _many(folder: str) -> str:
+    """A build context of 10,000 files of 4 KiB, all different."""
+    for number in range(MANY):
+        directory = os.path.join(folder, "data", f"{number // 100:02d}")
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, f"{number:05d}"), "wb") as file:
+            file.write(b"%08d" % number + _BLOCK[number : number + 4088])
+    return _dockerfile(folder, "FROM scratch\nCOPY data /data\n")
+
+
+def _tiny(folder: str) -> str:
+    """A build context of one small file, for three steps over the Debian root."""
+    os.makedirs(folder)
+    with open(os.path.join(folder, "app"), "wb") as file:
+        file.write(_BLOCK[:100])
+    return _dockerfile(folder, "FROM root:1\nENV MODE=bench\nCOPY app /app\nRUN true > /made\n")
+
+
+def _dockerfile(folder: str, text: str) -> str:
+    with open(os.path.join(folder, "Dockerfile"), "w", encoding="ascii") as file:
+        file.write(text)
+    return folder

@@ -1,0 +1,212 @@
+"""What is measured: one small function per scenario, contenders taking turns.
+
+A scenario prepares what it needs (an image another scenario would have left), then takes its
+samples through `Round.take`. It judges nothing: the bars are in `bars.py`.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from bench import fixtures
+from bench.clock import Failed, Sample, timed
+from bench.contenders import PYTHON, Contender, with_env
+from bench.fixtures import Fixtures
+from bench.ground import Ground
+
+IMAGES = 1000
+_ENGINES = ("lamina", "docker", "podman")
+
+
+class Round:
+    """One round's ground, contenders and fixtures, and where its samples go."""
+
+    def __init__(
+        self,
+        number: int,
+        ground: Ground,
+        contenders: dict[str, Contender],
+        made: Fixtures,
+        note: Callable[[str, str, Sample], None],
+    ) -> None:
+        self.number = number
+        self.ground = ground
+        self.contenders = contenders
+        self.fixtures = made
+        self._note = note
+        self._imported: set[str] = set()
+
+    def turns(self, names: Iterable[str] = _ENGINES) -> list[Contender]:
+        """The contenders; who begins changes from round to round."""
+        chosen = [self.contenders[name] for name in names]
+        start = self.number % len(chosen)
+        return chosen[start:] + chosen[:start]
+
+    def take(
+        self,
+        scenario: str,
+        name: str,
+        argv: list[str],
+        contender: Contender,
+        stdin: str = os.devnull,
+    ) -> None:
+        """Measure one run, with the disk at rest before it."""
+        self.settle()
+        self._note(scenario, name, timed(argv, contender.env, stdin=stdin))
+
+    def settle(self) -> None:
+        """Write out what earlier runs left dirty, so that nobody pays for another."""
+        os.sync()
+
+    def prepare(self, contender: Contender, *arguments: str) -> None:
+        """A command that is not measured."""
+        timed(contender.command(*arguments), contender.env)
+
+    def need_root_image(self, contender: Contender) -> None:
+        """Have root:1 in this contender's store; importing it is another scenario's figure."""
+        if contender.name not in self._imported:
+            self.prepare(contender, "import", self.fixtures.rootfs, "root:1")
+            self._imported.add(contender.name)
+
+    def has_root_image(self, contender: Contender) -> None:
+        """Say that root:1 is there already."""
+        self._imported.add(contender.name)
+
+
+class Scenario(NamedTuple):
+    """`once` where repeating shows nothing new; `unit` of what is looked at."""
+
+    name: str
+    title: str
+    measure: Callable[[Round], None]
+    once: bool = False
+    unit: str = "s"
+
+
+def import_root(this: Round) -> None:
+    """A fresh store takes in the compressed Debian root; Lamina's barrier included."""
+    for contender in this.turns():
+        argv = contender.command("import", this.fixtures.rootfs, "root:1")
+        this.take("import", contender.name, argv, contender)
+        this.has_root_image(contender)
+
+
+def apply_root(this: Round) -> None:
+    """The uncompressed root into an empty store, beside `tar -x` followed by `sync -f`."""
+    lamina = this.contenders["lamina"]
+    folder = os.path.join(this.ground.disk, "apply")
+    own = with_env(lamina, "lamina", LAMINA_ROOT=os.path.join(folder, "lamina"))
+    tree = os.path.join(folder, "tree")
+    os.makedirs(tree)
+    this.prepare(own, "images")
+    unpack = ["sh", "-c", 'tar -xf "$0" -C "$1" && sync -f "$1"', this.fixtures.uncompressed, tree]
+    this.take("apply", "tar", unpack, lamina)
+    this.take("apply", "lamina", own.command("import", this.fixtures.uncompressed, "root:1"), own)
+
+
+def run_without_network(this: Round) -> None:
+    """`run --rm --network none IMAGE true`."""
+    _run(this, "run-none", "none")
+
+
+def run_with_host_network(this: Round) -> None:
+    """`run --rm --network host IMAGE true`."""
+    _run(this, "run-host", "host")
+
+
+def _run(this: Round, scenario: str, network: str) -> None:
+    for contender in this.turns():
+        this.need_root_image(contender)
+        this.prepare(contender, "run", "--rm", "--network", network, "root:1", "true")
+    for _ in range(7):
+        for contender in this.turns():
+            argv = contender.command("run", "--rm", "--network", network, "root:1", "true")
+            this.take(scenario, contender.name, argv, contender)
+
+
+def copy_many(this: Round) -> None:
+    """A build that copies 10,000 files, and then the same build with everything cached."""
+    for contender in _builders(this):
+        argv = contender.command("build", "-q", "-t", "many:1", this.fixtures.many)
+        this.take("copy-10k", contender.name, argv, contender)
+    for _ in range(3):
+        for contender in _builders(this):
+            argv = contender.command("build", "-q", "-t", "many:1", this.fixtures.many)
+            this.take("cached-10k", contender.name, argv, contender)
+
+
+def cached_tiny(this: Round) -> None:
+    """A fully cached build of four steps and one file, docker's daemon being warm."""
+    for contender in _builders(this):
+        this.need_root_image(this.contenders[contender.name.partition(" ")[0]])
+        this.prepare(contender, *_build_tiny(this))
+    for _ in range(7):
+        for contender in _builders(this):
+            argv = contender.command(*_build_tiny(this))
+            this.take("cached-tiny", contender.name, argv, contender)
+
+
+def _build_tiny(this: Round) -> tuple[str, ...]:
+    return ("build", "-q", "--network", "host", "-t", "tiny:1", this.fixtures.tiny)
+
+
+def _builders(this: Round) -> list[Contender]:
+    docker = this.contenders["docker"]
+    return [*this.turns(), with_env(docker, "docker buildkit", DOCKER_BUILDKIT="1")]
+
+
+def save_and_load(this: Round) -> None:
+    """The Debian image to a file, away, and back from it, while nothing else uses its layer."""
+    for contender in this.turns():
+        this.need_root_image(contender)
+        path = os.path.join(this.ground.disk, f"{contender.name}.saved")
+        this.take(
+            "save", contender.name, contender.command("save", "-o", path, "root:1"), contender
+        )
+        this.prepare(contender, "rmi", "-f", "root:1")
+        this.take("load", contender.name, contender.command("load", "-i", path), contender)
+        os.unlink(path)
+
+
+def list_thousand(this: Round) -> None:
+    """`images` over 1,000 images, beside an interpreter that does nothing."""
+    lamina = this.contenders["lamina"]
+    own = with_env(lamina, "lamina", LAMINA_ROOT=os.path.join(this.ground.disk, "thousand"))
+    fill = [PYTHON, "-m", "bench.thousand", this.fixtures.small, str(IMAGES)]
+    timed(fill, own.env)
+    shown = os.path.join(this.ground.disk, "thousand.shown")
+    timed(["sh", "-c", f'"$0" images -q > {shown}', *own.prefix], own.env)
+    with open(shown, encoding="ascii") as lines:
+        listed = len(lines.readlines())
+    if listed != IMAGES:
+        raise Failed(f"`lamina images` lists {listed} images of {IMAGES}")
+    for _ in range(15):
+        this.take("images-1000", "python", [PYTHON, "-c", "pass"], own)
+        this.take("images-1000", "lamina", own.command("images"), own)
+
+
+def memory(this: Round) -> None:
+    """Peak memory while a layer of 2 GiB, and one of 100,000 entries, is imported."""
+    lamina = this.contenders["lamina"]
+    for name, path in (
+        ("small", this.fixtures.small),
+        ("2 GiB", fixtures.large(this.ground)),
+        ("100,000 entries", fixtures.entries(this.ground)),
+    ):
+        own = with_env(lamina, "lamina", LAMINA_ROOT=os.path.join(this.ground.disk, "memory"))
+        this.prepare(own, "images")
+        this.take("memory", name, own.command("import", "-", "big:1"), own, stdin=path)
+        this.prepare(own, "rmi", "-f", "big:1")
+
+
+SCENARIOS = (
+    Scenario("import", "import of the Debian root, .tar.gz", import_root),
+    Scenario("apply", "apply of the Debian root, uncompressed", apply_root),
+    Scenario("run-none", "run --rm --network none IMAGE true", run_without_network),
+    Scenario("run-host", "run --rm --network host IMAGE true", run_with_host_network),
+    Scenario("copy-10k", "build: COPY of 10,000 files, then cached", copy_many),
+    Scenario("save", "save and load of the Debian image", save_and_load),
+    Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
+    Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
+    Scenario("memory", "peak memory of import", memory, once=True, unit="MB"),
+)

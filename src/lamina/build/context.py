@@ -1,0 +1,169 @@
+"""Where a build's files come from: the Dockerfile, its ignore file and the context directory.
+
+What the context names itself (its Dockerfile, its ignore file) is opened beneath it, so that no
+link in it reaches the rest of this machine; a Dockerfile that the caller names by path may lie
+anywhere. Reads names and small texts here, never the context's content.
+"""
+
+import os
+from typing import NamedTuple, Self
+
+from lamina.build.api import DEFAULT_DOCKERFILE, BuildRequest
+from lamina.build.sources import ContextTree, Ignore, NoTree
+from lamina.dockerfile.ignore import IgnoreFile
+from lamina.errors import BuildError, DockerfileError, PathNotFound, UsageError, from_oserror
+from lamina.fs.inroot import Root
+
+_LIMIT = 2 << 20  # bytes of a Dockerfile or an ignore file
+_IGNORE_SUFFIX = ".dockerignore"
+
+
+class Text(NamedTuple):
+    """A Dockerfile: how messages call it, and its bytes."""
+
+    name: str
+    data: bytes
+
+
+class Opened(NamedTuple):
+    """What a build reads from; to be closed."""
+
+    dockerfile: Text
+    tree: ContextTree | NoTree
+    path: str
+
+    def close(self) -> None:
+        """Give up the context."""
+        self.tree.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+
+def open_context(request: BuildRequest) -> Opened:
+    """Find and read the Dockerfile and the ignore file, and open the context.
+
+    Raises `DockerfileError`, `PathNotFound`, `UsageError` or a `StorageError`.
+    """
+    if request.context is None:
+        return Opened(_given(request) or _outside(request), NoTree(), "")
+    path = os.path.abspath(request.context)
+    root = _root(path)
+    try:
+        dockerfile, inside = _dockerfile(root, path, request)
+        ignore = _ignore(root, inside, request)
+        return Opened(dockerfile, ContextTree(os.dup(root.fd), ignore), path)
+    finally:
+        root.close()
+
+
+def _root(path: str) -> Root:
+    try:
+        return Root.at(path)
+    except FileNotFoundError:
+        raise PathNotFound(f"there is no build context {path}") from None
+    except NotADirectoryError:
+        raise UsageError(
+            f"the build context {path} is not a directory", hint="name the directory it lies in"
+        ) from None
+    except OSError as error:
+        raise from_oserror(error, "opening the build context", path) from error
+
+
+def _dockerfile(root: Root, path: str, request: BuildRequest) -> tuple[Text, str | None]:
+    """The Dockerfile, and its path in the context when it lies there."""
+    given = _given(request)
+    if given is not None:
+        return given, None
+    if request.dockerfile is None:
+        return _default(root, path)
+    inside = os.path.relpath(os.path.abspath(request.dockerfile), path)
+    if inside.startswith(("../", "/")) or inside == "..":
+        return _outside(request), None
+    data = _read(root, inside)
+    if data is None:
+        raise PathNotFound(f"there is no Dockerfile {request.dockerfile}")
+    return Text(request.dockerfile, data), inside
+
+
+def _given(request: BuildRequest) -> Text | None:
+    if request.dockerfile_text is None:
+        return None
+    return Text(request.dockerfile or DEFAULT_DOCKERFILE, request.dockerfile_text)
+
+
+def _default(root: Root, path: str) -> tuple[Text, str]:
+    for name in (DEFAULT_DOCKERFILE, DEFAULT_DOCKERFILE.lower()):
+        data = _read(root, name)
+        if data is not None:
+            return Text(name, data), name
+    raise PathNotFound(f"there is no Dockerfile in {path}", hint="name one with --file")
+
+
+def _outside(request: BuildRequest) -> Text:
+    """A Dockerfile that the caller names by a path of this machine."""
+    name = request.dockerfile
+    if name is None:
+        raise UsageError("a build without a context needs a Dockerfile")
+    try:
+        with open(name, "rb") as file:
+            data = file.read(_LIMIT + 1)
+    except FileNotFoundError:
+        raise PathNotFound(f"there is no Dockerfile {name}") from None
+    except OSError as error:
+        raise from_oserror(error, "reading the Dockerfile", name) from error
+    return Text(name, _bounded(data, name))
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > _LIMIT:
+        raise DockerfileError(f"it is larger than {_LIMIT} bytes", file=name)
+    return data
+
+
+def _read(root: Root, name: str) -> bytes | None:
+    """A small file of the context, links followed inside it; None when there is none.
+
+    A link that leads out of the context is an error, not a missing file: an ignore file that is
+    silently not there would let secrets into an image.
+    """
+    path = os.fsencode(name)
+    if root.lstat(path) is None:
+        return None
+    try:
+        return root.open_file(path, _LIMIT)
+    except FileNotFoundError:
+        raise BuildError(
+            f"{name} is a link that leads to nothing inside the build context",
+            hint="put the file itself into the context",
+        ) from None
+    except OSError as error:
+        raise from_oserror(error, "reading", name) from error
+
+
+def _ignore(root: Root, inside: str | None, request: BuildRequest) -> Ignore | None:
+    """The ignore file beside the Dockerfile, else the context's own; they never add up."""
+    name, data = _beside(root, inside, request)
+    if data is None:
+        name, data = _IGNORE_SUFFIX, _read(root, _IGNORE_SUFFIX)
+    if data is None:
+        return None
+    return IgnoreFile.parse(data.decode("utf-8", "surrogateescape"), name)
+
+
+def _beside(root: Root, inside: str | None, request: BuildRequest) -> tuple[str, bytes | None]:
+    if inside is not None:
+        return inside + _IGNORE_SUFFIX, _read(root, inside + _IGNORE_SUFFIX)
+    if request.dockerfile is None or request.dockerfile_text is not None:
+        return "", None
+    name = request.dockerfile + _IGNORE_SUFFIX
+    try:
+        with open(name, "rb") as file:
+            return name, _bounded(file.read(_LIMIT + 1), name)
+    except FileNotFoundError:
+        return name, None
+    except OSError as error:
+        raise from_oserror(error, "reading", name) from error

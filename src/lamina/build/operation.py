@@ -1,0 +1,80 @@
+"""What an instruction comes to in a given state: an edit of the state, or work on the tree.
+
+Everything is resolved here (variables expanded, paths absolute, defaults filled in); nothing is
+looked up in a tree and nothing is done.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+from lamina.build.selection import Inline
+from lamina.build.state import State
+
+
+class Edit(NamedTuple):
+    """The instruction only edits the state: config, variables, history."""
+
+    state: State
+
+
+class MakeDirectory(NamedTuple):
+    """WORKDIR: make `path` where it is missing, owned by `user` (as written); then `state`."""
+
+    path: str
+    user: str
+    created_by: str
+    state: State
+
+
+class Copy(NamedTuple):
+    """COPY and ADD.
+
+    `owner` is --chown as written (None: not given), `mode` --chmod, `exclude` and `parents` the
+    flags of these names; `unpacks` for ADD.
+    """
+
+    sources: tuple[str | Inline, ...]
+    destination: str
+    owner: str | None
+    mode: int | None
+    exclude: tuple[str, ...]
+    parents: bool
+    unpacks: bool
+    created_by: str
+
+
+class Run(NamedTuple):
+    """RUN: `env` is what counts for the cache, `proxies` what is handed in beside it."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    proxies: tuple[str, ...]
+    cwd: str
+    user: str
+    network: str
+    created_by: str
+
+
+Action: TypeAlias = Edit | MakeDirectory | Copy | Run
+
+
+def environment(state: State) -> tuple[str, ...]:
+    """The state's variables as `KEY=value`, as RUN sees them."""
+    return tuple(f"{key}={value}" for key, value in state.variables)
+
+
+def proxy_variables(build_args: Mapping[str, str], state: State) -> tuple[str, ...]:
+    """The predefined proxy arguments that were given and that the Dockerfile does not declare."""
+    known = state.environment
+    return tuple(
+        f"{name}={value}"
+        for name, value in sorted(build_args.items())
+        if name in PROXY_NAMES and name not in known
+    )
+
+
+PROXY_NAMES = frozenset(
+    spelling
+    for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
+    for spelling in (name, name.upper())
+)

@@ -1,0 +1,150 @@
+"""RUN: one command over a read-write layer, its output passed on as it comes.
+
+The same act as `lamina run`, by way of `lamina.execution`. Knows no cache, key or Dockerfile.
+"""
+
+import os
+import secrets
+import select
+import threading
+from types import TracebackType
+from typing import Protocol, Self
+
+from lamina.build.api import Command, Output
+from lamina.drivers.api import Driver
+from lamina.execution.run import Job, Stdio, start
+from lamina.fs.mounting import MountPlan
+from lamina.fs.tree import TreeView
+from lamina.runtime.isolation import Isolation
+from lamina.runtime.process import Process
+from lamina.values.ids import LayerID
+
+HOSTNAME = "buildkitsandbox"  # what BuildKit calls it; some Dockerfiles have come to rely on it
+_CHUNK = 1 << 16
+_PIPE_FULL = 16  # readings that empty any pipe: 1 MiB, fs.pipe-max-size
+_STDOUT, _STDERR = 1, 2
+
+
+class MountedLayers(Protocol):
+    """What of a layer store a command needs."""
+
+    @property
+    def driver(self) -> Driver:
+        """The driver that keeps the layers."""
+
+    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+        """How to mount a layer with all below it."""
+
+    def view(self, target: LayerID) -> TreeView:
+        """The merged tree of a layer."""
+
+
+class LayerRunner:
+    """Runs commands over the layers of a store; `run_dir` is where their bundles go meanwhile."""
+
+    def __init__(self, layers: MountedLayers, isolation: Isolation, run_dir: str) -> None:
+        self._layers = layers
+        self._isolation = isolation
+        self._run_dir = run_dir
+
+    def run(self, layer: LayerID, command: Command, output: Output) -> int:
+        """Run `command` and give its exit status; raises `RuntimeFailure` when it cannot start.
+
+        `output` is called from another thread, never twice at once, and not after the end.
+        """
+        process = Process(
+            args=command.argv,
+            env=command.env,
+            cwd=command.cwd,
+            user=command.user,
+            hostname=HOSTNAME,
+            network=command.network,
+        )
+        job = Job(
+            container_id=secrets.token_hex(32),
+            plan=self._layers.mounts(layer, writable=True),
+            process=process,
+            run_dir=self._run_dir,
+            upper=self._layers.driver.writable_root(layer),
+            open_view=lambda: self._layers.view(layer),
+        )
+        with _Pump(output) as pump:
+            running = start(job, self._isolation, pump.stdio)
+            pump.started()
+            return running.wait().code
+
+
+class _Pump:
+    """Two pipes whose reading ends are passed on by a thread of their own."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._readers: dict[int, int] = {}
+        self._writers = []
+        for stream in (_STDOUT, _STDERR):
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            self._readers[reader] = stream
+            self._writers.append(writer)
+        self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._pass_on, name="lamina-output", daemon=True)
+        self._error: BaseException | None = None
+
+    @property
+    def stdio(self) -> Stdio:
+        """The command's three descriptors."""
+        return Stdio(None, self._writers[0], self._writers[1])
+
+    def started(self) -> None:
+        """The command has its own copies of the writing ends; ours would keep the pipes open."""
+        for writer in self._writers:
+            os.close(writer)
+        self._writers.clear()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.started()
+        os.close(self._stopper)
+        self._thread.join()
+        for reader in (*self._readers, self._stop):
+            os.close(reader)
+        if self._error is not None and error is None:
+            raise self._error
+
+    def _pass_on(self) -> None:
+        """Until both pipes are closed or, after the command's end, what was in them is read.
+
+        A process that the command left behind may hold a pipe open, and write, for ever.
+        """
+        poller = select.poll()
+        for reader in (*self._readers, self._stop):
+            poller.register(reader, select.POLLIN)
+        open_ends = set(self._readers)
+        left = _PIPE_FULL
+        while open_ends and left:
+            events = [reader for reader, _ in poller.poll()]
+            ready = [reader for reader in events if reader in open_ends]
+            if self._stop in events:
+                left = left - 1 if ready else 0
+            for reader in ready:
+                data = os.read(reader, _CHUNK)
+                if data:
+                    self._give(self._readers[reader], data)
+                else:
+                    poller.unregister(reader)
+                    open_ends.discard(reader)
+
+    def _give(self, stream: int, data: bytes) -> None:
+        if self._error is not None:
+            return  # the listener failed once; go on reading, so that the command does not block
+        try:
+            self._output(stream, data)
+        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+            self._error = error

@@ -1,0 +1,358 @@
+"""Carrying out one step over a chain: look it up, or do it once, and remember what it gave.
+
+    inputs -> key -> record            (the layer is here: nothing is done)
+    inputs -> key -> lock -> layer -> record
+
+Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lamina.archive.entry import EntryStream
+from lamina.build import copy
+from lamina.build.add import Rewritten, WholeArchive, is_archive
+from lamina.build.api import Cache, Command, Layers, Output, Record, Runner
+from lamina.build.cachekey import Fact, Inputs, explain
+from lamina.build.contentdigest import Content, content_of
+from lamina.build.copy import Manner
+from lamina.build.operation import Copy, MakeDirectory, Run
+from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
+from lamina.build.sources import ChainTree, SourceTree
+from lamina.build.statcache import StatCache
+from lamina.dockerfile.ignore import IgnoreFile
+from lamina.errors import StepFailed
+from lamina.fs.tree import StackedTree, TreeView
+from lamina.layers.layer import Layer
+from lamina.layers.source import EntrySource, Source
+from lamina.runtime.users import resolve_ids, resolve_user
+from lamina.values.digest import ChainID, DiffID
+
+_NANO = 1_000_000_000
+_NUMBERS = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
+_TAIL = 4096  # bytes of a failed command's output that its error carries
+_TAIL_LINES = 20
+
+
+class Settings(NamedTuple):
+    """What holds for every step of one build; `epoch` in seconds since the epoch."""
+
+    epoch: int | None
+    no_cache: bool
+    clock: Callable[[], float]
+
+    def now(self) -> float:
+        """The time that a step made now carries, in seconds since the epoch."""
+        return round(self.clock(), 3) if self.epoch is None else float(self.epoch)
+
+    def manner(self, owner: tuple[int, int] | None, mode: int | None) -> Manner:
+        """How copied files are to look."""
+        clamp = None if self.epoch is None else self.epoch * _NANO
+        return Manner(owner, mode, int(self.now()) * _NANO, clamp)
+
+
+class Outcome(NamedTuple):
+    """What a step came to: the layer it added (None: it changed nothing), and since when.
+
+    `reason` says why it was not done again, or why it was.
+    """
+
+    diff_id: DiffID | None
+    created: float
+    size: int
+    cached: bool
+    reason: str
+
+
+class Steps:
+    """Carries out steps over the layers of one store."""
+
+    def __init__(self, layers: Layers, cache: Cache, runner: Runner, settings: Settings) -> None:
+        self._layers = layers
+        self._cache = cache
+        self._runner = runner
+        self._settings = settings
+
+    # --- looking up, and doing once -----------------------------------------------------
+
+    def _perform(
+        self,
+        parent: ChainID | None,
+        inputs: Inputs,
+        place: str,
+        make: Callable[[], Layer | None],
+    ) -> Outcome:
+        """The outcome of `make` over `parent`, remembered from another time if possible.
+
+        `place` names the step in its Dockerfile, to find what it was made from last time.
+        """
+        key = inputs.key
+        known = self._known(key, parent)
+        if known is not None:
+            return known
+        with self._cache.single_flight(key):
+            known = self._known(key, parent)
+            if known is not None:
+                return known._replace(reason="another build made it just now")
+            reason = self._why(place, inputs)
+            layer = make()
+            created = self._settings.now()
+            chain = layer.chain_id if layer is not None else parent
+            self._cache.record(key, Record(chain, inputs.to_json(), created))
+            self._cache.record(_last(place), Record(None, inputs.to_json(), created))
+        if layer is None:
+            return Outcome(None, created, 0, False, reason)
+        return Outcome(layer.diff_id, created, layer.size, False, reason)
+
+    def _known(self, key: str, parent: ChainID | None) -> Outcome | None:
+        record = None if self._settings.no_cache else self._cache.find(key)
+        if record is None:
+            return None
+        if record.chain_id == parent:
+            return Outcome(None, record.created, 0, True, "the same step changed nothing before")
+        layer = self._layers.get(record.chain_id) if record.chain_id is not None else None
+        if layer is None:
+            return None
+        return Outcome(layer.diff_id, record.created, layer.size, True, "nothing it reads changed")
+
+    def _why(self, place: str, inputs: Inputs) -> str:
+        if self._settings.no_cache:
+            return "the cache was not asked"
+        before = self._cache.find(_last(place))
+        return explain(before.inputs if before is not None else None, inputs)
+
+    def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
+        facts["parent"] = parent or "scratch"
+        if self._settings.epoch is not None:
+            facts["epoch"] = self._settings.epoch
+        return facts
+
+    def _view(self, chain: ChainID | None) -> TreeView:
+        return self._layers.view(chain) if chain is not None else StackedTree(())
+
+    def open_chain(self, chain: ChainID | None, title: str) -> ChainTree:
+        """The tree of an earlier stage or an image, to copy from; the caller closes it."""
+        return ChainTree(self._view(chain), title)
+
+    # --- RUN ----------------------------------------------------------------------------
+
+    def run(self, parent: ChainID | None, run: Run, place: str, output: Output) -> Outcome:
+        """Run a command over `parent`; raises `StepFailed` with the end of its output."""
+        facts: dict[str, Fact] = {
+            "op": "run",
+            "argv": list(run.argv),
+            "env": list(run.env),
+            "cwd": run.cwd,
+            "user": run.user,
+            "network": run.network,
+        }
+        inputs = Inputs(self._facts(parent, facts))
+        return self._perform(parent, inputs, place, lambda: self._run(parent, run, output))
+
+    def _run(self, parent: ChainID | None, run: Run, output: Output) -> Layer | None:
+        tail = _Tail(output)
+        layer = self._layers.create_rw(parent)
+        try:
+            env = (*run.env, *run.proxies)
+            command = Command(run.argv, env, run.cwd, run.user, run.network)
+            status = self._runner.run(layer, command, tail)
+            if status:
+                raise StepFailed(
+                    f"the command {_shown(run.argv)} ended with exit status {status}",
+                    status=status,
+                    details=tail.text(),
+                )
+            return self._layers.snapshot_rw(layer, clamp=self._settings.epoch)
+        finally:
+            self._layers.remove_rw(layer)
+
+    # --- WORKDIR ------------------------------------------------------------------------
+
+    def make_directory(self, parent: ChainID | None, step: MakeDirectory, place: str) -> Outcome:
+        """Make a working directory where it is missing."""
+        facts: dict[str, Fact] = {"op": "workdir", "destination": step.path, "user": step.user}
+        inputs = Inputs(self._facts(parent, facts))
+        return self._perform(parent, inputs, place, lambda: self._make_directory(parent, step))
+
+    def _make_directory(self, parent: ChainID | None, step: MakeDirectory) -> Layer | None:
+        view = self._view(parent)
+        try:
+            user = resolve_user(view, step.user)
+            manner = self._settings.manner((user.uid, user.gid), None)
+            made = list(copy.making(view, step.path, manner))
+            if not made:
+                return None
+            source = EntrySource((entry, None) for entry in made)
+            return self._layers.register_entries(parent, source)
+        finally:
+            view.close()
+
+    # --- COPY and ADD -------------------------------------------------------------------
+
+    def copy(
+        self,
+        parent: ChainID | None,
+        step: Copy,
+        tree: SourceTree,
+        place: str,
+        *,
+        stat_cache: StatCache,
+        source_chain: ChainID | None = None,
+    ) -> Outcome:
+        """Copy from `tree` onto `parent`.
+
+        `source_chain` names what the tree shows when it can never change, so that its content
+        need not be looked at again; `stat_cache` is for a tree that can.
+        """
+        chosen = _Chosen(tree, step)
+        content = self._content(chosen, stat_cache, source_chain)
+        owner = self._owner(parent, step.owner)
+        facts: dict[str, Fact] = {
+            "op": "add" if step.unpacks else "copy",
+            "content": content.digest,
+            "destination": step.destination,
+            "owner": f"{owner[0]}:{owner[1]}" if owner is not None else None,
+            "mode": step.mode,
+            "parents": step.parents,
+        }
+        inputs = Inputs(self._facts(parent, facts), content.files)
+        manner = self._settings.manner(owner, step.mode)
+        return self._perform(
+            parent, inputs, place, lambda: self._copy(parent, step, chosen, manner)
+        )
+
+    def _content(
+        self, chosen: "_Chosen", stat_cache: StatCache, source_chain: ChainID | None
+    ) -> Content:
+        if source_chain is None:
+            return content_of(chosen.tree, chosen.selected, stat_cache)
+        facts: dict[str, Fact] = {"op": "content", "parent": source_chain, **chosen.spelled()}
+        key = Inputs(facts).key
+        known = self._cache.find(key)
+        if known is not None:
+            noted = json.loads(known.inputs)
+            return Content(noted["digest"], tuple((name, text) for name, text in noted["files"]))
+        content = content_of(chosen.tree, chosen.selected, stat_cache)
+        text = json.dumps({"digest": content.digest, "files": content.files[:1000]})
+        self._cache.record(key, Record(None, text, self._settings.now()))
+        return content
+
+    def _owner(self, parent: ChainID | None, text: str | None) -> tuple[int, int] | None:
+        """What --chown means in the stage; its own passwd and group decide, never the host's."""
+        if text is None:
+            return None
+        numbers = _NUMBERS.fullmatch(text)
+        if numbers is not None:
+            return int(numbers[1]), int(numbers[2])
+        view = self._view(parent)
+        try:
+            return resolve_ids(view, text)
+        finally:
+            view.close()
+
+    def _copy(
+        self, parent: ChainID | None, step: Copy, chosen: "_Chosen", manner: Manner
+    ) -> Layer | None:
+        view = self._view(parent)
+        try:
+            source = _source(view, step, chosen, manner)
+            return self._layers.register_entries(parent, source) if source is not None else None
+        finally:
+            view.close()
+
+
+class _Chosen:
+    """What a COPY takes of its tree, looked up when it is first asked for."""
+
+    def __init__(self, tree: SourceTree, step: Copy) -> None:
+        self.tree = tree
+        self._step = step
+        self._selected: list[Selected] | None = None
+
+    @property
+    def selected(self) -> list[Selected]:
+        """The sources; raises `PathNotFound`."""
+        if self._selected is None:
+            step = self._step
+            wanted = Wanted(step.sources, _excludes(step.exclude), step.parents)
+            self._selected = select(self.tree, wanted)
+        return self._selected
+
+    def spelled(self) -> dict[str, Fact]:
+        """What decides about the choice in a tree that never changes."""
+        step = self._step
+        return {
+            "sources": [each for each in step.sources if isinstance(each, str)],
+            "inline": {
+                each.name: each.data.hex() for each in step.sources if isinstance(each, Inline)
+            },
+            "exclude": list(step.exclude),
+            "parents": step.parents,
+        }
+
+
+def _excludes(patterns: tuple[str, ...]) -> tuple[Excludes, ...]:
+    if not patterns:
+        return ()
+    return (IgnoreFile.of(patterns).excludes,)
+
+
+def _source(view: TreeView, step: Copy, chosen: _Chosen, manner: Manner) -> Source | None:
+    """The layer that a copy makes; None when it would change nothing."""
+    tree, selected = chosen.tree, chosen.selected
+    archives = frozenset(
+        number for number, each in enumerate(selected) if step.unpacks and is_archive(tree, each)
+    )
+    to = copy.destination(view, step.destination, selected, unpacks=bool(archives))
+    if archives:
+        as_it_is = manner.owner is None and manner.clamp_ns is None and not to.path
+        if len(selected) == 1 and as_it_is:
+            return WholeArchive(tree, selected[0])
+        return Rewritten(tree, view, selected, to, manner, archives=archives)
+    return _unless_empty(copy.entries(tree, view, selected, to, manner))
+
+
+def _unless_empty(entries: EntryStream) -> EntrySource | None:
+    first = next(entries, None)
+    if first is None:
+        return None
+
+    def all_of_them() -> EntryStream:
+        yield first
+        yield from entries
+
+    return EntrySource(all_of_them())
+
+
+class _Tail:
+    """Passes output on and keeps its end, for the error."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._kept = b""
+
+    def __call__(self, stream: int, data: bytes) -> None:
+        self._kept = (self._kept + data)[-_TAIL:]
+        self._output(stream, data)
+
+    def text(self) -> str:
+        """The last lines of the output."""
+        lines = self._kept.decode("utf-8", "replace").splitlines()
+        return "\n".join(lines[-_TAIL_LINES:])
+
+
+def _shown(argv: tuple[str, ...]) -> str:
+    text = " ".join(argv)
+    first = text.partition("\n")[0]
+    return repr(first if first == text else first + " ...")
+
+
+def _last(place: str) -> str:
+    """The key under which a step's place remembers what it was last made from."""
+    return Inputs({"op": "last", "place": place}).key
+
+

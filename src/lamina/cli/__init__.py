@@ -1,0 +1,1 @@
+"""The `lamina` command: parse, call the engine, render. Knows nothing below the engine."""

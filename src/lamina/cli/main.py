@@ -1,0 +1,234 @@
+"""The dispatcher: global flags, then one command, of which alone anything is imported."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NamedTuple, Protocol
+
+from lamina.cli.flags import Flag, HelpAsked, Parsed, UnknownFlag, Usage, help_text, parse
+from lamina.errors import LaminaError, UsageError
+
+
+class Command(Protocol):
+    """What a command's module holds."""
+
+    USAGE: Usage
+
+    def run(self, context: "Context", given: Parsed) -> int:
+        """Carry it out; the exit status."""
+
+
+class Context(NamedTuple):
+    """What every command gets: the global flags and the environment."""
+
+    root: str | None
+    run_root: str | None
+    driver: str | None
+    storage_opts: tuple[str, ...]
+    config: str | None
+
+
+class Verb(NamedTuple):
+    """A command's module and its line in the overview."""
+
+    module: str
+    summary: str
+
+
+VERBS: dict[str, Verb] = {
+    "build": Verb("build", "build an image from a Dockerfile"),
+    "check": Verb("check", "compare what is on disk with what the database says"),
+    "commit": Verb("commit", "make an image of what a container changed"),
+    "cp": Verb("cp", "copy files between a container and this machine"),
+    "create": Verb("create", "make a container without starting it"),
+    "df": Verb("df", "show where the bytes are"),
+    "diff": Verb("diff", "list what a container changed (A added, C changed, D deleted)"),
+    "export": Verb("export", "write a container's whole tree as a tar"),
+    "history": Verb("history", "show how an image came to be"),
+    "images": Verb("images", "list images"),
+    "import": Verb("import_", "make an image of a root file system's tar"),
+    "info": Verb("info", "show this store, its driver, and why (--why)"),
+    "inspect": Verb("inspect", "show everything of images or containers as JSON"),
+    "load": Verb("load", "load images from an archive or an OCI layout"),
+    "prune": Verb("prune", "remove what nothing uses"),
+    "ps": Verb("ps", "list containers"),
+    "rm": Verb("rm", "remove containers"),
+    "rmi": Verb("rmi", "remove images"),
+    "run": Verb("run", "make a container and run a command in it"),
+    "save": Verb("save", "write images as one archive"),
+    "tag": Verb("tag", "give an image one more name"),
+    "tree": Verb("tree", "draw the images over the layers they share"),
+    "version": Verb("version", "show the version"),
+}
+
+# docker's management spellings lead to the same commands.
+_GROUPS = {
+    "image": {
+        "build": "build",
+        "history": "history",
+        "import": "import",
+        "inspect": "inspect",
+        "load": "load",
+        "ls": "images",
+        "list": "images",
+        "prune": "image prune",
+        "rm": "rmi",
+        "save": "save",
+        "tag": "tag",
+    },
+    "container": {
+        "commit": "commit",
+        "cp": "cp",
+        "create": "create",
+        "diff": "diff",
+        "export": "export",
+        "inspect": "inspect",
+        "ls": "ps",
+        "list": "ps",
+        "prune": "container prune",
+        "rm": "rm",
+        "run": "run",
+    },
+    "system": {"df": "df", "info": "info", "prune": "prune"},
+    "builder": {"prune": "builder prune", "build": "build"},
+}
+_PRUNES = {
+    "image prune": "prune_images",
+    "container prune": "prune_containers",
+    "builder prune": "prune_cache",
+}
+
+_GLOBAL = Usage(
+    "[OPTIONS] COMMAND",
+    "Container images as shared layers, with no daemon",
+    (
+        Flag("root", "", "DIR", "where the store lies (LAMINA_ROOT; /var/lib/lamina)"),
+        Flag("run-root", "", "DIR", "where volatile things lie (/run/lamina)"),
+        Flag("driver", "s", "NAME", "storage driver (LAMINA_DRIVER; --storage-driver)"),
+        Flag("storage-driver", "", "NAME", "the same"),
+        Flag("storage-opt", "", "KEY=VALUE", "an option of the storage driver", True),
+        Flag("config", "", "FILE", "configuration file (/etc/lamina/daemon.json)"),
+        Flag("version", "v", "", "print the version"),
+    ),
+    0,
+    None,
+    True,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status. Every error is one line on standard error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = _dispatch(words)
+        sys.stdout.flush()
+        return status
+    except LaminaError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        _mute(sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+        if os.environ.get("LAMINA_DEBUG"):
+            raise
+        what = f"{type(error).__name__}: {error}"
+        return _complain(f"internal error: {what}; set LAMINA_DEBUG=1 to see where", 70)
+
+
+def _complain(sentence: str, status: int) -> int:
+    try:
+        sys.stdout.flush()
+        print(f"lamina: {_printable(sentence)}", file=sys.stderr)
+    except BrokenPipeError:
+        _mute(sys.stdout.fileno())
+    return status
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a member's name must not move the cursor."""
+    lines = text.split("\n")
+    return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+
+
+def _mute(descriptor: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _dispatch(words: list[str]) -> int:
+    try:
+        given = parse("", _GLOBAL, words)
+    except HelpAsked:
+        print(_overview(), end="")
+        return 0
+    if given.has("version"):
+        return _print_version()
+    if not given.operands:
+        print(_overview(), end="")
+        return 0
+    context = Context(
+        given.one("root"),
+        given.one("run-root"),
+        given.one("driver") or given.one("storage-driver"),
+        tuple(given.all("storage-opt")),
+        given.one("config"),
+    )
+    verb, module, rest = _find(given.operands)
+    return _run(context, verb, module, rest)
+
+
+def _find(operands: list[str]) -> tuple[str, str, list[str]]:
+    """The verb as the user knows it, its module and its words."""
+    verb, *rest = operands
+    if verb in _GROUPS and rest and not rest[0].startswith("-"):
+        meant = _GROUPS[verb].get(rest[0])
+        if meant is None:
+            raise UsageError(
+                f"'{verb} {rest[0]}' is not a lamina command", hint="see 'lamina --help'"
+            )
+        module = _PRUNES[meant] if meant in _PRUNES else VERBS[meant].module
+        return f"{verb} {rest[0]}", module, rest[1:]
+    if verb == "help" and rest:
+        return rest[0], _find(rest)[1], ["--help"]
+    if verb not in VERBS:
+        raise UsageError(f"'{verb}' is not a lamina command", hint=_suggestion(verb))
+    return verb, VERBS[verb].module, rest
+
+
+def _suggestion(verb: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(verb, [*VERBS, *_GROUPS], 1)
+    return f"did you mean '{near[0]}'?" if near else "see 'lamina --help'"
+
+
+def _run(context: Context, verb: str, module: str, words: list[str]) -> int:
+    command: Command = import_module(f"lamina.cli.commands.{module}")  # type: ignore[assignment]
+    try:
+        given = parse(verb, command.USAGE, words)
+    except HelpAsked:
+        print(help_text(verb, command.USAGE), end="")
+        return 0
+    return command.run(context, given)
+
+
+def _print_version() -> int:
+    from lamina import __version__
+
+    print(f"Lamina version {__version__}")
+    return 0
+
+
+def _overview() -> str:
+    width = max(len(verb) for verb in VERBS)
+    lines = [help_text("", _GLOBAL).replace("lamina  ", "lamina "), "Commands:"]
+    lines += [f"  {verb:<{width}}   {entry.summary}" for verb, entry in VERBS.items()]
+    lines += ["", "Run 'lamina COMMAND --help' for more on a command."]
+    return "\n".join(lines) + "\n"
+
+
+__all__ = ["VERBS", "Context", "UnknownFlag", "main"]

@@ -1,0 +1,349 @@
+"""Containers, shaped as docker-py's: create, run, get, list, prune."""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from threading import Thread
+from typing import NamedTuple, Self, TypedDict, Unpack
+
+from lamina.archive.diff import Change
+from lamina.archive.writer import Write
+from lamina.containers import archive
+from lamina.containers.commit import commit
+from lamina.containers.settings import Settings, Wishes
+from lamina.containers.state import Status
+from lamina.containers.store import StoredContainer
+from lamina.content.verified import ByteStream
+from lamina.engine.images import Image, tag_reference
+from lamina.engine.parts import Parts
+from lamina.execution.run import Running, Stdio
+from lamina.fs.atomic import write_all
+from lamina.runtime.process import Volume
+from lamina.values.digest import ImageID
+from lamina.values.ids import ContainerID
+
+_CHUNK = 1 << 16
+
+
+class Wanted(TypedDict, total=False):
+    """What may be asked for of a container, under docker-py's names.
+
+    `environment` is a mapping or a list of `KEY=value`; `network` is `host` or `none`;
+    `storage_size` limits what it may write, in bytes.
+    """
+
+    name: str | None
+    entrypoint: Sequence[str] | None
+    environment: Mapping[str, str] | Sequence[str]
+    working_dir: str | None
+    user: str | None
+    volumes: Sequence[Volume]
+    network: str
+    hostname: str | None
+    tty: bool
+    stdin_open: bool
+    labels: Mapping[str, str]
+    storage_size: int | None
+
+
+class RunResult(NamedTuple):
+    """How a container that was run to its end went: its status and what it wrote."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+
+class Container:
+    """One container; `reload` looks again."""
+
+    def __init__(self, engine: Parts, stored: StoredContainer) -> None:
+        self._engine = engine
+        self._store = engine.container_store
+        self._stored = stored
+
+    def reload(self) -> None:
+        """Look again; raises `ContainerNotFound` when it is gone."""
+        self._stored = self._store.get(self.id)
+
+    @property
+    def id(self) -> ContainerID:
+        """Its ID."""
+        return self._stored.row.id
+
+    @property
+    def short_id(self) -> str:
+        """Twelve digits of it."""
+        return self._stored.row.id.short
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._stored.row.name
+
+    @property
+    def status(self) -> Status:
+        """`created`, `running` or `exited`."""
+        return self._stored.status
+
+    @property
+    def image(self) -> ImageID:
+        """The image it was made from."""
+        return self._stored.row.image_id
+
+    @property
+    def image_name(self) -> str:
+        """What the image was called when it was made."""
+        return self._stored.row.image_name
+
+    @property
+    def settings(self) -> Settings:
+        """How it is run."""
+        return self._stored.settings
+
+    @property
+    def created_at(self) -> float:
+        """When it was made, in seconds since the epoch."""
+        return self._stored.row.created
+
+    @property
+    def started_at(self) -> float | None:
+        """When it was last started."""
+        return self._stored.row.started
+
+    @property
+    def finished_at(self) -> float | None:
+        """When it last ended."""
+        return self._stored.row.finished
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its last exit status, as a shell shows it."""
+        return self._stored.row.exit_code
+
+    @property
+    def error(self) -> str:
+        """Why it could not be started, if so."""
+        return self._stored.row.error
+
+    @property
+    def pid(self) -> int:
+        """Its process's ID while it runs, else 0."""
+        return (self._stored.row.pid or 0) if self.status == "running" else 0
+
+    @property
+    def graph_driver(self) -> tuple[tuple[str, str], ...]:
+        """Where its read-write layer lies, as the driver tells it."""
+        return self._engine.layers.driver.data(self._stored.row.layer_id)
+
+    @property
+    def size(self) -> int:
+        """Apparent bytes of what it wrote."""
+        return self._engine.layers.usage(self._stored.row.layer_id).size
+
+    def started(self, stdio: Stdio) -> AbstractContextManager[Running]:
+        """Start it with these descriptors; it is waited for when the block ends.
+
+        Raises `RuntimeFailure`, `CommandNotFound` or `CommandNotExecutable`.
+        """
+        return self._store.started(self.id, stdio)
+
+    def start(self, stdio: Stdio) -> int:
+        """Run it in the foreground to its end; gives its exit status."""
+        with self.started(stdio) as running:
+            return running.wait().code
+
+    def diff(self) -> list[Change]:
+        """What it changed over its image, in docker's A, C and D."""
+        return list(self._store.changes(self._stored))
+
+    def commit(
+        self,
+        repository: str | None = None,
+        tag: str | None = None,
+        *,
+        message: str = "",
+        author: str = "",
+        changes: Sequence[str] = (),
+    ) -> Image:
+        """Make an image of it as it is now; durable when this returns."""
+        name = f"{repository}:{tag}" if repository and tag else repository
+        image = commit(
+            self._store,
+            self._stored,
+            names=(tag_reference(name),) if name else (),
+            message=message,
+            author=author,
+            changes=tuple(changes),
+        )
+        return Image(self._engine, self._engine.image_store.row(image))
+
+    def rename(self, name: str) -> None:
+        """Give it another name."""
+        self._store.rename(self._stored, name)
+
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it with what it wrote; raises `InUse` while it runs, unless forced."""
+        self._store.remove(self._stored, force=force)
+
+    def export(self, out: Write) -> None:
+        """Write its whole tree as one plain tar."""
+        from lamina.transfer.save import export_tree
+
+        view = self._engine.layers.view(self._stored.row.layer_id)
+        try:
+            export_tree(view, out)
+        finally:
+            view.close()
+
+    def get_archive(self, path: str, out: Write) -> None:
+        """Write the tar of a path in it; raises `PathNotFound`."""
+        with archive.opened_root(self._store, self._stored) as root:
+            archive.get(root, path, out)
+
+    def put_archive(self, path: str, stream: ByteStream) -> None:
+        """Unroll a tar into the directory `path` in it; raises `PathNotFound`."""
+        with archive.opened_root(self._store, self._stored) as root:
+            archive.put(root, path, stream)
+
+    def stat(self, path: str) -> os.stat_result:
+        """The status of a path in it; raises `PathNotFound`."""
+        with archive.opened_root(self._store, self._stored) as root:
+            return archive.stat_of(root, path)
+
+
+class Containers:
+    """The containers of a store."""
+
+    def __init__(self, engine: Parts) -> None:
+        self._engine = engine
+
+    def get(self, name: str) -> Container:
+        """The container of that name or ID; raises `ContainerNotFound`."""
+        return Container(self._engine, self._engine.container_store.get(name))
+
+    def run(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        remove: bool = False,
+        input: bytes = b"",
+        **wishes: Unpack[Wanted],
+    ) -> RunResult:
+        """Run a container to its end and give what it wrote; `remove` removes it then."""
+        container = self.create(image, command, auto_remove=remove, **wishes)
+        try:
+            return _captured(container, input)
+        finally:
+            if remove:
+                container.reload()
+                container.remove(force=True)
+
+    def prune(self) -> list[Container]:
+        """Remove every container that does not run; gives what went."""
+        doomed = [each for each in self.list(everything=True) if each.status != "running"]
+        for container in doomed:
+            container.remove()
+        return doomed
+
+    def create(
+        self,
+        image: str,
+        command: Sequence[str] | None = None,
+        *,
+        auto_remove: bool = False,
+        **wishes: Unpack[Wanted],
+    ) -> Container:
+        """Make a container; nothing of it runs yet. Raises `ImageNotFound`, `NameTaken` ..."""
+        found = self._engine.image_store.resolve(image)
+        stored = self._engine.container_store.create(
+            found, image, _wishes(command, auto_remove, wishes), wishes.get("name")
+        )
+        return Container(self._engine, stored)
+
+    def list(self, *, everything: bool = False) -> list[Container]:
+        """The running containers, or all; newest first."""
+        found = [Container(self._engine, stored) for stored in self._engine.container_store.all()]
+        return [each for each in found if everything or each.status == "running"]
+
+
+def _wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) -> Wishes:
+    environment = wanted.get("environment", ())
+    if isinstance(environment, Mapping):
+        environment = [f"{key}={value}" for key, value in environment.items()]
+    entrypoint = wanted.get("entrypoint")
+    return Wishes(
+        command=tuple(command) if command is not None else None,
+        entrypoint=tuple(entrypoint) if entrypoint is not None else None,
+        environment=tuple(environment),
+        working_dir=wanted.get("working_dir"),
+        user=wanted.get("user"),
+        volumes=tuple(wanted.get("volumes", ())),
+        network=wanted.get("network", "host"),
+        hostname=wanted.get("hostname"),
+        tty=wanted.get("tty", False),
+        stdin_open=wanted.get("stdin_open", False),
+        labels=tuple(wanted.get("labels", {}).items()),
+        auto_remove=auto_remove,
+        storage_size=wanted.get("storage_size"),
+    )
+
+
+def _captured(container: Container, given: bytes) -> RunResult:
+    """Run with pipes, each emptied or filled by a thread of its own."""
+    with _Pipe() as stdin, _Pipe() as stdout, _Pipe() as stderr:
+        stdio = Stdio(stdin.read_end, stdout.write_end, stderr.write_end)
+        with container.started(stdio) as running:
+            stdin.close_read()
+            stdout.close_write()
+            stderr.close_write()
+            threads = [
+                Thread(target=work, daemon=True)
+                for work in (lambda: stdin.fill(given), stdout.drain, stderr.drain)
+            ]
+            for thread in threads:
+                thread.start()
+            code = running.wait().code
+            for thread in threads:
+                thread.join()
+    return RunResult(code, stdout.text, stderr.text)
+
+
+class _Pipe:
+    """Two descriptors, each closed once."""
+
+    def __init__(self) -> None:
+        self.read_end, self.write_end = os.pipe()
+        self.text = ""
+
+    def close_read(self) -> None:
+        if self.read_end >= 0:
+            os.close(self.read_end)
+            self.read_end = -1
+
+    def close_write(self) -> None:
+        if self.write_end >= 0:
+            os.close(self.write_end)
+            self.write_end = -1
+
+    def fill(self, data: bytes) -> None:
+        try:
+            write_all(self.write_end, data)
+        except BrokenPipeError:
+            pass  # the command did not want all of it
+        finally:
+            self.close_write()
+
+    def drain(self) -> None:
+        pieces = []
+        while piece := os.read(self.read_end, _CHUNK):
+            pieces.append(piece)
+        self.text = b"".join(pieces).decode("utf-8", "replace")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close_read()
+        self.close_write()

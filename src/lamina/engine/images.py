@@ -1,0 +1,300 @@
+"""Images, shaped as docker-py's: build, get, list, load, import, tag, save, remove, prune."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from lamina.archive.writer import Write
+from lamina.content.verified import ByteStream
+from lamina.engine.parts import Parts
+from lamina.errors import InvalidReference
+from lamina.images.store import NamedImage, Removed
+from lamina.layers.layer import Layer
+from lamina.metadata import containers as container_rows
+from lamina.spec.imageconfig import ImageConfig, parse_time
+from lamina.values.digest import ImageID
+from lamina.values.events import Sink
+from lamina.values.reference import Reference
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+class HistoryRow(NamedTuple):
+    """One line of an image's history, newest first; `size` in bytes, `image` where it is known."""
+
+    image: ImageID | None
+    created: float
+    created_by: str
+    size: int
+    comment: str
+
+
+class Pruned(NamedTuple):
+    """What a prune took away, and the bytes it gave back."""
+
+    removed: tuple[Removed, ...]
+    size: int
+
+
+class LoadedImage(NamedTuple):
+    """An image that `load` brought, the names it came with, and those that pointed elsewhere."""
+
+    image: "Image"
+    names: tuple[str, ...]
+    replaced: tuple[str, ...]
+
+
+class Image:
+    """One image; what it shows is what was true when it was got."""
+
+    def __init__(self, store: Parts, named: NamedImage) -> None:
+        self._store = store
+        self._row = named.row
+        self.names = named.names
+
+    @property
+    def id(self) -> ImageID:
+        """The digest of the config."""
+        return self._row.id
+
+    @property
+    def short_id(self) -> str:
+        """Twelve digits of the ID."""
+        return self._row.id.short
+
+    @property
+    def tags(self) -> list[str]:
+        """The names that point at it, as docker shows them."""
+        return [Reference.parse(name).familiar for name in self.names]
+
+    @property
+    def repo_digests(self) -> list[str]:
+        """`name@digest` for each repository, when it came with a manifest."""
+        if self._row.manifest is None:
+            return []
+        names = {Reference.parse(name).familiar_name for name in self.names}
+        return [f"{name}@{self._row.manifest}" for name in sorted(names)]
+
+    @property
+    def created(self) -> float:
+        """When it was made, in seconds since the epoch."""
+        return self._row.created
+
+    @property
+    def size(self) -> int:
+        """Apparent bytes of all its layers."""
+        return self._row.size
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.config.config.labels or {})
+
+    @property
+    def config(self) -> ImageConfig:
+        """Its config, read anew."""
+        return self._store.image_store.config(self.id)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Its layers, lowest first."""
+        return self._store.layers.chain(self._row.top_chain)
+
+    @property
+    def layer_count(self) -> int:
+        """How many layers it has."""
+        return self._row.layers
+
+    @property
+    def graph_driver(self) -> tuple[tuple[str, str], ...]:
+        """Where its topmost layer lies, as the driver tells it."""
+        if self._row.top_chain is None:
+            return ()
+        layers = self._store.layers
+        return layers.driver.data(layers.resolve(self._row.top_chain))
+
+    def history(self) -> list[HistoryRow]:
+        """How it came to be, newest first."""
+        config = self.config
+        sizes = [layer.size for layer in self.layers][::-1]
+        rows: list[HistoryRow] = []
+        for entry in reversed(config.history):
+            size = 0 if entry.empty_layer or not sizes else sizes.pop(0)
+            created = parse_time(entry.created)
+            first = self.id if not rows else None
+            rows.append(HistoryRow(first, created, entry.created_by, size, entry.comment))
+        return rows
+
+    def tag(self, name: str) -> None:
+        """Let one more name point at it; raises `InvalidReference`."""
+        self._store.image_store.tag(self.id, tag_reference(name))
+
+    def save(self, out: Write) -> None:
+        """Write it as a docker archive, with all its names."""
+        from lamina.transfer.save import save
+
+        names = self.tags or [str(self.id)]
+        save(names, self._store.image_store, self._store.layers, out)
+
+
+def tag_reference(name: str) -> Reference:
+    """A name to give to an image: with a tag or without, never with a digest."""
+    reference = Reference.parse(name)
+    if reference.digest is not None:
+        raise InvalidReference(
+            f"invalid reference {name!r}: an image cannot be given a digest as its name"
+        )
+    return reference.with_default_tag()
+
+
+class Images:
+    """The images of a store."""
+
+    def __init__(self, store: Parts) -> None:
+        self._store = store
+        self._images = store.image_store
+
+    def get(self, name: str) -> Image:
+        """The image of that name, ID or digest; raises `ImageNotFound`."""
+        return Image(self._store, self._images.row(self._images.resolve(name)))
+
+    def build(
+        self,
+        context: str | None = ".",
+        *,
+        dockerfile: str | None = None,
+        dockerfile_text: bytes | None = None,
+        tags: Sequence[str] = (),
+        build_args: Mapping[str, str] | None = None,
+        target: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        network: str = "default",
+        no_cache: bool = False,
+        source_date_epoch: int | None = None,
+        events: Sink | None = None,
+    ) -> Image:
+        """Build a Dockerfile; the image is tagged and durable when this returns.
+
+        Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
+        """
+        from lamina.build import BuildRequest
+        from lamina.engine.building import builder
+
+        request = BuildRequest(
+            context=context,
+            dockerfile=dockerfile,
+            dockerfile_text=dockerfile_text,
+            tags=tuple(tags),
+            build_args=dict(build_args or {}),
+            target=target,
+            labels=dict(labels or {}),
+            network=network,
+            no_cache=no_cache,
+            source_date_epoch=source_date_epoch,
+        )
+        result = builder(self._store).build(request, events or self._store.events)
+        return Image(self._store, self._images.row(result.image_id))
+
+    def load(self, source: str | ByteStream, *, events: Sink | None = None) -> list[LoadedImage]:
+        """Load a docker archive or an OCI layout, from a path or a stream, compressed or not.
+
+        Raises `BadInput` or `StorageError`.
+        """
+        from lamina.transfer.load import load
+
+        loaded = load(
+            source,
+            self._images,
+            self._store.layers,
+            platform=host_platform(),
+            events=events or self._store.events,
+        )
+        return [
+            LoadedImage(Image(self._store, self._images.row(each.image)), each.names, each.replaced)
+            for each in loaded
+        ]
+
+    def save(self, names: Sequence[str], out: Write) -> None:
+        """Write images as one docker archive; raises `ImageNotFound` before the first byte."""
+        from lamina.transfer.save import save
+
+        save(list(names), self._images, self._store.layers, out)
+
+    def import_(
+        self,
+        source: str | ByteStream,
+        *,
+        repository: str | None = None,
+        changes: Sequence[str] = (),
+        message: str = "",
+        created: float | None = None,
+    ) -> Image:
+        """Make an image of a root file system's tar, from a path or a stream.
+
+        `created` is in seconds since the epoch (default: now). Raises `BadArchive`.
+        """
+        from lamina.transfer.importing import import_root
+
+        names = (tag_reference(repository),) if repository else ()
+        image = import_root(
+            source,
+            self._images,
+            self._store.layers,
+            names=names,
+            platform=host_platform(),
+            created=time.time() if created is None else created,
+            message=message,
+            changes=tuple(changes),
+        )
+        return Image(self._store, self._images.row(image))
+
+    def tag(self, source: str, target: str) -> None:
+        """Let the name `target` point at the image `source`."""
+        self._images.tag(self._images.resolve(source), tag_reference(target))
+
+    def remove(self, name: str, *, force: bool = False) -> list[Removed]:
+        """What `rmi` does; gives what was untagged and deleted. Raises `InUse`."""
+        return self._images.remove(name, force=force)
+
+    def prune(self, *, unused: bool = False) -> Pruned:
+        """Remove the images without names, or with `unused` all that no container uses."""
+        with self._store.layers.root.database.read() as db:
+            used = {row.image_id for row in container_rows.all_rows(db)}
+        doomed = [
+            image for image in self.list() if image.id not in used and (unused or not image.names)
+        ]
+        before = sum(layer.size for layer in self._store.layers.all())
+        removed: list[Removed] = []
+        for image in doomed:
+            removed += [Removed("Untagged", name) for name in image.tags]
+            removed += self._images.delete(image.id)
+        after = sum(layer.size for layer in self._store.layers.all())
+        return Pruned(tuple(removed), before - after)
+
+    def list(self, name: str | None = None, *, dangling: bool | None = None) -> list[Image]:
+        """The images, newest first; of one repository or name, with names or without."""
+        found = [Image(self._store, named) for named in self._images.all()]
+        if dangling is not None:
+            found = [image for image in found if (not image.names) is dangling]
+        if name is not None:
+            found = [image for image in found if _is_called(image, name)]
+        return found
+
+
+def _is_called(image: Image, name: str) -> bool:
+    wanted = Reference.parse(name)
+    for text in image.names:
+        reference = Reference.parse(text)
+        if reference.name == wanted.name and wanted.tag in (None, reference.tag):
+            return True
+    return False
+
+
+def host_platform() -> tuple[str, str]:
+    """This machine as an image's platform: os and architecture."""
+    name = os.uname().machine
+    return "linux", _ARCHITECTURES.get(name, name)
+
+
+__all__ = ["HistoryRow", "Image", "Images", "LoadedImage", "Pruned"]

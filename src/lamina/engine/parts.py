@@ -1,0 +1,25 @@
+"""What the areas see of an engine: the stores it put together."""
+
+from typing import Protocol
+
+from lamina.containers.store import ContainerStore
+from lamina.drivers.select import Choice
+from lamina.engine.config import Config
+from lamina.images.store import ImageStore
+from lamina.layers.store import LayerStore
+from lamina.values.events import Sink
+
+
+class Parts(Protocol):
+    """The stores of one open engine."""
+
+    layers: LayerStore
+    image_store: ImageStore
+    config: Config
+    choice: Choice
+    run_root: str
+    events: Sink
+
+    @property
+    def container_store(self) -> ContainerStore:
+        """The containers as stored things; made when first asked for."""

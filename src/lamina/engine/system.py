@@ -1,0 +1,155 @@
+"""What the store is, what it holds, and what it could give back."""
+
+import os
+import time
+from typing import NamedTuple
+
+from lamina.drivers import select
+from lamina.drivers.api import CopiesParents
+from lamina.engine.parts import Parts
+from lamina.layers import check as checking
+from lamina.layers.layer import Layer
+from lamina.metadata import blobs as blob_rows
+from lamina.metadata import cache as cache_rows
+from lamina.metadata import containers as container_rows
+from lamina.runtime.isolation import Isolation
+from lamina.values.digest import ChainID, ImageID
+from lamina.values.reference import Reference
+
+
+class ImageLayers(NamedTuple):
+    """An image with its layers, lowest first, for pictures of what is shared."""
+
+    id: ImageID
+    names: tuple[str, ...]
+    created: float
+    layers: tuple[Layer, ...]
+    commands: tuple[str, ...]
+    containers: int
+
+
+class Usage(NamedTuple):
+    """What lies in the store: images with their layers, containers, cache records, blobs.
+
+    Sizes in bytes; `held` are the chains that images or containers stand on.
+    """
+
+    images: tuple[ImageLayers, ...]
+    layers: tuple[Layer, ...]
+    containers: tuple[tuple[str, int, bool], ...]
+    cached: frozenset[ChainID]
+    blob_bytes: int
+    copies_parents: bool
+
+
+class System:
+    """The store as a whole."""
+
+    def __init__(self, engine: Parts) -> None:
+        self._engine = engine
+
+    def status(self) -> tuple[tuple[str, str], ...]:
+        """The driver's own rows for `info`."""
+        return self._engine.layers.driver.status()
+
+    @property
+    def isolation(self) -> Isolation:
+        """What keeps containers apart here, and why."""
+        return self._engine.container_store.isolation
+
+    def why(self) -> tuple[select.Verdict, ...]:
+        """Of each driver, why it was or was not taken, with the kernel's own words."""
+        choice = self._engine.choice
+        root = self._engine.layers.root.path
+        source = self._engine.config.driver_source
+        reason = f"{choice.reason} ({source})" if source else choice.reason
+        return select.verdicts(root, choice.name, reason)
+
+    def usage(self) -> Usage:
+        """What lies in the store, told by its rows alone; nothing is walked but what runs."""
+        engine = self._engine
+        with engine.layers.root.database.read() as db:
+            cached = {row.chain_id for row in cache_rows.all_rows(db) if row.chain_id}
+            blob_bytes = sum(row.size for row in blob_rows.all_rows(db))
+        return Usage(
+            self.images(),
+            engine.layers.all(),
+            self._containers(),
+            frozenset(cached),
+            blob_bytes,
+            isinstance(engine.layers.driver, CopiesParents),
+        )
+
+    def images(self) -> tuple[ImageLayers, ...]:
+        """Every image with its layers and the commands that made them."""
+        engine = self._engine
+        with engine.layers.root.database.read() as db:
+            users = [row.image_id for row in container_rows.all_rows(db)]
+        found = []
+        for named in engine.image_store.all():
+            config = engine.image_store.config(named.row.id)
+            commands = tuple(entry.created_by for entry in config.history if not entry.empty_layer)
+            found.append(
+                ImageLayers(
+                    named.row.id,
+                    tuple(Reference.parse(name).familiar for name in named.names),
+                    named.row.created,
+                    engine.layers.chain(named.row.top_chain),
+                    commands,
+                    users.count(named.row.id),
+                )
+            )
+        return tuple(found)
+
+    def _containers(self) -> tuple[tuple[str, int, bool], ...]:
+        engine = self._engine
+        return tuple(
+            (
+                stored.row.name,
+                engine.layers.usage(stored.row.layer_id).size,
+                stored.status == "running",
+            )
+            for stored in engine.container_store.all()
+        )
+
+    def check(self, *, full: bool = False) -> list[checking.Finding]:
+        """What is not as the rows say; with `full` every layer is read and hashed."""
+        return checking.check(self._engine.layers.root, self._engine.layers.driver, full=full)
+
+    def repair(self, findings: list[checking.Finding]) -> list[str]:
+        """Set strays aside; gives where each lies now."""
+        root = self._engine.layers.root
+        return [checking.set_aside(root, each) for each in findings if each.path]
+
+    def prune_cache(self) -> int:
+        """Forget the build cache and collect what it alone held; gives the bytes."""
+        engine = self._engine
+        with engine.layers.root.database.write() as db:
+            for row in cache_rows.all_rows(db):
+                cache_rows.forget(db, row.key)
+        gone = engine.layers.collect()
+        return sum(layer.size for layer in gone) + engine.image_store.collect_blobs()
+
+    def facts(self) -> dict[str, str | int]:
+        """This machine, for `info`."""
+        name = os.uname()
+        return {
+            "KernelVersion": name.release,
+            "Architecture": name.machine,
+            "Name": name.nodename,
+            "NCPU": os.cpu_count() or 1,
+            "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "OperatingSystem": _operating_system(),
+            "SystemTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+
+
+def _operating_system() -> str:
+    try:
+        with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("PRETTY_NAME="):
+                    return line.partition("=")[2].strip().strip('"')
+    except OSError:
+        pass
+    return "Linux"

@@ -1,0 +1,56 @@
+"""What is to be started over what, and what was found out about it beforehand."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from lamina.execution.mountpoints import (
+    SYSTEM,
+    Point,
+    file_points,
+    system_points,
+    volume_points,
+)
+from lamina.fs.mounting import MountPlan
+from lamina.fs.tree import TreeView
+from lamina.runtime.process import Process
+from lamina.runtime.program import check_program
+from lamina.runtime.users import Credentials, resolve_user
+
+
+class Job(NamedTuple):
+    """All that a start needs to know of its container.
+
+    `run_dir` is where its bundle goes meanwhile; `upper` is the directory in which what is
+    written ends up; `open_view` gives the merged tree as it is before the start.
+    """
+
+    container_id: str
+    plan: MountPlan
+    process: Process
+    run_dir: str
+    upper: str
+    open_view: Callable[[], TreeView]
+
+
+class Scene(NamedTuple):
+    """The image's answers: who runs, which of /proc, /sys and /dev it lacks, where files and
+    volumes go.
+    """
+
+    credentials: Credentials
+    system: list[bytes]
+    files: list[Point]
+    volumes: list[Point]
+
+
+def inspect(job: Job, folder: str) -> Scene:
+    """Look before anything is made; raises `RuntimeFailure` (its kinds) or `UsageError`."""
+    view = job.open_view()
+    try:
+        volumes = volume_points(view, job.process.volumes)
+        hidden = (*SYSTEM, *(point.path for point in volumes))
+        credentials = resolve_user(view, job.process.user)
+        check_program(view, job.process, hidden)
+        return Scene(credentials, system_points(view), file_points(view, folder), volumes)
+    finally:
+        view.close()

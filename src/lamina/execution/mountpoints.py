@@ -1,0 +1,134 @@
+"""Where in a root things are to be mounted, with every link resolved inside it beforehand.
+
+An image decides what its /etc, /proc or /dev are: a link in their place would let a mount land
+somewhere else (CVE-2019-19921, CVE-2021-30465, CVE-2026-41579), so system mount points must be
+directories, and the runtimes are handed paths in which nothing is left to follow.
+"""
+
+import os
+import stat
+from typing import NamedTuple
+
+from lamina.errors import RuntimeFailure, UsageError
+from lamina.execution.traces import Traces
+from lamina.fs.tree import TreeView
+from lamina.runtime.bundle import BindMount
+from lamina.runtime.hostfiles import NAMES
+from lamina.runtime.process import Volume
+
+SYSTEM = (b"proc", b"sys", b"dev")
+
+
+class Point(NamedTuple):
+    """One mount point: what is seen there, and whether the root has it already."""
+
+    bind: BindMount
+    path: bytes
+    is_directory: bool
+    exists: bool
+
+
+def system_points(tree: TreeView) -> list[bytes]:
+    """Those of /proc, /sys and /dev that are missing; raises `RuntimeFailure` for no directory."""
+    missing = []
+    for path in SYSTEM:
+        status = tree.lstat(path)
+        if status is None:
+            missing.append(path)
+        elif not stat.S_ISDIR(status.st_mode):
+            raise RuntimeFailure(
+                f"/{path.decode()} of the image is no directory but {_kind(status)}",
+                hint="the container would see something else there; repair the image",
+            )
+    return missing
+
+
+def file_points(tree: TreeView, folder: str) -> list[Point]:
+    """Where /etc/hosts and its like are, for the files of these names in `folder`."""
+    return [_file_point(tree, os.path.join(folder, name), f"/etc/{name}") for name in NAMES]
+
+
+def _file_point(tree: TreeView, source: str, target: str) -> Point:
+    path = _resolved(tree, target)
+    if _under(path, SYSTEM):
+        raise RuntimeFailure(f"{target} of the image leads into /{os.fsdecode(path)}")
+    status = tree.lstat(path)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise RuntimeFailure(f"{target} of the image is no file but {_kind(status)}")
+    bind = BindMount(source, "/" + os.fsdecode(path), False)
+    return Point(bind, path, False, status is not None)
+
+
+def volume_points(tree: TreeView, volumes: tuple[Volume, ...]) -> list[Point]:
+    """Where volumes go, parents first. Raises `UsageError` or `RuntimeFailure`."""
+    points = [_volume_point(tree, volume) for volume in volumes]
+    points.sort(key=lambda point: point.path.count(b"/"))
+    covered: list[bytes] = [b"dev", b"sys"]
+    placed = []
+    for point in points:
+        # Below another mount the runtime makes the mount point, in what is mounted there.
+        placed.append(point._replace(exists=point.exists or _under(point.path, tuple(covered))))
+        covered.append(point.path)
+    return placed
+
+
+def _volume_point(tree: TreeView, volume: Volume) -> Point:
+    if not volume.source.startswith("/") or not volume.target.startswith("/"):
+        raise UsageError(
+            f"the volume {volume.source}:{volume.target} is not absolute",
+            hint="begin both paths with a slash",
+        )
+    try:
+        source = os.stat(volume.source)
+    except OSError as error:
+        raise RuntimeFailure(
+            f"the volume's source {volume.source}: {error.strerror}", hint="make it first"
+        ) from error
+    path = _resolved(tree, volume.target)
+    if not path or _under(path, (b"proc",)):
+        raise UsageError(f"a volume cannot be mounted on /{os.fsdecode(path)}")
+    status = tree.lstat(path)
+    is_directory = stat.S_ISDIR(source.st_mode)
+    if status is not None and stat.S_ISDIR(status.st_mode) != is_directory:
+        raise RuntimeFailure(
+            f"the volume {volume.source} cannot be mounted on {volume.target}:"
+            f" that is {_kind(status)}"
+        )
+    device = stat.S_ISCHR(source.st_mode) or stat.S_ISBLK(source.st_mode)
+    bind = BindMount(volume.source, "/" + os.fsdecode(path), volume.readonly, device)
+    return Point(bind, path, is_directory, status is not None)
+
+
+def make(traces: Traces, system: list[bytes], points: list[Point]) -> None:
+    """Make what the root lacks; raises OSError."""
+    for path in system:
+        traces.directory(path)
+    for point in points:
+        if point.exists:
+            continue
+        if point.is_directory:
+            traces.directory(point.path)
+        else:
+            traces.empty_file(point.path)
+
+
+def _resolved(tree: TreeView, target: str) -> bytes:
+    try:
+        return tree.resolve(os.fsencode(target), follow_last=True)
+    except OSError as error:
+        raise RuntimeFailure(f"{target} of the image: {error.strerror}") from error
+
+
+def _under(path: bytes, folders: tuple[bytes, ...]) -> bool:
+    return any(path == folder or path.startswith(folder + b"/") for folder in folders)
+
+
+def _kind(status: os.stat_result) -> str:
+    names = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFREG: "a file",
+        stat.S_IFLNK: "a symbolic link",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+    }
+    return names.get(stat.S_IFMT(status.st_mode), "a device")

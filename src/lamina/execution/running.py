@@ -1,0 +1,111 @@
+"""A started process: to be signalled, killed, and waited for."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from lamina.errors import RuntimeFailure
+from lamina.execution.room import Room
+from lamina.execution.spawned import Exit, exit_of
+
+
+class Tie(Protocol):
+    """What everything that was started hangs on."""
+
+    def cut(self) -> None:
+        """Let it all be killed; does not wait."""
+
+    def end(self) -> None:
+        """Let it all be killed and wait until it is."""
+
+
+class Running:
+    """A process that was started; whoever started it has to wait for it.
+
+    `pid` lives as long as anything of the container does, and killing it kills all of that.
+    """
+
+    def __init__(
+        self, pid: int, child: int, tie: Tie, room: Room, judge: Callable[[Exit], Exit]
+    ) -> None:
+        """`child` is what ends as the command ends; `judge` may raise for how it did."""
+        self.pid = pid
+        self._child = child
+        self._tie = tie
+        self._room = room
+        self._judge = judge
+        self._waiting = threading.Lock()
+        self._sending = threading.Lock()
+        self._reaped = False
+        self._result: Exit | None = None
+        self._error: BaseException | None = None
+
+    def signal(self, number: int) -> None:
+        """Send the command a signal; nothing once it has ended."""
+        if number == signal.SIGKILL:
+            self.kill()
+            return
+        with self._sending:
+            if not self._reaped:
+                os.kill(self._child, number)
+
+    def kill(self) -> None:
+        """Kill the command and all that it started; `wait` then tells 137."""
+        with self._sending:
+            self._tie.cut()
+
+    def wait(self) -> Exit:
+        """Wait until nothing is left of it; the same answer however often it is asked.
+
+        Raises `RuntimeFailure` (its kinds) when the command could not be started after all. An
+        interrupted wait kills it.
+        """
+        with self._waiting:
+            if self._result is None and self._error is None:
+                self._finish()
+        if self._error is not None:
+            raise self._error
+        assert self._result is not None
+        return self._result
+
+    def _finish(self) -> None:
+        try:
+            self._await_child()
+        except BaseException:
+            self.kill()
+            self._await_child()
+            self._close(self._reap())
+            raise
+        self._close(self._reap())
+
+    def _await_child(self) -> None:
+        try:
+            os.waitid(os.P_PID, self._child, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass  # reaped behind our back; said by _reap
+
+    def _reap(self) -> int | None:
+        """Under the lock, so that no signal goes to a process ID that may be another's."""
+        with self._sending:
+            self._reaped = True
+            try:
+                return os.waitpid(self._child, 0)[1]
+            except ChildProcessError:
+                return None
+
+    def _close(self, status: int | None) -> None:
+        try:
+            with self._sending:
+                self._tie.end()
+            if status is None:
+                raise RuntimeFailure(
+                    "the container's exit status is lost: another part of this process took it",
+                    hint="do not ignore SIGCHLD or wait for all children while it runs",
+                )
+            self._result = self._judge(exit_of(status))
+        except BaseException as error:  # noqa: BLE001 - every wait raises it
+            self._error = error
+        finally:
+            self._room.close()

@@ -1,0 +1,178 @@
+"""Images from archives and layouts into the store.
+
+Nothing of an image is visible before every layer was verified against its diff ID; a layer that
+is here is not even opened.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from lamina.archive.compress import detect, open_decompressed
+from lamina.content.verified import ByteStream
+from lamina.errors import BadArchive, from_oserror
+from lamina.fs.atomic import write_all
+from lamina.images import dockerarchive, ocilayout
+from lamina.images.api import TravellingImage
+from lamina.images.members import DirectoryMembers, Members, TarMembers
+from lamina.images.store import ImageStore, KeptLayer
+from lamina.layers.store import LayerStore
+from lamina.values.digest import ChainID, ImageID
+from lamina.values.events import LayerProgress, Sink, ignore
+
+_CHUNK = 1 << 20
+
+
+class Loaded(NamedTuple):
+    """One image that is here now; `names` are familiar, `replaced` those that pointed elsewhere."""
+
+    image: ImageID
+    names: tuple[str, ...]
+    replaced: tuple[str, ...]
+
+
+def load(
+    source: str | ByteStream,
+    images: ImageStore,
+    layers: LayerStore,
+    *,
+    platform: tuple[str, str],
+    events: Sink = ignore,
+) -> list[Loaded]:
+    """Load every image of an archive (a path or a stream, compressed or not) or a layout.
+
+    Raises `BadInput` or `StorageError`; nothing of the offending image is left then. Ends with
+    one barrier.
+    """
+    with _members(source, layers) as members:
+        loaded = [
+            _load_one(image, images, layers, events) for image in _images(members, platform)
+        ]
+    if not loaded:
+        raise BadArchive("the archive holds no image")
+    layers.barrier()
+    return loaded
+
+
+def _images(members: Members, platform: tuple[str, str]) -> list[TravellingImage]:
+    if dockerarchive.is_archive(members):
+        return list(dockerarchive.images(members))
+    if ocilayout.is_layout(members):
+        return list(ocilayout.images(members, platform))
+    dockerarchive.refuse_unknown(members)
+    return []
+
+
+@contextmanager
+def _members(source: str | ByteStream, layers: LayerStore) -> Iterator[Members]:
+    """The files of the source; a stream or a compressed archive is unrolled into `staging/`."""
+    if isinstance(source, str) and os.path.isdir(source):
+        directory = DirectoryMembers(source)
+        try:
+            yield directory
+        finally:
+            directory.close()
+        return
+    members = TarMembers(_plain_file(source, layers))
+    try:
+        yield members
+    finally:
+        members.close()
+
+
+def _plain_file(source: str | ByteStream, layers: LayerStore) -> int:
+    if not isinstance(source, str):
+        return _unrolled(source, layers)
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, "reading", source) from error
+    try:
+        if detect(os.pread(descriptor, 16, 0)) == "none":
+            return descriptor
+        return _unrolled(_File(descriptor), layers)
+    finally:
+        if detect(os.pread(descriptor, 16, 0)) != "none":
+            os.close(descriptor)
+
+
+class _File:
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+
+    def read(self, size: int, /) -> bytes:
+        return os.read(self._fd, size)
+
+
+def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
+    """The plain bytes of a stream in a file that has no name any more."""
+    folder = layers.root.folder("staging")
+    path = os.path.join(folder, f"{layers.root.lease}.unrolled")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.unlink(path)
+        with open_decompressed(stream) as plain:
+            while data := plain.read(_CHUNK):
+                write_all(descriptor, data)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError as error:
+        os.close(descriptor)
+        raise from_oserror(error, "writing to", folder) from error
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _load_one(
+    image: TravellingImage, images: ImageStore, layers: LayerStore, events: Sink
+) -> Loaded:
+    try:
+        _load_layers(image, layers, events)
+        kept = _keep_blobs(image, images, layers)
+    except BaseException:
+        layers.release()
+        layers.collect()
+        raise
+    before = {str(name): images.pointed_at(str(name)) for name in image.names}
+    made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
+    replaced = [
+        name.familiar
+        for name in image.names
+        if before[str(name)] is not None and before[str(name)] != made
+    ]
+    return Loaded(made, tuple(name.familiar for name in image.names), tuple(replaced))
+
+
+def _load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> None:
+    top: ChainID | None = None
+    for layer in image.layers:
+        chain = ChainID.extend(top, layer.diff_id)
+        if layers.hold(chain):
+            events(LayerProgress(layer.diff_id.short, "already exists", 0, 0))
+        else:
+            events(LayerProgress(layer.diff_id.short, "extracting", 0, 0))
+            with layer.open() as stream:
+                layers.register(top, stream, expect=layer.diff_id)
+            events(LayerProgress(layer.diff_id.short, "complete", 0, 0))
+        top = chain
+
+
+def _keep_blobs(
+    image: TravellingImage, images: ImageStore, layers: LayerStore
+) -> tuple[KeptLayer, ...]:
+    """Keep compressed layers as they came, so that a later push has the same digests."""
+    if image.manifest is None:
+        return ()
+    kept = []
+    for layer in image.layers:
+        if layer.blob is None or str(layer.blob.digest) == str(layer.diff_id):
+            continue
+        if not images.blobs.has(layer.blob.digest):
+            with layer.open() as stream:
+                images.blobs.put(stream, owner=layers.root.lease)
+        kept.append(
+            KeptLayer(layer.blob.digest, layer.blob.size, layer.blob.media_type, layer.diff_id)
+        )
+    return tuple(kept)
