@@ -36,7 +36,7 @@ def require(packages: Iterable[str], purpose: str) -> None:
         raise Missing(f"{purpose} needs: {names} (as root: apt-get install {names})")
     say(f"{purpose} needs these Debian packages, which are installed now: {names}")
     install = ["install", "-y", "--no-install-recommends", *names.split()]
-    if not _apt_get(install):
+    if not _apt_get(install, quiet=True):  # the machine may have no package lists yet
         _apt_get(["update"])
         if not _apt_get(install):
             raise Missing(f"apt-get could not install {names}; its own words stand above")
@@ -53,8 +53,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _apt_get(arguments: list[str]) -> bool:
-    """Run apt-get quietly; its output is shown when it fails."""
+def _apt_get(arguments: list[str], *, quiet: bool = False) -> bool:
+    """Run apt-get and tell whether it succeeded; what it said is shown when it did not."""
     done = subprocess.run(
         ["apt-get", "-q", *arguments],
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
@@ -65,6 +65,6 @@ def _apt_get(arguments: list[str]) -> bool:
         errors="replace",
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode != 0 and not quiet:
         say("\n".join(done.stdout.splitlines()[-6:]))
     return done.returncode == 0

@@ -50,8 +50,7 @@ class Parsed(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Whether a switch was given (and not as `=false`)."""
-        given = self.values.get(name)
-        return bool(given) and given[-1] != "false"
+        return self.values.get(name, ["false"])[-1] != "false"
 
     def one(self, name: str) -> str | None:
         """The last value of a flag."""

@@ -14,7 +14,7 @@ def show(rows: Sequence[Row], columns: Sequence[Column], format_: str | None) ->
     if format_ in (None, "", "table"):
         cells = [[str(row[field]) for field, _ in columns] for row in rows]
         return table([header for _, header in columns], cells)
-    if format_ == "json" or format_ == "{{json .}}":
+    if format_ in ("json", "{{json .}}"):
         return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     from lamina.cli.template import compile_template
 
@@ -33,7 +33,7 @@ def _templated_table(
 ) -> str:
     text = text.replace("\\t", "\t")
     template = compiler(text)
-    headers = {field: header for field, header in columns}
+    headers = dict(columns)
     names = {key: headers.get(key, key.upper()) for row in rows for key in row} or headers
     header = template(names)
     lines = [template(row).split("\t") for row in rows]

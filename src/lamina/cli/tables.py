@@ -1,8 +1,6 @@
-"""Tables, ages and sizes as docker shows them."""
+"""Tables as docker draws them."""
 
 from collections.abc import Sequence
-
-_MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31536000
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -14,35 +12,6 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         text.append("   ".join(cells).rstrip())
     return "\n".join(text) + "\n"
-
-
-def age(seconds: float) -> str:
-    """A length of time in one rounded-down unit: `3 seconds`, `About an hour`, `2 weeks`."""
-    whole = int(max(seconds, 0))
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < _MINUTE:
-        return f"{whole} seconds"
-    minutes = whole // _MINUTE
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    hours = round(whole / _HOUR)
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    for unit, length, limit in (
-        ("days", _DAY, 14),
-        ("weeks", _WEEK, 60 / 7),
-        ("months", _MONTH, 24),
-    ):
-        if whole / length < limit:
-            return f"{whole // length} {unit}"
-    return f"{whole // _YEAR} years"
 
 
 def shortened(text: str, length: int) -> str:

@@ -159,7 +159,7 @@ def _split(text: str) -> Iterator[tuple[bool, str]]:
 
 
 def _action(text: str) -> Node:
-    if text.startswith("$") and ":=" in text or re.match(r"\$\w+\s*=", text):
+    if (text.startswith("$") and ":=" in text) or re.match(r"\$\w+\s*=", text):
         name, _, rest = text.partition(":=" if ":=" in text else "=")
         return Assign(name.strip(), _pipeline(rest))
     return Show(_pipeline(text))

@@ -7,7 +7,10 @@
 Faces import this floor and nothing below it but values, errors and views.
 """
 
+from lamina.engine.containers import Container, RunResult
 from lamina.engine.engine import Engine
-from lamina.engine.open import open_store
+from lamina.engine.images import Image
+from lamina.execution.run import Running, Stdio
+from lamina.runtime.process import Volume
 
-__all__ = ["Engine", "open_store"]
+__all__ = ["Container", "Engine", "Image", "RunResult", "Running", "Stdio", "Volume"]

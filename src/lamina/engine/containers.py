@@ -141,7 +141,7 @@ class Container:
         """Apparent bytes of what it wrote."""
         return self._engine.layers.usage(self._stored.row.layer_id).size
 
-    def started(self, stdio: Stdio) -> AbstractContextManager[Running]:
+    def running(self, stdio: Stdio) -> AbstractContextManager[Running]:
         """Start it with these descriptors; it is waited for when the block ends.
 
         Raises `RuntimeFailure`, `CommandNotFound` or `CommandNotExecutable`.
@@ -150,8 +150,8 @@ class Container:
 
     def start(self, stdio: Stdio) -> int:
         """Run it in the foreground to its end; gives its exit status."""
-        with self.started(stdio) as running:
-            return running.wait().code
+        with self.running(stdio) as process:
+            return process.wait().code
 
     def diff(self) -> list[Change]:
         """What it changed over its image, in docker's A, C and D."""
@@ -294,7 +294,7 @@ def _captured(container: Container, given: bytes) -> RunResult:
     """Run with pipes, each emptied or filled by a thread of its own."""
     with _Pipe() as stdin, _Pipe() as stdout, _Pipe() as stderr:
         stdio = Stdio(stdin.read_end, stdout.write_end, stderr.write_end)
-        with container.started(stdio) as running:
+        with container.running(stdio) as running:
             stdin.close_read()
             stdout.close_write()
             stderr.close_write()

@@ -1,196 +1,231 @@
 """By a chroot alone, where no OCI runtime can be used.
 
-Where mounting is allowed the root is attached with /proc, /dev and /sys in a private namespace;
-where it is not, the directory itself is the root, the host files are copied in for the time of
-the run, and what was there before is put back.
+Where mounting is allowed the root is attached in a private mount namespace, with the host's /proc
+and /sys and a small /dev. Where it is not, the layer's directory itself is the root: the host's
+files are lent to it and missing device nodes made for the time of the run.
+
+Does not protect against a process that is root inside: a chroot is no container.
 """
 
+import fcntl
 import json
 import os
+import stat
+import struct
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
 
-from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
-from lamina.execution.oci import Work
-from lamina.execution.spawned import Exit, Stdio, spawn, wait
+from lamina.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    ProgramMissing,
+    RuntimeFailure,
+)
+from lamina.execution.job import Job, Scene
+from lamina.execution.mountpoints import make
+from lamina.execution.oci import refuse_devices
+from lamina.execution.room import Room
+from lamina.execution.running import Running
+from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
-from lamina.fs.mounting import Bind, MountPlan, attach, bind, enter_private_namespace
-from lamina.runtime.process import Process, environment
-from lamina.runtime.users import Credentials
+from lamina.fs.mounting import Bind, attach, bind, in_private_namespace
+from lamina.kernel import chroot_init
+from lamina.kernel import mount as kernel
+from lamina.kernel.namespaces import (
+    CAP_MKNOD,
+    CAP_SYS_ADMIN,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWUTS,
+    has_capability,
+    unshare,
+)
+from lamina.runtime.bundle import DEVICES
+from lamina.runtime.hostfiles import contents
+from lamina.runtime.isolation import Isolation, find_program
+from lamina.runtime.process import environment
 
 _KINDS = {126: CommandNotExecutable, 127: CommandNotFound}
-_FILE_LIMIT = 1 << 20
+# Linux's memory devices (Documentation/admin-guide/devices.txt), for a root without /dev
+_NODES = (("full", 7), ("null", 3), ("random", 8), ("urandom", 9), ("zero", 5))
+_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # uapi linux/sockios.h, linux/if.h
 
 
-def work(
-    plan: MountPlan,
-    process: Process,
-    credentials: Credentials,
-    files: list[tuple[str, str]],
-    folder: str,
-    stdio: Stdio,
-    may_mount: bool,
-) -> Work:
-    """What the private thread does; raises `RuntimeFailure` for what a chroot cannot do."""
-    if process.network == "none":
-        raise RuntimeFailure(
-            "the chroot isolation cannot take the network away",
-            hint="use --network host, or run where crun or runc can be used",
-        )
-    if process.volumes and not may_mount:
-        raise RuntimeFailure("volumes need the right to mount", hint="leave out --volume")
-    if process.tty:
-        raise RuntimeFailure("the chroot isolation has no terminal", hint="leave out --tty")
-
-    def run(started: Callable[[int], None]) -> Exit:
-        if may_mount:
-            root = _mounted(plan, process, files, folder)
-            return _run(root, process, credentials, stdio, started)
-        if not isinstance(plan.root, Bind):
-            raise RuntimeFailure("mounting is not allowed here", hint="use the vfs driver")
-        with _Loan(plan.root.source, files):
-            return _run(plan.root.source, process, credentials, stdio, started)
-
-    return run
+def begin(job: Job, scene: Scene, _isolation: Isolation, room: Room, stdio: Stdio) -> Running:
+    """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
+    if has_capability(CAP_SYS_ADMIN):
+        room.write_host_files(job)
+        helper = in_private_namespace(lambda: _mounted(job, scene, room, stdio))
+    else:
+        helper = _plain(job, scene, room, stdio)
+    helper.start(job, scene)
+    return Running(helper.pid, helper.pid, helper, room, _as_it_is)
 
 
-def _mounted(
-    plan: MountPlan, process: Process, files: list[tuple[str, str]], folder: str
-) -> str:
-    enter_private_namespace()
-    root = os.path.join(folder, "rootfs")
-    attach(plan, root)
-    with Root.at(root) as inside:
-        for source in ("/proc", "/sys", "/dev"):
-            inside.makedirs(source.encode())
-            bind(source, inside, source.encode(), recursive=True)
-        for source, target in files:
-            _touch(inside, os.fsencode(target))
-            bind(source, inside, os.fsencode(target))
-        for volume in process.volumes:
-            if os.path.isdir(volume.source):
-                inside.makedirs(os.fsencode(volume.target))
-            else:
-                _touch(inside, os.fsencode(volume.target))
-            bind(volume.source, inside, os.fsencode(volume.target), readonly=volume.readonly)
-    return root
+def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
+    attach(job.plan, room.root_path)
+    points = [*scene.files, *scene.volumes]
+    make(room.enter(room.root_path), scene.system, points)
+    refuse_devices(room.root.fd, room.root_path)
+    _mount_system(room.root, room.root_path)
+    for point in points:
+        source, readonly = point.bind.source, point.bind.readonly
+        bind(source, room.root, point.path, recursive=True, readonly=readonly)
+    import socket  # costs a run by crun what it does not need
+
+    unshare(CLONE_NEWIPC | CLONE_NEWUTS)
+    socket.sethostname(job.process.hostname)
+    if job.process.network == "none":
+        unshare(CLONE_NEWNET)
+        _raise_loopback()
+    return _Helper(room.root_path, room, stdio)
 
 
-def _touch(root: Root, path: bytes) -> None:
-    root.makedirs(path.rpartition(b"/")[0])
-    os.close(root.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+def _mount_system(root: Root, path: str) -> None:
+    bind("/proc", root, b"proc", recursive=True)
+    quiet = kernel.MS_NOSUID | kernel.MS_NOEXEC | kernel.MS_NODEV
+    kernel.mount("sysfs", f"{path}/sys", "sysfs", quiet | kernel.MS_RDONLY)
+    dev = f"{path}/dev"
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV
+    kernel.mount("tmpfs", dev, "tmpfs", flags, "mode=755,size=65536k")
+    _fill_dev(root)
+    terminals = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    kernel.mount("devpts", f"{dev}/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, terminals)
+    kernel.mount("tmpfs", f"{dev}/shm", "tmpfs", quiet, "mode=1777,size=65536k")
 
 
-class _Before(NamedTuple):
-    path: bytes
-    content: bytes | None
-    status: os.stat_result | None
-
-
-class _Loan:
-    """Host files inside a plain directory, for as long as the block lasts."""
-
-    def __init__(self, root: str, files: list[tuple[str, str]]) -> None:
-        self._root = Root.at(root)
-        self._files = files
-        self._before: list[_Before] = []
-
-    def __enter__(self) -> None:
-        for source, target in self._files:
-            self._lend(source, os.fsencode(target))
-
-    def _lend(self, source: str, path: bytes) -> None:
-        try:
-            content: bytes | None = self._root.open_file(path, _FILE_LIMIT)
-            status = self._root.lstat(path)
-        except FileNotFoundError:
-            content = status = None
-        except OSError:
-            return  # no regular file: leave the image's own
-        self._before.append(_Before(path, content, status))
-        self._root.makedirs(path.rpartition(b"/")[0])
-        with open(source, "rb") as file:
-            self._write(path, file.read(_FILE_LIMIT))
-
-    def _write(self, path: bytes, data: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        descriptor = self._root.open(path, flags, 0o644)
-        try:
-            write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
-
-    def __exit__(self, *_error: object) -> None:
-        for before in self._before:
-            try:
-                self._give_back(before)
-            except FileNotFoundError:
-                continue  # the command removed it: that is its change
-        self._root.close()
-
-    def _give_back(self, before: _Before) -> None:
-        if before.content is None or before.status is None:
-            self._write(before.path, b"")  # empty, so that the sweep takes it away
-            return
-        self._write(before.path, before.content)
-        descriptor = self._root.open(before.path, os.O_RDONLY)
-        try:
-            times = (before.status.st_atime_ns, before.status.st_mtime_ns)
-            os.utime(descriptor, ns=times)
-        finally:
-            os.close(descriptor)
-
-
-def _run(
-    root: str,
-    process: Process,
-    credentials: Credentials,
-    stdio: Stdio,
-    started: Callable[[int], None],
-) -> Exit:
-    request = json.dumps(
-        {
-            "root": root,
-            "cwd": process.cwd,
-            "args": process.args,
-            "env": environment(process, credentials.home),
-            "uid": credentials.uid,
-            "gid": credentials.gid,
-            "groups": credentials.groups,
-        }
-    ).encode()
-    asking, telling = os.pipe()
-    listening, reporting = os.pipe()
+def _fill_dev(root: Root) -> None:
+    directory = root.open(b"dev", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        extra = ((asking, 3), (reporting, 4))
-        program = [os.path.realpath(sys.executable), "-I", "-S", _helper()]
-        pid = spawn(program, stdio, extra=extra)
-        os.close(reporting)
-        reporting = -1
-        write_all(telling, len(request).to_bytes(8, "big") + request)
-        started(pid)
-        said = _read_all(listening)
-        result = wait(pid)
+        for name in ("pts", "shm"):
+            os.mkdir(name, 0o755, dir_fd=directory)
+        for link, target in _LINKS:
+            os.symlink(target, link, dir_fd=directory)
+        for device in DEVICES:
+            if os.path.exists(f"/dev/{device}"):
+                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+                os.close(os.open(device, flags, dir_fd=directory))
+                bind(f"/dev/{device}", root, f"dev/{device}".encode())
     finally:
-        for descriptor in (asking, telling, listening, reporting):
-            if descriptor >= 0:
-                os.close(descriptor)
-    if said:
-        code, _, words = said.partition(" ")
-        raise _KINDS.get(int(code), RuntimeFailure)(f"cannot run {process.args[0]!r}: {words}")
+        os.close(directory)
+
+
+def _raise_loopback() -> None:
+    """In the calling thread's new network namespace."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        asked = struct.pack("16sH14x", b"lo", 0)
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(end, _SIOCGIFFLAGS, asked), 16)
+        fcntl.ioctl(end, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
+    if not isinstance(job.plan.root, Bind):
+        raise RuntimeFailure(
+            "uniting layers needs the right to mount (CAP_SYS_ADMIN)", hint="use the vfs driver"
+        )
+    if job.process.volumes or job.process.network == "none":
+        what = "volumes need" if job.process.volumes else "a container without a network needs"
+        raise RuntimeFailure(
+            f"{what} the right to mount (CAP_SYS_ADMIN)",
+            hint="leave the option out, or run with more rights",
+        )
+    _furnish(job, scene, room, job.plan.root.source)
+    return _Helper(job.plan.root.source, room, stdio)
+
+
+def _furnish(job: Job, scene: Scene, room: Room, root: str) -> None:
+    """Lend files and devices; they go when the room is closed."""
+    traces = room.enter(root)
+    data = contents(job.process.hostname, job.process.network)
+    for point, (_, content) in zip(scene.files, data, strict=True):
+        traces.lent_file(point.path, content)
+    for name, minor in _NODES:
+        path = f"dev/{name}".encode()
+        if room.root.lstat(path) is not None:
+            continue
+        if has_capability(CAP_MKNOD):
+            traces.device(path, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+        elif name == "null":
+            traces.lent_file(path, b"")  # or the first `>/dev/null` makes one that stays
+
+
+def _as_it_is(result: Exit) -> Exit:
     return result
 
 
-def _helper() -> str:
-    from lamina.kernel import chroot_init
+class _Helper:
+    """lamina.kernel.chroot_init, exec'ed; when our end of its line closes it kills its own."""
 
-    return chroot_init.__file__
+    def __init__(self, root: str, room: Room, stdio: Stdio) -> None:
+        python = os.path.realpath(sys.executable) if sys.executable else find_program("python3")
+        if python is None:
+            raise ProgramMissing("there is no python3 to start the chroot", hint="install python3")
+        self._root = root
+        self._report, reporting = os.pipe2(os.O_CLOEXEC)
+        listening, self._line = os.pipe2(os.O_CLOEXEC)
+        try:
+            extra = ((listening, 3), (reporting, 4))
+            self.pid = spawn([python, "-I", "-S", chroot_init.__file__], stdio, extra=extra)
+        except BaseException:
+            os.close(self._report)
+            self.cut()
+            raise
+        finally:
+            os.close(reporting)
+            os.close(listening)
 
+    def start(self, job: Job, scene: Scene) -> None:
+        """Say what to start and wait until it is; raises what hindered it."""
+        try:
+            request = self._request(job, scene)
+            write_all(self._line, len(request).to_bytes(8, "big") + request)
+            said = b""
+            while more := os.read(self._report, 4096):
+                said += more
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            os.close(self._report)
+        if said:
+            self._give_up()
+            code, _, words = said.decode("utf-8", "replace").partition(" ")
+            kind = _KINDS.get(int(code), RuntimeFailure)
+            raise kind(f"cannot run {job.process.args[0]!r}: {words}")
 
-def _read_all(descriptor: int) -> str:
-    data = b""
-    while more := os.read(descriptor, 4096):
-        data += more
-    return data.decode("utf-8", "replace")
+    def _request(self, job: Job, scene: Scene) -> bytes:
+        credentials = scene.credentials
+        return json.dumps(
+            {
+                "root": self._root,
+                "cwd": job.process.cwd,
+                "args": job.process.args,
+                "env": environment(job.process, credentials.home),
+                "uid": credentials.uid,
+                "gid": credentials.gid,
+                "groups": credentials.groups,
+            }
+        ).encode()
+
+    def _give_up(self) -> None:
+        self.cut()
+        os.waitpid(self.pid, 0)
+
+    def cut(self) -> None:
+        """Let the helper kill all that it started."""
+        line, self._line = self._line, -1
+        if line >= 0:
+            os.close(line)
+
+    def end(self) -> None:
+        """The helper ends when nothing is left of what it started."""
+        self.cut()

@@ -19,6 +19,7 @@ from lamina.kernel.namespaces import bounding_capabilities
 from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, needed_program
 
+_MOUNT_ATTR_NODEV = 4  # include/uapi/linux/mount.h
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
@@ -31,7 +32,7 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         refuse_devices(room.root.fd, room.root_path)
         if isolation.cover:
             cover(isolation.cover)
-        room.write("config.json", _document(job, scene, room), 0o600)
+        room.write("config.json", _document(job, scene, isolation, room), 0o600)
         life = Life(room.hold)
         try:
             return life, spawn(_command(isolation, room), stdio)
@@ -47,7 +48,7 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
 def refuse_devices(root: int, path: str) -> None:
     """Let no device node in the mounted root be opened: nothing else guards the host's disks."""
     try:
-        kernel.mount_setattr(root, kernel.MOUNT_ATTR_NODEV)
+        kernel.mount_setattr(root, _MOUNT_ATTR_NODEV)
     except OSError as error:
         if error.errno != errno.ENOSYS:
             raise
@@ -57,7 +58,7 @@ def refuse_devices(root: int, path: str) -> None:
         kernel.mount("none", path, "", flags)
 
 
-def _document(job: Job, scene: Scene, room: Room) -> bytes:
+def _document(job: Job, scene: Scene, isolation: Isolation, room: Room) -> bytes:
     host = bundle.Host(
         bounding=bounding_capabilities(),
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
@@ -65,8 +66,19 @@ def _document(job: Job, scene: Scene, room: Room) -> bytes:
     )
     binds = tuple(point.bind for point in (*scene.files, *scene.volumes))
     return bundle.config(
-        job.process, scene.credentials, root=room.root_path, host=host, binds=binds
+        job.process,
+        scene.credentials,
+        root=room.root_path,
+        host=host,
+        binds=binds,
+        hook=_device_guard(job, room) if isolation.name == "crun" else (),
     )
+
+
+def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
+    """crun mounts the root once more, without the options it had: refuse devices again."""
+    options = "remount,bind,nodev" + (",ro" if job.process.readonly_root else "")
+    return needed_program("mount"), "-n", "-o", options, room.root_path
 
 
 def _command(isolation: Isolation, room: Room) -> list[str]:

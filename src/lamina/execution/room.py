@@ -1,11 +1,11 @@
 """The folder of one start, and everything that must be given up when it is over.
 
-    <run_dir>/<container id>/  0700
-      rootfs/                  where the root is attached, in a private mount namespace only
-      config.json              the bundle, or request.json for a chroot
-      hosts hostname resolv.conf
-      log                      what the runtime says of itself
-      traces                   what was made in the root (see lamina.execution.traces)
+<run_dir>/<container id>/  0700
+  rootfs/                  where the root is attached, in a private mount namespace only
+  config.json              the bundle, or request.json for a chroot
+  hosts hostname resolv.conf
+  log                      what the runtime says of itself
+  traces                   what was made in the root (see lamina.execution.traces)
 """
 
 import fcntl

@@ -60,11 +60,3 @@ def _check(job: Job, stdio: Stdio) -> None:
             f"the working directory {process.cwd!r} is not absolute",
             hint="begin it with a slash",
         )
-    if _leaves_root(process.cwd):
-        raise UsageError(f"the working directory {process.cwd} may lie outside of the container")
-
-
-def _leaves_root(cwd: str) -> bool:
-    """Whether it goes through a link of /proc that no root confines (CVE-2024-21626)."""
-    parts = [part for part in cwd.split("/") if part not in ("", ".")]
-    return parts[:1] == ["proc"] and bool({"fd", "cwd", "root", "exe"} & set(parts[2:]))

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from lamina.errors import RuntimeFailure
+from lamina.errors import RuntimeFailure, from_oserror
 from lamina.execution.room import Room
 from lamina.execution.spawned import Exit, exit_of
 
@@ -108,4 +108,11 @@ class Running:
         except BaseException as error:  # noqa: BLE001 - every wait raises it
             self._error = error
         finally:
+            self._clear()
+
+    def _clear(self) -> None:
+        try:
             self._room.close()
+        except OSError as error:
+            failure = from_oserror(error, "taking a container's mount points out of its layer")
+            self._error = self._error or failure

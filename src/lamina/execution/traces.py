@@ -114,9 +114,7 @@ class Traces:
         assert status is not None
         saved = f"saved.{len(self._made)}"
         write_file(os.path.join(self._folder, saved), before, mode=0o600)
-        trace = _Trace(
-            "replaced", os.fsdecode(path), saved, status.st_atime_ns, status.st_mtime_ns
-        )
+        trace = _Trace("replaced", os.fsdecode(path), saved, status.st_atime_ns, status.st_mtime_ns)
         self._note(trace)
         _overwrite(self._root, path, data)
 
@@ -156,10 +154,14 @@ def _undo(root: Root, folder: str, trace: _Trace) -> None:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if trace.kind == "directory":
             os.rmdir(name, dir_fd=directory)
-        elif trace.kind == "device" and stat.S_ISCHR(status.st_mode):
+        elif _is_ours(trace, status):
             os.unlink(name, dir_fd=directory)
-        elif stat.S_ISREG(status.st_mode) and (trace.kind == "lent" or not status.st_size):
-            os.unlink(name, dir_fd=directory)
+
+
+def _is_ours(trace: _Trace, status: os.stat_result) -> bool:
+    if trace.kind == "device":
+        return stat.S_ISCHR(status.st_mode)
+    return stat.S_ISREG(status.st_mode) and (trace.kind == "lent" or not status.st_size)
 
 
 @contextmanager
@@ -176,9 +178,7 @@ def _undisturbed(root: Root, path: bytes) -> Iterator[tuple[int, bytes]]:
         os.close(directory)
 
 
-def _overwrite(
-    root: Root, path: bytes, data: bytes, times: tuple[int, int] | None = None
-) -> None:
+def _overwrite(root: Root, path: bytes, data: bytes, times: tuple[int, int] | None = None) -> None:
     """Other bytes in the same file: owner, mode and links stay."""
     descriptor = root.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

@@ -28,6 +28,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Start the command, wait for it, and end as it ended."""
+    os.closerange(_REPORT + 1, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
     length = int.from_bytes(_exact(8), "big")
     request = json.loads(_exact(length))
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -59,7 +60,8 @@ def _supervise(child: int) -> int:
         ready = {descriptor for descriptor, _ in poller.poll()}
         if handle in ready:
             break
-        _kill_all()
+        poller.unregister(_REQUEST)
+        os.kill(child, signal.SIGKILL)  # reaped below, so that its status is not lost
     _, status = os.waitpid(child, 0)
     _kill_all()
     if os.WIFSIGNALED(status):
@@ -89,11 +91,12 @@ def _children() -> list[int]:
 
 def _start(request: dict) -> None:  # type: ignore[type-arg]
     try:
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.close(_REQUEST)
         os.set_inheritable(_REPORT, False)
         _enter(request)
         _become(request)
+        # Last: the kernel forgets it when the user changes (prctl(2)).
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         _execute(request)
     except OSError as error:
         _fail(125, f"{error.strerror}: {error.filename or ''}".rstrip(": "))

@@ -76,8 +76,12 @@ def config(
     root: str,
     host: Host,
     binds: tuple[BindMount, ...],
+    hook: tuple[str, ...] = (),
 ) -> bytes:
-    """The bytes of `config.json`; `root` is the absolute path of the mounted root."""
+    """The bytes of `config.json`; `root` is the absolute path of the mounted root.
+
+    `hook` is a command that the runtime executes when all is mounted (createContainer).
+    """
     return dump(
         {
             "ociVersion": "1.0.2",
@@ -86,9 +90,13 @@ def config(
             "process": _process(process, credentials, host),
             "mounts": [
                 *_SYSTEM,
-                *(_bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True)) for name in host.devices),
+                *(
+                    _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
+                    for name in host.devices
+                ),
                 *(_bind(each) for each in binds),
             ],
+            "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
             "linux": {
                 "namespaces": _namespaces(process),
                 "maskedPaths": list(_MASKED),
@@ -143,7 +151,14 @@ _SYSTEM = (
     _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
     _mount("/dev", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
     _mount(
-        "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"
+        "/dev/pts",
+        "devpts",
+        "nosuid",
+        "noexec",
+        "newinstance",
+        "ptmxmode=0666",
+        "mode=0620",
+        "gid=5",
     ),
     _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
     _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),

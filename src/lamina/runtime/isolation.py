@@ -14,8 +14,14 @@ from lamina.kernel.namespaces import CAP_SYS_ADMIN, has_capability
 _UNIFIED = "/sys/fs/cgroup/unified"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 NAMES = ("crun", "runc", "chroot")
-PACKAGES = {"crun": "crun", "runc": "runc", "unshare": "util-linux", "cat": "coreutils"}
-_HELPERS = ("unshare", "cat")
+PACKAGES = {
+    "crun": "crun",
+    "runc": "runc",
+    "unshare": "util-linux",
+    "cat": "coreutils",
+    "mount": "mount",
+}
+_HELPERS = {"crun": ("crun", "unshare", "cat", "mount"), "runc": ("runc", "unshare", "cat")}
 
 
 class Isolation(NamedTuple):
@@ -44,7 +50,7 @@ def choose(preferred: str | None = None) -> Isolation:
     """
     if preferred is not None:
         return _preferred(preferred)
-    refused = []
+    refused: list[str] = []
     for verdict in why():
         if verdict.works:
             reason = "; ".join([verdict.reason, *refused])
@@ -62,7 +68,7 @@ def why() -> tuple[Verdict, ...]:
 def _oci_verdict(name: str, may_mount: bool) -> Verdict:
     if not may_mount:
         return Verdict(name, False, "mounting is not allowed here (no CAP_SYS_ADMIN)")
-    for program in (name, *_HELPERS):
+    for program in _HELPERS[name]:
         if find_program(program) is None:
             words = f"{program} is not installed (package {PACKAGES[program]})"
             return Verdict(name, False, words)

@@ -1,0 +1,76 @@
+"""Sharing between images, counted so that the parts add up to the whole. Pure.
+
+A layer's bytes are counted once. They are *exclusive* to an image when no other image has the
+layer, else *shared*. On a driver that copies parents (vfs) each layer also takes up all that is
+below it; that figure is another one and is named so.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from lamina.layers.layer import Layer
+from lamina.values.digest import ChainID, ImageID
+
+
+class ImageChain(NamedTuple):
+    """An image and its layers, lowest first."""
+
+    id: ImageID
+    names: tuple[str, ...]
+    layers: tuple[Layer, ...]
+
+
+class ImageShare(NamedTuple):
+    """How much of an image is its own; bytes."""
+
+    id: ImageID
+    shared: int
+    exclusive: int
+
+
+class Sharing(NamedTuple):
+    """All images together. `asked` and `stored` count layers, the sizes are in bytes."""
+
+    asked: int
+    stored: int
+    asked_bytes: int
+    stored_bytes: int
+    copied_bytes: int
+    images: tuple[ImageShare, ...]
+
+    @property
+    def saved_bytes(self) -> int:
+        """What sharing saves."""
+        return self.asked_bytes - self.stored_bytes
+
+
+def sharing(images: Sequence[ImageChain]) -> Sharing:
+    """Count who has what."""
+    users: dict[ChainID, int] = {}
+    layers: dict[ChainID, Layer] = {}
+    copied = 0
+    for image in images:
+        below = 0
+        for layer in image.layers:
+            below += layer.size
+            if layer.chain_id not in layers:
+                copied += below
+            layers[layer.chain_id] = layer
+            users[layer.chain_id] = users.get(layer.chain_id, 0) + 1
+    return Sharing(
+        sum(len(image.layers) for image in images),
+        len(layers),
+        sum(_size(image.layers) for image in images),
+        _size(layers.values()),
+        copied,
+        tuple(_share(image, users) for image in images),
+    )
+
+
+def _share(image: ImageChain, users: dict[ChainID, int]) -> ImageShare:
+    shared = _size(layer for layer in image.layers if users[layer.chain_id] > 1)
+    return ImageShare(image.id, shared, _size(image.layers) - shared)
+
+
+def _size(layers: Iterable[Layer]) -> int:
+    return sum(layer.size for layer in layers)

@@ -1,0 +1,83 @@
+"""`lamina build`."""
+
+import os
+import sys
+
+from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.progress import Plain
+from lamina.cli.session import engine
+from lamina.cli.streams import source_date_epoch
+from lamina.errors import UsageError
+from lamina.values.events import Sink, ignore
+
+USAGE = Usage(
+    "[OPTIONS] PATH|-",
+    "Build an image from a Dockerfile",
+    (
+        Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
+        Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
+        Flag("force-rm", "", "", "accepted for docker's sake"),
+        Flag("iidfile", "", "FILE", "write the image's ID there"),
+        Flag("label", "", "KEY=VALUE", "a label of the image", True),
+        Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
+        Flag("no-cache", "", "", "carry out every step anew"),
+        Flag("progress", "", "KIND", "plain or quiet"),
+        Flag("quiet", "q", "", "print only the image's ID"),
+        Flag("rm", "", "", "accepted for docker's sake"),
+        Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
+        Flag("target", "", "STAGE", "build up to that stage"),
+    ),
+    1,
+    1,
+)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Build, and say what came of it."""
+    path = given.operands[0]
+    file = given.one("file")
+    text = _standard_input(path, file)
+    quiet = given.has("quiet") or given.one("progress") == "quiet"
+    with engine(context) as opened:
+        progress = Plain(sys.stderr)
+        sink: Sink = ignore if quiet else progress.show
+        image = opened.images.build(
+            None if path == "-" else path,
+            dockerfile=None if text is not None else file,
+            dockerfile_text=text,
+            tags=given.all("tag"),
+            build_args=dict(_argument(each) for each in given.all("build-arg")),
+            target=given.one("target"),
+            labels=dict(_pair(each) for each in given.all("label")),
+            network=given.one("network") or "default",
+            no_cache=given.has("no-cache"),
+            source_date_epoch=source_date_epoch(os.environ),
+            events=sink,
+        )
+        if not quiet:
+            progress.finish(image.id, image.tags)
+    if given.one("iidfile"):
+        with open(str(given.one("iidfile")), "w", encoding="ascii") as out:
+            out.write(image.id)
+    if quiet:
+        print(image.id)
+    return 0
+
+
+def _standard_input(path: str, file: str | None) -> bytes | None:
+    if path != "-" and file != "-":
+        return None
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
+    return sys.stdin.buffer.read(4 << 20)
+
+
+def _argument(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    return key, value if equals else os.environ.get(key, "")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value

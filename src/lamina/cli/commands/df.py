@@ -1,0 +1,46 @@
+"""`lamina df`."""
+
+from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.output import document, show
+from lamina.cli.session import engine
+from lamina.views.sharing import df_document, df_image_rows, df_rows
+
+USAGE = Usage(
+    "[OPTIONS]",
+    "Show where the bytes are, and how many of them could go",
+    (
+        Flag("format", "", "FORMAT", "json, or a Go template"),
+        Flag("verbose", "v", "", "show each image's shared and own bytes"),
+    ),
+)
+_COLUMNS = (
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+)
+_IMAGES = (
+    ("Name", "IMAGE"),
+    ("ID", "IMAGE ID"),
+    ("Size", "SIZE"),
+    ("SharedSize", "SHARED SIZE"),
+    ("UniqueSize", "UNIQUE SIZE"),
+    ("Containers", "CONTAINERS"),
+)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Show."""
+    with engine(context) as opened:
+        usage = opened.system.usage()
+    format_ = given.one("format")
+    counted = df_document(usage)
+    if format_ == "json":
+        print(document(counted, "json"), end="")
+    elif given.has("verbose"):
+        print(show(df_image_rows(usage), _IMAGES, format_), end="")
+    else:
+        print(show(df_rows(counted), _COLUMNS, format_), end="")
+    return 0

@@ -1,0 +1,80 @@
+"""`lamina images`."""
+
+import time
+
+from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.output import show
+from lamina.cli.session import engine
+from lamina.errors import UsageError
+from lamina.views.images import image_rows
+
+USAGE = Usage(
+    "[OPTIONS] [REPOSITORY[:TAG]]",
+    "List images, newest first",
+    (
+        Flag("all", "a", "", "accepted for docker's sake: there are no hidden images"),
+        Flag("digests", "", "", "show digests"),
+        Flag(
+            "filter",
+            "f",
+            "KEY=VALUE",
+            "dangling=true|false, label=KEY[=VALUE], reference=NAME",
+            True,
+        ),
+        Flag("format", "", "FORMAT", "table, json, or a Go template"),
+        Flag("no-trunc", "", "", "do not cut IDs"),
+        Flag("quiet", "q", "", "only IDs"),
+    ),
+    0,
+    1,
+)
+
+_COLUMNS = (
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("Size", "SIZE"),
+)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """List."""
+    filters = _filters(given.all("filter"))
+    name = given.operands[0] if given.operands else filters.get("reference")
+    dangling = {"true": True, "false": False}.get(filters.get("dangling", ""))
+    with engine(context) as opened:
+        images = opened.images.list(name, dangling=dangling)
+        if "label" in filters:
+            images = [image for image in images if _has_label(image.labels, filters["label"])]
+        rows = image_rows(images, time.time())
+    if not given.has("no-trunc"):
+        for row in rows:
+            row["ID"] = str(row["ID"]).removeprefix("sha256:")[:12]
+    if given.has("quiet"):
+        print("".join(f"{row['ID']}\n" for row in rows), end="")
+        return 0
+    print(show(rows, _columns(given.has("digests")), given.one("format")), end="")
+    return 0
+
+
+def _columns(digests: bool) -> tuple[tuple[str, str], ...]:
+    if not digests:
+        return _COLUMNS
+    return (*_COLUMNS[:2], ("Digest", "DIGEST"), *_COLUMNS[2:])
+
+
+def _filters(texts: list[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key not in ("dangling", "label", "reference"):
+            raise UsageError(f"Invalid filter {key!r}", hint="there are dangling, label, reference")
+        found[key] = value
+    return found
+
+
+def _has_label(labels: dict[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)

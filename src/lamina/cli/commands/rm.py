@@ -1,0 +1,28 @@
+"""`lamina rm`."""
+
+from lamina.cli.each import for_each
+from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.session import engine
+
+USAGE = Usage(
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Remove containers",
+    (
+        Flag("force", "f", "", "also a running one: it is killed"),
+        Flag("volumes", "v", "", "accepted for docker's sake"),
+    ),
+    1,
+    None,
+)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Remove each; go on after an error."""
+    with engine(context) as opened:
+
+        def remove(name: str) -> None:
+            opened.containers.get(name).remove(force=given.has("force"))
+            print(name)
+
+        return for_each(given.operands, remove)

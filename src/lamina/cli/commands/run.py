@@ -1,0 +1,65 @@
+"""`lamina run`: in the foreground, its exit status is the command's."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lamina.cli.containerflags import FLAGS, RUN_FLAGS, made
+from lamina.cli.flags import Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.session import engine
+from lamina.engine import Container, Running, Stdio
+from lamina.errors import LaminaError, UsageError
+
+USAGE = Usage(
+    "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    "Make a container and run a command in it, in the foreground",
+    (*FLAGS, *RUN_FLAGS),
+    1,
+    None,
+    True,
+)
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Run to the end; errors before the start end with 125, 126 or 127."""
+    if given.has("tty") and not os.isatty(0):
+        raise UsageError("the input device is not a terminal", hint="leave out --tty")
+    sys.stdout.flush()
+    try:
+        with engine(context) as opened:
+            container = made(opened, given, auto_remove=given.has("rm"))
+            try:
+                return _foreground(container, given)
+            finally:
+                if given.has("rm"):
+                    container.reload()
+                    container.remove(force=True)
+    except LaminaError as error:
+        error.exit_code = error.exit_code if error.exit_code in (126, 127) else 125
+        raise
+
+
+def _foreground(container: Container, given: Parsed) -> int:
+    stdin = 0 if given.has("interactive") or given.has("tty") else None
+    with container.running(Stdio(stdin, 1, 2)) as process, _forwarding(process):
+        return process.wait().code
+
+
+@contextmanager
+def _forwarding(process: Running) -> Iterator[None]:
+    """Hand signals on to the container; its end is ours."""
+
+    def forward(number: int, _frame: FrameType | None) -> None:
+        process.signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

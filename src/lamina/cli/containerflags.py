@@ -1,0 +1,108 @@
+"""The flags that `create` and `run` share, and the container they ask for."""
+
+import os
+
+from lamina.cli.flags import Flag, Parsed
+from lamina.engine import Container, Engine, Volume
+from lamina.errors import UsageError
+from lamina.values.size import parse as parse_size
+
+FLAGS = (
+    Flag("entrypoint", "", "COMMAND", "instead of the image's entrypoint"),
+    Flag("env", "e", "KEY[=VALUE]", "an environment variable; without a value, yours", True),
+    Flag("env-file", "", "FILE", "a file of environment variables", True),
+    Flag("hostname", "h", "NAME", "the container's host name"),
+    Flag("interactive", "i", "", "hand standard input on"),
+    Flag("label", "l", "KEY[=VALUE]", "a label", True),
+    Flag("name", "", "NAME", "the container's name"),
+    Flag("network", "", "MODE", "host (the default, for now) or none"),
+    Flag("net", "", "MODE", "the same"),
+    Flag("storage-opt", "", "KEY=VALUE", "size=BYTES limits what it may write", True),
+    Flag("tty", "t", "", "give it a terminal"),
+    Flag("user", "u", "NAME|UID[:GROUP|GID]", "run as"),
+    Flag("volume", "v", "SOURCE:TARGET[:ro]", "show it a directory or file of this machine", True),
+    Flag("workdir", "w", "DIR", "start in"),
+)
+RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
+
+
+def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
+    """The container that the flags ask for; raises `UsageError`."""
+    image, *command = given.operands
+    entrypoint = given.one("entrypoint")
+    return opened.containers.create(
+        image,
+        command or None,
+        auto_remove=auto_remove,
+        name=given.one("name"),
+        entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
+        environment=_environment(given),
+        working_dir=given.one("workdir"),
+        user=given.one("user"),
+        volumes=[_volume(text) for text in given.all("volume")],
+        network=_network(given.one("network") or given.one("net") or "host"),
+        hostname=given.one("hostname"),
+        tty=given.has("tty"),
+        stdin_open=given.has("interactive"),
+        labels=dict(_pair(text) for text in given.all("label")),
+        storage_size=_storage_size(given.all("storage-opt")),
+    )
+
+
+def _environment(given: Parsed) -> list[str]:
+    found: list[str] = []
+    for path in given.all("env-file"):
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip("\n") for line in file]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the file {path} cannot be read: {error}") from None
+        found += [line for line in lines if line.strip() and not line.startswith("#")]
+    found += given.all("env")
+    return [
+        text if "=" in text else f"{text}={os.environ[text]}"
+        for text in found
+        if "=" in text or text in os.environ
+    ]
+
+
+def _network(mode: str) -> str:
+    if mode not in ("host", "none"):
+        raise UsageError(
+            f"the network mode {mode!r} is not there yet", hint="there are host and none"
+        )
+    return mode
+
+
+def _volume(text: str) -> Volume:
+    source, colon, rest = text.partition(":")
+    target, _, options = rest.partition(":")
+    if not colon or not target.startswith("/"):
+        raise UsageError(f"invalid volume {text!r}", hint="write it as SOURCE:/TARGET[:ro]")
+    if not source.startswith(("/", ".")):
+        raise UsageError(
+            f"the named volume {source!r} is not there yet", hint="give a path of this machine"
+        )
+    if options not in ("", "ro", "rw"):
+        raise UsageError(f"invalid volume option {options!r}", hint="there are ro and rw")
+    path = os.path.abspath(source)
+    if not os.path.exists(path):
+        raise UsageError(f"the volume's source {path} does not exist", hint="make it first")
+    return Volume(path, target, options == "ro")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    if not key:
+        raise UsageError(f"invalid label {text!r}")
+    return key, value
+
+
+def _storage_size(options: list[str]) -> int | None:
+    size = None
+    for option in options:
+        key, _, value = option.partition("=")
+        if key != "size":
+            raise UsageError(f"unknown storage option {key!r}", hint="there is size")
+        size = parse_size(value)
+    return size

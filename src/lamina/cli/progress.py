@@ -1,0 +1,65 @@
+"""A build's events as lines, the way people know them from BuildKit's plain progress."""
+
+from typing import TextIO
+
+from lamina.values.digest import ImageID
+from lamina.values.events import (
+    Caution,
+    Event,
+    Notice,
+    StepCached,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
+from lamina.values.size import human
+
+
+class Plain:
+    """Writes one line per event; a step's output is prefixed with its number."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._pending: dict[int, bytes] = {}
+
+    def show(self, event: Event) -> None:
+        """Write what the event says."""
+        if isinstance(event, StepStarted):
+            stage = f"{event.stage} " if event.stage else ""
+            first = event.text.strip().split("\n", 1)
+            more = " ..." if len(first) > 1 else ""
+            self._line(f"#{event.index} [{stage}{event.index}/{event.total}] {first[0]}{more}")
+        elif isinstance(event, StepCached):
+            self._line(f"#{event.index} CACHED")
+        elif isinstance(event, StepOutput):
+            self._output(event)
+        elif isinstance(event, StepDone):
+            self._flush(event.index)
+            size = f", {human(event.size)} added" if event.size else ""
+            self._line(f"#{event.index} DONE {event.seconds:.1f}s{size}")
+        elif isinstance(event, Notice):
+            self._line(event.text)
+        elif isinstance(event, Caution):
+            self._line(f"warning: {event.text}")
+
+    def _output(self, event: StepOutput) -> None:
+        data = self._pending.pop(event.index, b"") + event.data
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            text = line.decode("utf-8", "replace").rpartition("\r")[2]
+            self._line(f"#{event.index} {text}")
+        if rest:
+            self._pending[event.index] = rest
+
+    def _flush(self, index: int) -> None:
+        rest = self._pending.pop(index, b"")
+        if rest:
+            self._line(f"#{index} {rest.decode('utf-8', 'replace')}")
+
+    def _line(self, text: str) -> None:
+        self._out.write(text + "\n")
+        self._out.flush()
+
+    def finish(self, image: ImageID, names: list[str]) -> None:
+        """Say what the build came to."""
+        self._line(f"built {image.short}" + (f", named {', '.join(names)}" if names else ""))

@@ -1,0 +1,57 @@
+"""What the `prune` commands share: the question, the removals, the bytes given back."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from lamina.cli.flags import Flag, Parsed
+from lamina.cli.main import Context
+from lamina.cli.session import engine
+from lamina.engine import Engine
+from lamina.values.size import human
+
+FLAGS = (
+    Flag("all", "a", "", "all images that no container uses, not only those without a name"),
+    Flag("force", "f", "", "do not ask"),
+)
+
+Prune = Callable[[Engine, Parsed], int]
+
+
+def prune_containers(opened: Engine, _given: Parsed) -> int:
+    """all stopped containers"""
+    sizes = {each.id: each.size for each in opened.containers.list(everything=True)}
+    gone = opened.containers.prune()
+    for container in gone:
+        print(f"Deleted container: {container.id}")
+    return sum(sizes[container.id] for container in gone)
+
+
+def prune_images(opened: Engine, given: Parsed) -> int:
+    """all images without a name (with -a: without a container)"""
+    pruned = opened.images.prune(unused=given.has("all"))
+    for removed in pruned.removed:
+        print(f"{removed.what}: {removed.subject}")
+    return pruned.size
+
+
+def prune_cache(opened: Engine, _given: Parsed) -> int:
+    """all of the build cache"""
+    return opened.system.prune_cache()
+
+
+def reported(context: Context, given: Parsed, steps: Sequence[Prune]) -> int:
+    """Ask unless forced, take the steps, say what was given back."""
+    if not given.has("force") and not _agreed(steps):
+        return 0
+    with engine(context) as opened:
+        size = sum(step(opened, given) for step in steps)
+    print(f"Total reclaimed space: {human(size)}")
+    return 0
+
+
+def _agreed(steps: Sequence[Prune]) -> bool:
+    print("WARNING! This will remove:", file=sys.stderr)
+    for step in steps:
+        print(f"  - {step.__doc__}", file=sys.stderr)
+    print("Are you sure you want to continue? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,0 +1,67 @@
+"""Standard input and output as the engine's streams, and the environment's epoch."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from lamina.errors import UsageError, from_oserror
+
+
+class Stdin:
+    """Standard input by its descriptor, so that nothing is read ahead."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        return os.read(self._fd, size)
+
+
+def stdin_stream(stdin: BinaryIO) -> Stdin:
+    """Standard input as a stream; raises `UsageError` when it is a terminal."""
+    if stdin.isatty():
+        raise UsageError("standard input is a terminal, and an archive is expected there")
+    return Stdin(stdin.fileno())
+
+
+def refuse_terminal(stdout: BinaryIO) -> None:
+    """Raise `UsageError` when an archive would be written to a terminal."""
+    if stdout.isatty():
+        raise UsageError(
+            "an archive is not written to a terminal", hint="use --output or redirect it"
+        )
+
+
+def source_date_epoch(environ: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH in seconds, if it is set; raises `UsageError` when it is no number."""
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if not text:
+        return None
+    if not text.isdigit() or len(text) > 12:
+        raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, and a number of seconds is expected")
+    return int(text)
+
+
+@contextmanager
+def written_file(path: str) -> Iterator[Callable[[bytes], object]]:
+    """A way to write a file that is complete or not there at all."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            yield file.write
+        os.replace(temporary, path)
+    except OSError as error:
+        _unlink(temporary)
+        raise from_oserror(error, "writing", path) from error
+    except BaseException:
+        _unlink(temporary)
+        raise
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

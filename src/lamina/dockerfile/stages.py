@@ -1,0 +1,57 @@
+"""A whole Dockerfile: global arguments, then stages, each from its FROM on."""
+
+from typing import NamedTuple
+
+from lamina.dockerfile.instructions import Arg, From, Instruction, read_instruction
+from lamina.dockerfile.parser import Warning_, parse_nodes
+
+
+class Stage(NamedTuple):
+    """One stage: its number, its FROM, and what follows it."""
+
+    index: int
+    base: From
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called, in lower case; "" when it has no name."""
+        return self.base.name
+
+
+class Dockerfile(NamedTuple):
+    """What a file says; `escape` is its escape character."""
+
+    args: tuple[Arg, ...]
+    stages: tuple[Stage, ...]
+    escape: str
+    warnings: tuple[Warning_, ...]
+
+
+def parse(text: str, *, filename: str = "Dockerfile") -> Dockerfile:
+    """Read a Dockerfile; raises `DockerfileError` with file, line, column and excerpt."""
+    parsed = parse_nodes(text, filename)
+    args: list[Arg] = []
+    stages: list[Stage] = []
+    for node in parsed.nodes:
+        instruction = read_instruction(node)
+        if isinstance(instruction, From):
+            stages.append(Stage(len(stages), instruction, ()))
+        elif stages:
+            stage = stages[-1]
+            stages[-1] = stage._replace(instructions=(*stage.instructions, instruction))
+        elif isinstance(instruction, Arg):
+            args.append(instruction)
+        else:
+            raise node.position.error("no build stage in current context", hint="begin with FROM")
+    if not stages:
+        raise parsed.nodes[-1].position.error("the file has no FROM", hint="begin with FROM")
+    return Dockerfile(tuple(args), tuple(stages), parsed.escape, parsed.warnings)
+
+
+def parse_fragment(text: str, *, filename: str = "ONBUILD") -> Instruction:
+    """One instruction by itself (an ONBUILD trigger, `--change`); raises `DockerfileError`."""
+    nodes = parse_nodes(text, filename).nodes
+    if len(nodes) != 1:
+        raise nodes[1].position.error("one instruction is expected")
+    return read_instruction(nodes[0])

@@ -1,0 +1,101 @@
+"""Containers as `docker ps` and `docker inspect` show them."""
+
+from lamina.engine.containers import Container
+from lamina.spec.imageconfig import format_time
+from lamina.values.ages import age
+from lamina.values.size import human
+
+Document = dict[str, object]
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def container_row(container: Container, now: float, *, size: bool = False) -> Document:
+    """One row; the size is only measured when it is asked for."""
+    return {
+        "ID": container.id,
+        "Image": container.image_name,
+        "Command": '"' + " ".join(container.settings.args) + '"',
+        "CreatedAt": format_time(container.created_at),
+        "RunningFor": f"{age(now - container.created_at)} ago",
+        "Status": status_text(container, now),
+        "State": container.status,
+        "Ports": "",
+        "Names": container.name,
+        "Labels": ",".join(f"{key}={value}" for key, value in container.settings.labels),
+        "Size": human(container.size) if size else "",
+        "Networks": container.settings.network,
+        "Mounts": ",".join(volume.source for volume in container.settings.volumes),
+        "LocalVolumes": "0",
+    }
+
+
+def status_text(container: Container, now: float) -> str:
+    """`Up 2 seconds`, `Exited (0) 5 minutes ago`, `Created`."""
+    if container.status == "running" and container.started_at is not None:
+        return f"Up {age(now - container.started_at)}"
+    if container.status == "exited":
+        ended = container.finished_at or container.started_at or now
+        code = container.exit_code if container.exit_code is not None else 137
+        return f"Exited ({code}) {age(now - ended)} ago"
+    return "Created"
+
+
+def container_document(container: Container, driver: str) -> Document:
+    """A container as `docker inspect` shows it."""
+    settings = container.settings
+    return {
+        "Id": container.id,
+        "Created": format_time(container.created_at),
+        "Path": settings.args[0],
+        "Args": list(settings.args[1:]),
+        "State": _state(container),
+        "Image": container.image,
+        "Name": f"/{container.name}",
+        "Driver": driver,
+        "Platform": "linux",
+        "HostConfig": {
+            "NetworkMode": settings.network,
+            "AutoRemove": settings.auto_remove,
+            "Binds": [
+                f"{volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
+                for volume in settings.volumes
+            ],
+        },
+        "GraphDriver": {"Name": driver, "Data": dict(container.graph_driver)},
+        "Mounts": [
+            {
+                "Type": "bind",
+                "Source": volume.source,
+                "Destination": volume.target,
+                "RW": not volume.readonly,
+            }
+            for volume in settings.volumes
+        ],
+        "Config": {
+            "Hostname": settings.hostname,
+            "User": settings.user,
+            "Tty": settings.tty,
+            "OpenStdin": settings.stdin_open,
+            "Env": list(settings.env),
+            "Cmd": list(settings.args),
+            "Image": container.image_name,
+            "WorkingDir": settings.cwd,
+            "Labels": dict(settings.labels),
+        },
+    }
+
+
+def _state(container: Container) -> Document:
+    return {
+        "Status": container.status,
+        "Running": container.status == "running",
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": False,
+        "Dead": False,
+        "Pid": container.pid,
+        "ExitCode": container.exit_code or 0,
+        "Error": container.error,
+        "StartedAt": format_time(container.started_at) if container.started_at else _NEVER,
+        "FinishedAt": format_time(container.finished_at) if container.finished_at else _NEVER,
+    }

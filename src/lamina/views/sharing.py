@@ -1,0 +1,123 @@
+"""What is shared and where the bytes are, as documents: `tree` and `df`."""
+
+from collections.abc import Sequence
+
+from lamina.analyze.sharing import ImageChain, sharing
+from lamina.analyze.strata import Column, Strata, strata
+from lamina.engine.system import ImageLayers, Usage
+from lamina.values.digest import ChainID
+from lamina.values.size import human
+
+Document = dict[str, object]
+
+
+def strata_of(images: Sequence[ImageLayers]) -> Strata:
+    """The picture's columns and blocks; an image without a name is called by its ID."""
+    columns = [
+        Column(image.names[0] if image.names else image.id.short, image.layers, image.commands)
+        for image in images
+    ]
+    return strata(columns)
+
+
+def tree_document(images: Sequence[ImageLayers]) -> Document:
+    """Images and stored layers with their users, for machines."""
+    counted = sharing([ImageChain(image.id, image.names, image.layers) for image in images])
+    return {
+        "LayersAsked": counted.asked,
+        "LayersStored": counted.stored,
+        "BytesAsked": counted.asked_bytes,
+        "BytesStored": counted.stored_bytes,
+        "Images": [
+            {
+                "Id": image.id,
+                "Names": list(image.names),
+                "Layers": [layer.chain_id for layer in image.layers],
+            }
+            for image in images
+        ],
+        "Layers": _layers(images),
+    }
+
+
+def _layers(images: Sequence[ImageLayers]) -> list[Document]:
+    users: dict[ChainID, list[str]] = {}
+    seen: dict[ChainID, Document] = {}
+    for image in images:
+        for number, layer in enumerate(image.layers):
+            users.setdefault(layer.chain_id, []).append(image.id)
+            command = image.commands[number] if number < len(image.commands) else ""
+            seen.setdefault(
+                layer.chain_id,
+                {
+                    "ChainId": layer.chain_id,
+                    "DiffId": layer.diff_id,
+                    "Size": layer.size,
+                    "CreatedBy": command,
+                },
+            )
+    return [{**document, "Images": users[chain]} for chain, document in seen.items()]
+
+
+def df_document(usage: Usage) -> Document:
+    """Bytes by kind, exact: what is stored, and what of it nothing needs any more."""
+    named = {layer.chain_id for image in usage.images for layer in image.layers}
+    used = {layer.chain_id for image in usage.images if image.containers for layer in image.layers}
+    in_images = [layer for layer in usage.layers if layer.chain_id in named]
+    cached = [layer for layer in usage.layers if layer.chain_id not in named]
+    size = sum(layer.size for layer in in_images)
+    free = sum(layer.size for layer in in_images if layer.chain_id not in used)
+    written = sum(each[1] for each in usage.containers)
+    stopped = sum(each[1] for each in usage.containers if not each[2])
+    cache = sum(layer.size for layer in cached)
+    return {
+        "Images": _kind(
+            len(usage.images), sum(1 for i in usage.images if i.containers), size, free
+        ),
+        "Containers": _kind(
+            len(usage.containers), sum(1 for c in usage.containers if c[2]), written, stopped
+        ),
+        "Local Volumes": _kind(0, 0, 0, 0),
+        "Build Cache": _kind(len(cached), 0, cache, cache),
+        "Kept Blobs": _kind(0, 0, usage.blob_bytes, 0),
+    }
+
+
+def _kind(total: int, active: int, size: int, reclaimable: int) -> Document:
+    return {"Total": total, "Active": active, "Size": size, "Reclaimable": reclaimable}
+
+
+def df_rows(document: Document) -> list[Document]:
+    """`df`'s table, as docker draws it."""
+    rows: list[Document] = []
+    for kind, figures in document.items():
+        assert isinstance(figures, dict)
+        size, free = int(figures["Size"]), int(figures["Reclaimable"])
+        share = f" ({free * 100 // size}%)" if size else ""
+        rows.append(
+            {
+                "Type": kind,
+                "TotalCount": str(figures["Total"]),
+                "Active": str(figures["Active"]),
+                "Size": human(size, 4),
+                "Reclaimable": human(free, 4) + share,
+            }
+        )
+    return rows
+
+
+def df_image_rows(usage: Usage) -> list[Document]:
+    """`df -v`'s images: shared and exclusive bytes add up to each image's size."""
+    chains = [ImageChain(image.id, image.names, image.layers) for image in usage.images]
+    shares = {share.id: share for share in sharing(chains).images}
+    return [
+        {
+            "Name": image.names[0] if image.names else "<none>",
+            "ID": image.id.short,
+            "Size": human(shares[image.id].shared + shares[image.id].exclusive, 4),
+            "SharedSize": human(shares[image.id].shared, 4),
+            "UniqueSize": human(shares[image.id].exclusive, 4),
+            "Containers": str(image.containers),
+        }
+        for image in usage.images
+    ]

@@ -1,0 +1,470 @@
+"""One process over one root, by every isolation and on every shape of root."""
+
+import os
+import signal
+import sys
+import threading
+
+import pytest
+from test_execution_rig import Rig, make_busybox, write
+
+from lamina.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    RuntimeFailure,
+    UsageError,
+)
+from lamina.execution.run import Stdio, run, start
+from lamina.fs.mounting import Bind, MountPlan
+from lamina.runtime.isolation import choose, find_program
+from lamina.runtime.process import Volume
+
+ISOLATIONS = ("crun", "runc", "chroot")
+DOCKERS = "00000000a80425fb"  # docker's fourteen capabilities
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> str:
+    path = str(tmp_path_factory.mktemp("busybox"))
+    make_busybox(path)
+    return path
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolation(request, needs_program, needs_mounts) -> str:
+    if request.param != "chroot":
+        needs_program(request.param)
+    return request.param
+
+
+@pytest.fixture(params=("flat", "overlay"))
+def unsettled(request, template, tmp_path) -> Rig:
+    return Rig(str(tmp_path / "rig"), template, request.param)
+
+
+@pytest.fixture
+def rig(unsettled) -> Rig:
+    return unsettled.settle()
+
+
+def test_status_output_and_nothing_left(rig, isolation):
+    result = rig.run(isolation, "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert result == (3, "out\n", "err\n")
+    assert rig.traces() == []
+    assert rig.changes() == []
+    assert rig.left_over() == []
+
+
+@pytest.mark.parametrize("code", [0, 1, 125, 126, 127, 255])
+def test_a_commands_own_status_is_passed_through(rig, isolation, code):
+    assert rig.run(isolation, "sh", "-c", f"exit {code}") == (code, "", "")
+
+
+def test_a_signal_is_128_and_its_number(rig, isolation):
+    result = rig.run(isolation, "sh", "-c", "sh -c 'kill -9 $$'")
+    assert result.code == 137
+
+
+def test_what_the_command_changes_is_all_that_is_changed(rig, isolation):
+    rig.run(isolation, "sh", "-c", "echo x >/etc/new; rm /etc/group; mkdir /data")
+    assert rig.changes() == [("A", "data"), ("C", "etc"), ("A", "etc/new"), ("D", "etc/group")] or (
+        sorted(rig.changes()) == [("A", "data"), ("A", "etc/new"), ("C", "etc"), ("D", "etc/group")]
+    )
+
+
+def test_a_folder_that_a_mount_point_was_put_into_keeps_its_time(rig, isolation):
+    before = os.stat(f"{rig.base}/etc").st_mtime_ns
+    rig.run(isolation, "sh", "-c", "echo x >/etc/passwd")
+    assert os.stat(f"{rig.upper}/etc").st_mtime_ns == before
+
+
+def test_a_root_without_anything_is_left_as_it_was(unsettled, isolation):
+    base = unsettled.base
+    for name in ("etc/passwd", "etc/group"):
+        os.unlink(f"{base}/{name}")
+    for name in ("etc", "proc", "sys", "dev"):
+        os.rmdir(f"{base}/{name}")
+    rig = unsettled.settle()
+    assert rig.run(isolation, "sh", "-c", "cat /etc/hostname; ls /dev/null", hostname="h").out == (
+        "h\n/dev/null\n"
+    )
+    assert rig.traces() == []
+    assert rig.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("nosuch",), CommandNotFound),
+        (("/nosuch",), CommandNotFound),
+        (("/etc/passwd/x",), CommandNotFound),
+        (("/etc/passwd",), CommandNotExecutable),
+        (("/etc",), CommandNotExecutable),
+        (("/bad-interpreter",), CommandNotFound),
+        (("/text",), CommandNotExecutable),
+    ],
+)
+def test_a_command_that_cannot_run(unsettled, isolation, args, error):
+    write(f"{unsettled.base}/bad-interpreter", "#!/no/such\n", 0o755)
+    write(f"{unsettled.base}/text", "echo hello\n", 0o755)
+    rig = unsettled.settle()
+    with pytest.raises(error) as raised:
+        rig.run(isolation, *args)
+    assert args[0] in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert rig.traces() == []
+    assert rig.left_over() == []
+
+
+def test_a_script_without_a_loader_names_what_is_missing(unsettled, isolation):
+    write(f"{unsettled.base}/bad", "#!/usr/bin/python9 -E\n", 0o755)
+    with pytest.raises(CommandNotFound, match="interpreter /usr/bin/python9"):
+        unsettled.settle().run(isolation, "/bad")
+
+
+def test_a_program_from_a_volume_is_the_runtimes_to_find(rig, isolation, tmp_path):
+    write(str(tmp_path / "tool"), "#!/bin/sh\necho tool $1\n", 0o755)
+    volume = Volume(str(tmp_path), "/opt/tools", True)
+    assert rig.run(isolation, "/opt/tools/tool", "7", volumes=(volume,)).out == "tool 7\n"
+    with pytest.raises(CommandNotFound):
+        rig.run(isolation, "/opt/tools/none", volumes=(volume,))
+    assert rig.changes() == []
+
+
+def test_environment(rig, isolation):
+    out = rig.run(isolation, "env", env=("A=1", "B=x=y", "nothing"), hostname="h1").out
+    assert set(out.splitlines()) >= {"A=1", "B=x=y", "HOME=/root", "HOSTNAME=h1"}
+    assert "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" in out
+    assert "nothing" not in out
+    assert "HOME=/elsewhere" in rig.run(isolation, "env", env=("HOME=/elsewhere",)).out
+
+
+def test_nothing_of_the_callers_environment_comes_in(rig, isolation, monkeypatch):
+    monkeypatch.setenv("LAMINA_SECRET", "x")
+    assert "LAMINA_SECRET" not in rig.run(isolation, "env").out
+
+
+def test_the_working_directory_is_made(rig, isolation):
+    assert rig.run(isolation, "pwd", cwd="/a/b").out == "/a/b\n"
+    assert rig.changes() == [("A", "a"), ("A", "a/b")]
+    assert rig.run(isolation, "./sh", "-c", "pwd", cwd="/bin").out == "/bin\n"
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("", "0:0:0:/root"),
+        ("app", "1000:1001:1001 29:/home/app"),
+        ("1000", "1000:1001:1001 29:/home/app"),
+        ("app:other", "1000:77:77:/home/app"),
+        ("1000:5", "1000:5:5:/home/app"),
+        ("4242", "4242:0:0:/"),
+        ("4242:4243", "4242:4243:4243:/"),
+    ],
+)
+def test_users(rig, isolation, user, expected):
+    said = rig.run(isolation, "sh", "-c", "echo $(id -u):$(id -g):$(id -G):$HOME", user=user)
+    assert said.out.strip() == expected, said.err
+
+
+def test_an_unknown_user_is_named_with_those_there_are(rig, isolation):
+    with pytest.raises(RuntimeFailure, match=r"unable to find user joe.*root, app"):
+        rig.run(isolation, "true", user="joe")
+
+
+def test_capabilities(rig, isolation):
+    script = "grep -E 'Cap(Inh|Eff|Bnd|Amb)' /proc/self/status | tr -d ' \\t\\n'"
+    none = "0" * 16
+    assert rig.run(isolation, "sh", "-c", script).out == (
+        f"CapInh:{none}CapEff:{DOCKERS}CapBnd:{DOCKERS}CapAmb:{none}"
+    )
+    assert f"CapEff:{none}" in rig.run(isolation, "sh", "-c", script, user="app").out
+
+
+def test_signals_and_umask_are_the_defaults(rig, isolation):
+    """Python ignores SIGPIPE, and callers have umasks: neither is the container's."""
+    old = os.umask(0o077)
+    try:
+        script = "umask; grep -E 'Sig(Ign|Blk)' /proc/self/status; cat /etc/hosts"
+        said = rig.run(isolation, "sh", "-c", script, user="app")
+    finally:
+        os.umask(old)
+    assert said.code == 0, said.err
+    assert said.out.startswith("0022\n")
+    assert said.out.count("0000000000000000") == 2
+
+
+def test_no_core_dumps(rig, isolation):
+    assert rig.run(isolation, "sh", "-c", "ulimit -c").out == "0\n"
+
+
+def test_descriptors_of_the_caller_do_not_leak(rig, isolation):
+    reader, writer = os.pipe()
+    high = 77
+    os.dup2(writer, high)
+    try:
+        out = rig.run(isolation, "ls", "/proc/self/fd").out
+    finally:
+        for descriptor in (reader, writer, high):
+            os.close(descriptor)
+    assert set(out.split()) <= {"0", "1", "2", "3"}  # 3: the folder that ls reads
+
+
+def test_standard_input(rig, isolation):
+    assert rig.run(isolation, "cat", stdin=b"a line\n").out == "a line\n"
+    assert rig.run(isolation, "cat").out == ""
+
+
+def test_host_files(rig, isolation):
+    script = "cat /etc/hosts /etc/resolv.conf; cat /etc/hostname; hostname"
+    out = rig.run(isolation, "sh", "-c", script, hostname="inside").out
+    with open("/etc/hosts") as hosts, open("/etc/resolv.conf") as resolv:
+        assert out == hosts.read() + resolv.read() + "inside\ninside\n"
+
+
+def test_host_files_can_be_written_and_leave_nothing(rig, isolation):
+    script = "echo 1.2.3.4 x >>/etc/hosts; tail -n1 /etc/hosts || cat /etc/hosts"
+    assert "1.2.3.4 x" in rig.run(isolation, "sh", "-c", script).out
+    assert rig.changes() == []
+
+
+def test_host_files_over_the_images_own(unsettled, isolation):
+    write(f"{unsettled.base}/etc/hosts", "1.1.1.1 of-the-image\n")
+    os.makedirs(f"{unsettled.base}/run")
+    os.symlink("../run/systemd/resolve/stub-resolv.conf", f"{unsettled.base}/etc/resolv.conf")
+    rig = unsettled.settle()
+    said = rig.run(
+        isolation, "sh", "-c", "cat /etc/hosts; readlink /etc/resolv.conf; cat /etc/resolv.conf"
+    )
+    assert "of-the-image" not in said.out
+    assert "../run/systemd/resolve/stub-resolv.conf" in said.out
+    assert said.code == 0
+    assert rig.traces() == []
+    assert rig.changes() == []
+
+
+def test_network_none_has_only_a_loopback_that_works(rig, isolation):
+    out = rig.run(isolation, "ip", "-o", "link", network="none").out
+    assert len(out.splitlines()) == 1
+    assert "lo: <LOOPBACK,UP" in out
+
+
+def test_network_host_is_the_hosts(rig, isolation):
+    mine = os.readlink("/proc/self/ns/net")
+    assert rig.run(isolation, "readlink", "/proc/self/ns/net").out.strip() == mine
+
+
+def test_volumes(rig, isolation, tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    (folder / "in").write_text("from outside\n")
+    (tmp_path / "file").write_text("a file\n")
+    volumes = (
+        Volume(str(folder), "/deep/er/data", False),
+        Volume(str(folder), "/ro", True),
+        Volume(str(tmp_path / "file"), "/deep/er/one", False),
+    )
+    script = "cat /deep/er/data/in /deep/er/one; echo new >/deep/er/data/out; echo x >/ro/x"
+    said = rig.run(isolation, "sh", "-c", script, volumes=volumes)
+    assert said.out == "from outside\na file\n"
+    assert "Read-only" in said.err
+    assert (folder / "out").read_text() == "new\n"
+    assert rig.traces() == []
+
+
+def test_a_volume_below_a_volume(rig, isolation, tmp_path):
+    outer, inner = tmp_path / "outer", tmp_path / "inner"
+    (outer / "sub").mkdir(parents=True)
+    inner.mkdir()
+    (inner / "x").write_text("inner\n")
+    volumes = (Volume(str(inner), "/v/sub", True), Volume(str(outer), "/v", True))
+    assert rig.run(isolation, "cat", "/v/sub/x", volumes=volumes).out == "inner\n"
+    assert rig.traces() == []
+
+
+@pytest.mark.parametrize("target", ["/", "/proc", "/proc/self", "relative"])
+def test_a_volume_in_an_impossible_place(rig, isolation, target, tmp_path):
+    with pytest.raises(UsageError):
+        rig.run(isolation, "true", volumes=(Volume(str(tmp_path), target, False),))
+
+
+def test_a_volume_without_a_source(rig, isolation):
+    with pytest.raises(RuntimeFailure, match="/no/such/source"):
+        rig.run(isolation, "true", volumes=(Volume("/no/such/source", "/v", False),))
+
+
+def test_a_device_in_the_root_cannot_be_opened(unsettled, isolation):
+    """Without a device control group, it is nodev that keeps the host's disks closed."""
+    os.mknod(f"{unsettled.base}/disk", 0o60666, os.makedev(1, 0))
+    os.mknod(f"{unsettled.base}/zero", 0o20666, os.makedev(1, 5))
+    script = "mknod /made c 1 5; mknod /dev/made c 1 5; for d in /disk /zero /made /dev/made; do"
+    script += " head -c 1 $d >/dev/null && echo open $d; done; head -c 1 /dev/zero | wc -c"
+    said = unsettled.settle().run(isolation, "sh", "-c", script)
+    assert said.out.split() == ["1"], said.err
+
+
+def test_a_read_only_root(rig, isolation):
+    if isolation == "chroot":
+        pytest.skip("a chroot has no read-only form")
+    said = rig.run(isolation, "sh", "-c", "echo x >/x", readonly_root=True)
+    assert "Read-only" in said.err
+    assert rig.traces() == []
+
+
+def test_nothing_is_mounted_on_the_host(rig, isolation):
+    with open("/proc/self/mountinfo") as file:
+        before = file.read()
+    assert rig.run(isolation, "true").code == 0
+    with open("/proc/self/mountinfo") as file:
+        assert file.read() == before
+
+
+def test_the_container_is_alone(rig, isolation):
+    if isolation == "chroot":
+        pytest.skip("a chroot shares the host's processes")
+    assert rig.run(isolation, "sh", "-c", "echo $$").out == "1\n"
+
+
+def test_a_daemon_that_is_left_behind_ends_with_the_command(rig, isolation):
+    script = "setsid sh -c 'echo up; sleep 600' & sleep 0.1; exit 0"
+    said = rig.run(isolation, "sh", "-c", script)  # or the pipe would never be at its end
+    assert said == (0, "up\n", "")
+
+
+def test_signals_reach_the_command(rig, isolation):
+    script = "trap 'echo got; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    running = start(rig.job("sh", "-c", script), choose(isolation), Stdio(None, writer, None))
+    os.close(writer)
+    assert os.read(reader, 100) == b"ready\n"
+    running.signal(signal.SIGTERM)
+    assert running.wait().code == 9
+    assert os.read(reader, 100) == b"got\n"
+    os.close(reader)
+    running.signal(signal.SIGTERM)  # nobody's process ID by now
+
+
+@pytest.mark.parametrize("how", ["signal", "kill"])
+def test_killing(rig, isolation, how):
+    running = start(rig.job("sleep", "1000"), choose(isolation), Stdio(None, None, None))
+    assert os.path.exists(f"/proc/{running.pid}")
+    running.kill() if how == "kill" else running.signal(signal.SIGKILL)
+    assert running.wait().code == 137
+    assert running.wait().code == 137
+    assert not os.path.exists(f"/proc/{running.pid}")
+    assert rig.traces() == []
+    assert os.listdir(rig.run_dir) in ([], [isolation])
+    assert rig.left_over() == []
+    assert rig.run(isolation, "echo", "again").out == "again\n"
+
+
+def test_killing_what_pid_names_kills_the_container(rig, isolation):
+    if isolation == "chroot":
+        pytest.skip("a chroot's supervisor has no power over what it cannot see")
+    running = start(rig.job("sleep", "1000"), choose(isolation), Stdio(None, None, None))
+    os.kill(running.pid, signal.SIGKILL)
+    assert running.wait().code == 137
+
+
+def test_waiting_from_another_thread(rig, isolation):
+    running = start(rig.job("sh", "-c", "exit 5"), choose(isolation), Stdio(None, None, None))
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(running.wait().code)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [5, 5, 5]
+
+
+def test_a_terminal_needs_one(rig, isolation):
+    with pytest.raises(UsageError, match="the input device is not a TTY"):
+        run(rig.job("true", tty=True), choose(isolation), Stdio(None, None, None))
+
+
+def test_a_terminal(rig, isolation):
+    ours, theirs = os.openpty()
+    job = rig.job("sh", "-c", "tty >/dev/null && echo a terminal; echo $TERM", tty=True)
+    running = start(job, choose(isolation), Stdio(theirs, theirs, theirs))
+    os.close(theirs)
+    assert running.wait().code == 0
+    said = os.read(ours, 1000)
+    os.close(ours)
+    assert said.split() == [b"a", b"terminal", b"xterm"]
+
+
+def test_the_callers_process_is_untouched(rig, isolation):
+    before = (os.getcwd(), os.readlink("/proc/self/ns/mnt"), os.listdir("/proc/self/fd"))
+    threads = threading.active_count()
+    rig.run(isolation, "true")
+    after = (os.getcwd(), os.readlink("/proc/self/ns/mnt"), os.listdir("/proc/self/fd"))
+    assert (len(before[2]), before[:2]) == (len(after[2]), after[:2])
+    assert threading.active_count() == threads
+
+
+def test_a_lock_is_held_until_the_last_process_is_gone(rig, isolation, tmp_path):
+    import fcntl
+
+    path = str(tmp_path / "hold")
+    job = rig.job("sleep", "1000")
+    job = job._replace(plan=MountPlan(job.plan.root, path))
+    running = start(job, choose(isolation), Stdio(None, None, None))
+    with open(path, "w") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        running.kill()
+        running.wait()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_few_modules_on_the_way(template, tmp_path, needs_program, needs_mounts):
+    """`run` by crun is fast because it imports little: none of the heavy ones."""
+    needs_program("crun")
+    rig = Rig(str(tmp_path / "rig"), template, "flat").settle()
+    heavy = ("subprocess", "shutil", "tempfile", "pathlib", "logging", "socket", "dataclasses")
+    script = f"""
+import sys
+from lamina.execution.run import Job, Stdio, run
+from lamina.fs.mounting import Bind, MountPlan
+from lamina.fs.tree import FlatTree
+from lamina.runtime.isolation import choose
+from lamina.runtime.process import Process
+import os
+root = {rig.upper!r}
+view = lambda: FlatTree(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
+job = Job("c", MountPlan(Bind(root, False), None), Process(("true",)), {rig.run_dir!r}, root, view)
+assert run(job, choose("crun"), Stdio(None, None, None)).code == 0
+print(len(sys.modules), *(set({heavy}) & set(sys.modules)))
+"""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    pid = os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-c", script],
+        {**os.environ},
+        file_actions=[(os.POSIX_SPAWN_DUP2, writer, 1)],
+    )
+    os.close(writer)
+    said = os.read(reader, 1000).split()
+    os.close(reader)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert said[1:] == []
+    assert int(said[0]) <= 150
+
+
+def test_the_programs_there_are(needs_mounts):
+    assert find_program("no-such-program") is None
+    with pytest.raises(UsageError, match="crun, runc, chroot"):
+        choose("docker")
+    assert choose(None).name == next(name for name in ISOLATIONS if _works(name))
+
+
+def _works(name: str) -> bool:
+    return name == "chroot" or find_program(name) is not None
+
+
+def test_a_bind_that_is_read_only_says_so(rig, isolation):
+    job = rig.job("true")
+    job = job._replace(plan=MountPlan(Bind(rig.base, True), None))
+    with pytest.raises(RuntimeFailure, match="Read-only file system"):
+        run(job, choose(isolation), Stdio(None, None, None))
+    assert rig.left_over() == []
