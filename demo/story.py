@@ -9,6 +9,7 @@ from demo import props
 from demo.stage import CHECKOUT, Failure, Stage
 
 _CONTEXTS = os.path.join(CHECKOUT, "demo")
+_PAIR = ("demo/nginx", "demo/python")
 _EXAMPLE = "sed -i 's#xxx#yyy#' /File1; rm -f /File2; echo 123 > /File4"
 
 
@@ -46,11 +47,10 @@ class Story:
         """Step 3: six layers asked for, four stored, seen in the images and on the disk."""
         stage = self._stage
         stage.heading(3, "Six layers asked for, four stored")
-        asked = [self._layers(name) for name in ("demo/nginx", "demo/python")]
-        stored = {tuple(layers[: depth + 1]) for layers in asked for depth in range(len(layers))}
-        total = sum(len(layers) for layers in asked)
-        _expect((total, len(stored)) == (6, 4), f"{total} layers asked for, {len(stored)} stored")
-        stage.lamina("tree")
+        stage.lamina("tree", *_PAIR)
+        told = json.loads(stage.ask("tree", "--format", "json", *_PAIR))
+        asked, stored = told["LayersAsked"], told["LayersStored"]
+        _expect((asked, stored) == (6, 4), f"{asked} layers were asked for and {stored} stored")
         if self._union:
             self._overlay_folder()
         else:
@@ -121,7 +121,7 @@ class Story:
         home = os.path.join(self._root, "overlay2")
         stage.tell("The driver's directory, laid out as docker's overlay2 is:")
         stage.run(["ls", "-l", home])
-        used = {path for name in ("demo/nginx", "demo/python") for path in self._folders(name)}
+        used = {path for name in _PAIR for path in self._folders(name)}
         _expect(len(used) == 4, f"the two images use {len(used)} layer directories")
         stage.tell("The four that the two images stand on; the base has nothing below it.")
         base, shared, own = self._folders("demo/nginx")

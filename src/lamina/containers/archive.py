@@ -18,7 +18,6 @@ from lamina.archive.writer import Write, write
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.errors import PathNotFound, from_oserror
-from lamina.execution.spawned import children
 from lamina.fs.inroot import Root
 from lamina.fs.mounting import open_detached
 from lamina.fs.tree import FlatTree
@@ -43,12 +42,16 @@ def _open(store: ContainerStore, stored: StoredContainer) -> int:
 
 
 def innermost(pid: int) -> int:
-    """The container's first process below the one that was spawned."""
+    """A process inside the container, below the one that was spawned for it."""
     while True:
-        below = children(pid)
-        if below == [pid]:
+        try:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                below = file.read().split()
+        except OSError:
             return pid
-        pid = below[0]
+        if not below:
+            return pid
+        pid = int(below[0])
 
 
 def get(root: Root, path: str, out: Write) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lamina.errors import DockerfileError
 
-_SPECIAL = "@*#?-$!0"
+_SPECIAL = "@*#?-$!"
 
 
 class Expansion(NamedTuple):
@@ -234,7 +234,7 @@ class _Expander:
         return _trim(value or "", pattern, char, double)
 
     def _pattern_text(self, stop: str) -> str:
-        """A pattern: variables expanded, quotes removed, escapes kept for the matcher."""
+        """A pattern or its replacement: variables expanded, escapes kept as they stand."""
         out: list[str] = []
         while self._peek() != stop:
             char = self._peek()
@@ -253,7 +253,7 @@ class _Expander:
     def _replace(self, value: str, everywhere: bool) -> str:
         pattern = self._pattern_text("/")
         self._take()
-        replacement = self.word("}")
+        replacement = self._pattern_text("}")
         self._take()
         found = re.compile(glob_regex(pattern, greedy=True), re.DOTALL)
         return found.sub(lambda _match: replacement, value, count=0 if everywhere else 1)

@@ -56,7 +56,6 @@ def _unquoted(text: str) -> tuple[str | None, bool]:
             if at + 1 >= len(text):
                 return None, True
             out.append(text[at + 1])
-            quoted = True
             at += 2
         elif char.isspace() or char == "<":
             return None, True

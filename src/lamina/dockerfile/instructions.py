@@ -5,7 +5,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import NamedTuple, TypeAlias
 
-from lamina.dockerfile.heredoc import Heredoc
+from lamina.dockerfile.heredoc import Heredoc, parse_opening
 from lamina.dockerfile.parser import Node, Position
 
 Pairs = tuple[tuple[str, str], ...]
@@ -273,21 +273,16 @@ def _run(node: Node) -> Run:
 def _split_target(node: Node) -> tuple[tuple[str, ...], str]:
     if len(node.args) < 2:
         raise node.position.error(
-            f"{node.name} requires at least two arguments, but only {len(node.args)} was provided"
+            f"{node.name} requires at least two arguments: sources and a destination"
         )
     *sources, target = node.args
-    names = {f"<<{each.name}" for each in node.heredocs}
-    if target.startswith("<<") and target.lstrip("<-").strip("'\"") in {
-        each.name for each in node.heredocs
-    }:
-        raise node.position.error("a heredoc cannot be the destination", near=target)
-    kept = [each for each in sources if not (names and _is_heredoc(each, node.heredocs))]
+    if _is_heredoc(target, node.heredocs):
+        raise node.position.error("COPY cannot accept a heredoc as a destination", near=target)
+    kept = [each for each in sources if not _is_heredoc(each, node.heredocs)]
     return tuple(kept), target
 
 
 def _is_heredoc(word: str, heredocs: tuple[Heredoc, ...]) -> bool:
-    from lamina.dockerfile.heredoc import parse_opening
-
     opened = parse_opening(word)
     return opened is not None and opened.name in {each.name for each in heredocs}
 
@@ -423,6 +418,8 @@ def _healthcheck(node: Node) -> Healthcheck:
 
 
 def _onbuild(node: Node) -> Onbuild:
+    if not node.args:
+        raise node.position.error("ONBUILD requires at least one argument")
     text = _one(node)
     inner = text.split(None, 1)[0].upper()
     if inner == "ONBUILD":

@@ -93,7 +93,7 @@ class _Reader:
         self._escape = escape
         mark = re.escape(escape)
         # The mark, not itself escaped, with nothing but blanks after it.
-        self._continued = re.compile(rf"([^{mark}])?{mark}[ \t]*$|^{mark}[ \t]*$")
+        self._continued = re.compile(rf"(^|[^{mark}]){mark}[ \t]*$")
         self.warnings: list[Warning_] = []
 
     def nodes(self) -> "list[Node]":
@@ -145,7 +145,7 @@ class _Reader:
         match = self._continued.search(line)
         if match is None:
             return line, False
-        return line[: match.start()] + (match[1] or ""), True
+        return line[: match.start()] + match[1], True
 
     def _node(self, text: str, first: int, last: int) -> Node:
         words = text.strip().split(None, 1)
@@ -370,5 +370,10 @@ def dump(node: Node) -> str:
     return "(" + " ".join(parts) + ")"
 
 
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
+    """A string as Go's %q writes it."""
+    out = (_ESCAPES.get(char) or (char if char >= " " else f"\\x{ord(char):02x}") for char in text)
+    return '"' + "".join(out) + '"'
