@@ -95,7 +95,7 @@ def apply(
 
 
 def _umask() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from lamina.fs.tree import TreeView
 from lamina.layers.layer import Layer
-from lamina.layers.source import Source
+from lamina.layers.kinds import Source
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID

@@ -4,7 +4,6 @@ The same act as `lamina run`, by way of `lamina.execution`. Knows no cache, key 
 """
 
 import os
-import secrets
 import select
 import threading
 from types import TracebackType

@@ -28,7 +28,8 @@ from lamina.dockerfile.ignore import IgnoreFile
 from lamina.errors import StepFailed
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.layer import Layer
-from lamina.layers.source import EntrySource, Source
+from lamina.layers.kinds import Source
+from lamina.layers.source import EntrySource
 from lamina.runtime.users import resolve_ids, resolve_user
 from lamina.values.digest import ChainID, DiffID
 

@@ -45,7 +45,7 @@ def innermost(pid: int) -> int:
     """A process inside the container, below the one that was spawned for it."""
     while True:
         try:
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
                 below = file.read().split()
         except OSError:
             return pid

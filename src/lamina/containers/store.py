@@ -5,7 +5,6 @@ killed process leaves between is a staged or doomed layer, which recovery takes 
 """
 
 import os
-import secrets
 import select
 import signal
 import sqlite3
@@ -79,7 +78,7 @@ class ContainerStore:
         self, image: ImageID, image_name: str, wishes: Wishes, name: str | None = None
     ) -> StoredContainer:
         """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`."""
-        container = ContainerID.from_random(secrets.token_bytes(32))
+        container = ContainerID.from_random(os.urandom(32))
         config = self.images.config(image)
         settings = settle(config.config, wishes, hostname=container.short)
         if name is not None:
@@ -244,6 +243,6 @@ def _top(config: ImageConfig) -> ChainID | None:
 
 def _free_name(db: sqlite3.Connection) -> str:
     while True:
-        name = names.draw(secrets.token_bytes(4))
+        name = names.draw(os.urandom(4))
         if not containers.find(db, name):
             return name

@@ -8,8 +8,6 @@ from typing import NamedTuple, Self, TypedDict, Unpack
 
 from lamina.archive.diff import Change
 from lamina.archive.writer import Write
-from lamina.containers import archive
-from lamina.containers.commit import commit
 from lamina.containers.settings import Settings, Wishes
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
@@ -167,6 +165,8 @@ class Container:
         changes: Sequence[str] = (),
     ) -> Image:
         """Make an image of it as it is now; durable when this returns."""
+        from lamina.containers.commit import commit
+
         name = f"{repository}:{tag}" if repository and tag else repository
         image = commit(
             self._store,
@@ -198,16 +198,22 @@ class Container:
 
     def get_archive(self, path: str, out: Write) -> None:
         """Write the tar of a path in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
         with archive.opened_root(self._store, self._stored) as root:
             archive.get(root, path, out)
 
     def put_archive(self, path: str, stream: ByteStream) -> None:
         """Unroll a tar into the directory `path` in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
         with archive.opened_root(self._store, self._stored) as root:
             archive.put(root, path, stream)
 
     def stat(self, path: str) -> os.stat_result:
         """The status of a path in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
         with archive.opened_root(self._store, self._stored) as root:
             return archive.stat_of(root, path)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
 from lamina.engine.parts import Parts
-from lamina.layers import check as checking
+from lamina.layers.finding import Finding
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
 from lamina.metadata import cache as cache_rows
@@ -112,14 +112,18 @@ class System:
             for stored in engine.container_store.all()
         )
 
-    def check(self, *, full: bool = False) -> list[checking.Finding]:
+    def check(self, *, full: bool = False) -> list[Finding]:
         """What is not as the rows say; with `full` every layer is read and hashed."""
-        return checking.check(self._engine.layers.root, self._engine.layers.driver, full=full)
+        from lamina.layers.check import check
 
-    def repair(self, findings: list[checking.Finding]) -> list[str]:
+        return check(self._engine.layers.root, self._engine.layers.driver, full=full)
+
+    def repair(self, findings: list[Finding]) -> list[str]:
         """Set strays aside; gives where each lies now."""
+        from lamina.layers.check import set_aside
+
         root = self._engine.layers.root
-        return [checking.set_aside(root, each) for each in findings if each.path]
+        return [set_aside(root, each) for each in findings if each.path]
 
     def prune_cache(self) -> int:
         """Forget the build cache and collect what it alone held; gives the bytes."""

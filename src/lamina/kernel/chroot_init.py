@@ -85,7 +85,7 @@ def _kill_all() -> None:
 
 def _children() -> list[int]:
     me = os.getpid()
-    with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
+    with open(f"/proc/{me}/task/{me}/children", encoding="utf-8") as file:
         return [int(pid) for pid in file.read().split()]
 
 
@@ -93,6 +93,8 @@ def _start(request: dict) -> None:  # type: ignore[type-arg]
     try:
         os.close(_REQUEST)
         os.set_inheritable(_REPORT, False)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and then for ever
+            signal.signal(number, signal.SIG_DFL)
         _enter(request)
         _become(request)
         # Last: the kernel forgets it when the user changes (prctl(2)).

@@ -33,7 +33,7 @@ def bounding_capabilities() -> int:
 
 
 def _capability_mask(row: str) -> int:
-    with open("/proc/thread-self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/thread-self/status", encoding="utf-8", errors="replace") as file:
         for line in file:
             if line.startswith(row):
                 return int(line.split()[1], 16)

@@ -6,30 +6,15 @@ never erased. `full` re-reads every layer and compares it with its diff ID.
 
 import os
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
 
 from lamina.drivers.api import Driver
 from lamina.errors import LaminaError
 from lamina.layers import export
+from lamina.layers.finding import Finding
 from lamina.metadata import blobs, layers
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.ids import LayerID
-
-Kind = Literal["stray", "missing", "damaged"]
-
-
-class Finding(NamedTuple):
-    """One thing that is not as it should be.
-
-    `stray`: on disk and in no row; `missing`: in a row and not on disk; `damaged`: its bytes
-    are not those of its digest. `path` is what a repair may set aside ("" for nothing).
-    """
-
-    kind: Kind
-    subject: str
-    detail: str
-    path: str
 
 
 def check(root: StoreRoot, driver: Driver, *, full: bool = False) -> list[Finding]:

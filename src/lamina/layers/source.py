@@ -6,29 +6,13 @@ very bytes that passed is known.
 
 import hashlib
 from collections.abc import Iterator
-from typing import Protocol
 
 from lamina.archive.compress import open_decompressed
 from lamina.archive.entry import EntryStream, Segment
 from lamina.archive.reader import read
 from lamina.archive.writer import segments
+from lamina.layers.kinds import ReadableStream
 from lamina.values.digest import DiffID
-
-
-class ReadableStream(Protocol):
-    """Anything with `read(n)`: up to n bytes, none at the end."""
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class Source(Protocol):
-    """The members of one layer, once, and then its diff ID."""
-
-    def segments(self) -> Iterator[Segment]:
-        """The members in order; to be exhausted."""
-
-    def diff_id(self) -> DiffID:
-        """The diff ID of what `segments` gave; only after it is exhausted."""
 
 
 class TarSource:

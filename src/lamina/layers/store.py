@@ -6,10 +6,12 @@
 Every arrow may be the last one before a kill: the row is written before the driver's object is
 made and dropped after it is gone, so that recovery always finds by name what to finish or undo.
 Readers see only `ready` rows and take no lock.
+
+What extracts, packs and exports is imported when it is first used: a command that only looks
+or runs does not pay for it.
 """
 
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -23,9 +25,9 @@ from lamina.fs.locks import FileLock, Rank
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.fs.usage import Usage
-from lamina.layers import export, gc, pack, recover, unpack
+from lamina.layers import gc, recover
+from lamina.layers.kinds import ReadableStream, Source
 from lamina.layers.layer import Layer
-from lamina.layers.source import EntrySource, ReadableStream, Source, TarSource
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.db import set_meta
 from lamina.metadata.layers import LayerRow
@@ -94,13 +96,17 @@ class LayerStore:
         `BadArchive` for a broken or hostile tar, `DigestMismatch` when it is not `expect`, and
         `StorageError`; nothing is left then. Durable only after `barrier`.
         """
+        from lamina.layers.source import TarSource
+
         return self._register(parent, TarSource(stream), expect)
 
-    def register_entries(self, parent: ChainID | None, source: EntrySource) -> Layer:
+    def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
         """The same for entries that become a tar on the way (COPY, commit)."""
         return self._register(parent, source, None)
 
     def _register(self, parent: ChainID | None, source: Source, expect: DiffID | None) -> Layer:
+        from lamina.layers import unpack
+
         if expect is None:
             return unpack.register(self.root, self.driver, self._parent_row(parent), source, None)
         wanted = ChainID.extend(parent, expect)
@@ -126,7 +132,7 @@ class LayerStore:
 
         Whatever of it is not adopted (a container's row does that) goes when its maker dies.
         """
-        layer = LayerID.from_random(secrets.token_bytes(32))
+        layer = LayerID.from_random(os.urandom(32))
         with self.root.database.write() as db:
             below = self._parent_row(parent)
             layers.stage(
@@ -165,6 +171,8 @@ class LayerStore:
         The read-write layer stays as it is. With `clamp` (seconds since the epoch) no time
         in the new layer is later than that.
         """
+        from lamina.layers import pack, unpack
+
         row = self._row_by_id(layer)
         parent = self._row_by_id(row.parent) if row.parent is not None else None
         with pack.changed(self.driver, row, clamp) as source:
@@ -204,10 +212,14 @@ class LayerStore:
 
         Raises `StoreDamaged` when the layer's files are no longer those of the tar.
         """
+        from lamina.layers import export
+
         export.export(self.root, self.driver, self._row(chain_id), write)
 
     def tar_size(self, chain_id: ChainID) -> int:
         """How many bytes `export` will write for the top layer of a chain."""
+        from lamina.layers import export
+
         return export.tar_size(self.root, self._row(chain_id))
 
     # --- keeping and reclaiming ---------------------------------------------------------

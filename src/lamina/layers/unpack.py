@@ -5,7 +5,6 @@ kill is undone by recovery, which finds the staging row.
 """
 
 import os
-import secrets
 import time
 
 from lamina.archive.apply import Figures
@@ -14,8 +13,8 @@ from lamina.drivers.api import Driver
 from lamina.errors import DigestMismatch, LayerNotFound
 from lamina.fs.faults import crash_point
 from lamina.layers import gc
+from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
-from lamina.layers.source import Source
 from lamina.metadata import layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
@@ -47,7 +46,7 @@ def register(
 
 
 def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None) -> LayerRow:
-    layer = LayerID.from_random(secrets.token_bytes(32))
+    layer = LayerID.from_random(os.urandom(32))
     with root.database.write() as db:
         if parent is not None and layers.by_id(db, parent.id).state != "ready":
             raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")

@@ -12,7 +12,6 @@ never an empty store. Knows no driver, layer or image; the folders' contents are
 """
 
 import os
-import secrets
 from typing import NamedTuple
 
 from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
@@ -145,7 +144,7 @@ class Lease:
     @classmethod
     def take(cls, folder: str) -> "Lease":
         """Draw a new lease and hold it."""
-        lease = LeaseID.from_random(secrets.token_bytes(32))
+        lease = LeaseID.from_random(os.urandom(32))
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, lease)
         lock = FileLock(path, Rank.LEASE)
@@ -169,7 +168,7 @@ class Lease:
 
 def boot_id() -> str:
     """This boot's ID (random(4)); a row carrying another one was not made since."""
-    with open(_BOOT_ID, encoding="ascii") as file:
+    with open(_BOOT_ID, encoding="utf-8") as file:
         return file.read().strip()
 
 
@@ -219,7 +218,7 @@ def _has_entries(path: str) -> bool:
 
 def _open_existing(path: str) -> StoreRoot:
     name = os.path.join(path, "store")
-    with open(name, encoding="ascii", errors="replace") as file:
+    with open(name, encoding="utf-8", errors="replace") as file:
         identity = Identity.parse(file.read(4096), name)
     if identity.format > FORMAT:
         raise ForeignStore(
@@ -256,5 +255,5 @@ def _compare(identity: Identity, meta: dict[str, str], path: str) -> None:
 
 
 def _new_uuid() -> str:
-    text = secrets.token_hex(16)
+    text = os.urandom(16).hex()
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

@@ -4,9 +4,9 @@ The bytes it came as are kept; an edit patches the JSON object, so that what Lam
 survives. The digest of the bytes is the image ID.
 """
 
-import calendar
 import re
 import time
+from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
 from lamina.errors import BadDocument, InvalidDigest
@@ -165,7 +165,7 @@ def parse_time(text: str) -> float:
     if zone != "Z":
         offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * (-60 if zone[0] == "-" else 60)
     try:
-        seconds = calendar.timegm((*fields, 0, 0, 0))
+        seconds = int(datetime(*fields, tzinfo=UTC).timestamp())  # type: ignore[misc]
     except (ValueError, OverflowError):
         return 0.0
     return seconds - offset + float(found[7] or 0)

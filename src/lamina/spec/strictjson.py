@@ -65,8 +65,30 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 _FIELDS = frozenset(
-    "schemaversion mediatype config layers manifests digest size rootfs diff_ids history env cmd"
-    " entrypoint user workingdir volumes labels architecture os created repotags urls".split()
+    [
+        "schemaversion",
+        "mediatype",
+        "config",
+        "layers",
+        "manifests",
+        "digest",
+        "size",
+        "rootfs",
+        "diff_ids",
+        "history",
+        "env",
+        "cmd",
+        "entrypoint",
+        "user",
+        "workingdir",
+        "volumes",
+        "labels",
+        "architecture",
+        "os",
+        "created",
+        "repotags",
+        "urls",
+    ]
 )
 
 

@@ -233,10 +233,10 @@ class DriverSuite:
         layer = bench.writable(base)
 
         def change(root: str) -> None:
-            with open(f"{root}/d/File1", "a", encoding="ascii") as file:
+            with open(f"{root}/d/File1", "a", encoding="utf-8") as file:
                 file.write("more")
             os.unlink(f"{root}/d/File2")
-            with open(f"{root}/d/File4", "w", encoding="ascii") as file:
+            with open(f"{root}/d/File4", "w", encoding="utf-8") as file:
                 file.write("4")
 
         bench.inside(layer, change, writable=True)
@@ -248,7 +248,7 @@ class DriverSuite:
         layer = bench.writable(base)
 
         def look(root: str) -> None:
-            with open(f"{root}/d/a", "r+", encoding="ascii"):
+            with open(f"{root}/d/a", "r+", encoding="utf-8"):
                 pass  # opened for writing, so copied up; nothing written
 
         bench.inside(layer, look, writable=True)
@@ -259,7 +259,7 @@ class DriverSuite:
         layer = bench.writable(base)
 
         def work(root: str) -> None:
-            with open(f"{root}/d/tmp", "w", encoding="ascii"):
+            with open(f"{root}/d/tmp", "w", encoding="utf-8"):
                 pass
             os.unlink(f"{root}/d/tmp")
 
@@ -272,7 +272,7 @@ class DriverSuite:
 
         def rewrite(root: str) -> None:
             before = os.stat(f"{root}/a")
-            with open(f"{root}/a", "r+", encoding="ascii") as file:
+            with open(f"{root}/a", "r+", encoding="utf-8") as file:
                 file.write("two")
             os.utime(f"{root}/a", ns=(before.st_atime_ns, before.st_mtime_ns))
 
@@ -290,7 +290,7 @@ class DriverSuite:
             os.unlink(f"{root}/d/old")
             os.rmdir(f"{root}/d")
             os.mkdir(f"{root}/d", 0o755)
-            with open(f"{root}/d/new", "w", encoding="ascii"):
+            with open(f"{root}/d/new", "w", encoding="utf-8"):
                 pass
 
         bench.inside(layer, again, writable=True)

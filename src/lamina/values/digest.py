@@ -4,7 +4,6 @@ A digest is a text `sha256:<64 hex>` that has been checked once, where it came i
 subclasses say of what it is the digest, so that a type checker can tell them apart.
 """
 
-import hashlib
 from typing import Self
 
 from lamina.errors import InvalidDigest
@@ -33,6 +32,8 @@ class Digest(str):
     @classmethod
     def of(cls, data: bytes) -> Self:
         """The SHA-256 digest of `data`."""
+        import hashlib  # OpenSSL takes 5 ms to load, and a listing hashes nothing
+
         return cls("sha256:" + hashlib.sha256(data).hexdigest())
 
     @classmethod

@@ -58,7 +58,7 @@ def run(context: Context, given: Parsed) -> int:
         if not quiet:
             progress.finish(image.id, image.tags)
     if given.one("iidfile"):
-        with open(str(given.one("iidfile")), "w", encoding="ascii") as out:
+        with open(str(given.one("iidfile")), "w", encoding="utf-8") as out:
             out.write(image.id)
     if quiet:
         print(image.id)

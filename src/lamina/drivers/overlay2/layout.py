@@ -16,7 +16,6 @@ Knows names and files; mounts nothing.
 
 import base64
 import os
-import secrets
 import stat
 
 from lamina.errors import StoreDamaged
@@ -65,7 +64,7 @@ class Layout:
         os.chmod(self.path(layer), 0o710)
         os.mkdir(self.diff(layer))
         os.chmod(self.diff(layer), 0o755)
-        short = base64.b32encode(secrets.token_bytes(_SHORT_BYTES)).decode().rstrip("=")
+        short = base64.b32encode(os.urandom(_SHORT_BYTES)).decode().rstrip("=")
         os.symlink(f"../{layer}/diff", self.path("l", short))
         self._write(layer, "link", short)
         if parent is not None:
@@ -101,7 +100,7 @@ class Layout:
         return text.split(":")
 
     def _read(self, layer: LayerID, name: str) -> str:
-        with open(self.path(layer, name), encoding="ascii") as file:
+        with open(self.path(layer, name), encoding="utf-8") as file:
             return file.read()
 
     def lower_paths(self, layer: LayerID) -> tuple[str, ...]:

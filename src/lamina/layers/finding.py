@@ -1,0 +1,18 @@
+"""What `check` finds."""
+
+from typing import Literal, NamedTuple
+
+Kind = Literal["stray", "missing", "damaged"]
+
+
+class Finding(NamedTuple):
+    """One thing that is not as it should be.
+
+    `stray`: on disk and in no row; `missing`: in a row and not on disk; `damaged`: its bytes
+    are not those of its digest. `path` is what a repair may set aside ("" for nothing).
+    """
+
+    kind: Kind
+    subject: str
+    detail: str
+    path: str

@@ -1,0 +1,23 @@
+"""What a new layer can be made from, as protocols."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from lamina.archive.entry import Segment
+from lamina.values.digest import DiffID
+
+
+class ReadableStream(Protocol):
+    """Anything with `read(n)`: up to n bytes, none at the end."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Source(Protocol):
+    """The members of one layer, once, and then its diff ID."""
+
+    def segments(self) -> Iterator[Segment]:
+        """The members in order; to be exhausted."""
+
+    def diff_id(self) -> DiffID:
+        """The diff ID of what `segments` gave; only after it is exhausted."""
