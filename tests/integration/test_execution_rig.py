@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import subprocess
 import stat
+import subprocess
 from typing import NamedTuple
 
 from lamina.archive.diff import tree_changes, upper_changes
@@ -160,13 +160,6 @@ def _copy(source: str, target: str) -> None:
         os.link(source, target)
     else:
         shutil.copy2(source, target)
-
-
-def _copy_times(source: str, target: str) -> None:
-    for folder, _, _ in os.walk(source):
-        status = os.stat(folder)
-        copy = target + folder[len(source) :]
-        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _directory(path: str) -> int:

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from lamina.errors import BadArchive, UnknownCompression, from_oserror
 
@@ -196,7 +196,7 @@ class _Gzip:
             from isal import isal_zlib as codec
         except ImportError:
             import zlib as codec  # type: ignore[no-redef]
-        self._error = codec.error
+        self._error = cast("type[Exception]", codec.error)
         self._object = codec.decompressobj(wbits=31)
         self.started = False
 
@@ -253,34 +253,41 @@ class _Bounded:
 
 
 class _BoundedObject(Protocol):
-    eof: bool
-    needs_input: bool
-    unused_data: bytes
+    @property
+    def eof(self) -> bool: ...
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = -1, /) -> bytes: ...
 
 
 class _Xz(_Bounded):
     def _open(self) -> tuple[_BoundedObject, tuple[type[Exception], ...]]:
         import lzma
 
-        made = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MEMORY)
-        return made, (lzma.LZMAError,)  # type: ignore[return-value]
+        made: _BoundedObject = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MEMORY)
+        return made, (lzma.LZMAError,)
 
 
 class _Bzip2(_Bounded):
     def _open(self) -> tuple[_BoundedObject, tuple[type[Exception], ...]]:
         import bz2
 
-        return bz2.BZ2Decompressor(), (OSError, ValueError)  # type: ignore[return-value]
+        made: _BoundedObject = bz2.BZ2Decompressor()
+        return made, (OSError, ValueError)
 
 
 class _Zstd(_Bounded):
     def _open(self) -> tuple[_BoundedObject, tuple[type[Exception], ...]]:
         from backports import zstd
 
-        options = {zstd.DecompressionParameter.window_log_max: 27}  # 128 MiB
-        return zstd.ZstdDecompressor(options=options), (zstd.ZstdError,)
+        options = {int(zstd.DecompressionParameter.window_log_max): 27}  # 128 MiB
+        made: _BoundedObject = zstd.ZstdDecompressor(options=options)
+        return made, (zstd.ZstdError,)
 
 
 _CODECS: dict[str, Callable[[], _Gzip | _Bounded]] = {

@@ -89,7 +89,7 @@ def _base256(field: bytes, what: str) -> int:
 
 def fits_octal(value: int, digits: int) -> bool:
     """Whether a number fits a field of that many octal digits."""
-    return 0 <= value < 8**digits
+    return 0 <= value < 1 << 3 * digits
 
 
 def build(

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from lamina.fs.tree import TreeView
-from lamina.layers.layer import Layer
 from lamina.layers.kinds import Source
+from lamina.layers.layer import Layer
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
@@ -130,6 +130,9 @@ class Cache(Protocol):
 
     def record(self, key: str, record: Record) -> None:
         """Remember; the newest answer stands."""
+
+    def context_file(self, context: str) -> str | None:
+        """Where to keep what the files of a context held; None for nowhere."""
 
     def single_flight(self, key: str) -> AbstractContextManager[None]:
         """Hold off every other builder that wants to carry out the same step."""

@@ -1,5 +1,7 @@
 """The build's memory in the store's database, and the locks for doing the same work once."""
 
+import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -28,6 +30,13 @@ class StoreCache:
         with self._root.database.write() as db:
             cache.record(db, key, record.chain_id, record.inputs, record.created)
 
+    def context_file(self, context: str) -> str | None:
+        """The stat cache of a context (docs/format/build-cache.md)."""
+        if not context:
+            return None
+        digest = hashlib.sha256(os.fsencode(context)).hexdigest()
+        return self._root.folder("contexts", digest[:32])
+
     @contextmanager
     def single_flight(self, key: str) -> Iterator[None]:
         """Hold the step's lock; whoever waited for it looks again into the cache first."""
@@ -48,6 +57,10 @@ class MemoryCache:
     def record(self, key: str, record: Record) -> None:
         """Remember what `key` gave."""
         self.records[key] = record
+
+    def context_file(self, context: str) -> str | None:
+        """Nowhere."""
+        return None
 
     @contextmanager
     def single_flight(self, key: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ anywhere. Reads names and small texts here, never the context's content.
 import os
 from typing import NamedTuple, Self
 
+from lamina.archive.compress import detect
 from lamina.build.api import DEFAULT_DOCKERFILE, BuildRequest
 from lamina.build.sources import ContextTree, Ignore, NoTree
 from lamina.dockerfile.ignore import IgnoreFile
@@ -48,6 +49,7 @@ def open_context(request: BuildRequest) -> Opened:
 
     Raises `DockerfileError`, `PathNotFound`, `UsageError` or a `StorageError`.
     """
+    _refuse_tar(request.dockerfile_text)
     if request.context is None:
         return Opened(_given(request) or _outside(request), NoTree(), "")
     path = os.path.abspath(request.context)
@@ -58,6 +60,16 @@ def open_context(request: BuildRequest) -> Opened:
         return Opened(dockerfile, ContextTree(os.dup(root.fd), ignore), path)
     finally:
         root.close()
+
+
+def _refuse_tar(text: bytes | None) -> None:
+    """A tar on standard input is a context for docker; say so instead of parsing it."""
+    if text is None or (text[257:262] != b"ustar" and detect(text[:6]) == "none"):
+        return
+    raise UsageError(
+        "standard input holds an archive, and a context from there is not supported yet",
+        hint="unpack it and name the directory",
+    )
 
 
 def _root(path: str) -> Root:
@@ -144,6 +156,26 @@ def _read(root: Root, name: str) -> bytes | None:
         raise from_oserror(error, "reading", name) from error
 
 
+class _Ignore:
+    """An ignore file that can say which of its lines hides a path."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self._text = text
+        self._name = name
+        compiled = IgnoreFile.parse(text, name)
+        self.excludes = compiled.excludes
+        self.may_bring_back_below = compiled.may_bring_back_below
+
+    def reason(self, path: str) -> str:
+        """The last line that matches: `excluded by line 3 of .dockerignore`."""
+        lines = self._text.split("\n")
+        for end in range(len(lines), 0, -1):
+            before = IgnoreFile.parse("\n".join(lines[: end - 1]), self._name)
+            if not before.excludes(path):
+                return f"excluded by line {end} of {self._name}"
+        return f"excluded by {self._name}"
+
+
 def _ignore(root: Root, inside: str | None, request: BuildRequest) -> Ignore | None:
     """The ignore file beside the Dockerfile, else the context's own; they never add up."""
     name, data = _beside(root, inside, request)
@@ -151,7 +183,7 @@ def _ignore(root: Root, inside: str | None, request: BuildRequest) -> Ignore | N
         name, data = _IGNORE_SUFFIX, _read(root, _IGNORE_SUFFIX)
     if data is None:
         return None
-    return IgnoreFile.parse(data.decode("utf-8", "surrogateescape"), name)
+    return _Ignore(data.decode("utf-8", "surrogateescape"), name)
 
 
 def _beside(root: Root, inside: str | None, request: BuildRequest) -> tuple[str, bytes | None]:

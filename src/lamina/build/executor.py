@@ -1,30 +1,233 @@
-"""Walking a plan: stage after stage, step after step, each either remembered or carried out.
+"""Walking a plan: stage after stage, step after step, each remembered or carried out.
 
 Holds what only exists while a build goes on: the open context, the states of finished stages and
 the events that say what happens. Decides nothing about keys, files or configs.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from lamina.build.api import BuildRequest, Images, Output
+from lamina.build.api import Images
 from lamina.build.context import Opened
 from lamina.build.interpret import Scope, interpret
-from lamina.build.operation import Action, Copy, Edit, MakeDirectory, Run
-from lamina.build.plan import Base, Plan, Stage, Step
-from lamina.build.state import State
+from lamina.build.operation import Copy, Edit, MakeDirectory, Run
+from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step
+from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
+from lamina.build.state import State
 from lamina.build.steps import Outcome, Steps
+from lamina.dockerfile import Copy as CopyLine
 from lamina.errors import (
-    BadArchive,
+    BadInput,
     BuildError,
+    DockerfileError,
+    LaminaError,
     NotFound,
     RuntimeFailure,
     StepFailed,
     UsageError,
 )
-from lamina.values.events import Sink, StepCached, StepDone, StepOutput, StepStarted
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID
+from lamina.values.events import Caution, Event, Sink, StepCached, StepDone, StepOutput, StepStarted
 
-_OF_THE_STEP = (UsageError, NotFound, BadArchive, RuntimeFailure, BuildError)
+_OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RuntimeFailure)
+
+
+class Platform(NamedTuple):
+    """What the image is for, in Go's names."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in self if part)
+
+
+class Executor:
+    """One build's walk over its plan; used once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        steps: Steps,
+        images: Images,
+        context: Opened,
+        stat_cache: StatCache,
+        scope: Scope,
+        platform: Platform,
+        sink: Sink,
+    ) -> None:
+        self._plan = plan
+        self._steps = steps
+        self._images = images
+        self._context = context
+        self._stat_cache = stat_cache
+        self._scope = scope
+        self._platform = platform
+        self._sink = sink
+        self._finished: dict[int, State] = {}
+        self._index = 0
+        self.carried_out = 0
+
+    def run(self) -> State:
+        """Carry out every stage of the plan; gives the last one's state.
+
+        Raises `DockerfileError`, `BuildError` with the place of the step, or a `StorageError`.
+        """
+        for stage in self._plan.stages:
+            state = self._begin(stage)
+            for step in stage.steps:
+                state = self._step(stage, step, state)
+            self._finished[stage.number] = state
+        return self._finished[self._plan.stages[-1].number]
+
+    # --- where a stage begins -----------------------------------------------------------
+
+    def _begin(self, stage: Stage) -> State:
+        text = " ".join(stage.position.source.split())
+        with self._reported(stage, text, stage.position.first) as report:
+            with _placed(stage.position.file, stage.position.first):
+                state = self._base(stage)
+            report(Outcome(None, 0.0, 0, False, stage.reason))
+        return state
+
+    def _base(self, stage: Stage) -> State:
+        base = stage.base
+        if isinstance(base, FromStage):
+            return self._finished[base.number].continued()
+        if isinstance(base, FromImage):
+            config = self._images.config(self._images.resolve(base.reference))
+            self._check_platform(stage, base.reference, config)
+            return State.over(config)
+        wanted = _parse_platform(stage.platform) if stage.platform else self._platform
+        return State.scratch(
+            os_name=wanted.os, architecture=wanted.architecture, variant=wanted.variant
+        )
+
+    def _check_platform(self, stage: Stage, reference: str, config: ImageConfig) -> None:
+        if not stage.platform:
+            return
+        wanted = _parse_platform(stage.platform)
+        has = Platform(config.os, config.architecture, config.variant)
+        if has[:2] != wanted[:2] or (wanted.variant and has.variant != wanted.variant):
+            raise BuildError(f"the image {reference} is for {has}, not for {wanted}")
+
+    # --- one step -----------------------------------------------------------------------
+
+    def _step(self, stage: Stage, step: Step, state: State) -> State:
+        line = step.instruction.position.first
+        with self._reported(stage, step.text, line) as report:
+            with _placed(step.instruction.position.file, line):
+                after, outcome = self._carry_out(stage, step, state)
+            report(outcome)
+        return after
+
+    def _carry_out(self, stage: Stage, step: Step, state: State) -> tuple[State, Outcome]:
+        action = interpret(step.instruction, state, self._scope)
+        if isinstance(action, Edit):
+            return action.state, Outcome(None, 0.0, 0, False, "")
+        place = self._place(stage)
+        after = state
+        if isinstance(action, MakeDirectory):
+            after = action.state
+            outcome = self._steps.make_directory(state.chain, action, place)
+        elif isinstance(action, Run):
+            outcome = self._steps.run(state.chain, action, place, self._output)
+        else:
+            outcome = self._copy(stage, step, action, state.chain, place)
+        self.carried_out += not outcome.cached
+        return after.stacked(action.created_by, outcome.diff_id, outcome.created), outcome
+
+    def _place(self, stage: Stage) -> str:
+        """What names this step in later builds of the same Dockerfile."""
+        return (
+            f"{self._context.path}\0{self._context.dockerfile.name}\0{stage.title}\0{self._index}"
+        )
+
+    def _output(self, stream: int, data: bytes) -> None:
+        self._sink(StepOutput(self._index, stream, data))
+
+    def _copy(
+        self, stage: Stage, step: Step, action: Copy, parent: ChainID | None, place: str
+    ) -> Outcome:
+        line = step.instruction
+        if not isinstance(line, CopyLine) or not line.from_:
+            return self._steps.copy(
+                parent, action, self._context.tree, place, stat_cache=self._stat_cache
+            )
+        chain, title = self._origin(stage.origins[line.from_])
+        tree: ChainTree = self._steps.open_chain(chain, title)
+        try:
+            return self._steps.copy(
+                parent, action, tree, place, stat_cache=StatCache(None), source_chain=chain
+            )
+        finally:
+            tree.close()
+
+    def _origin(self, origin: int | str) -> tuple[ChainID | None, str]:
+        if isinstance(origin, int):
+            named = next(stage for stage in self._plan.stages if stage.number == origin)
+            return self._finished[origin].chain, f"stage {named.title}"
+        config = self._images.config(self._images.resolve(origin))
+        return config.top_chain, f"the image {origin}"
+
+    # --- saying what happens ------------------------------------------------------------
+
+    @contextmanager
+    def _reported(self, stage: Stage, text: str, line: int) -> Iterator[Callable[[Outcome], None]]:
+        self._index += 1
+        index = self._index
+        began = time.monotonic()
+        self._sink(StepStarted(index, self._plan.total, text, stage.name, line))
+
+        def report(outcome: Outcome) -> None:
+            event: Event = StepDone(index, time.monotonic() - began, outcome.size, outcome.reason)
+            if outcome.cached:
+                self._sink(StepCached(index, outcome.reason))
+            else:
+                self._sink(event)
+
+        yield report
+
+
+@contextmanager
+def _placed(file: str, line: int) -> Iterator[None]:
+    """Give what a step raises its place in the Dockerfile; storage errors have none."""
+    try:
+        yield
+    except DockerfileError as error:
+        if error.line:
+            raise
+        raise _at(file, line, error) from error
+    except StepFailed as error:
+        raise StepFailed(
+            f"{file}:{line}: {error.brief}",
+            status=error.status,
+            hint=error.hint,
+            details=error.details,
+        ) from error
+    except _OF_A_STEP as error:
+        raise _at(file, line, error) from error
+
+
+def _at(file: str, line: int, error: LaminaError) -> BuildError:
+    return BuildError(f"{file}:{line}: {error.brief}", hint=error.hint, details=error.details)
+
+
+def _parse_platform(text: str) -> Platform:
+    parts = text.lower().split("/")
+    if not 2 <= len(parts) <= 3 or not all(parts):
+        raise BuildError(f"{text!r} is no platform", hint="platforms look like linux/amd64")
+    return Platform(*parts)
+
+
+def warn(sink: Sink, kept: list[str], text: str) -> None:
+    """Send a warning, once, and keep it for the result."""
+    if text not in kept:
+        kept.append(text)
+        sink(Caution(text))

@@ -5,17 +5,26 @@ Everything is decided that can be without looking at an image's tree: which stag
 global arguments. Variables inside a stage are expanded later, when the base's own are known.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
+from lamina.build.near import suggestion
 from lamina.build.operation import PROXY_NAMES
-from lamina.dockerfile.expand import expand
-from lamina.dockerfile.instructions import Arg, Copy, Dockerfile, From, Instruction, OnBuild, Stage
-from lamina.dockerfile.parser import parse_trigger
-from lamina.errors import DockerfileError
+from lamina.dockerfile import (
+    Arg,
+    Copy,
+    Dockerfile,
+    From,
+    Instruction,
+    Onbuild,
+    Position,
+    expand,
+    parse_fragment,
+)
+from lamina.errors import DockerfileError, UsageError
 
 SCRATCH = "scratch"
-_UNNAMED = "default"  # what TARGETSTAGE says when no target was asked for
+_PREDEFINED = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
 
 
 class FromScratch(NamedTuple):
@@ -23,16 +32,269 @@ class FromScratch(NamedTuple):
 
 
 class FromImage(NamedTuple):
-    """A stage that begins with an image of the store; `platform` as written, expanded."""
+    """A stage that begins with an image of the store."""
 
     reference: str
-    platform: str
 
 
 class FromStage(NamedTuple):
-    """A stage that begins where an earlier one ended."""
+    """A stage that begins where an earlier one, of that number, ended."""
 
-    index: int
+    number: int
 
 
 Base: TypeAlias = FromScratch | FromImage | FromStage
+Triggers: TypeAlias = Callable[[str, Position], tuple[str, ...]]
+"""The ONBUILD texts of an image, by its name; the position is for the error when it is missing."""
+
+
+class Step(NamedTuple):
+    """One instruction to be carried out; `reason` when it does not stand in the stage itself."""
+
+    instruction: Instruction
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        """As written, in one line."""
+        return " ".join(self.instruction.position.source.split("\n")[0].split())
+
+
+class Stage(NamedTuple):
+    """One stage: its number, where it begins, what it does, and why it is needed.
+
+    `origins` says for each COPY --from of the stage, by its text, what it names: the number of
+    an earlier stage, or an image.
+    """
+
+    number: int
+    name: str
+    base: Base
+    platform: str
+    position: Position
+    steps: tuple[Step, ...]
+    origins: Mapping[str, int | str]
+    reason: str
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name or str(self.number)
+
+
+class Plan(NamedTuple):
+    """The needed stages in order, the last of them the target.
+
+    `arguments` are the global ones that have a value; `warnings` what looks like a mistake.
+    """
+
+    stages: tuple[Stage, ...]
+    arguments: Mapping[str, str]
+    escape: str
+    warnings: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """How many steps there are, each FROM included."""
+        return sum(1 + len(stage.steps) for stage in self.stages)
+
+
+def make_plan(
+    dockerfile: Dockerfile,
+    *,
+    triggers: Triggers,
+    platform: Mapping[str, str],
+    build_args: Mapping[str, str],
+    target: str | None = None,
+) -> Plan:
+    """Plan what `target` (the last stage when None) needs.
+
+    `platform` holds the automatic platform arguments. Raises `DockerfileError` with its place,
+    `UsageError` for an unknown target, and what `triggers` raises.
+    """
+    return _Planner(dockerfile, triggers, platform, build_args).plan(target)
+
+
+class _Planner:
+    def __init__(
+        self,
+        dockerfile: Dockerfile,
+        triggers: Triggers,
+        platform: Mapping[str, str],
+        build_args: Mapping[str, str],
+    ) -> None:
+        self._written = dockerfile
+        self._triggers = triggers
+        self._build_args = build_args
+        self._platform = platform
+        self._warnings = [f"line {warning.line}: {warning.text}" for warning in dockerfile.warnings]
+        self._arguments: dict[str, str] = {}
+        self._planned: dict[int, Stage] = {}
+
+    def plan(self, target: str | None) -> Plan:
+        wanted = self._target(target)
+        self._arguments = self._global_arguments(target)
+        self._warn_of_undeclared()
+        self._reach(wanted, "the target")
+        stages = tuple(self._planned[index] for index in sorted(self._planned))
+        return Plan(stages, self._arguments, self._written.escape, tuple(self._warnings))
+
+    def _target(self, target: str | None) -> int:
+        last = len(self._written.stages) - 1
+        if target is None:
+            return last
+        number = self._by_name(target, last + 1)
+        if number is None and target.isascii() and target.isdigit() and int(target) <= last:
+            number = int(target)
+        if number is None:
+            names = (stage.name for stage in self._written.stages if stage.name)
+            raise UsageError(
+                f"the Dockerfile has no stage {target!r}", hint=suggestion(target, names)
+            )
+        return number
+
+    def _by_name(self, name: str, before: int) -> int | None:
+        """The last stage of that name among the first `before` ones."""
+        for number in range(before - 1, -1, -1):
+            if self._written.stages[number].name == name.lower():
+                return number
+        return None
+
+    def _global_arguments(self, target: str | None) -> dict[str, str]:
+        scope = {**self._platform, "TARGETSTAGE": target or "default"}
+        scope |= {key: value for key, value in self._build_args.items() if key in scope}
+        for arg in self._written.args:
+            before = dict(scope)
+            for name, default in arg.pairs:
+                if name in self._build_args:
+                    scope[name] = self._build_args[name]
+                elif default is not None:
+                    scope[name] = self._expanded(default, arg.position, before)
+        return scope
+
+    def _expanded(self, text: str, position: Position, scope: Mapping[str, str]) -> str:
+        try:
+            found = expand(text, scope, escape=self._written.escape)
+        except DockerfileError as error:
+            raise position.error(error.brief, near=text) from None
+        for name in sorted(found.undefined):
+            near = suggestion(name, scope)
+            self._warnings.append(
+                f"line {position.first}: ${name} is not defined here"
+                + (f"; {near}" if near else "")
+            )
+        return found.text
+
+    def _warn_of_undeclared(self) -> None:
+        declared = {name for arg in self._every_arg() for name, _ in arg.pairs}
+        known = declared | _PREDEFINED | self._arguments.keys()
+        for name in sorted(self._build_args):
+            if name not in known and not name.startswith("BUILDKIT_"):
+                near = suggestion(name, declared)
+                self._warnings.append(
+                    f"the build argument {name} is declared nowhere" + (f"; {near}" if near else "")
+                )
+
+    def _every_arg(self) -> Iterator[Arg]:
+        yield from self._written.args
+        for stage in self._written.stages:
+            for instruction in stage.instructions:
+                if isinstance(instruction, Arg):
+                    yield instruction
+
+    # --- reaching stages ----------------------------------------------------------------
+
+    def _reach(self, wanted: int, reason: str) -> None:
+        """Plan a stage and all that it needs; what is needed stands before it in the file."""
+        waiting = [(wanted, reason)]
+        while waiting:
+            number, why = waiting.pop()
+            if number in self._planned:
+                continue
+            stage = self._stage(number, why)
+            self._planned[number] = stage
+            if isinstance(stage.base, FromStage):
+                waiting.append((stage.base.number, f"stage {stage.title} begins with it"))
+            copied = [each for each in stage.origins.values() if isinstance(each, int)]
+            waiting += [(each, f"stage {stage.title} copies from it") for each in copied]
+
+    def _stage(self, number: int, reason: str) -> Stage:
+        written = self._written.stages[number]
+        line: From = written.base
+        base = self._base(number, line)
+        steps = (*self._triggered(line, base), *map(Step, written.instructions))
+        return Stage(
+            number,
+            written.name,
+            base,
+            self._expanded(line.platform, line.position, self._arguments),
+            line.position,
+            steps,
+            self._origins(number, steps),
+            reason,
+        )
+
+    def _base(self, number: int, line: From) -> Base:
+        name = self._expanded(line.image, line.position, self._arguments)
+        if not name:
+            raise line.position.error(
+                f"the base {line.image!r} comes to nothing",
+                hint="give its ARG a default or a --build-arg",
+                near=line.image,
+            )
+        if name == SCRATCH:
+            return FromScratch()
+        earlier = self._by_name(name, number)
+        return FromImage(name) if earlier is None else FromStage(earlier)
+
+    def _triggered(self, line: From, base: Base) -> Iterator[Step]:
+        """The base's triggers, as the stage's first steps."""
+        if isinstance(base, FromImage):
+            texts = self._triggers(base.reference, line.position)
+            source = base.reference
+        elif isinstance(base, FromStage):
+            below = self._written.stages[base.number]
+            texts = tuple(each.text for each in below.instructions if isinstance(each, Onbuild))
+            source = f"stage {below.name}"
+        else:
+            return
+        for text in texts:
+            yield Step(
+                parse_fragment(text, filename=f"ONBUILD of {source}"), f"ONBUILD of {source}"
+            )
+
+    # --- COPY --from --------------------------------------------------------------------
+
+    def _origins(self, number: int, steps: tuple[Step, ...]) -> dict[str, int | str]:
+        return {
+            step.instruction.from_: self._origin(number, step.instruction)
+            for step in steps
+            if isinstance(step.instruction, Copy) and step.instruction.from_
+        }
+
+    def _origin(self, number: int, copy: Copy) -> int | str:
+        name = copy.from_
+        if "$" in name:
+            raise copy.position.error(
+                "variables are not expanded in --from",
+                hint="define a stage with FROM ... AS and copy from it",
+                near=name,
+            )
+        if name.isascii() and name.isdigit():
+            found: int | None = int(name)
+        else:
+            found = self._by_name(name, number)
+            if found is None:
+                found = self._by_name(name, len(self._written.stages))
+        if found is not None and found >= number:
+            raise self._not_earlier(number, copy, found)
+        return name if found is None else found
+
+    def _not_earlier(self, number: int, copy: Copy, found: int) -> DockerfileError:
+        title = self._written.stages[number].name or str(number)
+        if found == number:
+            return copy.position.error(f"stage {title} cannot copy from itself", near=copy.from_)
+        there = "comes later" if found < len(self._written.stages) else "does not exist"
+        return copy.position.error(
+            f"stage {title} cannot copy from stage {copy.from_}, which {there}", near=copy.from_
+        )

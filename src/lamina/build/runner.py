@@ -60,7 +60,7 @@ class LayerRunner:
             network=command.network,
         )
         job = Job(
-            container_id=secrets.token_hex(32),
+            container_id=os.urandom(32).hex(),
             plan=self._layers.mounts(layer, writable=True),
             process=process,
             run_dir=self._run_dir,

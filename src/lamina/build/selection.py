@@ -10,9 +10,8 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from lamina.dockerfile.glob import has_magic, match
-
 from lamina.build.sources import SourceTree
+from lamina.dockerfile.glob import has_magic, match
 from lamina.errors import PathNotFound, UsageError, from_oserror
 from lamina.fs.tree import resolve
 

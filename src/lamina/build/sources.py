@@ -58,8 +58,8 @@ class Ignore(Protocol):
     def excludes(self, path: str) -> bool:
         """Whether `path` is excluded."""
 
-    def may_reach_below(self, path: str) -> bool:
-        """Whether a `!` pattern could bring back something below an excluded `path`."""
+    def may_bring_back_below(self, folder: str) -> bool:
+        """Whether a `!` pattern could bring back something below an excluded directory."""
 
     def reason(self, path: str) -> str:
         """Which line of which file excludes `path`, in words."""
@@ -82,7 +82,7 @@ class ContextTree:
         return bool(path) and self._ignore is not None and self._ignore.excludes(os.fsdecode(path))
 
     def _may_reach_below(self, path: bytes) -> bool:
-        return self._ignore is not None and self._ignore.may_reach_below(os.fsdecode(path))
+        return self._ignore is not None and self._ignore.may_bring_back_below(os.fsdecode(path))
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """The status of `path`; None when it is missing or excluded."""

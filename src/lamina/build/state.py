@@ -134,21 +134,26 @@ class State(NamedTuple):
 
     def with_labels(self, pairs: Iterable[tuple[str, str]]) -> "State":
         """LABEL: merged with those of the base."""
+        pairs = list(pairs)
+        if not pairs:
+            return self
         return self.edited(Labels={**_mapping(self.config, "Labels"), **dict(pairs)})
 
     def with_keys(self, field: str, names: Iterable[str]) -> "State":
         """EXPOSE and VOLUME: names added to a set-like object."""
         added: dict[str, Json] = {name: {} for name in names}
+        if not added:
+            return self
         return self.edited(**{field: {**_mapping(self.config, field), **added}})
 
     def with_command(self, argv: list[Json]) -> "State":
-        """CMD."""
-        return self.edited(Cmd=argv)._replace(command_set=True)
+        """CMD; an empty list clears it."""
+        return self.edited(Cmd=argv or None)._replace(command_set=True)
 
     def with_entrypoint(self, argv: list[Json]) -> "State":
         """ENTRYPOINT: a CMD that this stage did not set itself is cleared."""
         state = self if self.command_set else self.edited(Cmd=None)
-        return state.edited(Entrypoint=argv)
+        return state.edited(Entrypoint=argv or None)
 
     def with_trigger(self, text: str) -> "State":
         """ONBUILD."""

@@ -7,9 +7,7 @@ Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
 import json
-import os
 import re
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,8 +25,8 @@ from lamina.build.statcache import StatCache
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.errors import StepFailed
 from lamina.fs.tree import StackedTree, TreeView
-from lamina.layers.layer import Layer
 from lamina.layers.kinds import Source
+from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
 from lamina.runtime.users import resolve_ids, resolve_user
 from lamina.values.digest import ChainID, DiffID
@@ -355,5 +353,3 @@ def _shown(argv: tuple[str, ...]) -> str:
 def _last(place: str) -> str:
     """The key under which a step's place remembers what it was last made from."""
     return Inputs({"op": "last", "place": place}).key
-
-

@@ -3,7 +3,8 @@
 import os
 
 from lamina.cli.flags import Flag, Parsed
-from lamina.engine import Container, Engine, Volume
+from lamina.engine import Engine
+from lamina.engine.containers import Container, Volume
 from lamina.errors import UsageError
 from lamina.values.size import parse as parse_size
 

@@ -28,28 +28,28 @@ class Plain:
             stage = f"{event.stage} " if event.stage else ""
             first = event.text.strip().split("\n", 1)
             more = " ..." if len(first) > 1 else ""
-            self._line(f"#{event.index} [{stage}{event.index}/{event.total}] {first[0]}{more}")
+            self._line(f"#{event.step} [{stage}{event.step}/{event.total}] {first[0]}{more}")
         elif isinstance(event, StepCached):
-            self._line(f"#{event.index} CACHED")
+            self._line(f"#{event.step} CACHED")
         elif isinstance(event, StepOutput):
             self._output(event)
         elif isinstance(event, StepDone):
-            self._flush(event.index)
+            self._flush(event.step)
             size = f", {human(event.size)} added" if event.size else ""
-            self._line(f"#{event.index} DONE {event.seconds:.1f}s{size}")
+            self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}")
         elif isinstance(event, Notice):
             self._line(event.text)
         elif isinstance(event, Caution):
             self._line(f"warning: {event.text}")
 
     def _output(self, event: StepOutput) -> None:
-        data = self._pending.pop(event.index, b"") + event.data
+        data = self._pending.pop(event.step, b"") + event.data
         *lines, rest = data.split(b"\n")
         for line in lines:
             text = line.decode("utf-8", "replace").rpartition("\r")[2]
-            self._line(f"#{event.index} {text}")
+            self._line(f"#{event.step} {text}")
         if rest:
-            self._pending[event.index] = rest
+            self._pending[event.step] = rest
 
     def _flush(self, index: int) -> None:
         rest = self._pending.pop(index, b"")

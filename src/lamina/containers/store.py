@@ -11,14 +11,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.diff import Change
 from lamina.containers import names
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.state import Status, start_time, status
 from lamina.errors import ContainerNotFound, InUse, NameTaken, RuntimeFailure
-from lamina.execution.run import Exit, Job, Running, Stdio, start
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import Rank
 from lamina.images.store import ImageStore
@@ -29,6 +28,9 @@ from lamina.runtime.isolation import Isolation
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import ContainerID
+
+if TYPE_CHECKING:  # what starts processes is loaded when one is started
+    from lamina.execution.run import Exit, Running, Stdio
 
 
 class StoredContainer(NamedTuple):
@@ -126,7 +128,7 @@ class ContainerStore:
     # --- running ------------------------------------------------------------------------
 
     @contextmanager
-    def started(self, container: ContainerID, stdio: Stdio) -> Iterator[Running]:
+    def started(self, container: ContainerID, stdio: "Stdio") -> "Iterator[Running]":
         """Start the container and give its running process; it is waited for at the end.
 
         Raises `RuntimeFailure` (125) or its kinds for a missing (127) or unusable (126)
@@ -148,7 +150,9 @@ class ContainerStore:
             finally:
                 self._finish(container, running)
 
-    def _start(self, stored: StoredContainer, stdio: Stdio) -> Running:
+    def _start(self, stored: StoredContainer, stdio: "Stdio") -> "Running":
+        from lamina.execution.run import Job, start
+
         row = stored.row
         job = Job(
             row.id,
@@ -160,7 +164,7 @@ class ContainerStore:
         )
         return start(job, self.isolation, stdio)
 
-    def _note_start(self, container: ContainerID, running: Running) -> None:
+    def _note_start(self, container: ContainerID, running: "Running") -> None:
         with self._root.database.write() as db:
             containers.mark_started(
                 db,
@@ -171,7 +175,7 @@ class ContainerStore:
                 start_time=start_time(running.pid) or 0,
             )
 
-    def _finish(self, container: ContainerID, running: Running) -> Exit:
+    def _finish(self, container: ContainerID, running: "Running") -> "Exit":
         result = running.wait()
         self._note_exit(container, result.code, "")
         return result

@@ -104,7 +104,7 @@ class BlobStore:
         """A small blob whole, verified; raises `StoreDamaged` when it is larger or wrong."""
         blob = self.open(digest)
         try:
-            data = os.read(blob._fd, limit + 1)  # noqa: SLF001 - the same module's class
+            data = blob.read(limit + 1)
         finally:
             blob.close()
         if len(data) > limit or Digest.of(data) != digest:

@@ -1,9 +1,10 @@
 """The Dockerfile language: text to typed instructions. Pure: no input, no output, no clock.
 
-    parse(text) -> Dockerfile(global args, stages of instructions, warnings)
+parse(text) -> Dockerfile(global args, stages of instructions, warnings)
 """
 
 from lamina.dockerfile.expand import Expansion, expand, expand_words
+from lamina.dockerfile.heredoc import Heredoc
 from lamina.dockerfile.instructions import (
     Add,
     Arg,
@@ -26,12 +27,13 @@ from lamina.dockerfile.instructions import (
     Workdir,
     read_instruction,
 )
-from lamina.dockerfile.parser import Heredoc, Node, Position, Warning_, parse_nodes
+from lamina.dockerfile.parser import Caveat, Node, Position, parse_nodes
 from lamina.dockerfile.stages import Dockerfile, Stage, parse, parse_fragment
 
 __all__ = [
     "Add",
     "Arg",
+    "Caveat",
     "Cmd",
     "Copy",
     "Dockerfile",
@@ -54,7 +56,6 @@ __all__ = [
     "Stopsignal",
     "User",
     "Volume",
-    "Warning_",
     "Workdir",
     "expand",
     "expand_words",

@@ -6,6 +6,7 @@ no instruction's meaning.
 
 import json
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from lamina.dockerfile import directives, heredoc
@@ -41,7 +42,7 @@ class Position(NamedTuple):
         )
 
 
-class Warning_(NamedTuple):
+class Caveat(NamedTuple):
     """Something that works and is probably not meant."""
 
     line: int
@@ -69,7 +70,7 @@ class Parsed(NamedTuple):
 
     nodes: tuple[Node, ...]
     escape: str
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[Caveat, ...]
 
 
 def parse_nodes(text: str, filename: str = "Dockerfile") -> Parsed:
@@ -94,7 +95,7 @@ class _Reader:
         mark = re.escape(escape)
         # The mark, not itself escaped, with nothing but blanks after it.
         self._continued = re.compile(rf"(^|[^{mark}]){mark}[ \t]*$")
-        self.warnings: list[Warning_] = []
+        self.warnings: list[Caveat] = []
 
     def nodes(self) -> "list[Node]":
         found = []
@@ -123,7 +124,7 @@ class _Reader:
         last = self._at
         if empty and self._anything_follows(first, last):
             self.warnings.append(
-                Warning_(first + 1, "NoEmptyContinuation", "Empty continuation line")
+                Caveat(first + 1, "NoEmptyContinuation", "Empty continuation line")
             )
         return self._node(text, first, last)
 
@@ -171,14 +172,11 @@ class _Reader:
             command, rest = (inner[0].upper(), inner[1]) if len(inner) == 2 else ("", "")
         if command not in _HEREDOC_COMMANDS or _json_list(rest) is not None:
             return []
-        found = []
-        for opened in heredoc.openings(rest):
-            found.append(opened._replace(content=self._body(opened)))
-        return found
+        return [opened._replace(content=self._body(opened)) for opened in heredoc.openings(rest)]
 
     def _body(self, opened: Heredoc) -> str:
         start = self._at
-        lines = []
+        lines: list[str] = []
         while self._at < len(self._lines):
             line = self._take()
             ended = line.lstrip("\t") if opened.chomp else line
@@ -239,7 +237,7 @@ def _json_list(rest: str) -> list[object] | None:
 
 
 def _arguments(
-    name: str, rest: str, position: Position, escape: str, warnings: list[Warning_]
+    name: str, rest: str, position: Position, escape: str, warnings: list[Caveat]
 ) -> tuple[list[str], bool]:
     """The arguments as the instruction's shape has them, and whether they were JSON."""
     if name in _MAYBE_JSON:
@@ -250,7 +248,7 @@ def _arguments(
             return [str(item) for item in found], True
         if rest.lstrip().startswith("["):
             warnings.append(
-                Warning_(
+                Caveat(
                     position.first,
                     "JSONArgsRecommended",
                     f"{name}: what begins with [ is no JSON list, so it is run by a shell",
@@ -276,7 +274,7 @@ def _whole(rest: str) -> list[str]:
     return [rest] if rest else []
 
 
-_MAYBE_JSON = {
+_MAYBE_JSON: dict[str, Callable[[str], list[str]]] = {
     "ADD": str.split,
     "COPY": str.split,
     "VOLUME": str.split,
@@ -370,7 +368,15 @@ def dump(node: Node) -> str:
     return "(" + " ".join(parts) + ")"
 
 
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES = {
+    "\\": "\\\\",
+    '"': '\\"',
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
 
 
 def _quoted(text: str) -> str:

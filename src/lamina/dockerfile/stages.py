@@ -3,13 +3,13 @@
 from typing import NamedTuple
 
 from lamina.dockerfile.instructions import Arg, From, Instruction, read_instruction
-from lamina.dockerfile.parser import Warning_, parse_nodes
+from lamina.dockerfile.parser import Caveat, parse_nodes
 
 
 class Stage(NamedTuple):
     """One stage: its number, its FROM, and what follows it."""
 
-    index: int
+    number: int
     base: From
     instructions: tuple[Instruction, ...]
 
@@ -25,7 +25,7 @@ class Dockerfile(NamedTuple):
     args: tuple[Arg, ...]
     stages: tuple[Stage, ...]
     escape: str
-    warnings: tuple[Warning_, ...]
+    warnings: tuple[Caveat, ...]
 
 
 def parse(text: str, *, filename: str = "Dockerfile") -> Dockerfile:

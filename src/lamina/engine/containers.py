@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from threading import Thread
-from typing import NamedTuple, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, Unpack
 
 from lamina.archive.diff import Change
 from lamina.archive.writer import Write
@@ -14,11 +14,13 @@ from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.engine.images import Image, tag_reference
 from lamina.engine.parts import Parts
-from lamina.execution.run import Running, Stdio
 from lamina.fs.atomic import write_all
 from lamina.runtime.process import Volume
 from lamina.values.digest import ImageID
 from lamina.values.ids import ContainerID
+
+if TYPE_CHECKING:  # what starts processes is loaded when one is started
+    from lamina.execution.run import Running, Stdio
 
 _CHUNK = 1 << 16
 
@@ -139,14 +141,14 @@ class Container:
         """Apparent bytes of what it wrote."""
         return self._engine.layers.usage(self._stored.row.layer_id).size
 
-    def running(self, stdio: Stdio) -> AbstractContextManager[Running]:
+    def running(self, stdio: "Stdio") -> "AbstractContextManager[Running]":
         """Start it with these descriptors; it is waited for when the block ends.
 
         Raises `RuntimeFailure`, `CommandNotFound` or `CommandNotExecutable`.
         """
         return self._store.started(self.id, stdio)
 
-    def start(self, stdio: Stdio) -> int:
+    def start(self, stdio: "Stdio") -> int:
         """Run it in the foreground to its end; gives its exit status."""
         with self.running(stdio) as process:
             return process.wait().code
@@ -299,6 +301,8 @@ def _wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) ->
 def _captured(container: Container, given: bytes) -> RunResult:
     """Run with pipes, each emptied or filled by a thread of its own."""
     with _Pipe() as stdin, _Pipe() as stdout, _Pipe() as stderr:
+        from lamina.execution.spawned import Stdio
+
         stdio = Stdio(stdin.read_end, stdout.write_end, stderr.write_end)
         with container.running(stdio) as running:
             stdin.close_read()

@@ -1,21 +1,22 @@
 """An open store, grouped into areas. Each area is made when it is first used."""
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from lamina.containers.store import ContainerStore
 from lamina.content.directory import BlobStore
 from lamina.drivers.api import Driver
 from lamina.drivers.select import Choice
 from lamina.engine.config import Config
-from lamina.engine.containers import Containers
 from lamina.engine.images import Images
-from lamina.engine.system import System
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
-from lamina.runtime.isolation import choose
 from lamina.values.events import Sink
+
+if TYPE_CHECKING:  # each area is loaded when it is first used
+    from lamina.containers.store import ContainerStore
+    from lamina.engine.containers import Containers
+    from lamina.engine.system import System
 
 
 class Engine:
@@ -52,9 +53,12 @@ class Engine:
         return self.layers.driver
 
     @property
-    def container_store(self) -> ContainerStore:
+    def container_store(self) -> "ContainerStore":
         """The containers as stored things."""
         if self._containers is None:
+            from lamina.containers.store import ContainerStore
+            from lamina.runtime.isolation import choose
+
             self._containers = ContainerStore(
                 self.layers, self.image_store, choose(None), self.run_root
             )
@@ -66,13 +70,17 @@ class Engine:
         return Images(self)
 
     @property
-    def containers(self) -> Containers:
+    def containers(self) -> "Containers":
         """Make, run, list and remove containers."""
+        from lamina.engine.containers import Containers
+
         return Containers(self)
 
     @property
-    def system(self) -> System:
+    def system(self) -> "System":
         """What the store is, holds, and could give back."""
+        from lamina.engine.system import System
+
         return System(self)
 
     def close(self) -> None:

@@ -44,9 +44,7 @@ def _image(members: Members, item: dict[str, Json]) -> TravellingImage:
     config = ImageConfig.parse(members.small(name, strictjson.LIMIT))
     paths = strictjson.texts(item, "Layers", what) or ()
     if len(paths) != len(config.diff_ids):
-        raise BadDocument(
-            f"{what} names {len(paths)} layers and the config {len(config.diff_ids)}"
-        )
+        raise BadDocument(f"{what} names {len(paths)} layers and the config {len(config.diff_ids)}")
     layers = tuple(
         TravellingLayer(diff_id, _opener(members, path), None)
         for diff_id, path in zip(config.diff_ids, paths, strict=True)

@@ -7,7 +7,7 @@ old way to share a layer) are followed by name, and what is no regular file does
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from lamina.archive.entry import FILE, HARDLINK, SYMLINK
@@ -29,16 +29,8 @@ class Members(Protocol):
     def small(self, name: str, limit: int) -> bytes:
         """A file whole; raises `BadArchive` when it is missing or larger than `limit` bytes."""
 
-    def open(self, name: str) -> "ContextStream":
+    def open(self, name: str) -> AbstractContextManager[ByteStream]:
         """A file as a stream; raises `BadArchive` when it is missing."""
-
-
-class ContextStream(Protocol):
-    """A stream that is a context manager."""
-
-    def __enter__(self) -> ByteStream: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 class _Slice:
@@ -110,7 +102,7 @@ class TarMembers:
             raise BadArchive(f"the archive has no file {name!r}")
         return found
 
-    def open(self, name: str) -> ContextStream:
+    def open(self, name: str) -> AbstractContextManager[ByteStream]:
         """A file as a stream."""
         return _Slice(self._fd, *self._at(name))
 
@@ -173,7 +165,7 @@ class DirectoryMembers:
                     raise BadArchive(f"the file {name!r} has more than {limit} bytes")
         return data
 
-    def open(self, name: str) -> ContextStream:
+    def open(self, name: str) -> AbstractContextManager[ByteStream]:
         """A file as a stream."""
         return self._opened(name)
 

@@ -77,9 +77,7 @@ def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
         return ()
 
 
-def _image(
-    members: Members, manifest: Manifest, names: tuple[Reference, ...]
-) -> TravellingImage:
+def _image(members: Members, manifest: Manifest, names: tuple[Reference, ...]) -> TravellingImage:
     if manifest.config.media_type not in mediatypes.CONFIGS:
         kind = manifest.config.media_type
         raise BadDocument(f"this is no container image: its config is of type {kind!r}")

@@ -90,16 +90,15 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """A consistent view of the whole database for as long as the block lasts."""
         connection = self._mine()
-        if connection.in_transaction:
-            yield connection
-            return
+        outermost = not connection.in_transaction
         try:
-            connection.execute("BEGIN")
+            if outermost:
+                connection.execute("BEGIN")
             yield connection
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
         finally:
-            if connection.in_transaction:
+            if outermost and connection.in_transaction:
                 connection.execute("COMMIT")
 
     @contextmanager

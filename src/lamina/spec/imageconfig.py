@@ -159,13 +159,14 @@ def parse_time(text: str) -> float:
     found = _TIME.fullmatch(text)
     if found is None:
         return 0.0
-    fields = tuple(int(found[number]) for number in range(1, 7))
+    year, month, day, hour, minute, second = (int(found[number]) for number in range(1, 7))
     zone = found[8]
     offset = 0
     if zone != "Z":
         offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * (-60 if zone[0] == "-" else 60)
     try:
-        seconds = int(datetime(*fields, tzinfo=UTC).timestamp())  # type: ignore[misc]
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        seconds = int(moment.timestamp())
     except (ValueError, OverflowError):
         return 0.0
     return seconds - offset + float(found[7] or 0)

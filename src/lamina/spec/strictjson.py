@@ -65,30 +65,11 @@ def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 
 _FIELDS = frozenset(
-    [
-        "schemaversion",
-        "mediatype",
-        "config",
-        "layers",
-        "manifests",
-        "digest",
-        "size",
-        "rootfs",
-        "diff_ids",
-        "history",
-        "env",
-        "cmd",
-        "entrypoint",
-        "user",
-        "workingdir",
-        "volumes",
-        "labels",
-        "architecture",
-        "os",
-        "created",
-        "repotags",
-        "urls",
-    ]
+    (
+        *("schemaversion", "mediatype", "config", "layers", "manifests", "digest", "size", "urls"),
+        *("rootfs", "diff_ids", "history", "architecture", "os", "created", "repotags"),
+        *("env", "cmd", "entrypoint", "user", "workingdir", "volumes", "labels"),
+    )
 )
 
 

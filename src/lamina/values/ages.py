@@ -1,4 +1,4 @@
-"""Lengths of time in one rounded-down unit, as docker words them. Pure: the clock is the caller's."""
+"""Lengths of time in one rounded-down unit, as docker words them; the clock is the caller's."""
 
 _MINUTE, _HOUR, _DAY, _WEEK, _MONTH, _YEAR = 60, 3600, 86400, 604800, 2592000, 31536000
 

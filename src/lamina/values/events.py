@@ -9,9 +9,9 @@ from typing import NamedTuple, TypeAlias
 
 
 class StepStarted(NamedTuple):
-    """A build step begins: `index` of `total`, its Dockerfile text, its stage and line."""
+    """A build step begins: `step` of `total`, its Dockerfile text, its stage and line."""
 
-    index: int
+    step: int
     total: int
     text: str
     stage: str
@@ -21,14 +21,14 @@ class StepStarted(NamedTuple):
 class StepCached(NamedTuple):
     """The step's result was known already; `reason` says from what."""
 
-    index: int
+    step: int
     reason: str
 
 
 class StepOutput(NamedTuple):
     """Bytes that the step's command wrote to `stream` (1 or 2)."""
 
-    index: int
+    step: int
     stream: int
     data: bytes
 
@@ -36,7 +36,7 @@ class StepOutput(NamedTuple):
 class StepDone(NamedTuple):
     """The step ended; `size` is what it added in bytes, `missed` why the cache missed."""
 
-    index: int
+    step: int
     seconds: float
     size: int
     missed: str

@@ -11,8 +11,9 @@ from lamina.cli.containerflags import FLAGS, RUN_FLAGS, made
 from lamina.cli.flags import Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.engine import Container, Running, Stdio
+from lamina.engine.containers import Container
 from lamina.errors import LaminaError, UsageError
+from lamina.execution.run import Running, Stdio
 
 USAGE = Usage(
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",

@@ -80,8 +80,7 @@ class OverlayDriver:
     def _stack(self, paths: Iterable[str]) -> StackedTree:
         descriptors: list[int] = []
         try:
-            for path in paths:
-                descriptors.append(os.open(path, _DIRECTORY))
+            descriptors.extend(os.open(path, _DIRECTORY) for path in paths)
         except OSError as error:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -1,0 +1,220 @@
+"""A build from request to image: read, plan, execute, finish, name.
+
+    BuildRequest -> Opened (context, Dockerfile) -> Plan -> State -> ImageConfig -> ImageID
+
+Puts the parts together and knows no detail of any.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+from lamina import dockerfile
+from lamina.build import image
+from lamina.build.api import (
+    BuildRequest,
+    BuildResult,
+    Cache,
+    Images,
+    Layers,
+    Record,
+    Runner,
+)
+from lamina.build.cachekey import Inputs
+from lamina.build.context import Opened, open_context
+from lamina.build.executor import Executor, Platform, warn
+from lamina.build.interpret import Scope
+from lamina.build.plan import Plan, make_plan
+from lamina.build.statcache import StatCache
+from lamina.build.state import State
+from lamina.build.steps import Settings, Steps
+from lamina.errors import DockerfileError, ImageNotFound, UsageError
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ImageID
+from lamina.values.events import Sink, ignore
+from lamina.values.reference import Reference
+
+_MACHINES = {
+    "x86_64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+    "i686": ("386", ""),
+}
+_EPOCH = "SOURCE_DATE_EPOCH"
+_EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
+
+
+class Builder:
+    """Builds images over one store; use it from one thread."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        images: Images,
+        cache: Cache,
+        runner: Runner,
+        *,
+        clock: Callable[[], float] = time.time,
+        platform: Platform | None = None,
+    ) -> None:
+        self._layers = layers
+        self._images = images
+        self._cache = cache
+        self._runner = runner
+        self._clock = clock
+        self._platform = platform or host_platform()
+
+    def build(self, request: BuildRequest, sink: Sink = ignore) -> BuildResult:
+        """Build and name an image; it is durable when this returns.
+
+        Raises `DockerfileError`, `UsageError`, `BuildError` (`StepFailed` for a RUN that fails),
+        `ImageNotFound` or a `StorageError`; nothing is left behind then but cached steps.
+        """
+        names = tuple(_tag(text) for text in request.tags)
+        epoch = _epoch(request)
+        warnings: list[str] = []
+        with open_context(request) as context:
+            plan = self._plan(request, context)
+            for text in plan.warnings:
+                warn(sink, warnings, text)
+            stat_cache = StatCache(self._cache.context_file(context.path))
+            executor = Executor(
+                plan,
+                steps=self._steps(request, epoch),
+                images=self._images,
+                context=context,
+                stat_cache=stat_cache,
+                scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
+                platform=self._platform,
+                sink=sink,
+            )
+            try:
+                state = executor.run()
+            finally:
+                stat_cache.save()
+        config = self._finished(state.with_labels(request.labels.items()), epoch)
+        return BuildResult(self._store(config, names, executor.carried_out), tuple(warnings))
+
+    def plan(self, request: BuildRequest) -> Plan:
+        """What a build would do; nothing is carried out."""
+        with open_context(request) as context:
+            return self._plan(request, context)
+
+    def _plan(self, request: BuildRequest, context: Opened) -> Plan:
+        name, data = context.dockerfile
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DockerfileError("it is not UTF-8 text", file=name) from None
+        return make_plan(
+            dockerfile.parse(text, filename=name),
+            triggers=self._triggers,
+            platform=_platform_arguments(self._platform),
+            build_args=request.build_args,
+            target=request.target,
+        )
+
+    def _triggers(self, reference: str, position: dockerfile.Position) -> tuple[str, ...]:
+        try:
+            found = self._images.config(self._images.resolve(reference))
+        except ImageNotFound as error:
+            raise ImageNotFound(
+                f"{position.file}:{position.first}: {error.brief}",
+                hint="bring it with `lamina load` or `lamina import`, or build it first",
+            ) from None
+        return found.config.on_build or ()
+
+    def _steps(self, request: BuildRequest, epoch: int | None) -> Steps:
+        settings = Settings(epoch, request.no_cache, self._clock)
+        return Steps(self._layers, self._cache, self._runner, settings)
+
+    def _finished(self, state: State, epoch: int | None) -> ImageConfig:
+        return image.finish(state, epoch=epoch, first_made=self._first_made)
+
+    def _first_made(self, state: State) -> float:
+        """When an image without any new layer was first built: the same each time."""
+        key = Inputs({"op": "image", "content": image.timeless(state)}).key
+        known = self._cache.find(key)
+        if known is not None:
+            return known.created
+        now = round(self._clock(), 3)
+        self._cache.record(key, Record(None, "{}", now))
+        return now
+
+    def _store(
+        self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int
+    ) -> ImageID:
+        """Store and name the image; nothing is written when all of it is so already."""
+        if self._resolve(config.id) is None:
+            made = self._images.create(config, names)
+            self._layers.barrier()
+            return made
+        moved = [name for name in names if self._resolve(str(name)) != config.id]
+        for name in moved:
+            self._images.tag(config.id, name)
+        if carried_out or moved:
+            self._layers.barrier()
+        return config.id
+
+    def _resolve(self, text: str) -> ImageID | None:
+        try:
+            return self._images.resolve(text)
+        except ImageNotFound:
+            return None
+
+
+def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Scope:
+    if request.network not in ("default", "host", "none"):
+        raise UsageError(
+            f"there is no network {request.network!r} for a build", hint="use host or none"
+        )
+    return Scope(
+        build_args=request.build_args,
+        globals=plan.arguments,
+        escape=plan.escape,
+        network=request.network,
+        warn=say,
+    )
+
+
+def _tag(text: str) -> Reference:
+    name = Reference.parse(text)
+    if name.digest is not None:
+        raise UsageError(
+            f"the tag {text!r} holds a digest", hint="an image's digest follows from it"
+        )
+    return name.with_default_tag()
+
+
+def _epoch(request: BuildRequest) -> int | None:
+    """SOURCE_DATE_EPOCH, as a build argument or as the caller's own."""
+    text = request.build_args.get(_EPOCH, "")
+    if not text:
+        found = request.source_date_epoch
+    elif text.isascii() and text.isdigit() and len(text) < 12:
+        found = int(text)
+    else:
+        raise UsageError(f"{_EPOCH}={text!r} is no number of seconds since 1970")
+    if found is not None and not 0 <= found < _EPOCH_LIMIT:
+        raise UsageError(f"{_EPOCH}={found} is out of range")
+    return found
+
+
+def host_platform() -> Platform:
+    """This machine's platform in Go's names."""
+    machine = os.uname().machine
+    architecture, variant = _MACHINES.get(machine, (machine, ""))
+    return Platform("linux", architecture, variant)
+
+
+def _platform_arguments(platform: Platform) -> dict[str, str]:
+    """The automatic arguments: BUILDPLATFORM, TARGETARCH and their like."""
+    facts = {
+        "PLATFORM": str(platform),
+        "OS": platform.os,
+        "OSVERSION": "",
+        "ARCH": platform.architecture,
+        "VARIANT": platform.variant,
+    }
+    return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in facts.items()}

@@ -1,0 +1,345 @@
+"""What one instruction comes to in the state of its stage: an edit, or an operation. Pure.
+
+Variables are expanded here, with one snapshot per instruction, and what is not supported yet is
+refused by name. A table maps each kind of instruction to its reading; nothing is looked up in a
+tree.
+"""
+
+import re
+import signal
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from lamina import dockerfile as written
+from lamina.build import health, history, ports
+from lamina.build.near import suggestion
+from lamina.build.operation import (
+    PROXY_NAMES,
+    Action,
+    Copy,
+    Edit,
+    MakeDirectory,
+    Run,
+    environment,
+    proxy_variables,
+)
+from lamina.build.selection import Inline
+from lamina.build.state import State
+from lamina.dockerfile.heredoc import chomped, parse_opening
+from lamina.errors import DockerfileError
+from lamina.spec.strictjson import Json
+
+_OCTAL = re.compile(r"[0-7]{1,5}", re.ASCII)
+_REMOTE = re.compile(r"(https?|ftp)://|git@|ssh://|git://|github\.com/", re.ASCII)
+_MODE_LIMIT = 0o7777
+
+
+class Scope(NamedTuple):
+    """What is the same for all instructions of a build.
+
+    `globals` are the global arguments, which an ARG without default takes over; `network` is
+    the build's own; `warn` takes sentences.
+    """
+
+    build_args: Mapping[str, str]
+    globals: Mapping[str, str]
+    escape: str
+    network: str
+    warn: Callable[[str], None]
+
+
+def interpret(instruction: written.Instruction, state: State, scope: Scope) -> Action:
+    """The instruction's action; raises `DockerfileError` with its place."""
+    try:
+        reader = _READERS[type(instruction)]
+        return reader(_Words(instruction, state, scope), instruction)
+    except DockerfileError as error:
+        if error.line:
+            raise
+        raise instruction.position.error(error.brief, hint=error.hint) from None
+
+
+class _Words:
+    """Expansion in one state: every word of an instruction sees the same variables."""
+
+    def __init__(self, instruction: written.Instruction, state: State, scope: Scope) -> None:
+        self.state = state
+        self.scope = scope
+        self.position = instruction.position
+        self._variables = state.environment
+
+    def one(self, text: str, *, raw: bool = False) -> str:
+        """The text with its variables, and unless `raw` without its quotes."""
+        found = written.expand(text, self._variables, escape=self.scope.escape, raw=raw)
+        self._warn(found.undefined)
+        return found.text
+
+    def several(self, text: str) -> list[str]:
+        """The words that a text comes to."""
+        return written.expand_words(text, self._variables, escape=self.scope.escape)
+
+    def pairs(self, pairs: written.instructions.Pairs) -> list[tuple[str, str]]:
+        """Keys and values, both expanded."""
+        return [(self.one(key), self.one(value)) for key, value in pairs]
+
+    def _warn(self, names: Iterable[str]) -> None:
+        for name in sorted(names):
+            near = suggestion(name, self._variables)
+            self.scope.warn(
+                f"line {self.position.first}: ${name} is not defined here"
+                + (f"; {near}" if near else "")
+            )
+
+    def refuse(self, what: str) -> DockerfileError:
+        """What to raise for something that is not supported yet."""
+        return self.position.error(f"{what} is not supported yet")
+
+
+# --- instructions that edit the config --------------------------------------------------
+
+
+def _env(words: _Words, line: written.Env) -> Action:
+    pairs = words.pairs(line.pairs)
+    text = "ENV " + " ".join(f"{key}={value}" for key, value in pairs)
+    return Edit(words.state.with_env(pairs).noted(text))
+
+
+def _label(words: _Words, line: written.Label) -> Action:
+    pairs = words.pairs(line.pairs)
+    text = "LABEL " + " ".join(f"{key}={value}" for key, value in pairs)
+    return Edit(words.state.with_labels(pairs).noted(text))
+
+
+def _arg(words: _Words, line: written.Arg) -> Action:
+    state, shown = words.state, []
+    for name, default in line.pairs:
+        value = _argument_value(words, name, default)
+        if value is not None:
+            state = state.with_argument(name, value)
+        hidden = value is None or name in PROXY_NAMES
+        shown.append(name if hidden else f"{name}={value}")
+    return Edit(state.noted("ARG " + " ".join(shown)))
+
+
+def _argument_value(words: _Words, name: str, default: str | None) -> str | None:
+    """The command line beats the default here, which beats the global value."""
+    if name in words.scope.build_args:
+        return words.scope.build_args[name]
+    if default is not None:
+        return words.one(default)
+    return words.scope.globals.get(name)
+
+
+def _user(words: _Words, line: written.User) -> Action:
+    user = words.one(line.user)
+    return Edit(words.state.edited(User=user).noted(f"USER {user}"))
+
+
+def _expose(words: _Words, line: written.Expose) -> Action:
+    found: list[str] = []
+    for operand in sorted(line.ports):
+        for word in words.several(operand):
+            found.extend(ports.unrolled(word))
+    text = f"EXPOSE {history.bare(found)}"
+    return Edit(words.state.with_keys("ExposedPorts", found).noted(text))
+
+
+def _volume(words: _Words, line: written.Volume) -> Action:
+    paths = [words.one(path).strip() for path in line.paths]
+    if not all(paths):
+        raise DockerfileError("a VOLUME comes to nothing")
+    return Edit(words.state.with_keys("Volumes", paths).noted(f"VOLUME {history.bare(paths)}"))
+
+
+def _cmd(words: _Words, line: written.Cmd) -> Action:
+    argv = _argv(words.state, line.args, line.is_exec)
+    return Edit(words.state.with_command(argv).noted(f"CMD {history.quoted(map(str, argv))}"))
+
+
+def _entrypoint(words: _Words, line: written.Entrypoint) -> Action:
+    argv = _argv(words.state, line.args, line.is_exec)
+    text = f"ENTRYPOINT {history.quoted(map(str, argv))}"
+    return Edit(words.state.with_entrypoint(argv).noted(text))
+
+
+def _argv(state: State, args: tuple[str, ...], is_exec: bool) -> list[Json]:
+    return list(args) if is_exec else [*state.shell, *args]
+
+
+def _shell(words: _Words, line: written.Shell) -> Action:
+    text = f"SHELL {history.bare(line.args)}"
+    return Edit(words.state.edited(Shell=list(line.args)).noted(text))
+
+
+def _healthcheck(words: _Words, line: written.Healthcheck) -> Action:
+    options = [f"--{name}={text}" for name, text in line.options]
+    text = " ".join(["HEALTHCHECK", *options, line.kind, *line.args])
+    return Edit(words.state.edited(Healthcheck=health.config_of(line)).noted(text))
+
+
+def _stopsignal(words: _Words, line: written.Stopsignal) -> Action:
+    text = words.one(line.signal)
+    name = text.upper().removeprefix("SIG")
+    if text.isascii() and text.isdigit():
+        known = 0 < int(text[:4]) <= signal.NSIG
+    else:
+        known = re.sub(r"\+\d+$|-\d+$", "", f"SIG{name}") in signal.Signals.__members__
+    if not known:
+        raise DockerfileError(
+            f"there is no signal {text!r}", hint="signals look like SIGTERM or 15"
+        )
+    return Edit(words.state.edited(StopSignal=text).noted(f"STOPSIGNAL {text}"))
+
+
+def _onbuild(words: _Words, line: written.Onbuild) -> Action:
+    return Edit(words.state.with_trigger(line.text).noted(f"ONBUILD {line.text}"))
+
+
+def _maintainer(words: _Words, line: written.Maintainer) -> Action:
+    return Edit(words.state.with_author(line.name).noted(f"MAINTAINER {line.name}"))
+
+
+# --- instructions that make layers ------------------------------------------------------
+
+
+def _workdir(words: _Words, line: written.Workdir) -> Action:
+    path = words.state.absolute(words.one(line.path)).rstrip("/") or "/"
+    state = words.state.edited(WorkingDir=path)
+    text = f"WORKDIR {path}"
+    if path == "/":
+        return Edit(state.noted(text))
+    return MakeDirectory(path, words.state.user, text, state)
+
+
+def _run(words: _Words, line: written.Run) -> Action:
+    if line.mounts:
+        raise words.refuse(f"RUN --mount={line.mounts[0]}")
+    if line.security not in ("", "sandbox"):
+        raise words.refuse(f"RUN --security={line.security}")
+    if "--device" in line.position.source:
+        node = written.parse_nodes(line.position.source, line.position.file).nodes[0]
+        if any(flag.startswith("--device") for flag in node.flags):
+            raise words.refuse("RUN --device")
+    state = words.state
+    argv = line.args if line.is_exec else (*state.shell, _script(words, line))
+    return Run(
+        argv=argv,
+        env=environment(state),
+        proxies=proxy_variables(words.scope.build_args, state),
+        cwd=state.workdir,
+        user=state.user,
+        network=_network(line.network or words.scope.network),
+        created_by=history.run(state.arguments, argv),
+    )
+
+
+def _network(name: str) -> str:
+    """`default` is the host's network, for now."""
+    if name in ("default", "host", ""):
+        return "host"
+    if name != "none":
+        raise DockerfileError(f"there is no network {name!r} for RUN", hint="use host or none")
+    return name
+
+
+def _script(words: _Words, line: written.Run) -> str:
+    """What the shell is given: the line, or the body of the here-document that stands for it."""
+    (text,) = line.args
+    if not line.heredocs:
+        return text
+    opened = parse_opening(text.strip())
+    if opened is not None and len(line.heredocs) == 1 and not opened.fd:
+        (body,) = line.heredocs
+        content = chomped(body.content) if body.chomp else body.content
+        if content.startswith("#!"):
+            raise words.refuse("a RUN here-document that begins with #!")
+        return content
+    bodies = "".join(f"{each.content}{each.name}\n" for each in line.heredocs)
+    return f"{text}\n{bodies}"
+
+
+def _copy(words: _Words, line: written.Copy) -> Action:
+    return _files(words, line, "COPY", parents=line.parents)
+
+
+def _add(words: _Words, line: written.Add) -> Action:
+    for flag, given in (("--checksum", line.checksum), ("--keep-git-dir", line.keep_git_dir)):
+        if given:
+            raise words.refuse(f"ADD {flag}")
+    return _files(words, line, "ADD", unpacks=line.unpack is not False)
+
+
+def _files(
+    words: _Words,
+    line: "written.Copy | written.Add",
+    keyword: str,
+    *,
+    parents: bool = False,
+    unpacks: bool = False,
+) -> Action:
+    sources = [words.one(source) for source in line.sources]
+    for source in sources:
+        if keyword == "ADD" and _is_remote(source):
+            raise words.refuse(f"ADD of {source.partition('?')[0]!r}, which is not a local file,")
+    target = words.one(line.target)
+    chown, chmod = words.one(line.chown), words.one(line.chmod)
+    inline = tuple(_inline(words, each) for each in line.heredocs)
+    flags = [
+        *(["--parents"] if parents else []),
+        *([f"--chown={chown}"] if chown else []),
+        *([f"--chmod={chmod}"] if chmod else []),
+        *([f"--exclude={each}" for each in line.excludes]),
+    ]
+    shown = [keyword, *flags, *sources, *(f"<<{each.name}" for each in inline), target]
+    return Copy(
+        sources=(*sources, *inline),
+        destination=words.state.absolute(target),
+        owner=chown or None,
+        mode=_mode(words, chmod) if chmod else None,
+        exclude=line.excludes,
+        parents=parents,
+        unpacks=unpacks,
+        created_by=history.copy(" ".join(shown)),
+    )
+
+
+def _is_remote(source: str) -> bool:
+    return _REMOTE.match(source) is not None
+
+
+def _mode(words: _Words, text: str) -> int:
+    if not _OCTAL.fullmatch(text):
+        if re.fullmatch(r"[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*", text):
+            raise words.refuse(f"the symbolic --chmod={text}")
+        raise DockerfileError(f"invalid --chmod={text}", hint="write it in octal, as in 755")
+    if int(text, 8) > _MODE_LIMIT:
+        raise DockerfileError(f"--chmod={text} is larger than 7777")
+    return int(text, 8)
+
+
+def _inline(words: _Words, body: written.Heredoc) -> Inline:
+    content = chomped(body.content) if body.chomp else body.content
+    if body.expand:
+        content = words.one(content, raw=True)
+    return Inline(body.name, content.encode("utf-8", "surrogateescape"))
+
+
+_READERS: dict[type, Callable[..., Action]] = {
+    written.Add: _add,
+    written.Arg: _arg,
+    written.Cmd: _cmd,
+    written.Copy: _copy,
+    written.Entrypoint: _entrypoint,
+    written.Env: _env,
+    written.Expose: _expose,
+    written.Healthcheck: _healthcheck,
+    written.Label: _label,
+    written.Maintainer: _maintainer,
+    written.Onbuild: _onbuild,
+    written.Run: _run,
+    written.Shell: _shell,
+    written.Stopsignal: _stopsignal,
+    written.User: _user,
+    written.Volume: _volume,
+    written.Workdir: _workdir,
+}

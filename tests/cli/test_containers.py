@@ -1,0 +1,195 @@
+"""Containers from the command line: run, look, change, commit, copy, remove."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+
+@pytest.fixture(params=["overlay2", "vfs"])
+def either(lamina, busybox_tar, request):
+    """A store with the image `base`, on each driver."""
+    lamina.driver = request.param
+    lamina.ok("import", busybox_tar, "base")
+    return lamina
+
+
+def test_the_exit_status_is_the_commands(base):
+    assert base("run", "--rm", "base", "sh", "-c", "exit 7").code == 7
+    assert base("run", "--rm", "base", "sh", "-c", "exit 127") == (127, "", "")
+    assert base("run", "--rm", "base", "no-such-command").code == 127
+    assert base("run", "--rm", "base", "/etc/passwd").code == 126
+    assert base("run", "--rm", "no-such-image", "true").code == 125
+    assert base("run", "--bogus", "base").code == 125
+    assert base.ok("ps", "-aq") == ""
+
+
+def test_output_input_environment_and_user(base):
+    said = base(
+        "run",
+        "--rm",
+        "-i",
+        "-e",
+        "A=1",
+        "-e",
+        "FROM_ME",
+        "-u",
+        "bob",
+        "-w",
+        "/tmp",
+        "base",
+        "sh",
+        "-c",
+        "cat; id -un; id -Gn; pwd; echo $A $FROM_ME; echo oops >&2",
+        stdin=b"hello\n",
+        env={"FROM_ME": "mine"},
+    )
+    assert said.out == "hello\nbob\nbob wheel\n/tmp\n1 mine\n"
+    assert said.err == "oops\n"
+
+
+def test_the_textbook_case(either):
+    either.ok(
+        "run",
+        "--name",
+        "first",
+        "base",
+        "sh",
+        "-c",
+        "echo 1 >/File1; echo 2 >/File2; echo 3 >/File3",
+    )
+    either.ok("commit", "first", "three:1")
+    either.ok(
+        "run",
+        "--name",
+        "second",
+        "three:1",
+        "sh",
+        "-c",
+        "echo x >>/File1; rm /File2; echo 4 >/File4",
+    )
+    assert either.ok("diff", "second") == "C /File1\nD /File2\nA /File4\n"
+    either.ok("commit", "-m", "changed", "second", "four")
+    assert either.ok("run", "--rm", "four", "sh", "-c", "cat /File*") == "1\nx\n3\n4\n"
+    assert either.ok("run", "--rm", "three:1", "sh", "-c", "cat /File*") == "1\n2\n3\n"
+
+
+def test_nothing_of_the_host_files_is_in_the_diff(either):
+    out = either.ok(
+        "run",
+        "--name",
+        "c1",
+        "base",
+        "sh",
+        "-c",
+        "cat /etc/resolv.conf /etc/hosts; ls /proc /dev /sys",
+    )
+    assert "localhost" in out
+    assert either.ok("diff", "c1") == ""
+
+
+def test_what_a_killed_command_leaves_can_be_removed(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    assert "Created" in base.ok("ps", "-a")
+    assert base.ok("rm", "c1") == "c1\n"
+    assert base("rm", "c1").code == 1
+
+
+def test_names_are_unique(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    said = base("create", "--name", "c1", "base", "true")
+    assert said.code == 1
+    assert "is in use" in said.err
+    assert said.err.count("\n") == 1
+
+
+def test_network_none_has_only_loopback(base):
+    out = base.ok("run", "--rm", "--network", "none", "base", "ls", "/sys/class/net")
+    assert out == "lo\n"
+
+
+def test_volumes(base):
+    os.makedirs(f"{base.folder}/data")
+    base.ok("run", "--rm", "-v", f"{base.folder}/data:/data", "base", "sh", "-c", "echo x >/data/y")
+    with open(f"{base.folder}/data/y") as file:
+        assert file.read() == "x\n"
+    said = base(
+        "run", "--rm", "-v", f"{base.folder}/data:/data:ro", "base", "sh", "-c", "echo x >/data/z"
+    )
+    assert said.code != 0
+
+
+def test_copy_both_ways(either):
+    either.ok("create", "--name", "c1", "base", "true")
+    os.makedirs(f"{either.folder}/d/sub")
+    with open(f"{either.folder}/d/sub/f", "w") as file:
+        file.write("content")
+    os.symlink("sub/f", f"{either.folder}/d/link")
+    either.ok("cp", "d", "c1:/")
+    either.ok("cp", "d/.", "c1:/etc")
+    either.ok("cp", "d/sub/f", "c1:/tmp/renamed")
+    either.ok("cp", "c1:/d", "back")
+    either.ok("cp", "c1:/tmp/renamed", ".")
+    assert os.readlink(f"{either.folder}/back/link") == "sub/f"
+    for name in ("back/sub/f", "renamed"):
+        with open(f"{either.folder}/{name}") as file:
+            assert file.read() == "content"
+    assert "A /etc/sub/f" in either.ok("diff", "c1").split("\n")
+    archive = tarfile.open(fileobj=io.BytesIO(either("cp", "c1:/d/sub", "-").out.encode()))
+    assert archive.getnames() == ["sub", "sub/f"]
+    assert either("cp", "c1:/nothing", ".").code == 1
+
+
+def test_a_link_in_the_container_leads_copies_nowhere_else(either):
+    either.ok(
+        "run",
+        "--name",
+        "c1",
+        "base",
+        "sh",
+        "-c",
+        f"ln -s {either.folder} /out; ln -s /etc/passwd /p",
+    )
+    with open(f"{either.folder}/f", "w") as file:
+        file.write("x")
+    either("cp", "f", "c1:/out/planted")
+    assert not os.path.exists(f"{either.folder}/planted")
+    either.ok("cp", "c1:/p", "got")
+    assert os.readlink(f"{either.folder}/got") == "/etc/passwd"
+
+
+def test_export_is_the_whole_tree(either):
+    either.ok("run", "--name", "c1", "base", "sh", "-c", "rm /etc/group; echo new >/new")
+    either.ok("export", "-o", f"{either.folder}/e.tar", "c1")
+    with tarfile.open(f"{either.folder}/e.tar") as archive:
+        names = archive.getnames()
+    assert "new" in names
+    assert "bin/busybox" in names
+    assert "etc/group" not in names
+
+
+def test_inspect_and_formats(base):
+    assert base("run", "--name", "c1", "-l", "a=b", "base", "sh", "-c", "exit 3").code == 3
+    document = json.loads(base.ok("inspect", "c1"))[0]
+    assert document["State"]["ExitCode"] == 3
+    assert document["Config"]["Labels"] == {"a": "b"}
+    assert base.ok("inspect", "-f", "{{.State.Status}} {{.Name}}", "c1") == "exited /c1\n"
+    assert base.ok("ps", "-a", "--format", "{{.Names}}: {{.Image}}") == "c1: base\n"
+    assert json.loads(base.ok("ps", "-a", "--format", "json"))["State"] == "exited"
+    said = base("ps", "-a", "--format", "{{.Nope}}")
+    assert said.code == 1
+    assert "can't evaluate field Nope" in said.err
+
+
+def test_the_image_of_a_container_is_kept(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    said = base("rmi", "base")
+    assert said.code == 1
+    assert "used by the container c1" in said.err
+    base.ok("rm", "c1")
+    base.ok("rmi", "base")
+    assert base.ok("images", "-q") == ""

@@ -1,0 +1,41 @@
+"""Hot commands import little: a budget by module count, which no busy machine can change."""
+
+import subprocess
+import sys
+
+import pytest
+
+BUDGET = 150  # modules beyond those that the interpreter has loaded before the command
+
+
+def modules(*words, root):
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "from lamina.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+        "print(len(set(sys.modules) - before), *sorted(set(sys.modules) - before), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--root", root, "--driver", "vfs", *words],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count, *names = done.stderr.split("\n")[-2].split()
+    return int(count), set(names)
+
+
+@pytest.mark.parametrize("words", [["images"], ["ps", "-a"], ["--version"]])
+def test_a_hot_command_imports_little(lamina, words):
+    lamina.driver = "vfs"
+    lamina.ok("images")
+    count, names = modules(*words, root=lamina.root)
+    assert count <= BUDGET, sorted(names)
+    heavy = {"msgspec", "rich", "argparse", "dataclasses", "subprocess", "asyncio", "pathlib"}
+    assert not names & heavy
+
+
+def test_version_opens_no_store(lamina):
+    _, names = modules("--version", root=lamina.root)
+    assert "sqlite3" not in names
+    assert "lamina.engine" not in names

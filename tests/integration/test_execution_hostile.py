@@ -1,0 +1,459 @@
+"""Images that lie in wait, engines that are killed, and hosts that allow little."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from test_execution_rig import Rig, fingerprint, make_busybox, write
+
+from lamina.errors import LaminaError, RuntimeFailure
+from lamina.execution.traces import Traces, recover
+from lamina.fs.inroot import Root
+from lamina.runtime.process import Volume
+
+ISOLATIONS = ("crun", "runc", "chroot")
+PATIENCE = 20.0  # seconds; a bound, never a wait
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> str:
+    path = str(tmp_path_factory.mktemp("busybox"))
+    make_busybox(path)
+    return path
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolation(request, needs_program, needs_mounts) -> str:
+    if request.param != "chroot":
+        needs_program(request.param)
+    return request.param
+
+
+@pytest.fixture
+def unsettled(template, tmp_path) -> Rig:
+    return Rig(str(tmp_path / "rig"), template, "overlay")
+
+
+@pytest.fixture
+def outside(tmp_path) -> str:
+    path = str(tmp_path / "outside")
+    os.makedirs(path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["proc", "sys", "dev"])
+@pytest.mark.parametrize("kind", ["link", "file", "fifo"])
+def test_system_mount_points_must_be_directories(unsettled, isolation, outside, name, kind):
+    point = f"{unsettled.base}/{name}"
+    os.rmdir(point)
+    if kind == "link":
+        os.symlink(outside, point)
+    elif kind == "file":
+        write(point, "")
+    else:
+        os.mkfifo(point)
+    with pytest.raises(RuntimeFailure, match=f"/{name} of the image is no directory"):
+        unsettled.settle().run(isolation, "true")
+    assert os.listdir(outside) == []
+
+
+@pytest.mark.parametrize("target", ["/proc", "proc/self", "/sys/kernel", "/dev"])
+def test_etc_may_not_lead_into_a_system_mount(unsettled, isolation, target):
+    subprocess.run(["rm", "-r", f"{unsettled.base}/etc"], check=True)
+    os.symlink(target, f"{unsettled.base}/etc")
+    with pytest.raises(RuntimeFailure, match="of the image leads into /"):
+        unsettled.settle().run(isolation, "true")
+
+
+def test_etc_that_leads_out_of_the_root_stays_inside(unsettled, isolation, outside):
+    subprocess.run(["rm", "-r", f"{unsettled.base}/etc"], check=True)
+    os.symlink("/../../../../../.." + outside, f"{unsettled.base}/etc")
+    rig = unsettled.settle()
+    said = rig.run(isolation, "cat", outside + "/hostname", hostname="h")
+    assert said.out == "h\n", said.err
+    assert os.listdir(outside) == []
+    assert rig.traces() == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "fifo", "loop"])
+def test_a_host_file_that_is_no_file(unsettled, isolation, kind):
+    path = f"{unsettled.base}/etc/hosts"
+    if kind == "directory":
+        os.mkdir(path)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        os.symlink("hosts", path)
+    with pytest.raises(RuntimeFailure, match="/etc/hosts of the image"):
+        unsettled.settle().run(isolation, "true")
+
+
+def test_a_host_file_that_links_outside_writes_nothing_there(unsettled, isolation, outside):
+    write(f"{outside}/victim", "untouched")
+    os.symlink(f"{outside}/victim", f"{unsettled.base}/etc/hosts")
+    rig = unsettled.settle()
+    assert rig.run(isolation, "sh", "-c", "echo x >/etc/hosts").code == 0
+    with open(f"{outside}/victim") as file:
+        assert file.read() == "untouched"
+    assert rig.traces() == []
+
+
+def test_passwd_as_fifo_hangs_nobody(unsettled, isolation):
+    os.unlink(f"{unsettled.base}/etc/passwd")
+    os.mkfifo(f"{unsettled.base}/etc/passwd")
+    rig = unsettled.settle()
+    assert rig.run(isolation, "id", "-u", user="7").out == "7\n"
+    with pytest.raises(RuntimeFailure, match="unable to find user app"):
+        rig.run(isolation, "true", user="app")
+
+
+def test_passwd_as_a_link_is_the_images_own(unsettled, isolation):
+    """The host's /etc/passwd knows `daemon`; an image that links to it must not."""
+    os.unlink(f"{unsettled.base}/etc/passwd")
+    os.symlink("/../../../../../../../etc/passwd", f"{unsettled.base}/etc/passwd")
+    with pytest.raises(RuntimeFailure, match="unable to find user daemon"):
+        unsettled.settle().run(isolation, "true", user="daemon")
+
+
+@pytest.mark.parametrize("cwd", ["/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/tmp", "/wd"])
+def test_a_working_directory_that_no_root_confines(unsettled, isolation, cwd):
+    os.symlink("/proc/self/fd/8", f"{unsettled.base}/wd")
+    with pytest.raises(RuntimeFailure, match="may lie outside"):
+        unsettled.settle().run(isolation, "pwd", cwd=cwd)
+
+
+def test_a_working_directory_through_a_link_stays_inside(unsettled, isolation, outside):
+    os.symlink("/../../../../.." + outside, f"{unsettled.base}/wd")
+    rig = unsettled.settle()
+    rig.run(isolation, "sh", "-c", "echo x >here", cwd="/wd/sub") if isolation == "chroot" else None
+    assert os.listdir(outside) == []
+
+
+def test_a_volume_through_a_link_stays_inside(unsettled, isolation, outside, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "x").write_text("x")
+    os.symlink("/../../../../.." + outside, f"{unsettled.base}/v")
+    rig = unsettled.settle()
+    volume = Volume(str(shared), "/v/data", False)
+    assert rig.run(isolation, "cat", outside + "/data/x", volumes=(volume,)).out == "x"
+    assert os.listdir(outside) == []
+    assert rig.traces() == []
+
+
+def test_a_container_that_swaps_a_folder_for_a_link_is_not_followed(unsettled, isolation, outside):
+    """Taking the mount points back happens after it ran: it may have moved everything."""
+    for name in ("hosts", "hostname", "resolv.conf"):
+        write(f"{outside}/{name}", "")
+    rig = unsettled.settle()
+    rig.run(
+        isolation, "sh", "-c", f"mv /etc /etc2; ln -s {outside} /etc; ln -s /../../{outside} /x"
+    )
+    assert sorted(os.listdir(outside)) == ["hostname", "hosts", "resolv.conf"]
+
+
+def test_very_many_and_long_arguments(unsettled, isolation):
+    args = ("sh", "-c", "echo $# ${#1}", "sh", "x" * 100_000, *(["y"] * 500))
+    assert unsettled.settle().run(isolation, *args).out == "501 100000\n"
+
+
+def test_text_that_is_no_utf8(unsettled, isolation):
+    said = unsettled.settle().run(
+        isolation, "sh", "-c", 'printf %s "$A" | wc -c', env=("A=\udcff",)
+    )
+    assert said.out.strip() in ("1", "3")  # JSON has no such text: a replacement may come of it
+
+
+# --- a killed engine ----------------------------------------------------------------------
+
+_ENGINE = """
+import os, sys
+sys.path.insert(0, {here!r})
+from test_execution_rig import Rig
+from lamina.execution.run import Stdio, start
+from lamina.runtime.isolation import choose
+rig = Rig.__new__(Rig)
+rig.__dict__.update({facts!r})
+running = start(rig.job(*{args!r}), choose({isolation!r}), Stdio(None, 1, None))
+print("started", flush=True)
+running.wait()
+"""
+
+
+def _engine(rig: Rig, isolation: str, *args: str) -> subprocess.Popen[bytes]:
+    here = os.path.dirname(__file__)
+    script = _ENGINE.format(here=here, facts=dict(rig.__dict__), args=args, isolation=isolation)
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+
+
+def _sleepers(mark: str) -> list[int]:
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit():
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    if mark.encode() in file.read().split(b"\0"):
+                        found.append(int(name))
+        except OSError:
+            continue
+    return found
+
+
+def _await(condition) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, "in vain"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("user_code", ["plain", "daemon"])
+def test_kill_9_of_the_engine_ends_the_container(unsettled, isolation, user_code):
+    rig = unsettled.settle()
+    mark = f"10{os.getpid()}{time.monotonic_ns() % 10**9}"
+    script = {
+        "plain": f"echo up; sleep {mark}; true",
+        "daemon": f"setsid sh -c 'trap : TERM; sleep {mark}; :' & echo up; sleep {mark}; true",
+    }[user_code]
+    engine = _engine(rig, isolation, "sh", "-c", script)
+    assert engine.stdout is not None
+    said = {engine.stdout.readline(), engine.stdout.readline()}
+    assert said == {b"up\n", b"started\n"}
+    _await(lambda: len(_sleepers(mark)) == (1 if user_code == "plain" else 2))
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    _await(lambda: not _sleepers(mark))
+    engine.stdout.close()
+    with open("/proc/self/mountinfo") as file:
+        assert rig.folder not in file.read()
+    assert rig.run(isolation, "echo", "next").out == "next\n"
+    assert rig.traces() == []
+    assert rig.left_over() == []
+
+
+@pytest.mark.parametrize("call", range(0, 40, 3))
+def test_kill_9_at_any_moment_of_a_start(unsettled, isolation, call, needs_program):
+    """Killed at one system call after another: no mount, no process, and the next run is clean."""
+    strace = needs_program("strace")
+    rig = unsettled.settle()
+    mark = f"20{os.getpid()}{call}"
+    here = os.path.dirname(__file__)
+    args = ("sh", "-c", f"sleep {mark}; true")
+    script = _ENGINE.format(here=here, facts=dict(rig.__dict__), args=args, isolation=isolation)
+    name, when = _KILL_POINTS[call % len(_KILL_POINTS)]
+    inject = f"inject={name}:signal=KILL:when={when}"
+    command = [strace, "-qq", "-f", "-b", "execve", "-e", f"trace={name}", "-e", inject]
+    engine = subprocess.Popen(
+        [*command, "-o", "/dev/null", sys.executable, "-c", script], stdout=subprocess.PIPE
+    )
+    assert engine.stdout is not None
+    if engine.stdout.readline():  # it was not reached: the container runs
+        for child in _children(engine.pid):
+            os.kill(child, signal.SIGKILL)
+    engine.wait()
+    engine.stdout.close()
+    _await(lambda: not _sleepers(mark))
+    with open("/proc/self/mountinfo") as file:
+        assert rig.folder not in file.read()
+    assert rig.run(isolation, "echo", "next").out == "next\n"
+    assert rig.traces() == []
+
+
+_KILL_POINTS = (
+    ("mkdir", 1),
+    ("mkdir", 2),
+    ("mkdirat", 1),
+    ("unshare", 1),
+    ("unshare", 2),
+    ("mount", 1),
+    ("mount", 2),
+    ("move_mount", 1),
+    ("mount_setattr", 1),
+    ("utimensat", 1),
+    ("utimensat", 2),
+    ("fchmod", 2),
+    ("fchmod", 5),
+    ("pipe2", 1),
+    ("waitid", 1),
+    ("vfork", 1),
+    ("clone3", 3),
+)
+
+
+def _children(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+# --- traces -------------------------------------------------------------------------------
+
+
+def test_what_a_killed_start_left_is_taken_back(tmp_path):
+    base, folder = tmp_path / "root", tmp_path / "folder"
+    (base / "etc").mkdir(parents=True)
+    folder.mkdir()
+    write(str(base / "etc/hosts"), "the image's own\n")
+    os.utime(base / "etc/hosts", ns=(10, 20))
+    before = fingerprint(str(base))
+    with Root.at(str(base)) as root:
+        traces = Traces(root, str(folder))
+        traces.directory(b"a/b/c")
+        traces.empty_file(b"run/systemd/x")
+        traces.lent_file(b"etc/hosts", b"1.2.3.4 lent\n")
+        traces.lent_file(b"etc/resolv.conf", b"nameserver 1.2.3.4\n")
+    assert fingerprint(str(base)) != before
+    recover(str(folder), str(base))
+    assert fingerprint(str(base)) == before
+    recover(str(folder), str(base))
+
+
+def test_a_torn_journal_still_tells_what_was_done(tmp_path):
+    base, folder = tmp_path / "root", tmp_path / "folder"
+    base.mkdir()
+    folder.mkdir()
+    with Root.at(str(base)) as root:
+        Traces(root, str(folder)).directory(b"a")
+    with open(folder / "traces", "ab") as file:
+        file.write(b'["directory", "b')
+    recover(str(folder), str(base))
+    assert os.listdir(base) == []
+
+
+def test_what_the_command_made_of_a_mount_point_stays(tmp_path):
+    base, folder = tmp_path / "root", tmp_path / "folder"
+    base.mkdir()
+    folder.mkdir()
+    with Root.at(str(base)) as root:
+        traces = Traces(root, str(folder))
+        traces.empty_file(b"etc/hosts")
+        traces.directory(b"data")
+        write(str(base / "etc/hosts"), "no longer empty")
+        write(str(base / "data/kept"), "")
+        traces.take_back()
+    assert sorted(path for path in fingerprint(str(base)) if path != "/") == [
+        "/data",
+        "/data/kept",
+        "/etc",
+        "/etc/hosts",
+    ]
+
+
+# --- without the right to mount -----------------------------------------------------------
+
+_PLAIN = """
+import json, os, sys
+sys.path.insert(0, {here!r})
+from test_execution_rig import Rig
+from lamina.errors import LaminaError
+from lamina.execution.run import Stdio, start
+from lamina.runtime.isolation import choose
+from lamina.runtime.process import Volume
+rig = Rig.__new__(Rig)
+rig.__dict__.update({facts!r})
+chosen = choose(None)
+try:
+    code = rig.run(chosen.name, *{args!r}, **{more!r})
+except LaminaError as error:
+    code = [type(error).__name__, str(error)]
+print(json.dumps([chosen.name, chosen.reason, code]))
+"""
+
+
+@pytest.fixture
+def plain(template, tmp_path, needs_program, needs_root):
+    """Run in a flat root, as root without CAP_SYS_ADMIN."""
+    setpriv = needs_program("setpriv")
+    rig = Rig(str(tmp_path / "rig"), template, "flat")
+
+    def run(*args: str, drop: str = "-sys_admin", **more: object) -> list[object]:
+        here = os.path.dirname(__file__)
+        script = _PLAIN.format(here=here, facts=dict(rig.__dict__), args=args, more=more)
+        limits = [f"--bounding-set={drop}", "--inh-caps=-all"]
+        done = subprocess.run(
+            [setpriv, *limits, sys.executable, "-c", script],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        name, reason, result = json.loads(done.stdout)
+        assert name == "chroot"
+        assert "CAP_SYS_ADMIN" in reason
+        return result
+
+    run.rig = rig  # type: ignore[attr-defined]
+    return run
+
+
+def test_plain_runs_and_leaves_nothing(plain):
+    rig = plain.rig.settle()
+    script = "cat /etc/hostname; id -u; pwd; echo x >/dev/null; head -c 1 /dev/zero | wc -c; exit 4"
+    assert plain("sh", "-c", script, hostname="h", cwd="/tmp") == [4, "h\n0\n/tmp\n1\n", ""]
+    assert rig.traces() == []
+    assert rig.left_over() == []
+
+
+def test_plain_without_device_nodes(plain):
+    """Without CAP_MKNOD too: `>/dev/null` must not leave a file."""
+    rig = plain.rig.settle()
+    code, _, err = plain("sh", "-c", "echo x >/dev/null", drop="-sys_admin,-mknod")
+    assert (code, err) == (0, "")
+    assert rig.traces() == []
+
+
+def test_plain_lends_host_files_and_restores_the_images(plain):
+    base = plain.rig.base
+    write(f"{base}/etc/hosts", "1.1.1.1 of-the-image\n", 0o600)
+    os.utime(f"{base}/etc/hosts", ns=(1, 2))
+    rig = plain.rig.settle()
+    with open("/etc/hosts") as file:
+        assert plain("cat", "/etc/hosts") == [0, file.read(), ""]
+    assert rig.traces() == []
+    plain("sh", "-c", "echo changed >/etc/hosts; echo x >/etc/mine")
+    assert rig.changes() == [("C", "etc"), ("A", "etc/mine")] or rig.changes() == [
+        ("A", "etc/mine")
+    ]
+
+
+def test_plain_as_a_user_with_little(plain):
+    plain.rig.settle()
+    script = "id -u; id -G"
+    assert plain("sh", "-c", script, user="app") == [0, "1000\n1001 29\n", ""]
+
+
+def test_plain_kills_what_is_left(plain):
+    plain.rig.settle()
+    mark = f"30{os.getpid()}"
+    script = f"setsid sh -c 'sleep {mark}; true' >/dev/null 2>&1 & sleep 0.1; exit 0"
+    assert plain("sh", "-c", script) == [0, "", ""]
+    assert _sleepers(mark) == []
+
+
+def test_plain_errors(plain):
+    plain.rig.settle()
+    kind, words = plain("nosuch")
+    assert kind == "CommandNotFound"
+    assert "executable file not found in $PATH" in words
+    kind, words = plain("true", network="none")
+    assert kind == "RuntimeFailure"
+    assert "CAP_SYS_ADMIN" in words
+    kind, words = plain("true", volumes=(tuple(Volume("/tmp", "/v", False)),))
+    assert kind in ("RuntimeFailure", "AttributeError")
+
+
+def test_errors_are_one_line(unsettled, isolation):
+    rig = unsettled.settle()
+    for args, more in (
+        (("nosuch",), {}),
+        (("true",), {"user": "joe"}),
+        (("true",), {"cwd": "relative"}),
+        (("true",), {"network": "bridge"}),
+        ((), {}),
+    ):
+        with pytest.raises(LaminaError) as raised:
+            rig.run(isolation, *args, **more)
+        assert "\n" not in str(raised.value)
+        assert rig.left_over() == []
