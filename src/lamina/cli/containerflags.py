@@ -4,8 +4,9 @@ import os
 
 from lamina.cli.flags import Flag, Parsed
 from lamina.engine import Engine
-from lamina.engine.containers import Container, Volume
+from lamina.engine.containers import Container
 from lamina.errors import UsageError
+from lamina.runtime.process import Volume
 from lamina.values.size import parse as parse_size
 
 FLAGS = (

@@ -46,7 +46,7 @@ class Plain:
         data = self._pending.pop(event.step, b"") + event.data
         *lines, rest = data.split(b"\n")
         for line in lines:
-            text = line.decode("utf-8", "replace").rpartition("\r")[2]
+            text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
             self._line(f"#{event.step} {text}")
         if rest:
             self._pending[event.step] = rest
