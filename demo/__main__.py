@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _perform(base: str | None, fresh: bool) -> None:
-    rootfs = archive(base)
+    rootfs = archive(base, current=True)
     props.runtime()
     root = props.store(fresh)
     repeated = os.path.exists(os.path.join(root, "lamina.db"))

@@ -19,9 +19,8 @@ from demo.stage import CHECKOUT, Failure, Stage
 from scripts.apt import find, require
 
 CACHE = os.path.join(CHECKOUT, ".cache")
-_MIB = 1 << 20
-_TOOL = 10 * _MIB
-_REST = 190 * _MIB
+_PART = 10_000_000
+_PARTS = 19
 _WHEN = 1_700_000_000
 
 
@@ -106,9 +105,9 @@ def large_archive() -> str:
         partial = path + ".partial"
         with tarfile.open(partial, "w:gz", compresslevel=0) as packed:
             noise = random.Random(200)
-            _add(packed, "app/tool", noise.randbytes(_TOOL), 0o755)
-            for part in range(_REST // (10 * _MIB)):
-                _add(packed, f"app/sources/part-{part:02d}", noise.randbytes(10 * _MIB), 0o644)
+            _add(packed, "app/tool", noise.randbytes(_PART), 0o755)
+            for part in range(_PARTS):
+                _add(packed, f"app/sources/part-{part:02d}", noise.randbytes(_PART), 0o644)
         os.utime(partial, (_WHEN, _WHEN))
         os.replace(partial, path)
     return path

@@ -37,7 +37,7 @@ class Stage:
 
     def tell(self, text: str) -> None:
         """A paragraph of the narrator."""
-        self._print("\n".join(f"# {line}" for line in text.splitlines()))
+        self._print("\n".join(f"# {line}".rstrip() for line in text.splitlines()))
 
     def show(self, text: str) -> None:
         """Something that is neither narrator nor command."""
@@ -58,10 +58,10 @@ class Stage:
         """Run a `lamina` command that may fail, such as taking away what may not be there."""
         return self._process(["lamina", *arguments], capture=True).returncode == 0
 
-    def run(self, argv: list[str], *, ok: tuple[int, ...] = (0,)) -> str:
-        """Show any command, run it, let its output through, and return that."""
+    def run(self, argv: list[str], *, cwd: str = CHECKOUT, ok: tuple[int, ...] = (0,)) -> str:
+        """Show any command, run it in `cwd`, let its output through, and return that."""
         self._print(self._mark("$ " + " ".join(_quoted(word) for word in argv)))
-        done = self._process(argv, capture=True, errors_through=True)
+        done = self._process(argv, cwd=cwd, capture=True, errors_through=True)
         if done.stdout:
             self._print(done.stdout.rstrip("\n"))
         if done.returncode not in ok:
@@ -80,6 +80,7 @@ class Stage:
         self,
         argv: list[str],
         *,
+        cwd: str = CHECKOUT,
         capture: bool = False,
         errors_through: bool = False,
     ) -> "subprocess.CompletedProcess[str]":
@@ -87,7 +88,7 @@ class Stage:
         pipe = subprocess.PIPE if capture else None
         return subprocess.run(
             argv,
-            cwd=CHECKOUT,
+            cwd=cwd,
             env=self._env,
             stdin=subprocess.DEVNULL,
             stdout=pipe,
@@ -119,4 +120,6 @@ def _quoted(word: str) -> str:
     """A word as one would type it in a shell."""
     if word and all(letter.isalnum() or letter in "-_./:=,@%+" for letter in word):
         return word
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
     return "'" + word.replace("'", "'\"'\"'") + "'"

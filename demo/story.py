@@ -119,28 +119,33 @@ class Story:
         """docker's overlay2 layout: the same names, the same modes."""
         stage = self._stage
         home = os.path.join(self._root, "overlay2")
-        stage.tell("The driver's directory, laid out as docker's overlay2 is:")
-        stage.run(["ls", "-l", home])
+        stage.tell("The driver's directory, in the store, is laid out as docker's overlay2 is:")
+        self._list("overlay2")
         used = {path for name in _PAIR for path in self._folders(name)}
         _expect(len(used) == 4, f"the two images use {len(used)} layer directories")
-        stage.tell("The four that the two images stand on; the base has nothing below it.")
         base, shared, own = self._folders("demo/nginx")
-        for path in (base, shared, own):
-            stage.run(["ls", "-l", path])
+        stage.tell("The base has nothing below it:")
+        self._list(os.path.relpath(base, self._root))
+        stage.tell("nginx's own layer names the two below it, the nearest first:")
+        self._list(os.path.relpath(own, self._root))
+        lower = os.path.relpath(os.path.join(own, "lower"), self._root)
+        stage.run(["cat", lower], cwd=self._root)
+        self._list("overlay2/l")
         _expect_modes(home, base, shared)
-        stage.run(["cat", os.path.join(own, "lower")])
-        stage.show("")
-        stage.run(["ls", "-l", os.path.join(home, "l")])
 
     def _plain_folders(self) -> None:
         """vfs: each layer is a full tree; sharing saves layers, not copies."""
-        home = os.path.join(self._root, "vfs", "dir")
         self._stage.tell(
-            "Without mounts each layer is a whole tree of its own. Layers are shared all the\n"
-            "same; the parts `l`, `link`, `lower` and `work` exist with overlay2 only."
+            "Here each layer is a whole tree. Layers are shared all the same; `l`, `link`,\n"
+            "`lower` and `work` exist with overlay2 only."
         )
-        self._stage.run(["ls", "-l", home])
-        _expect(len(os.listdir(home)) >= 4, "fewer than four layers are stored")
+        self._list("vfs/dir")
+        stored = os.listdir(os.path.join(self._root, "vfs", "dir"))
+        _expect(len(stored) >= 4, f"{len(stored)} layers are stored")
+
+    def _list(self, path: str) -> None:
+        """`ls -l` of a path within the store."""
+        self._stage.run(["ls", "-l", path], cwd=self._root)
 
     def _lower_file(self) -> str:
         """File1 as the image's layer has it: its inode and the digest of its bytes."""
@@ -156,7 +161,7 @@ class Story:
         """The container's upper directory: a copy-up, a whiteout and a new file."""
         upper = self._data("demo-files", "UpperDir")
         self._stage.tell("Its upper directory: File1 copied up, File2 a whiteout (c 0,0), File4.")
-        self._stage.run(["ls", "-l", upper])
+        self._list(os.path.relpath(upper, self._root))
         whiteout = os.lstat(os.path.join(upper, "File2"))
         _expect(
             stat.S_ISCHR(whiteout.st_mode) and whiteout.st_rdev == 0, "File2 is no whiteout in it"

@@ -13,11 +13,14 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from scripts.apt import Missing, missing, require, say, update_lists
 
+_FORM = 1  # counts up when an archive is made in another way
+_RELEASE_LIMIT = 8 << 20
 _SUFFIXES = ("-security", "-updates", "-backports", "-proposed")
 
 
@@ -29,10 +32,11 @@ class Distribution(NamedTuple):
     mirror: str
 
 
-def archive(chosen: str | None = None) -> str:
+def archive(chosen: str | None = None, *, current: bool = False) -> str:
     """The path of a root filesystem's archive: `chosen`, or the host's own, made when missing.
 
-    Raises `Missing` when neither can be had.
+    With `current` one that the mirror has moved on from is made again: what its package lists
+    name would no longer be there. Raises `Missing` when no archive can be had.
     """
     if chosen:
         if not os.path.isfile(chosen):
@@ -44,7 +48,7 @@ def archive(chosen: str | None = None) -> str:
     distribution = host_distribution()
     with _cache(_key(distribution)) as folder:
         path = os.path.join(folder, "rootfs.tar.gz")
-        if not os.path.exists(path):
+        if not os.path.exists(path) or (current and _moved_on(distribution, folder)):
             _make(distribution, folder, path)
     return path
 
@@ -99,20 +103,29 @@ def _os_release() -> dict[str, str]:
 
 
 def _key(distribution: Distribution) -> str:
-    """Names the archive: another suite, mirror, architecture or point release is another one."""
-    facts = [*distribution, os.uname().machine, *_release_facts(distribution)]
-    return f"{distribution.suite}-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    """Names the archive: another suite, mirror, architecture or way of making it is another."""
+    facts = repr([*distribution, os.uname().machine, _FORM, *_proxies()])
+    return f"{distribution.suite}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
-def _release_facts(distribution: Distribution) -> list[str]:
-    """`Version` and `Date` of the suite's Release file; none where apt has not fetched it."""
-    wanted = f"{distribution.mirror.split('://')[-1].rstrip('/').replace('/', '_')}_dists_"
-    lists = "/var/lib/apt/lists"
-    for kind in ("InRelease", "Release"):
-        path = os.path.join(lists, f"{wanted}{distribution.suite}_{kind}")
-        with contextlib.suppress(OSError), open(path, encoding="utf-8") as file:
-            return [line for line in file if line.startswith(("Version:", "Date:"))]
-    return []
+def _moved_on(distribution: Distribution, folder: str) -> bool:
+    """Whether the mirror offers another release than the archive's; no answer is a no."""
+    offered = _offered(distribution)
+    if offered is None:
+        return False
+    with contextlib.suppress(OSError), open(os.path.join(folder, "release"), "rb") as file:
+        return offered != file.read()
+    return True
+
+
+def _offered(distribution: Distribution) -> bytes | None:
+    """The digest of the suite's signed Release file as the mirror has it now."""
+    address = f"{distribution.mirror.rstrip('/')}/dists/{distribution.suite}/InRelease"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return hashlib.sha256(answer.read(_RELEASE_LIMIT)).hexdigest().encode()
+    except (OSError, ValueError):
+        return None
 
 
 @contextlib.contextmanager
@@ -129,18 +142,21 @@ def _cache(key: str) -> Iterator[str]:
 def _make(distribution: Distribution, folder: str, path: str) -> None:
     """debootstrap into a folder beside `path`, pack it, and publish the archive by a rename."""
     begun = time.monotonic()
+    offered = _offered(distribution)
     tree = os.path.join(folder, "tree")
     _erase(tree)
     say(f"rootfs: debootstrap --variant=minbase {distribution.suite} (once; kept in {folder})")
     options = ["--variant=minbase", f"--components={distribution.components}"]
     make = ["debootstrap", *options, distribution.suite, tree, distribution.mirror]
     _run([*_own_mounts(), *make], "debootstrap failed")
-    _forget_host(tree)
+    _settle(tree)
     partial = path + ".partial"
     pack = ["tar", "--sort=name", "--numeric-owner", "--xattrs", "--xattrs-include=*"]
     _run([*pack, "-C", tree, "-czf", partial, "."], "the root filesystem was not packed")
     _erase(tree)
     os.replace(partial, path)
+    with open(os.path.join(folder, "release"), "wb") as file:
+        file.write(offered or b"")
     size = os.path.getsize(path) / 1e6
     say(f"rootfs: {size:.0f} MB as .tar.gz, made in {time.monotonic() - begun:.0f} s")
 
@@ -156,17 +172,31 @@ def _erase(tree: str) -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
 
 
-def _forget_host(tree: str) -> None:
-    """Take the host's name and resolver out; hand over the proxy that only its apt knows."""
+# What images want of apt: no caches and no packages kept in layers, nothing installed unasked.
+_APT = """\
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+APT::Keep-Downloaded-Packages "false";
+APT::Install-Recommends "false";
+"""
+
+
+def _settle(tree: str) -> None:
+    """Make the tree a container's: nothing of the host in it, no questions, no caches."""
     for name in ("etc/resolv.conf", "etc/hostname"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(tree, name))
+    with open(os.path.join(tree, "etc/apt/apt.conf.d/90container"), "w", encoding="utf-8") as file:
+        file.write(_APT + "".join(f"{line}\n" for line in _proxies()))
+    answer = "echo debconf debconf/frontend select Noninteractive | debconf-set-selections"
+    _run(["chroot", tree, "sh", "-c", answer], "debconf was not settled")
+
+
+def _proxies() -> list[str]:
+    """The proxy that only the host's apt knows, as lines of its configuration."""
     dump = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True, check=False)
     wanted = ("Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::ftp::Proxy")
-    proxies = [line for line in dump.stdout.splitlines() if line.startswith(wanted)]
-    if proxies:
-        with open(os.path.join(tree, "etc/apt/apt.conf.d/90proxy"), "w", encoding="utf-8") as file:
-            file.write("\n".join(proxies) + "\n")
+    return [line for line in dump.stdout.splitlines() if line.startswith(wanted)]
 
 
 def _run(command: list[str], failure: str) -> None:

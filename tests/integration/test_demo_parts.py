@@ -48,7 +48,7 @@ def test_a_prop_is_placed_again_only_when_it_differs(tmp_path: Path) -> None:
 def test_a_shown_command_can_be_typed_as_it_stands(capfd: pytest.CaptureFixture[str]) -> None:
     Stage(os.environ).run(["printf", "%s\n", "it's", "a b"])
     shown = capfd.readouterr().out
-    assert shown == "$ printf '%s\n' 'it'\"'\"'s' 'a b'\nit's\na b\n"
+    assert shown == "$ printf '%s\n' \"it's\" 'a b'\nit's\na b\n"
 
 
 def test_a_failing_command_fails_the_demo() -> None:

@@ -116,8 +116,7 @@ def _arg(words: _Words, line: written.Arg) -> Action:
         value = _argument_value(words, name, default)
         if value is not None:
             state = state.with_argument(name, value)
-        hidden = value is None or name in PROXY_NAMES
-        shown.append(name if hidden else f"{name}={value}")
+        shown.append(name if value is None or name in PROXY_NAMES else f"{name}={value}")
     return Edit(state.noted("ARG " + " ".join(shown)))
 
 
@@ -229,8 +228,13 @@ def _run(words: _Words, line: written.Run) -> Action:
         cwd=state.workdir,
         user=state.user,
         network=_network(line.network or words.scope.network),
-        created_by=history.run(state.arguments, argv),
+        created_by=history.run(_shown_arguments(state), argv),
     )
+
+
+def _shown_arguments(state: State) -> list[tuple[str, str]]:
+    """The ARGs that history may tell: a proxy's address can hold a password."""
+    return [(name, value) for name, value in state.arguments if name not in PROXY_NAMES]
 
 
 def _network(name: str) -> str:

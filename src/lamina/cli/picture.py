@@ -62,7 +62,7 @@ class Picture:
             left, right = ("tl", "tr") if number == 0 else ("bl", "br")
             return f" {marks[left]}{marks['h'] * inner}{marks[right]} "
         if number == 1:
-            command = f" {_fit(_short(block.command), inner - 2)} "
+            command = f" {_both_ends(_short(block.command), inner - 2)} "
             return f" {marks['v']}{command.ljust(inner)}{marks['v']} "
         used = f"used {marks['times']}{block.users}" if block.users > 1 else ""
         size = human(block.layer.size)
@@ -90,6 +90,15 @@ def _short(command: str) -> str:
         if text.startswith(prefix):
             return text[len(prefix) :].strip()
     return text or "(imported)"
+
+
+def _both_ends(text: str, width: int) -> str:
+    """A command by its beginning and its end: what tells two `apt-get install` apart is last."""
+    text = " ".join(text.split())
+    if len(text) <= width:
+        return text
+    head = max(width // 3, 1)
+    return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
 
 
 def _fit(text: str, width: int) -> str:

@@ -5,7 +5,6 @@ survives. The digest of the bytes is the image ID.
 """
 
 import re
-import time
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
@@ -176,7 +175,7 @@ def format_time(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339 with nanoseconds, as docker writes it."""
     whole = int(seconds // 1)
     fraction = round((seconds - whole) * 1_000_000_000)
-    base = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    base = datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if not fraction:
         return f"{base}Z"
     return f"{base}.{fraction:09d}".rstrip("0") + "Z"

@@ -46,9 +46,7 @@ def load(
     one barrier.
     """
     with _members(source, layers) as members:
-        loaded = [
-            _load_one(image, images, layers, events) for image in _images(members, platform)
-        ]
+        loaded = [_load_one(image, images, layers, events) for image in _images(members, platform)]
     if not loaded:
         raise BadArchive("the archive holds no image")
     layers.barrier()

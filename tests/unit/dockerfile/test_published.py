@@ -102,9 +102,11 @@ def test_process_word(published_tables: str) -> None:
             if not (case.get("error") or case.get("expectedErr")):
                 wrong.append((case, str(error)))
             continue
-        if case.get("error") or case.get("expectedErr"):
-            wrong.append((case, found.text))
-        elif found.text != case.get("expected", case.get("expect")):
+        if (
+            case.get("error")
+            or case.get("expectedErr")
+            or found.text != case.get("expected", case.get("expect"))
+        ):
             wrong.append((case, found.text))
     assert wrong == []
 

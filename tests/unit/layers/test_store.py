@@ -54,8 +54,11 @@ class Store:
         for folder in ("index", "staging", "trash", made_home(self)):
             for base, folders, names in os.walk(os.path.join(self.path, folder)):
                 found += [os.path.join(base, name) for name in (*folders, *names)]
-        return [name for name in found if not name.endswith(("/l", "/dir", "/stamps"))
-                and "backingFsBlockDev" not in name]
+        return [
+            name
+            for name in found
+            if not name.endswith(("/l", "/dir", "/stamps")) and "backingFsBlockDev" not in name
+        ]
 
 
 def made_home(store: Store) -> str:
