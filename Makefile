@@ -27,7 +27,7 @@ setup-dev: ## the command and what developing needs
 check: lint types floors docs ## all that is checked without running the product
 
 lint: setup-dev ## style and formatting
-	@$(VENV)/ruff check --quiet $(CODE)
+	@$(VENV)/ruff check --quiet --output-format concise $(CODE)
 	@$(VENV)/ruff format --quiet --check $(CODE)
 
 types: setup-dev ## mypy --strict
@@ -35,7 +35,7 @@ types: setup-dev ## mypy --strict
 	@$(VENV)/mypy demo bench scripts
 
 floors: setup-dev ## imports run one way down
-	@$(VENV)/lint-imports --no-cache
+	@$(VENV)/lint-imports --no-cache --no-logo
 
 docs: setup ## links, commands and snippets of the documentation hold
 	@$(VENV)/python -m scripts.check_docs

@@ -9,7 +9,7 @@ import sys
 import time
 
 from bench import fixtures, ground, report
-from bench.clock import Failed, Sample, output_of, tidy_exit
+from bench.clock import Failed, output_of, tidy_exit
 from bench.contenders import assembled
 from bench.scenarios import SCENARIOS, Round, Scenario
 from scripts.apt import Missing, say
@@ -37,8 +37,7 @@ def main() -> int:
 def _round(number: int, chosen: list[Scenario], base: str | None, results: report.Results) -> None:
     """One fresh disk, every chosen scenario on it."""
 
-    def note(scenario: str, name: str, sample: Sample) -> None:
-        value = sample.peak if scenario == "memory" else sample.seconds
+    def note(scenario: str, name: str, value: float) -> None:
         results.samples.setdefault(scenario, {}).setdefault(name, []).append(value)
 
     with ground.fresh() as here, assembled(here) as contenders:

@@ -1,4 +1,4 @@
-"""Runs a command and measures it: seconds by the wall, and the most memory it held.
+"""Runs a command and measures it: seconds by the wall, or the most memory it held.
 
 Knows no contender and no scenario.
 """
@@ -11,25 +11,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 
 class Failed(Exception):
     """A measured or a preparing command failed; the text holds its last words."""
 
 
-class Sample(NamedTuple):
-    """One run: wall-clock `seconds` and `peak` resident bytes (wait4's ru_maxrss)."""
+def timed(argv: list[str], env: Mapping[str, str], *, stdin: str = os.devnull) -> float:
+    """Run `argv` to its end; seconds by the wall. Raises `Failed` when it does not succeed.
 
-    seconds: float
-    peak: int
-
-
-def timed(argv: list[str], env: Mapping[str, str], *, stdin: str = os.devnull) -> Sample:
-    """Run `argv` to its end; raises `Failed` when it does not succeed.
-
-    Started by posix_spawn, so the child's peak does not begin with this process's own memory
-    beyond a few megabytes; its output goes to a file, so that no pipe slows it.
+    Its output goes to a file, so that no pipe slows it.
     """
     with tempfile.TemporaryFile() as output, open(stdin, "rb") as source:
         actions = [
@@ -40,7 +31,7 @@ def timed(argv: list[str], env: Mapping[str, str], *, stdin: str = os.devnull) -
         begun = time.perf_counter()
         child = os.posix_spawnp(argv[0], argv, dict(env), file_actions=actions)
         try:
-            _, status, usage = os.wait4(child, 0)
+            _, status = os.waitpid(child, 0)
         except BaseException:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
@@ -49,8 +40,28 @@ def timed(argv: list[str], env: Mapping[str, str], *, stdin: str = os.devnull) -
         if status != 0:
             output.seek(0)
             words = output.read().decode(errors="replace").strip().splitlines()[-5:]
-            raise Failed(f"{' '.join(argv)}: status {status}\n  " + "\n  ".join(words))
-    return Sample(seconds, usage.ru_maxrss * 1024)
+            code = os.waitstatus_to_exitcode(status)
+            raise Failed(f"{' '.join(argv)}: status {code}\n  " + "\n  ".join(words))
+    return seconds
+
+
+# A process starts with its parent's peak (exec keeps ru_maxrss), so a small one has to start it.
+_MONITOR = """
+import os, sys
+child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+_, status, usage = os.wait4(child, 0)
+with open(sys.argv[1], "w") as result:
+    result.write(str(usage.ru_maxrss * 1024))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def peak(argv: list[str], env: Mapping[str, str], *, stdin: str) -> int:
+    """Run `argv` to its end; the most resident memory it held, in bytes (at least some 9 MB)."""
+    with tempfile.NamedTemporaryFile("r") as result:
+        small = [sys.executable, "-I", "-S", "-c", _MONITOR, result.name]
+        timed([*small, *argv], env, stdin=stdin)
+        return int(result.read())
 
 
 def output_of(argv: list[str], env: Mapping[str, str] | None = None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from bench import fixtures
-from bench.clock import Failed, Sample, timed
+from bench.clock import Failed, peak, timed
 from bench.contenders import PYTHON, Contender, with_env
 from bench.fixtures import Fixtures
 from bench.ground import Ground
@@ -28,7 +28,7 @@ class Round:
         ground: Ground,
         contenders: dict[str, Contender],
         made: Fixtures,
-        note: Callable[[str, str, Sample], None],
+        note: Callable[[str, str, float], None],
     ) -> None:
         self.number = number
         self.ground = ground
@@ -43,17 +43,14 @@ class Round:
         start = self.number % len(chosen)
         return chosen[start:] + chosen[:start]
 
-    def take(
-        self,
-        scenario: str,
-        name: str,
-        argv: list[str],
-        contender: Contender,
-        stdin: str = os.devnull,
-    ) -> None:
+    def take(self, scenario: str, name: str, argv: list[str], contender: Contender) -> None:
         """Measure one run, with the disk at rest before it."""
         self.settle()
-        self._note(scenario, name, timed(argv, contender.env, stdin=stdin))
+        self._note(scenario, name, timed(argv, contender.env))
+
+    def take_peak(self, name: str, argv: list[str], contender: Contender, stdin: str) -> None:
+        """Measure the memory of one run that reads the file `stdin`."""
+        self._note("memory", name, peak(argv, contender.env, stdin=stdin))
 
     def settle(self) -> None:
         """Write out what earlier runs left dirty, so that nobody pays for another."""
@@ -75,13 +72,12 @@ class Round:
 
 
 class Scenario(NamedTuple):
-    """`once` where repeating shows nothing new; `unit` of what is looked at."""
+    """`once` where repeating shows nothing new."""
 
     name: str
     title: str
     measure: Callable[[Round], None]
     once: bool = False
-    unit: str = "s"
 
 
 def import_root(this: Round) -> None:
@@ -196,7 +192,7 @@ def memory(this: Round) -> None:
     ):
         own = with_env(lamina, "lamina", LAMINA_ROOT=os.path.join(this.ground.disk, "memory"))
         this.prepare(own, "images")
-        this.take("memory", name, own.command("import", "-", "big:1"), own, stdin=path)
+        this.take_peak(name, own.command("import", "-", "big:1"), own, path)
         this.prepare(own, "rmi", "-f", "big:1")
 
 
@@ -209,5 +205,5 @@ SCENARIOS = (
     Scenario("save", "save and load of the Debian image", save_and_load),
     Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
-    Scenario("memory", "peak memory of import", memory, once=True, unit="MB"),
+    Scenario("memory", "peak memory of import", memory, once=True),
 )

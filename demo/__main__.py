@@ -44,8 +44,9 @@ def _perform(base: str | None, fresh: bool) -> None:
     story.strata()
     story.containers()
     story.mistake()
+    stage.show("")
     stage.tell(
-        f"\nAll five steps held, in {stage.seconds():.0f} s. The store stays; look around with\n"
+        f"All five steps held, in {stage.seconds():.0f} s. The store stays; look around with\n"
         f"  export LAMINA_ROOT={root}\n"
         "  .venv/bin/lamina images"
     )
@@ -54,17 +55,15 @@ def _perform(base: str | None, fresh: bool) -> None:
 def _prologue(stage: Stage, root: str, repeated: bool) -> str:
     """Say where and how; the storage driver."""
     driver = stage.ask("info", "--format", "{{.Driver}}")
-    stage.tell(f"The store is {root}\nStorage driver: {driver}")
+    isolation = stage.ask("info", "--format", "{{.Isolation}} ({{.IsolationReason}})")
+    stage.tell(f"The store is {root}\nStorage driver: {driver}\nIsolation: {isolation}")
     if repeated:
         stage.tell(
             "It is there from an earlier demo: steps in its cache are not done again\n"
             "(make demo FRESH=1 begins anew)."
         )
     if driver == "vfs":
-        stage.tell(
-            "No union mounts here: every layer is a full copy, and containers are\n"
-            "isolated by chroot alone where mounts are not allowed. In Lamina's words:"
-        )
+        stage.tell("No union mounts here, so every layer is a full copy. In Lamina's words:")
         stage.lamina("info", "--why")
     return driver
 

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import NoReturn
 
+from demo.thin import keeper, thinned
+
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WIDTH = 88
 
@@ -58,23 +60,36 @@ class Stage:
         """Run a `lamina` command that may fail, such as taking away what may not be there."""
         return self._process(["lamina", *arguments], capture=True).returncode == 0
 
-    def run(self, argv: list[str], *, cwd: str = CHECKOUT, ok: tuple[int, ...] = (0,)) -> str:
+    def run(self, argv: list[str], *, cwd: str = CHECKOUT) -> str:
         """Show any command, run it in `cwd`, let its output through, and return that."""
         self._print(self._mark("$ " + " ".join(_quoted(word) for word in argv)))
         done = self._process(argv, cwd=cwd, capture=True, errors_through=True)
         if done.stdout:
             self._print(done.stdout.rstrip("\n"))
-        if done.returncode not in ok:
+        if done.returncode != 0:
             self._fail(argv, done)
         return done.stdout
 
-    def run_live(self, *arguments: str) -> None:
-        """Show a `lamina` command and let it write to the terminal itself, as builds do."""
-        argv = ["lamina", *arguments]
+    def build(self, *arguments: str) -> None:
+        """Show a `lamina build`, run it, and let its lines through as they come, thinned."""
+        argv = ["lamina", "build", *arguments]
         self._print(self._mark("$ " + " ".join(_quoted(word) for word in argv)))
-        done = self._process(argv)
-        if done.returncode != 0:
-            self._fail(argv, done)
+        unshown = keeper()
+        with subprocess.Popen(
+            argv,
+            cwd=CHECKOUT,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            for line in thinned((line.rstrip("\n") for line in process.stdout or ()), unshown):
+                self._print(line)
+        if process.returncode != 0:
+            self._print("\n".join(unshown))
+            raise Failure(f"`{' '.join(argv)}` ended with status {process.returncode}")
 
     def _process(
         self,

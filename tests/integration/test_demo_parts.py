@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import props
+from demo import props, thin
 from demo.stage import CHECKOUT, Failure, Stage
 
 
@@ -61,3 +61,15 @@ def test_only_the_demos_own_store_is_erased(monkeypatch: pytest.MonkeyPatch) -> 
     assert props.store(fresh=False) == "/nonexistent"
     with pytest.raises(Failure, match="LAMINA_ROOT"):
         props.store(fresh=True)
+
+
+def test_a_builds_chatter_is_thinned_and_its_end_is_kept_for_a_failure() -> None:
+    step = ["#2 [2/3] RUN x", *(f"#2 line {number}" for number in range(20))]
+    unshown = thin.keeper()
+    shown = list(thin.thinned([*step, "#2 DONE 1.0s"], unshown))
+    assert shown == [*step[:3], "#2 ... 18 lines more", "#2 DONE 1.0s"]
+    assert not unshown
+
+    failed = list(thin.thinned([*step], unshown))
+    assert failed == step[:3]
+    assert list(unshown) == step[-12:]

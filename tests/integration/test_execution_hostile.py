@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from test_execution_rig import Rig, fingerprint, make_busybox, write
 
-from lamina.errors import LaminaError, RuntimeFailure
+from lamina.errors import InUse, LaminaError, RuntimeFailure
+from lamina.execution.room import sweep
 from lamina.execution.traces import Traces, recover
 from lamina.fs.inroot import Root
 from lamina.runtime.process import Volume
@@ -102,21 +105,20 @@ def test_a_host_file_that_links_outside_writes_nothing_there(unsettled, isolatio
     assert rig.traces() == []
 
 
-def test_passwd_as_fifo_hangs_nobody(unsettled, isolation):
-    os.unlink(f"{unsettled.base}/etc/passwd")
-    os.mkfifo(f"{unsettled.base}/etc/passwd")
-    rig = unsettled.settle()
-    assert rig.run(isolation, "id", "-u", user="7").out == "7\n"
-    with pytest.raises(RuntimeFailure, match="unable to find user app"):
-        rig.run(isolation, "true", user="app")
+@pytest.mark.parametrize("name", ["passwd", "group"])
+def test_passwd_as_fifo_hangs_nobody(unsettled, isolation, name):
+    os.unlink(f"{unsettled.base}/etc/{name}")
+    os.mkfifo(f"{unsettled.base}/etc/{name}")
+    with pytest.raises(RuntimeFailure, match=f"/etc/{name} is no regular file"):
+        unsettled.settle().run(isolation, "true", user="7")
 
 
-def test_passwd_as_a_link_is_the_images_own(unsettled, isolation):
-    """The host's /etc/passwd knows `daemon`; an image that links to it must not."""
+def test_passwd_as_a_link_is_the_images_own(unsettled, isolation, outside):
+    write(f"{outside}/passwd", "joe:x:5:5::/:\n")
     os.unlink(f"{unsettled.base}/etc/passwd")
-    os.symlink("/../../../../../../../etc/passwd", f"{unsettled.base}/etc/passwd")
-    with pytest.raises(RuntimeFailure, match="unable to find user daemon"):
-        unsettled.settle().run(isolation, "true", user="daemon")
+    os.symlink(f"/../../../../../../..{outside}/passwd", f"{unsettled.base}/etc/passwd")
+    with pytest.raises(RuntimeFailure, match="unable to find user joe"):
+        unsettled.settle().run(isolation, "true", user="joe")
 
 
 @pytest.mark.parametrize("cwd", ["/proc/self/fd/7", "/proc/self/cwd", "/proc/1/root/tmp", "/wd"])
@@ -127,10 +129,12 @@ def test_a_working_directory_that_no_root_confines(unsettled, isolation, cwd):
 
 
 def test_a_working_directory_through_a_link_stays_inside(unsettled, isolation, outside):
+    os.makedirs(unsettled.base + outside)
     os.symlink("/../../../../.." + outside, f"{unsettled.base}/wd")
     rig = unsettled.settle()
-    rig.run(isolation, "sh", "-c", "echo x >here", cwd="/wd/sub") if isolation == "chroot" else None
+    assert rig.run(isolation, "sh", "-c", "echo x >here", cwd="/wd").code == 0
     assert os.listdir(outside) == []
+    assert os.listdir(rig.upper + outside) == ["here"]
 
 
 def test_a_volume_through_a_link_stays_inside(unsettled, isolation, outside, tmp_path):
@@ -165,7 +169,7 @@ def test_text_that_is_no_utf8(unsettled, isolation):
     said = unsettled.settle().run(
         isolation, "sh", "-c", 'printf %s "$A" | wc -c', env=("A=\udcff",)
     )
-    assert said.out.strip() in ("1", "3")  # JSON has no such text: a replacement may come of it
+    assert said.code == 0  # JSON has no such text: what comes of it is the runtime's to say
 
 
 # --- a killed engine ----------------------------------------------------------------------
@@ -179,15 +183,23 @@ from lamina.runtime.isolation import choose
 rig = Rig.__new__(Rig)
 rig.__dict__.update({facts!r})
 running = start(rig.job(*{args!r}), choose({isolation!r}), Stdio(None, 1, None))
-print("started", flush=True)
+os.write(1, b"started\\n")
 running.wait()
 """
 
 
-def _engine(rig: Rig, isolation: str, *args: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _engine(
+    rig: Rig, isolation: str, *args: str, under: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
     here = os.path.dirname(__file__)
     script = _ENGINE.format(here=here, facts=dict(rig.__dict__), args=args, isolation=isolation)
-    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    command = [*under, sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as engine:
+        try:
+            yield engine
+        finally:
+            engine.kill()
 
 
 def _sleepers(mark: str) -> list[int]:
@@ -218,48 +230,19 @@ def test_kill_9_of_the_engine_ends_the_container(unsettled, isolation, user_code
         "plain": f"echo up; sleep {mark}; true",
         "daemon": f"setsid sh -c 'trap : TERM; sleep {mark}; :' & echo up; sleep {mark}; true",
     }[user_code]
-    engine = _engine(rig, isolation, "sh", "-c", script)
-    assert engine.stdout is not None
-    said = {engine.stdout.readline(), engine.stdout.readline()}
-    assert said == {b"up\n", b"started\n"}
-    _await(lambda: len(_sleepers(mark)) == (1 if user_code == "plain" else 2))
-    engine.send_signal(signal.SIGKILL)
-    engine.wait()
-    _await(lambda: not _sleepers(mark))
-    engine.stdout.close()
+    with _engine(rig, isolation, "sh", "-c", script) as engine:
+        assert engine.stdout is not None
+        said = {engine.stdout.readline(), engine.stdout.readline()}
+        assert said == {b"up\n", b"started\n"}
+        _await(lambda: len(_sleepers(mark)) == (1 if user_code == "plain" else 2))
+        engine.kill()
+        engine.wait()
+        _await(lambda: not _sleepers(mark))
     with open("/proc/self/mountinfo") as file:
         assert rig.folder not in file.read()
     assert rig.run(isolation, "echo", "next").out == "next\n"
     assert rig.traces() == []
     assert rig.left_over() == []
-
-
-@pytest.mark.parametrize("call", range(0, 40, 3))
-def test_kill_9_at_any_moment_of_a_start(unsettled, isolation, call, needs_program):
-    """Killed at one system call after another: no mount, no process, and the next run is clean."""
-    strace = needs_program("strace")
-    rig = unsettled.settle()
-    mark = f"20{os.getpid()}{call}"
-    here = os.path.dirname(__file__)
-    args = ("sh", "-c", f"sleep {mark}; true")
-    script = _ENGINE.format(here=here, facts=dict(rig.__dict__), args=args, isolation=isolation)
-    name, when = _KILL_POINTS[call % len(_KILL_POINTS)]
-    inject = f"inject={name}:signal=KILL:when={when}"
-    command = [strace, "-qq", "-f", "-b", "execve", "-e", f"trace={name}", "-e", inject]
-    engine = subprocess.Popen(
-        [*command, "-o", "/dev/null", sys.executable, "-c", script], stdout=subprocess.PIPE
-    )
-    assert engine.stdout is not None
-    if engine.stdout.readline():  # it was not reached: the container runs
-        for child in _children(engine.pid):
-            os.kill(child, signal.SIGKILL)
-    engine.wait()
-    engine.stdout.close()
-    _await(lambda: not _sleepers(mark))
-    with open("/proc/self/mountinfo") as file:
-        assert rig.folder not in file.read()
-    assert rig.run(isolation, "echo", "next").out == "next\n"
-    assert rig.traces() == []
 
 
 _KILL_POINTS = (
@@ -277,15 +260,70 @@ _KILL_POINTS = (
     ("fchmod", 2),
     ("fchmod", 5),
     ("pipe2", 1),
+    ("pipe2", 2),
+    ("vfork,clone,clone3", 2),
+    ("vfork,clone,clone3", 3),
     ("waitid", 1),
-    ("vfork", 1),
-    ("clone3", 3),
 )
 
 
-def _children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children") as file:
-        return [int(child) for child in file.read().split()]
+@pytest.mark.parametrize(
+    ("isolation", "call", "when"),
+    [
+        *(("crun", *point) for point in _KILL_POINTS),
+        *(("runc", *point) for point in _KILL_POINTS[2::5]),
+        *(("chroot", *point) for point in _KILL_POINTS[1::4]),
+    ],
+    indirect=["isolation"],
+)
+def test_kill_9_at_any_moment_of_a_start(unsettled, isolation, call, when, needs_program):
+    """Killed at one system call after another: no mount, no process, and the next run is clean.
+
+    strace kills the engine, or a thread's whole process, as it enters the call.
+    """
+    rig = unsettled.settle()
+    mark = f"20{os.getpid()}{when}"
+    strace = [needs_program("strace"), "-qq", "-f", "-b", "execve", "-o", "/dev/null"]
+    inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={when}"]
+    with _engine(
+        rig, isolation, "sh", "-c", f"sleep {mark}; true", under=(*strace, *inject)
+    ) as engine:
+        assert engine.stdout is not None
+        if engine.stdout.readline():  # not reached before the start was over
+            os.kill(_engine_below(engine.pid), signal.SIGKILL)
+        engine.wait()
+    _await(lambda: not _sleepers(mark))
+    with open("/proc/self/mountinfo") as file:
+        assert rig.folder not in file.read()
+    assert rig.run(isolation, "echo", "next").out == "next\n"
+    assert rig.changes() == []
+    assert rig.left_over() == []
+
+
+def _engine_below(strace: int) -> int:
+    with open(f"/proc/{strace}/task/{strace}/children") as file:
+        return int(file.read().split()[0])
+
+
+def test_a_sweep_clears_what_killed_engines_left_and_nothing_else(
+    unsettled, isolation, monkeypatch
+):
+    monkeypatch.setattr("lamina.execution.room._PATIENCE", 0.0)
+    rig = unsettled.settle()
+    mark = f"40{os.getpid()}"
+    with _engine(rig, isolation, "sh", "-c", f"sleep {mark}; true") as engine:
+        assert engine.stdout is not None
+        engine.stdout.readline()
+        assert sweep(rig.run_dir) == 0
+        assert os.path.exists(f"{rig.run_dir}/c1/upper")
+        with pytest.raises(InUse, match="c1 is running already"):
+            rig.run(isolation, "true")
+        engine.kill()
+        engine.wait()
+    _await(lambda: sweep(rig.run_dir) == 1)
+    assert rig.changes() == []
+    assert rig.left_over() == []
+    assert sweep(rig.run_dir) == 0
 
 
 # --- traces -------------------------------------------------------------------------------
@@ -440,8 +478,9 @@ def test_plain_errors(plain):
     kind, words = plain("true", network="none")
     assert kind == "RuntimeFailure"
     assert "CAP_SYS_ADMIN" in words
-    kind, words = plain("true", volumes=(tuple(Volume("/tmp", "/v", False)),))
-    assert kind in ("RuntimeFailure", "AttributeError")
+    kind, words = plain("true", volumes=(Volume("/tmp", "/v", False),))
+    assert kind == "RuntimeFailure"
+    assert "volumes need the right to mount" in words
 
 
 def test_errors_are_one_line(unsettled, isolation):

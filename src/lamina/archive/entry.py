@@ -52,6 +52,9 @@ class Body(Protocol):
         """Up to `size` bytes; none at the end. Raises `BadArchive` when cut off."""
 
 
+Write = Callable[[bytes], object]
+"""Takes bytes, all of them, in order."""
+
 Opener = Callable[[], int]
 """Gives a descriptor for reading a file's content; whoever calls closes it."""
 

@@ -18,9 +18,8 @@ from typing import Self
 import msgspec
 
 from lamina.archive.apply import Placement
-from lamina.archive.entry import FILE, Body, Entry, Segment
+from lamina.archive.entry import FILE, Body, Entry, Segment, Write
 from lamina.archive.salvage import discard_salvage
-from lamina.archive.writer import Write
 from lamina.errors import StoreDamaged, from_oserror
 from lamina.fs.atomic import write_all
 from lamina.fs.copy import copy_range

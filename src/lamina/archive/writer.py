@@ -5,7 +5,7 @@ times; equal entries give equal bytes. Two blocks of zeros end it.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from lamina.archive import header, pax
@@ -21,11 +21,10 @@ from lamina.archive.entry import (
     EntryStream,
     Opener,
     Segment,
+    Write,
 )
 from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
-
-Write = Callable[[bytes], object]
 
 _CHUNK = 1 << 20
 _END = bytes(2 * header.BLOCK)

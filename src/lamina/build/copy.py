@@ -127,7 +127,11 @@ def entries(
     first: dict[tuple[int, int, int], bytes] = {}
     for name in sorted({*laid, *parents}, key=in_order):
         if name in laid:
-            yield _entry(tree, name, laid[name], manner, first)
+            try:
+                made = _entry(tree, name, laid[name], manner, first)
+            except OSError as error:
+                raise from_oserror(error, "reading", os.fsdecode(name)) from error
+            yield made
         else:
             yield parents[name][1], None
 

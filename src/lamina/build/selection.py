@@ -71,14 +71,18 @@ def select(tree: SourceTree, wanted: Wanted) -> list[Selected]:
     """Resolve every source; raises `PathNotFound` for one that is not there.
 
     A pattern that matches nothing is passed over as long as another source is found, so that
-    `COPY package.json lock.json* ./` works with and without the second.
+    `COPY package.json lock.json* ./` works with and without the second. Raises a `StorageError`
+    for a directory that cannot be read.
     """
     found: list[Selected] = []
-    for source in wanted.sources:
-        if isinstance(source, Inline):
-            found.append(_inline(source))
-        else:
-            found.extend(_resolve(tree, source, wanted))
+    try:
+        for source in wanted.sources:
+            if isinstance(source, Inline):
+                found.append(_inline(source))
+            else:
+                found.extend(_resolve(tree, source, wanted))
+    except OSError as error:
+        raise from_oserror(error, f"reading {tree.title}:") from error
     if not found and not wanted.parents:
         patterns = ", ".join(repr(each) for each in wanted.sources if isinstance(each, str))
         raise PathNotFound(f"nothing in {tree.title} matches {patterns}")
@@ -166,10 +170,7 @@ def _walked(tree: SourceTree, top: Node, wanted: Wanted) -> Iterator[Node]:
         yield from _parents(tree, top.name, path)
     yield top
     if top.is_directory:
-        try:
-            yield from _below(tree, path, top.name, wanted.exclude)
-        except OSError as error:
-            raise from_oserror(error, f"reading {tree.title}:") from error
+        yield from _below(tree, path, top.name, wanted.exclude)
 
 
 def _parents(tree: SourceTree, name: bytes, path: bytes) -> Iterator[Node]:

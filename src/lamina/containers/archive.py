@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from lamina.archive.apply import apply
 from lamina.archive.compress import open_decompressed
 from lamina.archive.diff import entries_below
+from lamina.archive.entry import Write
 from lamina.archive.reader import read
-from lamina.archive.writer import Write, write
+from lamina.archive.writer import write
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.errors import PathNotFound, from_oserror

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, Unpack
 
 from lamina.archive.diff import Change
-from lamina.archive.writer import Write
+from lamina.archive.entry import Write
 from lamina.containers.settings import Settings, Wishes
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 from lamina.archive.apply import apply
 from lamina.archive.diff import entries_below
-from lamina.archive.entry import EntryStream, Segment
+from lamina.archive.entry import EntryStream, Segment, Write
 from lamina.archive.reader import read
-from lamina.archive.writer import Write, write
+from lamina.archive.writer import write
 from lamina.engine.containers import Container
 from lamina.errors import PathNotFound, UsageError, from_oserror
 from lamina.fs.atomic import write_all

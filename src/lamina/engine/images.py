@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lamina.archive.writer import Write
+from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
 from lamina.engine.parts import Parts
 from lamina.errors import InvalidReference

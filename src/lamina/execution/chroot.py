@@ -173,8 +173,9 @@ class _Helper:
         self._report, reporting = os.pipe2(os.O_CLOEXEC)
         listening, self._line = os.pipe2(os.O_CLOEXEC)
         try:
-            extra = ((listening, 3), (reporting, 4))
-            self.pid = spawn([python, "-I", "-S", chroot_init.__file__], stdio, extra=extra)
+            extra = zip((listening, reporting, *room.locks), range(3, 7), strict=False)
+            command = [python, "-I", "-S", chroot_init.__file__]
+            self.pid = spawn(command, stdio, extra=tuple(extra))
         except BaseException:
             os.close(self._report)
             self.cut()

@@ -17,10 +17,10 @@ from lamina.runtime.isolation import needed_program
 class Life:
     """The namespace's first process; what the calling thread starts next lives under it."""
 
-    def __init__(self, hold: int | None) -> None:
+    def __init__(self, locks: tuple[int, ...]) -> None:
         """Begin; to be called on a private thread, whose own place it does not change.
 
-        `hold` is the descriptor of a held lock: it stays held until the last process is gone.
+        `locks` are descriptors of held locks: they stay held until the last process is gone.
         Raises `RuntimeFailure`.
         """
         try:
@@ -29,8 +29,8 @@ class Life:
             raise RuntimeFailure(f"cannot make a process namespace: {error.strerror}") from error
         reader, self._line = os.pipe2(os.O_CLOEXEC)
         try:
-            extra = ((hold, 3),) if hold is not None else ()
-            self.pid = spawn([needed_program("cat")], Stdio(reader, None, None), extra=extra)
+            held = tuple(zip(locks, range(3, 3 + len(locks)), strict=True))
+            self.pid = spawn([needed_program("cat")], Stdio(reader, None, None), extra=held)
         except BaseException:
             os.close(self._line)
             raise

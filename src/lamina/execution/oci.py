@@ -33,7 +33,7 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         if isolation.cover:
             cover(isolation.cover)
         room.write("config.json", _document(job, scene, isolation, room), 0o600)
-        life = Life(room.hold)
+        life = Life(room.locks)
         try:
             return life, spawn(_command(isolation, room), stdio)
         except BaseException:
@@ -76,9 +76,14 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room) -> bytes
 
 
 def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
-    """crun mounts the root once more, without the options it had: refuse devices again."""
+    """crun mounts the root once more, without the options it had: refuse devices again.
+
+    The shell takes what the runtime writes to a hook's input: mount(8) would be gone before it is
+    written, now and then, and crun would fail with a broken pipe.
+    """
     options = "remount,bind,nodev" + (",ro" if job.process.readonly_root else "")
-    return needed_program("mount"), "-n", "-o", options, room.root_path
+    command = needed_program("mount"), "-n", "-o", options, room.root_path
+    return needed_program("sh"), "-c", 'read -r _; exec "$0" "$@"', *command
 
 
 def _command(isolation: Isolation, room: Room) -> list[str]:

@@ -6,11 +6,17 @@
   hosts hostname resolv.conf
   log                      what the runtime says of itself
   traces                   what was made in the root (see lamina.execution.traces)
+  upper                    the path of the directory in which that is found again
+  lock                     held by us and by what keeps the container alive
+
+Who gets the lock knows that nothing of an earlier start is left running.
 """
 
 import fcntl
 import os
+import time
 
+from lamina.errors import InUse
 from lamina.execution.job import Job
 from lamina.execution.traces import Traces, recover
 from lamina.fs.atomic import write_all
@@ -18,23 +24,37 @@ from lamina.fs.inroot import Root
 from lamina.fs.remove import remove_tree
 from lamina.runtime.hostfiles import contents
 
+_PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
+_POLL = 0.01
+
 
 class Room:
     """Made first and closed last; closing it leaves nothing of the start behind."""
 
     def __init__(self, job: Job) -> None:
+        """Raises `InUse` while a container of that ID lives."""
         self.name = job.container_id
         self.folder = os.path.join(job.run_dir, job.container_id)
         self.root_path = os.path.join(self.folder, "rootfs")
         self._run_dir = job.run_dir
         self._root: Root | None = None
         self._traces: Traces | None = None
-        self.hold: int | None = None
-        os.makedirs(self.root_path, mode=0o700, exist_ok=True)
-        recover(self.folder, job.upper)
-        self._remove_states()
-        if job.plan.hold is not None:
-            self.hold = _held(job.plan.hold)
+        self._locks = [_lock_alone(self.folder)]
+        try:
+            os.makedirs(self.root_path, mode=0o700, exist_ok=True)
+            recover(self.folder, job.upper)
+            _remove_states(self._run_dir, self.name)
+            self.write("upper", os.fsencode(job.upper), 0o600)
+            if job.plan.hold is not None:
+                self._locks.append(_lock_shared(job.plan.hold))
+        except BaseException:
+            self._unlock()
+            raise
+
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """Descriptors of what is held while anything of the container lives: to be handed on."""
+        return tuple(self._locks)
 
     def enter(self, path: str) -> Traces:
         """Open the root, which stays reachable by this descriptor whoever unmounts it."""
@@ -83,25 +103,92 @@ class Room:
             if self._root is not None:
                 self._root.close()
                 self._root = None
-            if self.hold is not None:
-                os.close(self.hold)
-                self.hold = None
-            self._remove_states()
+            _remove_states(self._run_dir, self.name)
             remove_tree(self.folder)
+            self._unlock()
 
-    def _remove_states(self) -> None:
-        """What a killed runtime could not remove itself."""
-        for runtime in ("crun", "runc"):
-            state = os.path.join(self._run_dir, runtime, self.name)
-            if os.path.isdir(state):
-                remove_tree(state)
-                _remove_cgroups(self.name)
+    def _unlock(self) -> None:
+        for descriptor in self._locks:
+            os.close(descriptor)
+        self._locks.clear()
 
 
-def _held(path: str) -> int:
+def sweep(run_dir: str) -> int:
+    """Clear away what killed engines left in `run_dir`; gives how many rooms that were.
+
+    What still lives is left alone. Raises OSError or `StorageError`.
+    """
+    cleared = 0
+    for name in os.listdir(run_dir):
+        folder = os.path.join(run_dir, name)
+        if not os.path.exists(os.path.join(folder, "lock")):
+            continue
+        lock = _try_lock(folder)
+        if lock is None:
+            continue
+        try:
+            _recover_room(folder)
+            _remove_states(run_dir, name)
+            remove_tree(folder)
+            cleared += 1
+        finally:
+            os.close(lock)
+    return cleared
+
+
+def _recover_room(folder: str) -> None:
+    try:
+        with open(os.path.join(folder, "upper"), "rb") as file:
+            recover(folder, os.fsdecode(file.read()))
+    except FileNotFoundError:
+        pass  # killed before it did anything, or the layer is gone as well
+
+
+def _lock_alone(folder: str) -> int:
+    limit = time.monotonic() + _PATIENCE
+    while True:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        lock = _try_lock(folder)
+        if lock is not None:
+            return lock
+        if time.monotonic() > limit:
+            raise InUse(f"the container {os.path.basename(folder)[:12]} is running already")
+        time.sleep(_POLL)
+
+
+def _try_lock(folder: str) -> int | None:
+    """The lock of a folder, unless another has it or it was removed by whoever had it."""
+    path = os.path.join(folder, "lock")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _lock_shared(path: str) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
+
+
+def _remove_states(run_dir: str, name: str) -> None:
+    """What a killed runtime could not remove itself."""
+    for runtime in ("crun", "runc"):
+        state = os.path.join(run_dir, runtime, name)
+        if os.path.isdir(state):
+            remove_tree(state)
+            _remove_cgroups(name)
 
 
 def _remove_cgroups(name: str) -> None:

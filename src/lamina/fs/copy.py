@@ -1,23 +1,25 @@
 """Copying file contents and whole trees: shared blocks where possible, nothing lost.
 
-FICLONE, else copy_file_range, else read and write; holes stay holes.
+FICLONE, else copy_file_range, else sendfile; holes stay holes. Knows trees, not layers.
 """
 
 import errno
 import os
 import stat
+from typing import NamedTuple
 
-from lamina.fs.atomic import write_all
+from lamina.fs.descent import Descent, is_long, open_folder
+from lamina.fs.tree import Xattrs, carried_xattrs
 from lamina.fs.walk import Found, walk
 from lamina.kernel import xattr
 from lamina.kernel.ioctl import ficlone
 
-_CHUNK = 1 << 20
+_DEFAULT_ACL = b"system.posix_acl_default"
 _REFUSED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 
 
 def copy_file(source: int, target: int, size: int) -> None:
-    """Let the empty file `target` hold the first `size` bytes of `source`."""
+    """Let the empty file `target` hold the first `size` bytes of `source`; raises OSError."""
     if size == 0:
         return
     try:
@@ -51,78 +53,103 @@ def _end_of_data(source: int, start: int, size: int) -> int:
 
 
 def copy_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
-    """Copy `length` bytes between two files at the given offsets; raises OSError."""
+    """Copy `length` bytes between two files at the given offsets; raises OSError.
+
+    Stops early, without an error, where the source ends.
+    """
     while length > 0:
         try:
             moved = os.copy_file_range(source, target, length, source_at, target_at)
         except OSError as error:
             if error.errno not in _REFUSED:
                 raise
-            _copy_by_hand(source, source_at, target, target_at, length)
+            moved = 0
+        if moved == 0:  # at the end, or a file that only pretends to have none (/proc)
+            _send_range(source, source_at, target, target_at, length)
             return
-        if moved == 0:
-            return  # the source is shorter than was said
         source_at, target_at, length = source_at + moved, target_at + moved, length - moved
 
 
-def _copy_by_hand(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
+def _send_range(source: int, source_at: int, target: int, target_at: int, length: int) -> None:
     os.lseek(target, target_at, os.SEEK_SET)
     while length > 0:
-        data = os.pread(source, min(_CHUNK, length), source_at)
-        if not data:
+        moved = os.sendfile(target, source, source_at, length)
+        if moved == 0:
             return
-        write_all(target, data)
-        source_at, length = source_at + len(data), length - len(data)
+        source_at, length = source_at + moved, length - moved
 
 
 def copy_tree(source: int, target: int) -> None:
     """Copy all below the directory `source` into the empty directory `target`, and its own
-    metadata: modes, owners, times, attributes, holes, hard links, devices; sockets are left.
+    metadata: modes, owners, times in nanoseconds, the attributes that a layer carries, holes,
+    hard links, devices and FIFOs. Sockets are left out. Raises OSError.
     """
+    xattr.remove(target, _DEFAULT_ACL)  # what is made below would inherit it
+    own = _metadata(source, os.fstat(source))
     copier = _TreeCopier(target)
     try:
         for found in walk(source):
             copier.copy(found)
-    finally:
         copier.finish()
-    copy_metadata(source, target, os.fstat(source))
+    finally:
+        copier.close()
+    _set_metadata(target, own)
+
+
+class _Metadata(NamedTuple):
+    status: os.stat_result
+    xattrs: Xattrs
+
+
+def _metadata(origin: int, status: os.stat_result) -> _Metadata:
+    return _Metadata(status, carried_xattrs(origin))
+
+
+def _set_metadata(made: int, metadata: _Metadata) -> None:
+    """Owner, attributes, mode and times, in the order in which none undoes another."""
+    status = metadata.status
+    os.fchown(made, status.st_uid, status.st_gid)
+    for name, value in metadata.xattrs:
+        xattr.set_value(made, name, value)
+    os.fchmod(made, stat.S_IMODE(status.st_mode))
+    os.utime(made, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 class _TreeCopier:
-    """One directory open for writing per level; directories get their times when they are left."""
+    """Follows a walk on the target's side; a directory gets its metadata when it is left."""
 
     def __init__(self, target: int) -> None:
-        self._levels: list[tuple[bytes, int, int, os.stat_result]] = []
         self._target = target
+        self._descent = Descent(target)
+        self._folders: list[tuple[bytes, _Metadata]] = []
         self._links: dict[tuple[int, int], bytes] = {}
 
     def copy(self, found: Found) -> None:
-        folder = found.path[: -len(found.name)].rstrip(b"/")
-        while self._levels and self._levels[-1][0] != folder:
+        folder = found.path[: len(found.path) - len(found.name)]
+        while self._folders and self._folders[-1][0] != folder:
             self._leave()
-        into = self._levels[-1][1] if self._levels else self._target
         mode = found.status.st_mode
         if stat.S_ISDIR(mode):
-            self._enter(found, into)
-        elif not stat.S_ISSOCK(mode) and not self._linked(found, into):
-            _copy_entry(found, into)
+            self._enter(found)
+        elif not stat.S_ISSOCK(mode) and not self._linked(found):
+            _copy_entry(found, self._descent.here)
 
-    def _enter(self, found: Found, into: int) -> None:
-        os.mkdir(found.name, 0o700, dir_fd=into)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        made = os.open(found.name, flags, dir_fd=into)
-        origin = os.open(found.name, flags, dir_fd=found.directory)
-        self._levels.append((found.path, made, origin, found.status))
+    def _enter(self, found: Found) -> None:
+        origin = open_folder(found.directory, found.name)
+        try:
+            metadata = _metadata(origin, found.status)
+        finally:
+            os.close(origin)
+        os.mkdir(found.name, 0o700, dir_fd=self._descent.here)
+        self._descent.enter(found.name)
+        self._folders.append((found.path + b"/", metadata))
 
     def _leave(self) -> None:
-        _, made, origin, status = self._levels.pop()
-        try:
-            copy_metadata(origin, made, status)
-        finally:
-            os.close(made)
-            os.close(origin)
+        _, metadata = self._folders.pop()
+        _set_metadata(self._descent.here, metadata)
+        self._descent.leave()
 
-    def _linked(self, found: Found, into: int) -> bool:
+    def _linked(self, found: Found) -> bool:
         """Link to the copy that another name of the same file already has."""
         if found.status.st_nlink < 2:
             return False
@@ -130,12 +157,35 @@ class _TreeCopier:
         first = self._links.setdefault(identity, found.path)
         if first == found.path:
             return False
-        os.link(first, found.name, src_dir_fd=self._target, dst_dir_fd=into, follow_symlinks=False)
+        try:
+            self._link(first, found.name)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            self._links[identity] = found.path  # the target holds fewer links to one file
+            return False
         return True
 
+    def _link(self, first: bytes, name: bytes) -> None:
+        here = self._descent.here
+        if not is_long(first):
+            os.link(first, name, src_dir_fd=self._target, dst_dir_fd=here, follow_symlinks=False)
+            return
+        folder, _, origin = first.rpartition(b"/")
+        source = open_folder(self._target, folder)
+        try:
+            os.link(origin, name, src_dir_fd=source, dst_dir_fd=here, follow_symlinks=False)
+        finally:
+            os.close(source)
+
     def finish(self) -> None:
-        while self._levels:
+        """Leave every directory."""
+        while self._folders:
             self._leave()
+
+    def close(self) -> None:
+        """Give up every descriptor."""
+        self._descent.close()
 
 
 def _copy_entry(found: Found, into: int) -> None:
@@ -148,7 +198,8 @@ def _copy_entry(found: Found, into: int) -> None:
     else:
         os.mknod(name, status.st_mode, status.st_rdev, dir_fd=into)
     os.chown(name, status.st_uid, status.st_gid, dir_fd=into, follow_symlinks=False)
-    _copy_xattrs(xattr.place(found.directory, name), xattr.place(into, name))
+    for key, value in carried_xattrs(xattr.place(found.directory, name)):
+        xattr.set_value(xattr.place(into, name), key, value)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=into)
     times = (status.st_atime_ns, status.st_mtime_ns)
@@ -156,29 +207,15 @@ def _copy_entry(found: Found, into: int) -> None:
 
 
 def _copy_regular(found: Found, into: int) -> None:
+    status = found.status
     origin = os.open(found.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=found.directory)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         made = os.open(found.name, flags, 0o600, dir_fd=into)
         try:
-            copy_file(origin, made, found.status.st_size)
-            copy_metadata(origin, made, found.status)
+            copy_file(origin, made, status.st_size)
+            _set_metadata(made, _metadata(origin, status))
         finally:
             os.close(made)
     finally:
         os.close(origin)
-
-
-def copy_metadata(origin: int, made: int, status: os.stat_result) -> None:
-    """Owner, attributes, mode and times, in the order in which none undoes another."""
-    os.fchown(made, status.st_uid, status.st_gid)
-    _copy_xattrs(origin, made)
-    os.fchmod(made, stat.S_IMODE(status.st_mode))
-    os.utime(made, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def _copy_xattrs(origin: int | bytes, made: int | bytes) -> None:
-    for name in xattr.names(origin):
-        value = xattr.get(origin, name)
-        if value is not None:
-            xattr.set_value(made, name, value)

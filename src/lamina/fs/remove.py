@@ -1,13 +1,19 @@
-"""Removing trees thoroughly: by descriptor, however deep, protected or half made they are."""
+"""Removing trees thoroughly: by descriptor, however deep, protected or half made they are.
+
+Never follows a link and never enters a mount, whatever is mounted there: that is an error, and
+what is mounted stays as it is.
+"""
 
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from lamina.errors import StorageError, from_oserror
+from lamina.fs.descent import Descent
 from lamina.kernel.ioctl import clear_protection
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 def remove_into(path: str, trash: str) -> None:
@@ -29,95 +35,148 @@ def remove_into(path: str, trash: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Erase `path` and all below it, never following a link or entering a mount.
-
-    Raises `StorageError`.
-    """
-    parent = os.open(os.path.dirname(path) or ".", _DIRECTORY & ~os.O_NOFOLLOW)
+    """Erase `path` and all below it; nothing when it is gone. Raises `StorageError`."""
+    folder, name = os.path.split(path.rstrip("/"))
     try:
-        status = os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=False)
-        _erase(parent, os.fsencode(os.path.basename(path)), status.st_dev)
+        parent = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise from_oserror(error, "removing", path) from error
+    try:
+        _Eraser(parent).erase(name)
     except OSError as error:
         raise from_oserror(error, "removing", path) from error
     finally:
         os.close(parent)
 
 
-def _erase(parent: int, name: bytes, device: int) -> None:
-    """Depth first, with a list in place of recursion; each level keeps one descriptor."""
-    if not _unlink(parent, name):
-        return
-    levels = [(parent, name, _enter(parent, name, device))]
-    try:
-        while levels:
-            above, own_name, directory = levels[-1]
-            child = _empty(directory)
-            if child is None:
-                levels.pop()
-                os.close(directory)
-                os.rmdir(own_name, dir_fd=above)
-            else:
-                levels.append((directory, child, _enter(directory, child, device)))
-    finally:
-        for _, _, directory in levels:
-            os.close(directory)
+class _Eraser:
+    """Depth first, with a list in place of recursion, each directory read once."""
 
+    def __init__(self, parent: int) -> None:
+        self._descent = Descent(parent)
+        self._waiting: list[tuple[str, list[str]]] = []  # a directory, those in it with content
 
-def _empty(directory: int) -> bytes | None:
-    """Unlink what is no directory; gives the first directory that is in the way."""
-    with os.scandir(directory) as entries:
-        names = [(os.fsencode(each.name), each.is_dir(follow_symlinks=False)) for each in entries]
-    for name, is_directory in names:
-        if is_directory:
-            try:
-                os.rmdir(name, dir_fd=directory)
-            except OSError:
-                return name
-        elif _unlink(directory, name):
-            return name
-    return None
-
-
-def _unlink(directory: int, name: bytes) -> bool:
-    """Unlink `name`; True when it is a directory and must be emptied first."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except IsADirectoryError:
-        return True
-    except PermissionError:
-        return _unlink_protected(directory, name)
-    return False
-
-
-def _unlink_protected(directory: int, name: bytes) -> bool:
-    """Take immutable flags off the directory and the entry, then unlink."""
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    changed = clear_protection(directory)
-    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    def erase(self, name: str) -> None:
         try:
-            changed |= clear_protection(descriptor)
+            if _is_directory(self._descent.here, name):
+                self._erase_directory(name)
+            else:
+                self._unlink(name)
         finally:
-            os.close(descriptor)
-    if stat.S_ISDIR(status.st_mode):
+            self._descent.close()
+
+    def _erase_directory(self, name: str) -> None:
+        if self._rmdir(name):
+            return
+        self._enter(name)
+        while self._waiting:
+            name, full = self._waiting[-1]
+            if full:
+                self._enter(full.pop())
+                continue
+            self._waiting.pop()
+            self._descent.leave()
+            if not self._rmdir(name):
+                raise OSError(errno.ENOTEMPTY, "something is still being written there", name)
+
+    def _enter(self, name: str) -> None:
+        """Go into a directory and take away all that is not itself a directory with content."""
+        self._allowed(self._descent.enter, name)
+        with os.scandir(self._descent.here) as entries:
+            found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        full = []
+        for child, is_directory in found:
+            if not is_directory:
+                self._unlink(child)
+            elif not self._rmdir(child):
+                full.append(child)
+        self._waiting.append((name, full))
+
+    def _unlink(self, name: str) -> None:
+        here = self._descent.here
+        self._away(lambda name: os.unlink(name, dir_fd=here), name)
+
+    def _rmdir(self, name: str) -> bool:
+        """Remove a directory; False when there is something in it.
+
+        The kernel answers EBUSY for a place where something is mounted, empty or not, so no
+        directory is entered that this did not let through.
+        """
+        here = self._descent.here
+        try:
+            self._away(lambda name: os.rmdir(name, dir_fd=here), name)
+        except OSError as error:
+            if error.errno in _NOT_EMPTY:
+                return False
+            raise
         return True
-    if not changed:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), os.fsdecode(name))
-    os.unlink(name, dir_fd=directory)
-    return False
+
+    def _away(self, call: Callable[[str], None], name: str) -> None:
+        try:
+            self._allowed(call, name)
+        except FileNotFoundError:
+            return  # another removal was here
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            where = os.path.join(*(folder for folder, _ in self._waiting), name)
+            raise StorageError(
+                f"not removing {where}: {error.strerror}, something is mounted there",
+                hint="unmount it first",
+            ) from error
+
+    def _allowed(self, call: Callable[[str], object], name: str) -> None:
+        """Do it; where that is forbidden, do it again without what forbids it."""
+        try:
+            call(name)
+        except PermissionError:
+            _unlock(self._descent.here, name, inside=self._descent.depth > 0)
+            call(name)
 
 
-def _enter(directory: int, name: bytes, device: int) -> int:
-    child = os.open(name, _DIRECTORY, dir_fd=directory)
-    if os.fstat(child).st_dev != device:
-        os.close(child)
-        raise StorageError(
-            f"{os.fsdecode(name)} has another file system mounted on it", hint="unmount it first"
-        )
+def _is_directory(parent: int, name: str) -> bool:
     try:
-        clear_protection(child)
+        return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _unlock(directory: int, name: str, *, inside: bool) -> None:
+    """Take off what forbids removing `name`: immutable flags, and modes that shut us out.
+
+    The directory that holds it is changed only where it is itself to be removed (`inside`).
+    """
+    if inside:
+        _unprotect(directory)
+    try:
+        descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return  # the second try says what is wrong
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            _unprotect(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unprotect(descriptor: int) -> None:
+    """Clear flags and open the mode of a file or directory that may be open by O_PATH alone."""
+    place = f"/proc/self/fd/{descriptor}"
+    try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            os.chmod(place, 0o700)
+    except OSError:
+        pass  # immutable still, or another's: the flags come next, then the second try
+    try:
+        opened = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        clear_protection(opened)
     except OSError:
         pass  # a file system without flags has nothing to take off
-    return child
+    finally:
+        os.close(opened)

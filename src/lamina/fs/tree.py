@@ -18,7 +18,10 @@ from lamina.kernel import xattr
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_LIMIT = 40  # as the kernel's, path_resolution(7)
-_CACHED = 128  # directories kept open at once by one tree
+_OPEN = 256  # descriptors that one tree keeps beside its roots; a process has 1,024 by default
+_KNOWN = 1024  # directories remembered at once, those that are not there included
+_NO_NAMES = (b"..", b".", b"")  # in no path of a tree: `..` would lead out of it
+_READABLE = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # opening a link says ELOOP
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 
@@ -87,12 +90,19 @@ def is_opaque(directory: int) -> bool:
 class StackedTree:
     """Directories united as overlayfs unites them, topmost first; takes over the descriptors.
 
-    Keeps at most 128 directories of each stacked layer open at once.
+    `opaque_xattr` is the attribute in which this union's overlayfs marks opaque directories:
+    the other one may be set by anybody in a container and means nothing here. Beside the
+    layers' own roots at most 256 directories are open at once (more only while one directory
+    alone lies in more layers). Not for several threads at once.
     """
 
-    def __init__(self, descriptors: Iterable[int]) -> None:
+    _united = True
+
+    def __init__(self, descriptors: Iterable[int], *, opaque_xattr: bytes = OPAQUE[0]) -> None:
         self._roots = tuple(descriptors)
+        self._opaque = opaque_xattr
         self._stacks: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
+        self._open = 0
 
     def _stack(self, path: bytes) -> tuple[int, ...]:
         """The directories that make up `path`, topmost first; none when it is no directory."""
@@ -102,30 +112,72 @@ class StackedTree:
         if known is not None:
             self._stacks.move_to_end(path)
             return known
-        parent, _, name = path.rpartition(b"/")
-        found = _merge(self._stack(parent), name)
-        self._stacks[path] = found
-        while len(self._stacks) > _CACHED:
-            _close(self._stacks.popitem(last=False)[1])
-        return found
+        missing: list[bytes] = []
+        while path and path not in self._stacks:
+            missing.append(path)
+            path = path.rpartition(b"/")[0]
+        stack = self._stacks[path] if path else self._roots
+        for path in reversed(missing):
+            stack = self._merge(stack, path.rpartition(b"/")[2])
+            self._remember(path, stack)
+        return stack
+
+    def _remember(self, path: bytes, stack: tuple[int, ...]) -> None:
+        self._stacks[path] = stack
+        self._open += len(stack)
+        while len(self._stacks) > 1 and (self._open > _OPEN or len(self._stacks) > _KNOWN):
+            oldest = self._stacks.popitem(last=False)[1]
+            self._open -= len(oldest)
+            _close(oldest)
+
+    def _merge(self, stack: tuple[int, ...], name: bytes) -> tuple[int, ...]:
+        """Open `name` in each directory of `stack`, down to the first that hides the rest."""
+        found: list[int] = []
+        if name in _NO_NAMES:
+            return ()
+        try:
+            for directory in stack:
+                descriptor = _enter(directory, name)
+                if descriptor is None:
+                    continue
+                if descriptor < 0:
+                    break  # a file, a link or a whiteout hides the directories below
+                found.append(descriptor)
+                if len(stack) > 1 and xattr.get(descriptor, self._opaque) == b"y":
+                    break
+        except OSError:
+            _close(found)
+            raise
+        return tuple(found)
 
     def locate(self, path: bytes) -> tuple[int, bytes] | None:
-        """Where `path` really lies: a borrowed directory descriptor and a name in it."""
+        """Where `path` really lies: a directory and a name in it (b"" for the root itself).
+
+        The descriptor is borrowed: it may be closed by the next call.
+        """
         found = self._find(path)
         return (found[0], found[1]) if found is not None else None
 
     def _find(self, path: bytes) -> tuple[int, bytes, os.stat_result] | None:
         if not path:
-            if not self._roots:
-                return None
-            return self._roots[0], b"", os.stat(self._roots[0])
+            return (self._roots[0], b"", os.stat(self._roots[0])) if self._roots else None
         parent, _, name = path.rpartition(b"/")
+        if name in _NO_NAMES:
+            return None
         for directory in self._stack(parent):
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 continue
-            return None if is_whiteout(status) else (directory, name, status)
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return None
+                raise
+            except ValueError:
+                return None  # a NUL byte is in no name
+            if self._united and is_whiteout(status):
+                return None
+            return directory, name, status
         return None
 
     def lstat(self, path: bytes) -> os.stat_result | None:
@@ -133,26 +185,31 @@ class StackedTree:
         found = self._find(path)
         return found[2] if found is not None else None
 
-    def _at(self, path: bytes) -> tuple[int, bytes]:
-        found = self.locate(path)
+    def _at(self, path: bytes) -> tuple[int, bytes, os.stat_result]:
+        found = self._find(path)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
         return found
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the symbolic link at `path`; raises OSError."""
-        directory, name = self._at(path)
+        directory, name, _ = self._at(path)
         return os.readlink(name, dir_fd=directory)
 
     def open(self, path: bytes) -> int:
-        """A descriptor for reading the file at `path`; raises OSError."""
-        directory, name = self._at(path)
+        """A descriptor for reading the file or directory at `path`; raises OSError.
+
+        A device or a FIFO is not opened: that alone may do something, or never return.
+        """
+        directory, name, status = self._at(path)
+        if not stat.S_IFMT(status.st_mode) in _READABLE:
+            raise OSError(errno.EINVAL, "neither a file nor a directory", os.fsdecode(path))
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(name or b".", flags, dir_fd=directory)
 
     def xattrs(self, path: bytes) -> Xattrs:
         """The attributes of `path` that a layer carries, sorted by name."""
-        directory, name = self._at(path)
+        directory, name, _ = self._at(path)
         return carried_xattrs(xattr.place(directory, name) if name else directory)
 
     def listdir(self, path: bytes) -> list[bytes]:
@@ -160,16 +217,15 @@ class StackedTree:
         stack = self._stack(path)
         if not stack and path:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(path))
-        if len(stack) == 1 and len(self._roots) == 1:
-            return sorted(os.fsencode(name) for name in os.listdir(stack[0]))
-        present: dict[bytes, bool] = {}
+        if not self._united:
+            return sorted(map(os.fsencode, os.listdir(stack[0])))
+        present: dict[str, bool] = {}
         for directory in stack:
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    name = os.fsencode(entry.name)
-                    if name not in present:
-                        present[name] = not _hides(entry)
-        return sorted(name for name, here in present.items() if here)
+                    if entry.name not in present:
+                        present[entry.name] = not _hides(entry)
+        return sorted(os.fsencode(name) for name, here in present.items() if here)
 
     def resolve(self, path: bytes, *, follow_last: bool) -> bytes:
         """`path` with every symbolic link on the way followed inside the tree."""
@@ -180,6 +236,7 @@ class StackedTree:
         for stack in self._stacks.values():
             _close(stack)
         self._stacks.clear()
+        self._open = 0
         _close(self._roots)
         self._roots = ()
 
@@ -187,22 +244,10 @@ class StackedTree:
 class FlatTree(StackedTree):
     """One directory as it is: a character device 0:0 in it is just that."""
 
+    _united = False
+
     def __init__(self, descriptor: int) -> None:
         super().__init__((descriptor,))
-
-    def _find(self, path: bytes) -> tuple[int, bytes, os.stat_result] | None:
-        parent, _, name = path.rpartition(b"/")
-        for directory in self._stack(parent):
-            try:
-                status = (
-                    os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    if name
-                    else os.stat(directory)
-                )
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-            return directory, name, status
-        return None
 
 
 def _hides(entry: os.DirEntry[str]) -> bool:
@@ -214,23 +259,20 @@ def _hides(entry: os.DirEntry[str]) -> bool:
     )
 
 
-def _merge(stack: tuple[int, ...], name: bytes) -> tuple[int, ...]:
-    """Open `name` in each directory of `stack`, down to the first that hides the rest."""
-    found: list[int] = []
-    for directory in stack:
-        try:
-            descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
-        except FileNotFoundError:
-            continue
-        except (NotADirectoryError, OSError) as error:
-            if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                break  # a file, a link or a whiteout hides the directories below
-            _close(tuple(found))
-            raise
-        found.append(descriptor)
-        if len(stack) > 1 and is_opaque(descriptor):
-            break
-    return tuple(found)
+def _enter(directory: int, name: bytes) -> int | None:
+    """Open the directory `name`; None when there is nothing, -1 when it is something else."""
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return None  # a NUL byte is in no name
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return -1
+        if error.errno == errno.ENAMETOOLONG:
+            return None
+        raise
 
 
 def _close(descriptors: Iterable[int]) -> None:

@@ -5,11 +5,11 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from lamina.fs.descent import Descent
 
 
 class Found(NamedTuple):
-    """One entry: its path from the root, and where it lies (a borrowed descriptor)."""
+    """One entry: its path from the root, and where it lies (borrowed until the next one)."""
 
     path: bytes
     directory: int
@@ -25,30 +25,28 @@ class Found(NamedTuple):
 def walk(root: int) -> Iterator[Found]:
     """Every entry below the directory `root`, each before what it holds, bytewise by name.
 
-    At most one descriptor per level is open; a tree may be thousands of levels deep.
+    A handful of descriptors is open at once, however deep the tree is. Raises OSError.
     """
-    pending = [(b"", root, _names(root))]
+    descent = Descent(root)
+    pending = [(b"", _names(root))]
     try:
         while pending:
-            path, directory, names = pending[-1]
+            prefix, names = pending[-1]
             if not names:
                 pending.pop()
-                if directory != root:
-                    os.close(directory)
+                if pending:
+                    descent.leave()
                 continue
             name = names.pop()
-            below = path + b"/" + name if path else name
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            found = Found(below, directory, name, status)
+            here = descent.here
+            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+            found = Found(prefix + name, here, name, status)
             yield found
-            if found.is_directory:
-                child = os.open(name, _DIRECTORY, dir_fd=directory)
-                pending.append((below, child, _names(child)))
+            if stat.S_ISDIR(status.st_mode):
+                pending.append((found.path + b"/", _names(descent.enter(name))))
     finally:
-        for _, directory, _ in pending:
-            if directory != root:
-                os.close(directory)
+        descent.close()
 
 
 def _names(directory: int) -> list[bytes]:
-    return sorted((os.fsencode(name) for name in os.listdir(directory)), reverse=True)
+    return sorted(map(os.fsencode, os.listdir(directory)), reverse=True)

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from lamina.archive.entry import DIR, FILE, Entry
-from lamina.archive.writer import Write, head
+from lamina.archive.entry import DIR, FILE, Entry, Write
+from lamina.archive.writer import head
 from lamina.errors import BadArchive, BadDocument, InvalidReference
 from lamina.images.api import ByteStream, TravellingImage, TravellingLayer
 from lamina.images.members import Members

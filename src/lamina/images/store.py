@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lamina.content.directory import BlobStore
 from lamina.errors import ImageNotFound, InUse, InvalidReference, LayerNotFound
 from lamina.fs.faults import crash_point
+from lamina.layers import gc
 from lamina.layers.store import LayerStore
 from lamina.metadata import blobs as blob_rows
 from lamina.metadata import cache as cache_rows
@@ -149,42 +150,42 @@ class ImageStore:
         `manifest` is the document it came with and its media type, `kept` the compressed layers
         it came with. What is here already stays. Raises `LayerNotFound`.
         """
-        image = config.id
         chain = chain_ids(config.diff_ids)
-        size = self._size(chain)
-        owner = self.root.lease
-        self.blobs.put_bytes(config.raw, owner=owner)
-        manifest_digest = None
-        if manifest is not None:
-            manifest_digest = self.blobs.put_bytes(manifest[0], owner=owner)
-        crash_point("image-blobs")
-        now = time.time()
         row = ImageRow(
-            image,
+            config.id,
             config.created_at,
-            size,
+            self._size(chain),
             chain[-1] if chain else None,
             len(chain),
-            manifest_digest,
+            BlobDigest.of(manifest[0]) if manifest is not None else None,
             json.dumps(config.config.labels or {}),
-            now,
+            time.time(),
         )
+        self.announce(config.raw, mediatypes.OCI_CONFIG)
+        self.blobs.put_bytes(config.raw, owner=self.root.lease)
+        if manifest is not None:
+            self.announce(*manifest)
+            self.blobs.put_bytes(manifest[0], owner=self.root.lease)
+        crash_point("image-blobs")
         with self.root.database.write() as db:
-            recorded = [BlobRow(BlobDigest(image), len(config.raw), mediatypes.OCI_CONFIG, None)]
-            if manifest is not None and manifest_digest is not None:
-                recorded.append(BlobRow(manifest_digest, len(manifest[0]), manifest[1], None))
-            recorded += [
-                BlobRow(layer.digest, layer.size, layer.media_type, layer.diff_id) for layer in kept
-            ]
-            for blob in recorded:
-                blob_rows.record(db, blob, created=now, boot_id=self.root.boot_id)
             image_rows.add(db, row)
             for layer in kept:
-                image_rows.claim(db, image, layer.digest)
+                image_rows.claim(db, config.id, layer.digest)
             for name in names:
-                image_rows.point(db, str(name.with_default_tag()), image)
+                image_rows.point(db, str(name.with_default_tag()), config.id)
         crash_point("image-created")
-        return image
+        return config.id
+
+    def announce(self, data: bytes, media_type: str) -> None:
+        """Write down that a document is about to be put into the blobs, and hold it."""
+        self.announce_blob(BlobRow(BlobDigest.of(data), len(data), media_type, None))
+
+    def announce_blob(self, row: BlobRow) -> None:
+        """Write down that a blob is about to be put in place, and hold it till an image has it."""
+        with self.root.database.write() as db:
+            refs.add(db, refs.LEASE, self.root.lease, row.digest)
+            blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
+        crash_point("blob-announced")
 
     def _size(self, chain: tuple[ChainID, ...]) -> int:
         if not chain:
@@ -192,11 +193,6 @@ class ImageStore:
         if not self.layers.hold(chain[-1]):
             raise LayerNotFound(f"the layers of the image are not here ({chain[-1].short})")
         return sum(layer.size for layer in self.layers.chain(chain[-1]))
-
-    def hold_blob(self, digest: BlobDigest) -> None:
-        """Keep a blob that no image claims yet from being collected."""
-        with self.root.database.write() as db:
-            refs.add(db, refs.LEASE, self.root.lease, digest)
 
     # --- names and removal --------------------------------------------------------------
 
@@ -264,10 +260,4 @@ class ImageStore:
 
     def collect_blobs(self) -> int:
         """Remove the blobs that nothing refers to; gives the bytes that went."""
-        with self.root.database.write(durable=True) as db:
-            doomed = blob_rows.unreferenced(db)
-            for row in doomed:
-                blob_rows.forget(db, row.digest)
-        for row in doomed:
-            self.blobs.remove(row.digest)
-        return sum(row.size for row in doomed)
+        return gc.collect_blobs(self.root)

@@ -20,6 +20,7 @@ import signal
 import sys
 
 _REQUEST, _REPORT = 3, 4
+_LOCKS, _ABOVE = 5, 7  # locks to hold while anything lives; what is above is none of ours
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _KEPT = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))  # docker's fourteen
@@ -28,7 +29,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Start the command, wait for it, and end as it ended."""
-    os.closerange(_REPORT + 1, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
+    os.closerange(_ABOVE, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
     length = int.from_bytes(_exact(8), "big")
     request = json.loads(_exact(length))
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -92,6 +93,7 @@ def _children() -> list[int]:
 def _start(request: dict) -> None:  # type: ignore[type-arg]
     try:
         os.close(_REQUEST)
+        os.closerange(_LOCKS, _ABOVE)
         os.set_inheritable(_REPORT, False)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and then for ever
             signal.signal(number, signal.SIG_DFL)

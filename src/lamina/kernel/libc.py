@@ -33,11 +33,9 @@ def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] |
     return int(_syscall(ctypes.c_long(number), *converted))
 
 
-def libc_call(name: str, *arguments: int | bytes | None) -> int:
-    """Call a function of libc that has no Python wrapper; -1 on failure."""
+def libc_call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+    """Call a function of libc that has no Python wrapper; -1 on failure, errno kept for `fail`."""
     converted = [
-        ctypes.c_long(argument) if isinstance(argument, int) else ctypes.c_char_p(argument)
-        for argument in arguments
+        ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments
     ]
-    function = getattr(_LIBC, name)
-    return int(function(*converted))
+    return int(getattr(_LIBC, name)(*converted))

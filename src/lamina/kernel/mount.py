@@ -76,14 +76,14 @@ def fsconfig_fd(context: int, key: str, descriptor: int) -> None:
 def fsconfig_create(context: int) -> None:
     """Make the file system that the context describes."""
     if syscall(FSCONFIG, context, _CMD_CREATE, None, None, 0) < 0:
-        raise _told(context, "mount", "the file system")
+        raise _told(context, "mount")
 
 
 def fsmount(context: int, attributes: int = 0) -> int:
     """A detached mount of it: usable by its descriptor, gone when that is closed."""
     descriptor = syscall(FSMOUNT, context, _FSMOUNT_CLOEXEC, attributes)
     if descriptor < 0:
-        raise _told(context, "fsmount", "the file system")
+        raise _told(context, "fsmount")
     return descriptor
 
 
@@ -142,13 +142,16 @@ def context_log(context: int) -> str:
     words = []
     try:
         while line := os.read(context, 8192):
-            words.append(line.decode(errors="replace").strip().removeprefix("e "))
+            # each message starts with its level: e(rror), w(arning) or i(nformation)
+            words.append(line.decode(errors="replace").strip()[2:])
     except OSError:
         pass  # ENODATA: no more to say
     return "; ".join(words)
 
 
-def _told(context: int, call: str, subject: str) -> OSError:
-    error = fail(call, subject)
+def _told(context: int, call: str, subject: str | None = None) -> OSError:
+    """The error for errno, with the kernel's own words where the context's log holds some."""
+    number = ctypes.get_errno()
     said = context_log(context)
-    return OSError(error.errno, f"{error.strerror} ({said})" if said else error.strerror, subject)
+    words = f"{call}: {os.strerror(number)}" + (f" ({said})" if said else "")
+    return OSError(number, words, subject) if subject is not None else OSError(number, words)

@@ -1,5 +1,6 @@
 """Opening and renaming relative to a descriptor, with the kernel resolving inside a root."""
 
+import ctypes
 import errno
 import os
 import struct
@@ -19,6 +20,7 @@ RENAME_NOREPLACE = 1
 RENAME_EXCHANGE = 2
 
 DT_UNKNOWN = 0
+_ENTRIES = 32768  # bytes of entries asked for at once, as glibc's readdir does
 _RETRIES = 64  # EAGAIN: a rename elsewhere raced with "..", openat2(2)
 
 
@@ -43,43 +45,24 @@ def renameat2(old_dir: int, old: bytes, new_dir: int, new: bytes, flags: int) ->
 
 def directory_entries(path: str) -> Iterator[tuple[bytes, int]]:
     """Names and d_type of a directory's raw entries (getdents64(2)), without `.` and `..`."""
-    import ctypes
-
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    buffer = ctypes.create_string_buffer(32768)
+    buffer = ctypes.create_string_buffer(_ENTRIES)
     try:
-        while True:
-            length = _getdents(descriptor, buffer)
-            if length == 0:
-                return
+        while length := _read_entries(descriptor, buffer):
             yield from _parse(buffer.raw[:length])
     finally:
         os.close(descriptor)
 
 
-def _getdents(descriptor: int, buffer: object) -> int:
-    import ctypes
-
-    assert isinstance(buffer, ctypes.Array)
-    length = libc_call_buffer("getdents64", descriptor, buffer)
+def _read_entries(descriptor: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
+    length = libc_call("getdents64", descriptor, buffer, len(buffer))
     if length < 0:
         raise fail("getdents64")
     return length
 
 
-def libc_call_buffer(name: str, descriptor: int, buffer: object) -> int:
-    """Call `name(descriptor, buffer, len(buffer))` of libc."""
-    import ctypes
-
-    from lamina.kernel.libc import _LIBC
-
-    assert isinstance(buffer, ctypes.Array)
-    function = getattr(_LIBC, name)
-    function.restype = ctypes.c_ssize_t
-    return int(function(ctypes.c_int(descriptor), buffer, ctypes.c_size_t(len(buffer))))
-
-
 def _parse(data: bytes) -> Iterator[tuple[bytes, int]]:
+    """The records of struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name with its NUL."""
     at = 0
     while at < len(data):
         length, kind = struct.unpack_from("=HB", data, at + 16)

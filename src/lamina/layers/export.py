@@ -2,8 +2,8 @@
 
 import hashlib
 
+from lamina.archive.entry import Write
 from lamina.archive.index import IndexReader, reassemble
-from lamina.archive.writer import Write
 from lamina.drivers.api import Driver
 from lamina.errors import StoreDamaged
 from lamina.metadata.layers import LayerRow

@@ -10,17 +10,18 @@ from collections.abc import Iterable
 from lamina.archive.salvage import discard_salvage
 from lamina.drivers.api import Driver
 from lamina.fs.faults import crash_point
-from lamina.metadata import layers, refs
+from lamina.fs.remove import remove_tree
+from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 
 
 def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     """Remove every unreachable layer, children first; gives what went."""
+    dead = dead_leases(root)
     with root.database.read() as db:
-        if not layers.unreachable(db) and not _dead_leases(root):
+        if not dead and not layers.unreachable(db):
             return []
-    dead = _dead_leases(root)
     with root.database.write(durable=True) as db:
         for lease in dead:
             refs.drop_owner(db, refs.LEASE, lease)
@@ -31,7 +32,8 @@ def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     return doomed
 
 
-def _dead_leases(root: StoreRoot) -> list[str]:
+def dead_leases(root: StoreRoot) -> list[str]:
+    """The owners of lease references that no process holds any more."""
     with root.database.read() as db:
         owners = refs.owners(db, refs.LEASE)
     return [owner for owner in owners if not root.owner_is_alive(refs.lease_id(owner))]
@@ -41,6 +43,7 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
     """Remove the objects of doomed rows, then the rows."""
     for row in doomed:
         driver.remove(row.id, root.folder("trash"))
+        _empty_trash(root, row)
         crash_point("erased")
         discard_salvage(staging_index(root, row))
         _unlink(staging_index(root, row))
@@ -48,6 +51,26 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
             layers.forget(db, row.id)
             if row.diff_id is not None and not layers.diff_in_use(db, row.diff_id):
                 _unlink(root.folder("index", row.diff_id.hex))
+
+
+def _empty_trash(root: StoreRoot, row: LayerRow) -> None:
+    """Erase what an earlier, killed removal of this layer renamed away."""
+    for name in os.listdir(root.folder("trash")):
+        if name.startswith(row.id):
+            remove_tree(root.folder("trash", name))
+
+
+def collect_blobs(root: StoreRoot) -> int:
+    """Remove the blobs that nothing refers to; gives the bytes that went."""
+    with root.database.read() as db:
+        if not blobs.unreferenced(db):
+            return 0
+    with root.database.write(durable=True) as db:
+        doomed = blobs.unreferenced(db)
+        for row in doomed:
+            _unlink(root.folder("blobs", row.digest.algorithm, row.digest.hex))
+            blobs.forget(db, row.digest)
+    return sum(row.size for row in doomed)
 
 
 def staging_index(root: StoreRoot, row: LayerRow) -> str:

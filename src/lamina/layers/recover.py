@@ -20,8 +20,15 @@ def settle(root: StoreRoot, driver: Driver) -> None:
         unsettled = layers.unsettled(db)
         lost = layers.undurable_of_other_boots(db, root.boot_id)
     orphans = [row for row in unsettled if not root.owner_is_alive(row.lease)]
-    if not orphans and not lost:
-        return
+    if orphans or lost:
+        _undo(root, driver, orphans, lost)
+    if gc.dead_leases(root):
+        gc.collect(root, driver)
+        gc.collect_blobs(root)
+        root.sweep_leases()
+
+
+def _undo(root: StoreRoot, driver: Driver, orphans: list[LayerRow], lost: list[LayerRow]) -> None:
     with root.database.write(durable=True) as db:
         still = {row.id: row for row in layers.unsettled(db)}
         doomed = [row for row in orphans if row.id in still and still[row.id].lease == row.lease]

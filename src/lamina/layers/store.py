@@ -13,11 +13,10 @@ or runs does not pay for it.
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from lamina.archive.diff import Change
-from lamina.archive.writer import Write
+from lamina.archive.entry import Write
 from lamina.drivers.api import Driver
 from lamina.errors import LayerNotFound
 from lamina.fs.faults import crash_point
@@ -35,7 +34,6 @@ from lamina.metadata.root import StoreRoot
 from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
 
-T = TypeVar("T")
 _LOCK_FILES = 64  # layer locks are spread over this many files; sharing one only waits longer
 
 
@@ -249,14 +247,3 @@ class LayerStore:
     def collect(self) -> list[Layer]:
         """Remove every layer that no reference reaches; gives what went."""
         return [Layer.from_row(row) for row in gc.collect(self.root, self.driver) if row.chain_id]
-
-    def staged(self, work: Callable[[str], T], name: str) -> T:
-        """Run `work` with the path of a file in `staging/` that is gone afterwards."""
-        path = self.root.folder("staging", f"{self.root.lease}.{name}")
-        try:
-            return work(path)
-        finally:
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                pass

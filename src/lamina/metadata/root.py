@@ -106,6 +106,15 @@ class StoreRoot:
             return True
         return Lease.is_held(self.folder("locks", "leases"), lease)
 
+    def sweep_leases(self) -> None:
+        """Take away what dead leases left in `locks/` and `staging/`."""
+        Lease.sweep(self.folder("locks", "leases"))
+        alive = set(os.listdir(self.folder("locks", "leases")))
+        for name in os.listdir(self.folder("staging")):
+            owner = name.partition(".")[0]
+            if ".blob." in name and owner not in alive:
+                os.unlink(self.folder("staging", name))
+
     def barrier(self) -> None:
         """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -147,9 +156,25 @@ class Lease:
         lease = LeaseID.from_random(os.urandom(32))
         os.makedirs(folder, mode=0o700, exist_ok=True)
         path = os.path.join(folder, lease)
-        lock = FileLock(path, Rank.LEASE)
+        lock = FileLock(f"{path}.new", Rank.LEASE)
         lock.acquire()
+        os.rename(f"{path}.new", path)  # held before it can be seen, so never taken for dead
         return cls(lease, path, lock)
+
+    @staticmethod
+    def sweep(folder: str) -> None:
+        """Take away the files of leases whose holders died."""
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return
+        for name in names:
+            path = os.path.join(folder, name)
+            if not name.endswith(".new") and not FileLock.is_held(path):
+                try:
+                    os.unlink(path)
+                except FileNotFoundError:
+                    pass
 
     @staticmethod
     def is_held(folder: str, lease: LeaseID) -> bool:

@@ -1,7 +1,7 @@
 """Who `USER` means, by the image's own passwd and group files.
 
-They are read inside the root, as regular files of bounded size: a link leads nowhere else, a
-FIFO hangs nobody. Numbers are bounded, so that 2^32 is not root. Semantics are docker's
+They are read inside the root, as regular files of bounded size: a link leads nowhere else. A FIFO
+in their place is refused, for it would hang the runtime and many a command. Numbers are bounded, so that 2^32 is not root. Semantics are docker's
 (moby/sys/user, GetExecUser): digits are always a number, an explicit group brings only itself.
 """
 
@@ -15,6 +15,7 @@ from lamina.fs.tree import TreeView
 
 _FILE_LIMIT = 4 << 20  # bytes; a passwd file of 50,000 users is smaller
 _LINE_LIMIT = 64 << 10
+_PASSWD, _GROUP = b"etc/passwd", b"etc/group"
 _ID_LIMIT = (1 << 31) - 1  # moby/sys/user, maxID
 
 
@@ -44,8 +45,10 @@ def resolve_user(tree: TreeView, text: str) -> Credentials:
     """Credentials for `name`, `uid`, `name:group` or `uid:gid`; nothing means root.
 
     An unknown number is taken as it is, with group 0; an unknown name raises `RuntimeFailure`
-    that names some that there are.
+    that names some that there are, as does a passwd or group that is no file.
     """
+    for path in (_PASSWD, _GROUP):
+        _refuse_irregular(tree, path)
     wanted, _, group = text.partition(":")
     user = _find_user(_users(tree), wanted or "0")
     gid, groups = _groups(tree, user, group)
@@ -98,6 +101,17 @@ def _group_id(groups: list[_Group], wanted: str) -> int:
     return found.gid
 
 
+def _refuse_irregular(tree: TreeView, path: bytes) -> None:
+    try:
+        status = tree.lstat(tree.resolve(path, follow_last=True))
+    except OSError as error:
+        raise RuntimeFailure(f"the image's /{os.fsdecode(path)}: {error.strerror}") from error
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise RuntimeFailure(
+            f"the image's /{os.fsdecode(path)} is no regular file", hint="repair the image"
+        )
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
@@ -117,7 +131,7 @@ def _valid_id(text: str) -> bool:
 def _users(tree: TreeView) -> list[_User]:
     return [
         _User(fields[0], int(fields[2]), int(fields[3]), fields[5] or "/")
-        for fields in _lines(tree, b"etc/passwd", 6)
+        for fields in _lines(tree, _PASSWD, 6)
         if _valid_id(fields[2]) and _valid_id(fields[3])
     ]
 
@@ -125,7 +139,7 @@ def _users(tree: TreeView) -> list[_User]:
 def _all_groups(tree: TreeView) -> list[_Group]:
     return [
         _Group(fields[0], int(fields[2]), tuple(fields[3].split(",")) if fields[3:] else ())
-        for fields in _lines(tree, b"etc/group", 3)
+        for fields in _lines(tree, _GROUP, 3)
         if _valid_id(fields[2])
     ]
 

@@ -18,6 +18,7 @@ from lamina.images.api import TravellingImage
 from lamina.images.members import DirectoryMembers, Members, TarMembers
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
+from lamina.metadata.blobs import BlobRow
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.events import LayerProgress, Sink, ignore
 
@@ -106,10 +107,8 @@ class _File:
 def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
     """The plain bytes of a stream in a file that has no name any more."""
     folder = layers.root.folder("staging")
-    path = os.path.join(folder, f"{layers.root.lease}.unrolled")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        os.unlink(path)
         with open_decompressed(stream) as plain:
             while data := plain.read(_CHUNK):
                 write_all(descriptor, data)
@@ -167,10 +166,10 @@ def _keep_blobs(
     for layer in image.layers:
         if layer.blob is None or str(layer.blob.digest) == str(layer.diff_id):
             continue
-        if not images.blobs.has(layer.blob.digest):
+        facts = layer.blob
+        images.announce_blob(BlobRow(facts.digest, facts.size, facts.media_type, layer.diff_id))
+        if not images.blobs.has(facts.digest):
             with layer.open() as stream:
                 images.blobs.put(stream, owner=layers.root.lease)
-        kept.append(
-            KeptLayer(layer.blob.digest, layer.blob.size, layer.blob.media_type, layer.diff_id)
-        )
+        kept.append(KeptLayer(facts.digest, facts.size, facts.media_type, layer.diff_id))
     return tuple(kept)

@@ -1,7 +1,8 @@
 """Images from the store into a docker archive, and a tree into a plain tar."""
 
 from lamina.archive.diff import whole_tree
-from lamina.archive.writer import Write, write
+from lamina.archive.entry import Write
+from lamina.archive.writer import write
 from lamina.fs.tree import TreeView
 from lamina.images.dockerarchive import ArchiveWriter
 from lamina.images.store import ImageStore

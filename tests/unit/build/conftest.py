@@ -7,9 +7,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lamina.build import Builder, BuildRequest
+from lamina.build.api import Command, Output
+from lamina.build.cache import StoreCache
 from lamina.build.sources import ChainTree, ContextTree
+from lamina.content.directory import BlobStore
+from lamina.drivers.vfs import VfsDriver
+from lamina.errors import RuntimeFailure
 from lamina.fs.tree import FlatTree
+from lamina.images.store import ImageStore
+from lamina.layers.store import LayerStore
+from lamina.metadata.root import StoreRoot
+from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
+from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted
+from lamina.values.ids import LayerID
 
 
 @pytest.fixture
@@ -71,3 +83,144 @@ def earlier(laid) -> Iterator[Callable[[str], ChainTree]]:
     yield make
     for tree in opened:
         tree.close()
+
+
+class ToyRunner:
+    """Carries out RUN lines of a toy language on the read-write layer, without a container.
+
+    put PATH TEXT | rm PATH | say TEXT | show NAME | fail N | raise | nothing
+    """
+
+    def __init__(self, layers: LayerStore) -> None:
+        self._layers = layers
+        self.commands: list[Command] = []
+
+    def run(self, layer: LayerID, command: Command, output: Output) -> int:
+        self.commands.append(command)
+        root = self._layers.driver.writable_root(layer)
+        status = 0
+        for line in command.argv[-1].split(";"):
+            word, _, rest = line.strip().partition(" ")
+            path, _, text = rest.partition(" ")
+            if word == "put":
+                with open(root + path, "w") as file:
+                    file.write(text)
+            elif word == "rm":
+                os.unlink(root + path)
+            elif word == "say":
+                output(1, rest.encode() + b"\n")
+            elif word == "show":
+                values = dict(item.split("=", 1) for item in command.env)
+                output(2, f"{path}={values.get(path)}\n".encode())
+            elif word == "fail":
+                status = int(path)
+            elif word == "raise":
+                raise RuntimeFailure("the runtime broke")
+        return status
+
+    @property
+    def count(self) -> int:
+        """How many commands were carried out so far."""
+        return len(self.commands)
+
+
+class Rig:
+    """A store on vfs, a context directory and a builder with a clock of its own."""
+
+    def __init__(self, path: str) -> None:
+        self.context = os.path.join(path, "context")
+        os.makedirs(self.context, exist_ok=True)
+        self.root = StoreRoot.open(os.path.join(path, "store"))
+        self.layers = LayerStore(self.root, VfsDriver(self.root.folder("vfs")))
+        blobs = BlobStore(self.root.folder("blobs"), self.root.folder("staging"))
+        self.images = ImageStore(self.root, blobs, self.layers)
+        self.runner = ToyRunner(self.layers)
+        self.now = 1_700_000_000.0
+        self.builder = Builder(
+            self.layers, self.images, StoreCache(self.root), self.runner, clock=self.tick
+        )
+        self.events: list[Event] = []
+
+    def tick(self) -> float:
+        self.now += 1
+        return self.now
+
+    def write(self, **files: str) -> None:
+        """Write files into the context; `__` in a name stands for a slash, `_` for a dot."""
+        for name, text in files.items():
+            path = os.path.join(self.context, name.replace("__", "/").replace("_", "."))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
+
+    def build(self, text: str, **wishes: object) -> ImageConfig:
+        """Build and give the image's config; `events` holds what was said meanwhile."""
+        self.events = []
+        wishes.setdefault("context", self.context)
+        request = BuildRequest(dockerfile_text=text.encode(), **wishes)  # type: ignore[arg-type]
+        self.result = self.builder.build(request, self.events.append)
+        return self.images.config(self.result.image_id)
+
+    def cached(self) -> list[bool]:
+        """For each step that was looked up, whether it was there."""
+        found = []
+        for event in self.events:
+            if isinstance(event, StepCached):
+                found.append(True)
+            elif isinstance(event, StepDone) and event.missed and event.step in self._steps():
+                found.append(False)
+        return found
+
+    def _steps(self) -> set[int]:
+        kinds = ("RUN", "COPY", "ADD", "WORKDIR")
+        started = [event for event in self.events if isinstance(event, StepStarted)]
+        return {event.step for event in started if event.text.startswith(kinds)}
+
+    def missed(self) -> str:
+        """Why the last step that was carried out missed the cache."""
+        return [event.missed for event in self.events if isinstance(event, StepDone)][-1]
+
+    def output(self) -> str:
+        """What the commands wrote."""
+        data = [event.data for event in self.events if isinstance(event, StepOutput)]
+        return b"".join(data).decode()
+
+    def tree(self, config: ImageConfig) -> dict[str, str]:
+        """The image's regular files with their texts, links with `->`, directories with `/`."""
+        if config.top_chain is None:
+            return {}
+        path = self.layers.driver.location(self.layers.resolve(config.top_chain))
+        found = {}
+        for folder, folders, files in os.walk(path):
+            for name in [*folders, *files]:
+                full = os.path.join(folder, name)
+                found[os.path.relpath(full, path)] = _content(full)
+        return found
+
+    def close(self) -> None:
+        self.layers.close()
+        self.root.close()
+
+
+def _content(path: str) -> str:
+    if os.path.islink(path):
+        return f"-> {os.readlink(path)}"
+    if os.path.isdir(path):
+        return "/"
+    with open(path, errors="replace") as file:
+        return file.read()
+
+
+@pytest.fixture
+def rig(tmp_path, needs_root) -> Iterator[Rig]:
+    made = Rig(str(tmp_path / "first"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def other_rig(tmp_path, needs_root) -> Iterator[Rig]:
+    """Another store, with another context directory."""
+    made = Rig(str(tmp_path / "second"))
+    yield made
+    made.close()

@@ -1,0 +1,281 @@
+"""Builds with real containers: a busybox root, RUN through the one execution, on each driver."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+import lamina
+from lamina.errors import BuildError, StepFailed
+from lamina.values.events import StepCached, StepOutput
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+APPLETS = ("sh", "true", "cat", "ls", "id", "touch", "mkdir", "rm", "ln", "chmod", "sleep")
+BASE = "FROM scratch\nADD root.tar.gz /\n"
+
+
+def rootfs(busybox: str) -> bytes:
+    """A small root: busybox with links, and the files that name users."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name in ("bin", "etc", "tmp"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            folder.mtime = 1_600_000_000
+            archive.addfile(folder)
+        archive.add(busybox, "bin/busybox")
+        for applet in APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        for name, text in (
+            ("etc/passwd", b"root:x:0:0::/root:/bin/sh\napp:x:42:43::/home/app:/bin/sh\n"),
+            ("etc/group", b"root:x:0:\napps:x:43:\nextra:x:44:app\n"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(text), 1_600_000_000
+            archive.addfile(info, io.BytesIO(text))
+    return out.getvalue()
+
+
+@pytest.fixture
+def context(tmp_path, needs_program):
+    """A context that holds the root's archive; gives its path."""
+    path = tmp_path / "context"
+    path.mkdir()
+    (path / "root.tar.gz").write_bytes(rootfs(needs_program("busybox")))
+    return str(path)
+
+
+@pytest.fixture(params=["overlay2", "vfs"])
+def engine(request, tmp_path):
+    with lamina.open(
+        str(tmp_path / "store"), run_root=str(tmp_path / "run"), driver=request.param
+    ) as opened:
+        yield opened
+
+
+class Said:
+    """What a build said."""
+
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, event):
+        self.events.append(event)
+
+    @property
+    def output(self):
+        return b"".join(e.data for e in self.events if isinstance(e, StepOutput)).decode()
+
+    @property
+    def cached(self):
+        return [e.step for e in self.events if isinstance(e, StepCached)]
+
+
+def build(engine, context, text, **wishes):
+    """Build the text; gives the image and what was said."""
+    said = Said()
+    image = engine.images.build(context, dockerfile_text=text.encode(), events=said, **wishes)
+    return image, said
+
+
+def changed(engine, image):
+    """The names in the image's topmost layer."""
+    return names(engine, image.layers[-1].chain_id)
+
+
+def names(engine, chain):
+    out = io.BytesIO()
+    engine.layers.export(chain, out.write)
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        return archive.getnames()
+
+
+def test_a_command_sees_its_environment_user_and_directory(engine, context):
+    _, said = build(
+        engine,
+        context,
+        BASE + "ENV A='x y'\nARG B=2\nUSER app\nWORKDIR /home/app/w\n"
+        'RUN echo "$A $B $HOME $(id -u):$(id -g):$(id -G) $PWD"; ls -ldn . | { read a b c d e;'
+        ' echo "$c:$d"; }\n',
+    )
+    assert said.output == "x y 2 /home/app 42:43:43 44 /home/app/w\n42:43\n"
+
+
+def test_nothing_of_the_container_is_in_the_layer(engine, context):
+    image, said = build(
+        engine,
+        context,
+        BASE + "RUN cat /etc/hosts /etc/resolv.conf /etc/hostname >/dev/null; ls /proc/1 >/dev/null"
+        " && touch /dev/shm/x /made\n",
+    )
+    assert changed(engine, image) == ["made"]
+    assert said.output == ""
+
+
+def test_what_only_looked_is_no_layer(engine, context):
+    image, _ = build(engine, context, BASE + "RUN cat /etc/passwd\nRUN touch /tmp/x && rm /tmp/x\n")
+    assert len(image.layers) == 1
+    assert [line.empty_layer for line in image.config.history] == [False, True, True]
+
+
+def test_deletions_and_replacements(engine, context):
+    image, _ = build(
+        engine,
+        context,
+        BASE + "RUN mkdir /d && echo 1 > /d/a && echo 1 > /d/b\nRUN rm /d/a && rm -r /tmp\n",
+    )
+    assert sorted(changed(engine, image)) == [".wh.tmp", "d", "d/.wh.a"]
+    view = engine.layers.view(image.layers[-1].chain_id)
+    try:
+        assert view.listdir(b"d") == [b"b"]
+        assert view.lstat(b"tmp") is None
+    finally:
+        view.close()
+
+
+def test_a_shell_of_ones_own_and_here_documents(engine, context):
+    _, said = build(
+        engine,
+        context,
+        BASE + 'SHELL ["/bin/sh", "-ec"]\nRUN <<EOF\necho one\necho $0-$X\nEOF\n'
+        "RUN cat <<A - <<B\nfrom a\nA\nfrom b\nB\n",
+    )
+    assert said.output == "one\n/bin/sh-\nfrom b\n"
+
+
+def test_the_network_can_be_taken_away(engine, context):
+    _, said = build(engine, context, BASE + "RUN --network=none cat /proc/net/dev\n")
+    assert "lo:" in said.output
+    assert len(said.output.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('RUN ["/bin/nope"]', "Dockerfile:3: "),
+        ('RUN ["/etc/passwd"]', "Dockerfile:3: "),
+        ("USER nobody-here\nRUN true", "Dockerfile:4: unable to find user nobody-here"),
+        ("RUN exit 7", "exit status 7"),
+    ],
+)
+def test_a_command_that_does_not_work(engine, context, line, message):
+    with pytest.raises(BuildError) as caught:
+        build(engine, context, BASE + line + "\n")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with engine.layers.root.database.read() as db:
+        assert db.execute("SELECT count(*) FROM layers WHERE kind = 'active'").fetchone() == (0,)
+    assert os.listdir(os.path.join(engine.run_root)) in ([], ["crun"], ["runc"])
+
+
+def test_the_end_of_the_output_is_in_the_error(engine, context):
+    with pytest.raises(StepFailed) as caught:
+        build(engine, context, BASE + "RUN echo out; echo err >&2; exit 3\n")
+    assert caught.value.status == 3
+    assert set(caught.value.details.split()) == {"out", "err"}
+
+
+def test_a_cached_build_is_the_same_image(engine, context):
+    text = BASE + "RUN echo 1 > /a\nWORKDIR /w\nRUN echo 2 > b\nCMD x\n"
+    first, _ = build(engine, context, text, tags=["x"])
+    second, said = build(engine, context, text, tags=["x"])
+    assert first.id == second.id
+    assert said.cached == [2, 3, 4, 5]
+
+
+def test_equal_builds_give_equal_images_on_every_driver(tmp_path, context):
+    """Two stores, two drivers, two moments: one image ID."""
+    text = BASE + (
+        "RUN mkdir /d && echo 1 > /d/a && ln /d/a /d/b && chmod 4711 /d/b\n"
+        "RUN rm /d/a; echo x >> /etc/passwd\nWORKDIR /w\nCOPY . /ctx\n"
+    )
+    found = set()
+    for driver in ("overlay2", "vfs"):
+        with lamina.open(
+            str(tmp_path / driver), run_root=str(tmp_path / "run"), driver=driver
+        ) as opened:
+            image, _ = build(opened, context, text, source_date_epoch=1_500_000_000)
+            found.add((image.id, tuple(layer.diff_id for layer in image.layers)))
+    assert len(found) == 1
+
+
+def test_stages_copy_from_each_other_with_owners(engine, context):
+    image, _ = build(
+        engine,
+        context,
+        BASE.replace("scratch", "scratch AS base")
+        + "FROM base AS build\nUSER app\nWORKDIR /out\nRUN echo 1 > f\n"
+        "FROM scratch\nCOPY --from=build /out /got/\nCOPY --from=build --chown=7:8 /out /own/\n",
+    )
+    assert len(image.layers) == 2
+    view = engine.layers.view(image.layers[-1].chain_id)
+    try:
+        owners = [
+            (view.lstat(each).st_uid, view.lstat(each).st_gid) for each in (b"got/f", b"own/f")
+        ]
+    finally:
+        view.close()
+    assert owners == [(42, 43), (7, 8)]
+
+
+SCRIPT = """
+import sys, lamina
+root, run_root, context, text = sys.argv[1:5]
+def show(event):
+    print(type(event).__name__, flush=True)
+with lamina.open(root, run_root=run_root, driver="overlay2") as engine:
+    engine.images.build(context, dockerfile_text=text.encode(), tags=["x"], events=show)
+"""
+
+
+def start(tmp_path, context, text):
+    arguments = [
+        sys.executable,
+        "-c",
+        SCRIPT,
+        f"{tmp_path}/store",
+        f"{tmp_path}/run",
+        context,
+        text,
+    ]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_build_leaves_nothing_and_the_next_one_goes_on(tmp_path, context):
+    text = BASE + "RUN echo 1 > /one\nRUN echo running; sleep 1000\n"
+    builder = start(tmp_path, context, text)
+    try:
+        assert builder.stdout is not None
+        lines = iter(builder.stdout.readline, "")
+        assert any(line == "StepOutput\n" for line in lines)
+    finally:
+        builder.send_signal(signal.SIGKILL)
+        builder.wait()
+        builder.stdout.close()
+    with lamina.open(f"{tmp_path}/store", run_root=f"{tmp_path}/run") as engine:
+        with engine.layers.root.database.read() as db:
+            kinds = db.execute("SELECT kind, state FROM layers").fetchall()
+        assert kinds == [("committed", "ready")] * 2
+        assert len(list(engine.layers.driver.layers())) == 2
+        _, said = build(engine, context, BASE + "RUN echo 1 > /one\n")
+        assert said.cached == [2, 3]
+    with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
+        assert str(tmp_path) not in mounts.read()
+
+
+def test_two_processes_carry_a_step_out_once(tmp_path, context):
+    """The second waits at the step's lock while the first holds it, then finds its record."""
+    text = BASE + "COPY root.tar.gz /again\nRUN echo running; sleep 0.3; echo 1 > /one\n"
+    builders = [start(tmp_path, context, text) for _ in range(2)]
+    said = [builder.communicate(timeout=60)[0].split() for builder in builders]
+    assert [builder.returncode for builder in builders] == [0, 0]
+    assert sum(words.count("StepOutput") for words in said) == 1
+    with lamina.open(f"{tmp_path}/store", run_root=f"{tmp_path}/run") as engine:
+        assert len(engine.layers.all()) == 3
