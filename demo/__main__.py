@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _perform(base: str | None, fresh: bool) -> None:
-    rootfs = archive(base, current=True)
+    rootfs = archive(base)
     props.runtime()
     root = props.store(fresh)
     repeated = os.path.exists(os.path.join(root, "lamina.db"))

@@ -13,14 +13,12 @@ import os
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from scripts.apt import Missing, missing, require, say, update_lists
 
-_FORM = 1  # counts up when an archive is made in another way
-_RELEASE_LIMIT = 8 << 20
+_FORM = 2  # counts up when an archive is made in another way
 _SUFFIXES = ("-security", "-updates", "-backports", "-proposed")
 
 
@@ -32,11 +30,10 @@ class Distribution(NamedTuple):
     mirror: str
 
 
-def archive(chosen: str | None = None, *, current: bool = False) -> str:
+def archive(chosen: str | None = None) -> str:
     """The path of a root filesystem's archive: `chosen`, or the host's own, made when missing.
 
-    With `current` one that the mirror has moved on from is made again: what its package lists
-    name would no longer be there. Raises `Missing` when no archive can be had.
+    Raises `Missing` when neither can be had.
     """
     if chosen:
         if not os.path.isfile(chosen):
@@ -48,7 +45,7 @@ def archive(chosen: str | None = None, *, current: bool = False) -> str:
     distribution = host_distribution()
     with _cache(_key(distribution)) as folder:
         path = os.path.join(folder, "rootfs.tar.gz")
-        if not os.path.exists(path) or (current and _moved_on(distribution, folder)):
+        if not os.path.exists(path):
             _make(distribution, folder, path)
     return path
 
@@ -108,26 +105,6 @@ def _key(distribution: Distribution) -> str:
     return f"{distribution.suite}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
 
 
-def _moved_on(distribution: Distribution, folder: str) -> bool:
-    """Whether the mirror offers another release than the archive's; no answer is a no."""
-    offered = _offered(distribution)
-    if offered is None:
-        return False
-    with contextlib.suppress(OSError), open(os.path.join(folder, "release"), "rb") as file:
-        return offered != file.read()
-    return True
-
-
-def _offered(distribution: Distribution) -> bytes | None:
-    """The digest of the suite's signed Release file as the mirror has it now."""
-    address = f"{distribution.mirror.rstrip('/')}/dists/{distribution.suite}/InRelease"
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            return hashlib.sha256(answer.read(_RELEASE_LIMIT)).hexdigest().encode()
-    except (OSError, ValueError):
-        return None
-
-
 @contextlib.contextmanager
 def _cache(key: str) -> Iterator[str]:
     """The folder for `key`, to one process at a time; the lock dies with its holder."""
@@ -142,7 +119,6 @@ def _cache(key: str) -> Iterator[str]:
 def _make(distribution: Distribution, folder: str, path: str) -> None:
     """debootstrap into a folder beside `path`, pack it, and publish the archive by a rename."""
     begun = time.monotonic()
-    offered = _offered(distribution)
     tree = os.path.join(folder, "tree")
     _erase(tree)
     say(f"rootfs: debootstrap --variant=minbase {distribution.suite} (once; kept in {folder})")
@@ -155,8 +131,6 @@ def _make(distribution: Distribution, folder: str, path: str) -> None:
     _run([*pack, "-C", tree, "-czf", partial, "."], "the root filesystem was not packed")
     _erase(tree)
     os.replace(partial, path)
-    with open(os.path.join(folder, "release"), "wb") as file:
-        file.write(offered or b"")
     size = os.path.getsize(path) / 1e6
     say(f"rootfs: {size:.0f} MB as .tar.gz, made in {time.monotonic() - begun:.0f} s")
 
@@ -172,24 +146,26 @@ def _erase(tree: str) -> None:
     subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
 
 
-# What images want of apt: no caches and no packages kept in layers, nothing installed unasked.
+# What images want of apt: no caches, translations or packages kept, nothing installed unasked.
 _APT = """\
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 APT::Keep-Downloaded-Packages "false";
 APT::Install-Recommends "false";
+Acquire::Languages "none";
 """
 
 
 def _settle(tree: str) -> None:
-    """Make the tree a container's: nothing of the host in it, no questions, no caches."""
-    for name in ("etc/resolv.conf", "etc/hostname"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(tree, name))
+    """Make the tree a container's: apt quiet and up to date, nothing of the host in it."""
     with open(os.path.join(tree, "etc/apt/apt.conf.d/90container"), "w", encoding="utf-8") as file:
         file.write(_APT + "".join(f"{line}\n" for line in _proxies()))
     answer = "echo debconf debconf/frontend select Noninteractive | debconf-set-selections"
     _run(["chroot", tree, "sh", "-c", answer], "debconf was not settled")
+    _run(["chroot", tree, "apt-get", "-q", "update"], "apt has no package lists")
+    for name in ("etc/resolv.conf", "etc/hostname"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(tree, name))
 
 
 def _proxies() -> list[str]:

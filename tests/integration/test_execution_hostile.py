@@ -315,8 +315,8 @@ def test_a_sweep_clears_what_killed_engines_left_and_nothing_else(
         assert engine.stdout is not None
         engine.stdout.readline()
         assert sweep(rig.run_dir) == 0
-        assert os.path.exists(f"{rig.run_dir}/c1/upper")
-        with pytest.raises(InUse, match="c1 is running already"):
+        assert os.path.exists(f"{rig.run_dir}/{rig.name}/upper")
+        with pytest.raises(InUse, match=f"{rig.name[:12]} is running already"):
             rig.run(isolation, "true")
         engine.kill()
         engine.wait()

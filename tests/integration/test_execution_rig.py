@@ -52,6 +52,7 @@ class Rig:
     def __init__(self, folder: str, template: str, shape: str) -> None:
         self.folder = folder
         self.shape = shape
+        self.name = os.urandom(32).hex()
         self.base = f"{folder}/base"
         self.upper = f"{folder}/upper"
         self.run_dir = f"{folder}/run"
@@ -81,9 +82,9 @@ class Rig:
             return FlatTree(_directory(self.upper))
         return StackedTree((_directory(self.upper), _directory(self.base)))
 
-    def job(self, *args: str, name: str = "c1", **more: object) -> Job:
+    def job(self, *args: str, **more: object) -> Job:
         process = Process(args, **more)  # type: ignore[arg-type]
-        return Job(name, self.plan(), process, self.run_dir, self.upper, self.view)
+        return Job(self.name, self.plan(), process, self.run_dir, self.upper, self.view)
 
     def run(self, isolation: str, *args: str, stdin: bytes | None = None, **more: object) -> Result:
         """Run to the end with pipes, whose contents must fit into them."""

@@ -142,6 +142,6 @@ def _last_error(log: str) -> str:
             return line.strip()
         if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
             message = str(record.get("msg", "")).strip()
-            if "remove cgroup" not in message:  # runc's, after the container's end
+            if not message.startswith("Failed to remove"):  # runc's, after the container's end
                 return message
     return ""

@@ -4,13 +4,17 @@ import os
 
 
 def write_file(path: str, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
-    """Put `data` at `path` by way of a temporary name; with `durable` also on disk."""
+    """Put `data` at `path` by way of a temporary name; with `durable` also on disk.
+
+    Raises OSError; then the old file is there and no temporary one.
+    """
     temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode
     )
     try:
         try:
+            os.fchmod(descriptor, mode)  # whatever the caller's umask is
             write_all(descriptor, data)
             if durable:
                 os.fsync(descriptor)

@@ -2,20 +2,24 @@
 
 The only module that turns an untrusted path into something openable. Links on the way are
 resolved inside the root (`lib -> /usr/lib`, then `lib/x`, is honest); nothing outside is ever
-reached, whatever races. Does not protect against a privileged process that renames the root
-itself.
+reached, whatever races: the kernel walks (openat2(2), Linux 5.6), or this module does, one name
+after the other. Does not protect against a privileged process that renames the root itself.
 """
 
+import errno
 import os
 import stat
 from types import TracebackType
 from typing import Self
 
 from lamina.errors import BadArchive
-from lamina.kernel import xattr
+from lamina.fs.tree import LINK_LIMIT, resolve
 from lamina.kernel.openat import IN_ROOT, openat2
 
 _COMPONENT = 255  # bytes, NAME_MAX of every file system Lamina stores on
+# no such call, a seccomp filter that does not know it, a path longer than one call takes
+_BY_STEPS = (errno.ENOSYS, errno.EPERM, errno.ENAMETOOLONG)
+_NO_NAMES = (b"", b".", b"..")
 
 
 def clean(name: bytes) -> bytes:
@@ -59,7 +63,12 @@ class Root:
 
     def open(self, path: bytes, flags: int, mode: int = 0) -> int:
         """Open `path`, links resolved inside the root; raises OSError."""
-        return openat2(self.fd, path, flags, mode, IN_ROOT)
+        try:
+            return openat2(self.fd, path, flags, mode, IN_ROOT)
+        except OSError as error:
+            if error.errno not in _BY_STEPS:
+                raise
+        return open_by_steps(self.fd, path, flags, mode)
 
     def open_file(self, path: bytes, limit: int) -> bytes:
         """The bytes of a regular file, links resolved inside; at most `limit` of them.
@@ -71,32 +80,36 @@ class Root:
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise OSError(22, "not a regular file", os.fsdecode(path))
+                raise OSError(errno.EINVAL, "not a regular file", os.fsdecode(path))
             if status.st_size > limit:
-                raise OSError(27, f"larger than {limit} bytes", os.fsdecode(path))
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", os.fsdecode(path))
             return os.read(descriptor, limit)
         finally:
             os.close(descriptor)
 
     def parent(self, path: bytes) -> tuple[int, bytes]:
-        """The opened directory that holds `path` (the caller closes it) and the last name."""
+        """The opened directory that holds `path` (the caller closes it) and the last name.
+
+        The name is one: for the root, and for a path that ends in `..`, OSError(EINVAL).
+        """
         folder, _, name = path.rstrip(b"/").rpartition(b"/")
+        if name in _NO_NAMES:
+            raise OSError(errno.EINVAL, "the path ends in no name", os.fsdecode(path))
         return self.open(folder, os.O_RDONLY | os.O_DIRECTORY), name
 
     def lstat(self, path: bytes) -> os.stat_result | None:
-        """The status of `path`, its last part not followed; None when there is nothing."""
+        """The status of `path`, its last part not followed; None when there is nothing.
+
+        As everywhere, a path that ends in a slash names what a link leads to.
+        """
         try:
-            if not path.strip(b"/"):
-                return os.stat(self.fd)
-            directory, name = self.parent(path)
+            descriptor = self.open(path, os.O_PATH | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
-            return os.stat(name, dir_fd=directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+            return os.fstat(descriptor)
         finally:
-            os.close(directory)
+            os.close(descriptor)
 
     def readlink(self, path: bytes) -> bytes:
         """The target of the link at `path`; raises OSError."""
@@ -107,13 +120,17 @@ class Root:
             os.close(directory)
 
     def makedirs(self, path: bytes, mode: int = 0o755, uid: int = 0, gid: int = 0) -> list[bytes]:
-        """Make every missing directory of `path`, links followed inside; gives what was made."""
+        """Make every missing directory of `path`; gives the paths of those made, links resolved.
+
+        A link on the way is followed inside the root, also one that leads to nothing yet.
+        Raises OSError.
+        """
         made = []
-        parts = [part for part in path.split(b"/") if part not in (b"", b".")]
+        parts = resolve(self, path, follow_last=True).split(b"/")
         for end in range(1, len(parts) + 1):
             folder = b"/".join(parts[:end])
             try:
-                os.close(self.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+                os.close(self.open(folder, os.O_PATH | os.O_DIRECTORY))
             except FileNotFoundError:
                 self._make(folder, mode, uid, gid)
                 made.append(folder)
@@ -122,14 +139,14 @@ class Root:
     def _make(self, path: bytes, mode: int, uid: int, gid: int) -> None:
         directory, name = self.parent(path)
         try:
-            os.mkdir(name, mode, dir_fd=directory)
-            here = xattr.place(directory, name)
-            os.chown(here, uid, gid, follow_symlinks=False)
-            child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.mkdir(name, 0o700, dir_fd=directory)
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            made = os.open(name, flags, dir_fd=directory)
             try:
-                os.fchmod(child, mode)
+                os.fchown(made, uid, gid)
+                os.fchmod(made, mode)
             finally:
-                os.close(child)
+                os.close(made)
         finally:
             os.close(directory)
 
@@ -149,3 +166,84 @@ class Root:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def open_by_steps(root: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """Open `path` beneath `root` as openat2(2) with RESOLVE_IN_ROOT does, without that call.
+
+    Every name is opened on its own and never followed; a link's text is read and walked from
+    the root or from where it lies. Raises OSError.
+    """
+    steps = _Steps(root, path)
+    try:
+        while steps.waiting:
+            name = steps.waiting.pop()
+            if name == b"..":
+                steps.climb()
+            elif steps.waiting:
+                steps.enter(name)
+            elif flags & os.O_NOFOLLOW or flags & os.O_EXCL or not steps.follow(name):
+                return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=steps.here)
+        return os.open(b".", flags | os.O_CLOEXEC, mode, dir_fd=steps.here)
+    finally:
+        os.close(steps.here)
+
+
+class _Steps:
+    """Where a walk beneath a root has come to: the real names so far, and one descriptor."""
+
+    def __init__(self, root: int, path: bytes) -> None:
+        self._root = root
+        self._path = path
+        self._links = 0
+        self._done: list[bytes] = []
+        self.waiting = _names(path)
+        self.here = os.open(b".", _STEP, dir_fd=root)
+
+    def enter(self, name: bytes) -> None:
+        """Go into a directory, or where a link leads."""
+        if name == b".":
+            return
+        if not self.follow(name):
+            self._go(os.open(name, _STEP, dir_fd=self.here))
+            self._done.append(name)
+
+    def climb(self) -> None:
+        """Go up, but not above the root: down again by real names, as `..` could be moved."""
+        del self._done[-1:]
+        self._restart()
+        for name in self._done:
+            self._go(os.open(name, _STEP, dir_fd=self.here))
+
+    def follow(self, name: bytes) -> bool:
+        """Walk what the link `name` says; False when it is no link."""
+        try:
+            target = os.readlink(name, dir_fd=self.here)
+        except OSError:
+            return False  # nothing or no link: opening it says what
+        self._links += 1
+        if self._links > LINK_LIMIT:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(self._path))
+        if target.startswith(b"/"):
+            self._done.clear()
+            self._restart()
+        self.waiting += _names(target)
+        return True
+
+    def _restart(self) -> None:
+        self._go(os.open(b".", _STEP, dir_fd=self._root))
+
+    def _go(self, descriptor: int) -> None:
+        os.close(self.here)
+        self.here = descriptor
+
+
+_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _names(path: bytes) -> list[bytes]:
+    """The steps of a path, last first; a slash at its end is one more step, to `.`."""
+    names = [name for name in path.split(b"/") if name not in (b"", b".")]
+    if path.endswith((b"/", b"/.")) or path == b".":
+        names.append(b".")
+    return names[::-1]

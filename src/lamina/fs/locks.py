@@ -11,12 +11,14 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from lamina.errors import LockHeld
 
 _POLL = 0.02  # seconds between tries of a lock that may only be waited for so long
+_GRACE = 0.02  # seconds that somebody's probe (`is_held`) may be in the way of a try
+_PROBES = 5
 
 
 class Rank(enum.IntEnum):
@@ -46,6 +48,7 @@ class FileLock:
         self.path = path
         self.rank = rank
         self._descriptor = -1
+        self._ranks: list[Rank] = []  # of the thread that took it
 
     @contextmanager
     def exclusive(self, timeout: float | None = None) -> Iterator[None]:
@@ -66,8 +69,16 @@ class FileLock:
             self.release()
 
     def acquire(self, *, shared: bool = False, timeout: float | None = None) -> None:
-        """Take the lock; waits for ever without `timeout`. Raises `LockHeld` or OSError."""
+        """Take the lock; waits for ever without `timeout`, not at all with 0.
+
+        Raises `LockHeld` or OSError; AssertionError for a lock that is out of order.
+        """
         self._assert_order()
+        self._acquire(shared=shared, timeout=timeout)
+
+    def _acquire(self, *, shared: bool, timeout: float | None) -> None:
+        if self._descriptor >= 0:
+            raise AssertionError(f"lock taken twice: {self.path}")
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _take(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout, self.path)
@@ -76,7 +87,8 @@ class FileLock:
             raise
         self._descriptor = descriptor
         if self.rank is not Rank.LEASE:
-            _held.ranks.append(self.rank)
+            self._ranks = _held.ranks
+            self._ranks.append(self.rank)
 
     def _assert_order(self) -> None:
         highest = max(_held.ranks, default=Rank.LEASE)
@@ -84,35 +96,67 @@ class FileLock:
             raise AssertionError(f"lock order: {self.rank.name} after {highest.name} ({self.path})")
 
     def release(self) -> None:
-        """Let go; nothing when it is not held."""
+        """Let go, from whichever thread; nothing when it is not held."""
         if self._descriptor < 0:
             return
         os.close(self._descriptor)
         self._descriptor = -1
-        if self.rank is not Rank.LEASE and self.rank in _held.ranks:
-            _held.ranks.remove(self.rank)
+        if self.rank in self._ranks:
+            self._ranks.remove(self.rank)
 
     @staticmethod
     def is_held(path: str) -> bool:
-        """Whether any process holds the lock file at `path` now."""
+        """Whether any process holds the lock file at `path` now, alone or shared."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _is_free(descriptor)
         finally:
             os.close(descriptor)
-        return False
+
+
+@contextmanager
+def together(paths: Iterable[str], rank: Rank, timeout: float | None = None) -> Iterator[None]:
+    """Hold several locks of one rank alone, taken in the order of their paths.
+
+    `timeout` seconds are waited for each. Raises `LockHeld`, and then holds none.
+    """
+    locks = [FileLock(path, rank) for path in sorted(set(paths))]
+    try:
+        for lock in locks:
+            if lock is locks[0]:
+                lock._assert_order()  # noqa: SLF001 - this is how one rank is taken twice
+            lock._acquire(shared=False, timeout=timeout)
+        yield
+    finally:
+        for lock in reversed(locks):
+            lock.release()
+
+
+def _is_free(descriptor: int) -> bool:
+    """Try to take it; another probe is in the way only for a moment, a holder stays."""
+    for _ in range(_PROBES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False  # a probe never holds it alone while another may share it
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            time.sleep(_GRACE / _PROBES)
+        else:
+            return True
+    return False
 
 
 def _take(descriptor: int, how: int, timeout: float | None, path: str) -> None:
     if timeout is None:
         fcntl.flock(descriptor, how)
         return
-    limit = time.monotonic() + timeout
+    limit = time.monotonic() + max(timeout, _GRACE)
     while True:
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
@@ -120,10 +164,10 @@ def _take(descriptor: int, how: int, timeout: float | None, path: str) -> None:
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             if time.monotonic() >= limit:
+                waited = f" and did not let go within {timeout:g} seconds" if timeout else ""
                 raise LockHeld(
-                    f"another process has held {path} for {timeout:g} seconds",
-                    hint="wait for it or end it",
+                    f"another process holds {path}{waited}", hint="wait for it or end it"
                 ) from None
-            time.sleep(_POLL)
+            time.sleep(min(_POLL, _GRACE / _PROBES) if not timeout else _POLL)
         else:
             return

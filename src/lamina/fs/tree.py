@@ -17,7 +17,7 @@ from typing import Protocol
 from lamina.kernel import xattr
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_LINK_LIMIT = 40  # as the kernel's, path_resolution(7)
+LINK_LIMIT = 40  # as the kernel's, path_resolution(7)
 _OPEN = 256  # descriptors that one tree keeps beside its roots; a process has 1,024 by default
 _KNOWN = 1024  # directories remembered at once, those that are not there included
 _NO_NAMES = (b"..", b".", b"")  # in no path of a tree: `..` would lead out of it
@@ -80,11 +80,6 @@ def keep_xattr(name: bytes) -> bool:
 def is_whiteout(status: os.stat_result) -> bool:
     """Whether this is overlayfs's mark of an absent name: a character device 0:0."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
-
-
-def is_opaque(directory: int) -> bool:
-    """Whether a directory hides what lies below it."""
-    return any(xattr.get(directory, name) == b"y" for name in OPAQUE)
 
 
 class StackedTree:
@@ -202,7 +197,7 @@ class StackedTree:
         A device or a FIFO is not opened: that alone may do something, or never return.
         """
         directory, name, status = self._at(path)
-        if not stat.S_IFMT(status.st_mode) in _READABLE:
+        if stat.S_IFMT(status.st_mode) not in _READABLE:
             raise OSError(errno.EINVAL, "neither a file nor a directory", os.fsdecode(path))
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         return os.open(name or b".", flags, dir_fd=directory)
@@ -308,7 +303,7 @@ def resolve(tree: Links, path: bytes, *, follow_last: bool) -> bytes:
         if status is None or not stat.S_ISLNK(status.st_mode):
             continue
         links += 1
-        if links > _LINK_LIMIT:
+        if links > LINK_LIMIT:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(path))
         target = tree.readlink(b"/".join(done))
         done = [] if target.startswith(b"/") else done[:-1]

@@ -26,6 +26,8 @@ _RETRIES = 64  # EAGAIN: a rename elsewhere raced with "..", openat2(2)
 
 def openat2(directory: int, path: bytes, flags: int, mode: int = 0, resolve: int = IN_ROOT) -> int:
     """Open `path` beneath `directory`, never leaving it; close-on-exec. Raises OSError."""
+    if b"\0" in path:  # libc would end the path there
+        raise OSError(errno.EINVAL, "the path holds a NUL byte", os.fsdecode(path))
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, mode, resolve)
     for _ in range(_RETRIES):
         descriptor = syscall(OPENAT2, directory, path or b".", how, len(how))

@@ -25,7 +25,7 @@ def settle(root: StoreRoot, driver: Driver) -> None:
     if gc.dead_leases(root):
         gc.collect(root, driver)
         gc.collect_blobs(root)
-        root.sweep_leases()
+    root.sweep_leases()
 
 
 def _undo(root: StoreRoot, driver: Driver, orphans: list[LayerRow], lost: list[LayerRow]) -> None:

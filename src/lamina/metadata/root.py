@@ -108,7 +108,8 @@ class StoreRoot:
 
     def sweep_leases(self) -> None:
         """Take away what dead leases left in `locks/` and `staging/`."""
-        Lease.sweep(self.folder("locks", "leases"))
+        if not Lease.sweep(self.folder("locks", "leases")):
+            return
         alive = set(os.listdir(self.folder("locks", "leases")))
         for name in os.listdir(self.folder("staging")):
             owner = name.partition(".")[0]
@@ -162,19 +163,22 @@ class Lease:
         return cls(lease, path, lock)
 
     @staticmethod
-    def sweep(folder: str) -> None:
-        """Take away the files of leases whose holders died."""
+    def sweep(folder: str) -> bool:
+        """Take away the files of leases whose holders died; True when there were any."""
         try:
             names = os.listdir(folder)
         except FileNotFoundError:
-            return
+            return False
+        found = False
         for name in names:
             path = os.path.join(folder, name)
             if not name.endswith(".new") and not FileLock.is_held(path):
+                found = True
                 try:
                     os.unlink(path)
                 except FileNotFoundError:
                     pass
+        return found
 
     @staticmethod
     def is_held(folder: str, lease: LeaseID) -> bool:

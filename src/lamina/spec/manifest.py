@@ -12,6 +12,17 @@ from lamina.spec.strictjson import Json
 from lamina.values.digest import BlobDigest
 
 _LAYERS_LIMIT = 2048
+_FOREIGN = {  # fields that would let another reader see another kind of document
+    "manifest": ("manifests", "fsLayers", "history"),
+    "index": ("config", "layers", "fsLayers", "history"),
+}
+_FIELDS = (
+    *("schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"),
+    *("annotations", "fsLayers", "history"),
+)
+_DESCRIPTOR_FIELDS = (
+    *("mediaType", "digest", "size", "urls", "annotations", "platform", "data", "artifactType"),
+)
 
 
 class Descriptor(NamedTuple):
@@ -57,29 +68,21 @@ def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
 
     Raises `BadDocument`.
     """
-    what = "manifest"
-    document = strictjson.parse(raw, what)
-    stated = strictjson.text(document, "mediaType", what)
+    document = strictjson.parse(raw, "manifest")
+    strictjson.refuse_lookalikes(document, _FIELDS, "manifest")
+    stated = strictjson.text(document, "mediaType", "manifest")
     if media_type and stated and stated != media_type:
-        raise BadDocument(f"the {what} says it is {stated!r}, and was called {media_type!r}")
+        raise BadDocument(f"the manifest says it is {stated!r}, and was called {media_type!r}")
     kind = stated or media_type
-    has_layers, has_manifests = "layers" in document, "manifests" in document
-    if has_layers and has_manifests:
-        raise BadDocument(f"the {what} has layers and manifests, so it is neither")
-    if kind in mediatypes.INDEXES or (not kind and has_manifests):
-        if has_layers or "config" in document:
-            raise BadDocument("an index has no layers and no config")
+    if kind in mediatypes.INDEXES or (not kind and "manifests" in document):
         return _index(raw, document, kind or mediatypes.OCI_INDEX)
     if kind and kind not in mediatypes.MANIFESTS:
-        raise BadDocument(f"the {what} is of the unknown media type {kind!r}")
-    if has_manifests:
-        raise BadDocument("an image manifest has no manifests")
+        raise BadDocument(f"the manifest is of the unknown media type {kind[:100]!r}")
     return _manifest(raw, document, kind or mediatypes.OCI_MANIFEST)
 
 
 def _manifest(raw: bytes, document: dict[str, Json], kind: str) -> Manifest:
-    if strictjson.whole(document, "schemaVersion", "manifest", 2) != 2:
-        raise BadDocument("the manifest is not of schema version 2")
+    _check(document, "manifest")
     layers = strictjson.objects(document, "layers", "manifest")
     if len(layers) > _LAYERS_LIMIT:
         raise BadDocument(f"the manifest has {len(layers)} layers")
@@ -88,18 +91,28 @@ def _manifest(raw: bytes, document: dict[str, Json], kind: str) -> Manifest:
 
 
 def _index(raw: bytes, document: dict[str, Json], kind: str) -> Index:
+    _check(document, "index")
     manifests = strictjson.objects(document, "manifests", "index")
     return Index(raw, kind, tuple(descriptor(each) for each in manifests))
+
+
+def _check(document: dict[str, Json], what: str) -> None:
+    for field in _FOREIGN[what]:
+        if field in document:
+            raise BadDocument(f"the {what} also has {field!r}, so it is two documents in one")
+    if strictjson.whole(document, "schemaVersion", what, 2) != 2:
+        raise BadDocument(f"the {what} is not of schema version 2")
 
 
 def descriptor(document: dict[str, Json]) -> Descriptor:
     """Read one descriptor; raises `BadDocument`."""
     what = "descriptor"
+    strictjson.refuse_lookalikes(document, _DESCRIPTOR_FIELDS, what)
     try:
         digest = BlobDigest(strictjson.text(document, "digest", what))
     except InvalidDigest as error:
         raise BadDocument(f"a {what} has an {error.brief}") from None
-    if "size" not in document:
+    if document.get("size") is None:
         raise BadDocument(f"the {what} of {digest} has no size")
     platform = strictjson.mapping(document, "platform", what)
     return Descriptor(

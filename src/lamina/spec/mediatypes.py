@@ -14,3 +14,21 @@ DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 CONFIGS = (OCI_CONFIG, DOCKER_CONFIG)
+
+_LAYER_KINDS = (OCI_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar")
+_DOCKER_LAYER_KINDS = (
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar",
+)
+
+
+def is_layer(media_type: str) -> bool:
+    """Whether it is a file system layer that is not encrypted, compressed in whatever way.
+
+    The way itself is told by content. An absent type is believed to be a layer's.
+    """
+    kind, _, suffix = media_type.partition("+")
+    if kind in _LAYER_KINDS:
+        return suffix in ("", "gzip", "zstd", "bzip2", "xz")
+    base = kind.removesuffix(".gzip").removesuffix(".zstd")
+    return not media_type or (base in _DOCKER_LAYER_KINDS and suffix in ("", "gzip", "zstd"))

@@ -1,33 +1,31 @@
 """JSON from outside, believed only as far as it is unambiguous and small.
 
-Duplicate keys (also those that differ in case alone, which Go's reader would take) are refused:
-two readers of the same bytes must not see two documents. Every accessor raises `BadDocument`
-with the path of the offending value.
+Two readers of the same bytes must not see two documents: UTF-8 alone, no key twice, and no key
+that differs from a known one in case alone, which Go's reader would take for it. Every accessor
+raises `BadDocument` naming the offending value. Knows no document's shape.
 """
 
 import json
+import math
+import re
+from collections.abc import Iterable
 from typing import Final, NoReturn, TypeAlias
 
 from lamina.errors import BadDocument
 
 LIMIT: Final = 4 << 20  # bytes, as containers/image
 _DEPTH = 64
+_DIGITS = 40
+# Possessive, and to the end where a string has none: linear in whatever is thrown at it.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)', re.DOTALL)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a surrogate pair, perhaps without the other
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
 def parse(data: bytes, what: str) -> dict[str, Json]:
     """The object in `data`; raises `BadDocument` naming `what`."""
-    if len(data) > LIMIT:
-        raise BadDocument(f"the {what} is {len(data)} bytes, more than the {LIMIT} allowed")
-    if _depth(data) > _DEPTH:
-        raise BadDocument(f"the {what} is nested more than {_DEPTH} deep")
-    try:
-        document = json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except BadDocument as error:
-        raise BadDocument(f"the {what} {error.brief}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadDocument(f"the {what} is not JSON: {error}") from None
+    document = _load(data, what)
     if not isinstance(document, dict):
         raise BadDocument(f"the {what} is not a JSON object")
     return document
@@ -35,19 +33,43 @@ def parse(data: bytes, what: str) -> dict[str, Json]:
 
 def parse_list(data: bytes, what: str) -> list[Json]:
     """The list in `data`; raises `BadDocument`."""
-    wrapped = parse(b'{"list":' + data + b"}", what)
-    found = wrapped["list"]
-    if not isinstance(found, list):
+    document = _load(data, what)
+    if not isinstance(document, list):
         raise BadDocument(f"the {what} is not a JSON list")
-    return found
+    return document
 
 
-def _depth(data: bytes) -> int:
-    depth = deepest = 0
-    for byte in data.translate(None, _NO_BRACKETS):
+def _load(data: bytes, what: str) -> Json:
+    if len(data) > LIMIT:
+        raise BadDocument(f"the {what} is {len(data)} bytes, more than the {LIMIT} allowed")
+    if _is_deep(data):
+        raise BadDocument(f"the {what} is nested more than {_DEPTH} deep")
+    try:
+        document: Json = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_short,
+        )
+        return _mended(document) if _HALF.search(data) else document
+    except BadDocument as error:
+        raise BadDocument(f"the {what} {error.brief}") from None
+    except UnicodeDecodeError as error:
+        raise BadDocument(f"the {what} is not UTF-8: {error.reason}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadDocument(f"the {what} is not JSON: {error}") from None
+
+
+def _is_deep(data: bytes) -> bool:
+    if data.count(b"[") + data.count(b"{") <= _DEPTH:
+        return False
+    depth = 0
+    for byte in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
         depth += 1 if byte in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+        if depth > _DEPTH:
+            return True
+    return False
 
 
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -55,26 +77,54 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     document = dict(pairs)
-    if len({key.lower() for key in document}) != len(pairs):
-        folded = [key.lower() for key, _ in pairs]
-        twice = next(key for key in folded if folded.count(key) > 1)
-        # A label or an annotation may well differ from another in case alone; a field may not.
-        if len(document) != len(pairs) or twice in _FIELDS:
-            raise BadDocument(f"has the key {twice!r} more than once")
+    if len(document) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadDocument(f"has the key {twice[:80]!r} more than once")
     return document
-
-
-_FIELDS = frozenset(
-    (
-        *("schemaversion", "mediatype", "config", "layers", "manifests", "digest", "size", "urls"),
-        *("rootfs", "diff_ids", "history", "architecture", "os", "created", "repotags"),
-        *("env", "cmd", "entrypoint", "user", "workingdir", "volumes", "labels"),
-    )
-)
 
 
 def _no_constant(name: str) -> NoReturn:
     raise BadDocument(f"holds {name}, which is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise BadDocument(f"holds the number {digits[:20]}, which is out of all bounds")
+    return number
+
+
+def _short(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise BadDocument(f"holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _mended(value: Json) -> Json:
+    """Half surrogate pairs become U+FFFD, as Go reads them: no terminal could show them."""
+    if isinstance(value, str):
+        return _mended_text(value)
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    if isinstance(value, dict):
+        return _unique([(_mended_text(name), _mended(item)) for name, item in value.items()])
+    return value
+
+
+def _mended_text(text: str) -> str:
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def refuse_lookalikes(document: dict[str, Json], known: Iterable[str], what: str) -> None:
+    """Raise for a key that is a `known` one but for its case: Go's reader would take it."""
+    exact = frozenset(known)
+    folded = {name.casefold() for name in exact}
+    for name in document:
+        if name not in exact and name.casefold() in folded:
+            raise BadDocument(
+                f"the {what} has the key {name[:80]!r}, which some readers take for another"
+            )
 
 
 def text(document: dict[str, Json], key: str, what: str, default: str = "") -> str:
@@ -132,6 +182,8 @@ def keys(document: dict[str, Json], key: str, what: str) -> tuple[str, ...] | No
         return None
     if not isinstance(value, dict):
         raise BadDocument(f"{key} of the {what} is not an object")
+    if any("\0" in name for name in value):
+        raise BadDocument(f"{key} of the {what} holds a name with a NUL")
     return tuple(value)
 
 
@@ -161,6 +213,12 @@ def mapping(document: dict[str, Json], key: str, what: str) -> dict[str, Json]:
 
 
 def dump(document: Json) -> bytes:
-    """Canonical bytes: sorted keys, no white space, UTF-8. Equal documents, equal bytes."""
+    """Canonical bytes: sorted keys, no white space, UTF-8. Equal documents, equal bytes.
+
+    Bytes that were no UTF-8 where they came from (a command's arguments) become U+FFFD.
+    """
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return _mended_text(text).encode()

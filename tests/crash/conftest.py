@@ -1,0 +1,121 @@
+"""A store to be killed in, and what must hold after every kill."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lamina.testing.trees import tar_of
+
+BASE = tar_of("d d\nf d/File1 one\nf d/File2 two\nd bin 755\nf d/File3 three")
+
+
+class Victim:
+    """Runs the command on a copy of a prepared store, so that each kill begins from the same."""
+
+    def __init__(self, folder, driver):
+        self.folder = folder
+        self.driver = driver
+        self.root = f"{folder}/root"
+        self.env = {
+            **os.environ,
+            "LAMINA_RUN_ROOT": f"{folder}/run",
+            "SOURCE_DATE_EPOCH": "1700000000",
+        }
+
+    def command(self, *words):
+        return [
+            os.path.realpath(sys.executable),
+            "-m",
+            "lamina",
+            "--root",
+            self.root,
+            "--driver",
+            self.driver,
+            *words,
+        ]
+
+    def run(self, *words, crash="", prefix=()):
+        env = {**self.env, "LAMINA_TEST_CRASH": crash, "PYTHONPATH": ":".join(sys.path)}
+        return subprocess.run(
+            [*prefix, *self.command(*words)],
+            env=env,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def ok(self, *words):
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def save_state(self):
+        subprocess.run(["cp", "-a", self.root, f"{self.folder}/saved"], check=True)
+
+    def restore_state(self):
+        shutil.rmtree(self.root)
+        subprocess.run(["cp", "-a", f"{self.folder}/saved", self.root], check=True)
+
+    def images(self):
+        rows = [json.loads(line) for line in self.ok("images", "--format", "json").splitlines()]
+        return sorted(row["Repository"] for row in rows if row["Repository"] != "<none>")
+
+    def assert_sound(self):
+        """The next command works, everything visible is whole, and nothing else lies about."""
+        assert self.ok("check", "--full") == "clean\n"
+        for folder in ("staging", "trash"):
+            assert os.listdir(f"{self.root}/{folder}") == []
+        assert os.listdir(f"{self.root}/locks/leases") == []
+
+
+def prepare(folder, driver):
+    victim = Victim(folder, driver)
+    with open(f"{folder}/base.tar", "wb") as file:
+        file.write(BASE)
+    os.mkdir(f"{folder}/context")
+    with open(f"{folder}/context/Dockerfile", "w") as file:
+        file.write("FROM base\nCOPY a /a\nWORKDIR /w\nENV A=b\nCOPY a b /c/\n")
+    for name in "ab":
+        with open(f"{folder}/context/{name}", "w") as file:
+            file.write(name * 100)
+    victim.ok("import", "base.tar", "base")
+    victim.ok("create", "--name", "c1", "base", "true")
+    where = json.loads(victim.ok("inspect", "c1"))[0]["GraphDriver"]["Data"]
+    upper = where.get("UpperDir") or where["SourceDir"]
+    with open(f"{upper}/new", "w") as file:
+        file.write("changed")
+    victim.ok("build", "-q", "-t", "built", "context")
+    victim.ok("tag", "base", "other")
+    victim.ok("rmi", "other")
+    with open(f"{folder}/second.tar", "wb") as file:
+        file.write(tar_of("f second 2\nf x y"))
+    victim.ok("import", "second.tar", "second")
+    victim.ok("save", "-o", f"{folder}/load.tar", "built")
+    victim.ok("rmi", "built")
+    return victim
+
+
+OPERATIONS = {
+    "import": (["import", "second.tar", "third"], "third"),
+    "load": (["load", "-i", "load.tar"], "built"),
+    "build": (["build", "-q", "-t", "built", "context"], "built"),
+    "commit": (["commit", "c1", "committed"], "committed"),
+    "rmi": (["rmi", "second"], None),
+    "rm": (["rm", "c1"], None),
+    "create": (["create", "--name", "c2", "base", "true"], None),
+}
+
+
+@pytest.fixture(params=["overlay2", "vfs"])
+def victim(request, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("needs uid 0")
+    made = prepare(str(tmp_path), request.param)
+    made.save_state()
+    return made
