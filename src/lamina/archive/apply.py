@@ -182,7 +182,7 @@ class _Applier:
 
     def _hide_below(self, folder: bytes) -> None:
         """Opaque: of what lies in the directory only this layer's own stays."""
-        if folder in self._emptied:
+        if folder in self._emptied or not self._is_directory(folder):
             return
         if self._flat:
             if self.folders.existing(folder) is not None:
@@ -192,6 +192,13 @@ class _Applier:
             self.folders.make_opaque(where.fd, folder)
             self.folders.reopen(folder)
         self._emptied.add(folder)
+
+    def _is_directory(self, path: bytes) -> bool:
+        """Whether the merged tree has a directory at a physical path now."""
+        if not path:
+            return True
+        status = self._status(path) or self.folders.below(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def _empty_of_lower(self, folder: bytes) -> None:
         """FLAT: remove below `folder` what this layer did not write."""

@@ -7,7 +7,6 @@ as with `tar -x`. Names that begin with `.wh.` cannot be files of a layer and ar
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 
 from lamina.archive.compress import Decompressed, detect, open_decompressed
@@ -31,8 +30,8 @@ _END = bytes(2 * BLOCK)
 
 def is_archive(tree: SourceTree, source: Selected) -> bool:
     """Whether a source is a tar, plain or compressed, by content and never by name."""
-    node = source.nodes[0]
-    if len(source.nodes) > 1 or node.path is None or not stat.S_ISREG(node.status.st_mode):
+    node = source.top
+    if node.path is None or not node.status.is_file:
         return False
     with _File(tree, node) as file:
         start = file.read(BLOCK)
@@ -85,7 +84,7 @@ class WholeArchive:
 
     def __init__(self, tree: SourceTree, source: Selected) -> None:
         self._tree = tree
-        self._node = source.nodes[0]
+        self._node = source.top
         self._digest = hashlib.sha256()
 
     def segments(self) -> Iterator[Segment]:
@@ -164,7 +163,7 @@ class Rewritten:
                 continue
             yield from self._files(plain)
             plain = []
-            yield from self._unpacked(source.nodes[0])
+            yield from self._unpacked(source.top)
         yield from self._files(plain)
 
     def _parents(self) -> Iterator[Entry]:

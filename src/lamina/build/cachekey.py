@@ -10,21 +10,22 @@ only then. Times of files never are, and instructions that only edit the config 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
 VERSION = 1  # raise it when a step's meaning changes, so that no older record answers
 _LISTED_FILES = 400  # a record of more files keeps one digest per directory near the top
+_DEEPEST = 3  # levels of directories that are told apart then
 _SHOWN = 3
 
 Fact: TypeAlias = str | int | bool | list[str] | dict[str, str] | None
 
 
 class Inputs(NamedTuple):
-    """`facts` make the key; `files` (name, digest) explain the fact `content`."""
+    """`facts` make the key; `files` (names with digests) explain the fact `content`."""
 
     facts: Mapping[str, Fact]
-    files: tuple[tuple[str, str], ...] = ()
+    files: Mapping[str, str] = {}
 
     @property
     def key(self) -> str:
@@ -40,30 +41,40 @@ class Inputs(NamedTuple):
     def to_json(self) -> str:
         """As a cache record keeps it."""
         return json.dumps(
-            {"facts": dict(self.facts), "files": dict(_condensed(self.files))},
+            {"facts": dict(self.facts), "files": dict(self.files)},
             sort_keys=True,
             separators=(",", ":"),
         )
 
 
-def _condensed(files: tuple[tuple[str, str], ...]) -> Iterable[tuple[str, str]]:
-    """The files themselves, or a digest for each directory near the top when they are many."""
-    depth = 3
-    while len(files) > _LISTED_FILES and depth:
-        files = _by_directory(files, depth)
-        depth -= 1
-    return files if len(files) <= _LISTED_FILES else ()
+class Files:
+    """Digests by file, or by directory near the top once the files are many.
 
+    A directory's is the exclusive or of its files', so it does not matter when they were put
+    together. For explanations only: nobody is kept from making two directories look equal.
+    """
 
-def _by_directory(files: tuple[tuple[str, str], ...], depth: int) -> tuple[tuple[str, str], ...]:
-    groups: dict[str, list[str]] = {}
-    for name, digest in files:
-        folder = "/".join(name.split("/")[:depth])
-        groups.setdefault(folder, []).append(digest)
-    return tuple(
-        (folder, hashlib.sha256("".join(digests).encode()).hexdigest()[:16])
-        for folder, digests in groups.items()
-    )
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        self._depth: int | None = None
+
+    def add(self, name: str, line: bytes) -> None:
+        """Count a file of that name and whatever else `line` says of it."""
+        digest = hashlib.blake2b(line, digest_size=8).digest()
+        self._put(name, int.from_bytes(digest, "big"))
+        while len(self._rows) > _LISTED_FILES and self._depth != 0:
+            self._depth = _DEEPEST if self._depth is None else self._depth - 1
+            rows, self._rows = self._rows, {}
+            for each, value in rows.items():
+                self._put(each, value)
+
+    def _put(self, name: str, value: int) -> None:
+        row = name if self._depth is None else "/".join(name.split("/")[: self._depth])
+        self._rows[row] = self._rows.get(row, 0) ^ value
+
+    def condensed(self) -> dict[str, str]:
+        """The digests, at most 400 of them."""
+        return {name: f"{value:016x}" for name, value in self._rows.items()}
 
 
 _SUBJECTS = {
@@ -105,7 +116,7 @@ def _difference(
 ) -> str:
     old, new = facts.get(name), now.facts.get(name)
     if name == "content":
-        return _changed_files(files, dict(_condensed(now.files)))
+        return _changed_files(files, now.files)
     if name == "env" and isinstance(old, list) and isinstance(new, list):
         return _changed_variables(old, new)
     subject = _SUBJECTS.get(name, name)
@@ -118,7 +129,7 @@ def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         *(f"{name} is new" for name in new if name not in old),
         *(f"{name} is gone" for name in old if name not in new),
     ]
-    return _some(names) or "the content changed"
+    return _some([name.lstrip() for name in names]) or "the content changed"
 
 
 def _changed_variables(old: list[str], new: list[str]) -> str:

@@ -9,59 +9,72 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from lamina.build.selection import Node, Selected
+from lamina.build.cachekey import Files
+from lamina.build.selection import Listing, Node, Selected
 from lamina.build.sources import SourceTree
-from lamina.build.statcache import StatCache, identity
+from lamina.build.statcache import StatCache
+from lamina.build.status import IDENTITY, packed
 from lamina.errors import BuildError, from_oserror
 
 _CHUNK = 1 << 20
 
 
 class Content(NamedTuple):
-    """`digest` of everything selected; `files` gives a short one per name, for explanations."""
+    """`digest` of everything selected; `files` explain it (see `cachekey.Files`).
+
+    `listings` tell for each source whether it is still the same (`Selected.expect`).
+    """
 
     digest: str
-    files: tuple[tuple[str, str], ...]
+    files: Mapping[str, str]
+    listings: tuple[bytes, ...] = ()
 
 
 def content_of(tree: SourceTree, selected: Iterable[Selected], cache: StatCache) -> Content:
     """Digest every selected file; raises a `StorageError` for one that cannot be read."""
     total = hashlib.sha256()
-    files = []
+    files = Files()
+    listings = []
     for source in selected:
         total.update(b"source\0")
-        for node in source.nodes:
-            line = node.name + b"\0" + _facts(tree, node) + _payload(tree, node, cache)
-            total.update(b"%d:" % len(line) + line)
-            if not node.is_directory:
-                files.append((os.fsdecode(node.name), line[-8:].hex()))
-    return Content("sha256:" + total.hexdigest(), tuple(files))
+        listing = Listing()
+        try:
+            for node in source.nodes():
+                listing.add(node)
+                line = node.name + b"\0" + _facts(tree, node) + _payload(tree, node, cache)
+                total.update(b"%d:" % len(line) + line)
+                if not node.is_directory:
+                    files.add(os.fsdecode(node.name), line)
+        except OSError as error:
+            raise from_oserror(error, f"reading {tree.title}:") from error
+        listings.append(listing.digest())
+    return Content("sha256:" + total.hexdigest(), files.condensed(), tuple(listings))
 
 
 def _facts(tree: SourceTree, node: Node) -> bytes:
-    status = node.status
     if not node.name and node.is_directory:
         return b"top\0"  # a source directory's own mode and owner are not copied
-    owner = b"%d:%d" % (status.st_uid, status.st_gid) if tree.keeps_owners else b""
-    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return b"%o %s %d %d\0" % (status.st_mode, owner, size, status.st_rdev or 0)
+    status = node.status
+    owner = b"%d:%d" % (status.uid, status.gid) if tree.keeps_owners else b""
+    size = status.size if status.is_file else 0
+    return b"%o %s %d %d\0" % (status.mode, owner, size, status.rdev)
 
 
 def _payload(tree: SourceTree, node: Node, cache: StatCache) -> bytes:
     """32 bytes for the content, the link target and the attributes."""
     if node.path is None:
         return hashlib.sha256(node.data).digest()
-    known = cache.find(node.status)
+    known = cache.find(node.packed)
     if known is not None:
         return known
     try:
         digest, read_ns = _read(tree, node.path, node)
     except OSError as error:
         raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
-    cache.note(node.status, digest, read_ns)
+    cache.note(node.packed, digest, read_ns)
     return digest
 
 
@@ -71,16 +84,15 @@ def _read(tree: SourceTree, path: bytes, node: Node) -> tuple[bytes, int]:
     for name, value in tree.xattrs(path):
         digest.update(b"%d:%d:" % (len(name), len(value)) + name + value)
     digest.update(b"\0")
-    if stat.S_ISLNK(node.status.st_mode):
+    mode = node.status.mode
+    if stat.S_ISLNK(mode):
         digest.update(tree.readlink(path))
-    elif stat.S_ISREG(node.status.st_mode):
-        _read_file(tree, path, node.status, digest)
+    elif stat.S_ISREG(mode):
+        _read_file(tree, path, node.packed, digest)
     return digest.digest(), now
 
 
-def _read_file(
-    tree: SourceTree, path: bytes, status: os.stat_result, digest: "hashlib._Hash"
-) -> None:
+def _read_file(tree: SourceTree, path: bytes, status: bytes, digest: "hashlib._Hash") -> None:
     descriptor = tree.open(path)
     try:
         require_unchanged(descriptor, status, path)
@@ -91,9 +103,9 @@ def _read_file(
         os.close(descriptor)
 
 
-def require_unchanged(descriptor: int, status: os.stat_result, path: bytes) -> None:
-    """Raise `BuildError` when an open file is no longer what was looked at before."""
-    if identity(os.fstat(descriptor)) != identity(status):
+def require_unchanged(descriptor: int, status: bytes, path: bytes) -> None:
+    """Raise `BuildError` when an open file is no longer what its packed status says."""
+    if packed(os.fstat(descriptor))[:IDENTITY] != status[:IDENTITY]:
         raise BuildError(
             f"{os.fsdecode(path)!r} changed while it was read", hint="build again when it is still"
         )

@@ -116,24 +116,19 @@ class Laid(NamedTuple):
 def entries(
     tree: SourceTree, view: TreeView, selected: list[Selected], to: Destination, manner: Manner
 ) -> EntryStream:
-    """The copy's entries in the canonical order, parents included; none when nothing changes."""
-    laid = _lay(view, selected, to)
-    folders = [name.rpartition(b"/")[0] for name in laid]
-    if any(source.is_directory for source in selected):
-        folders.append(to.path)
-    parents = _parents(view, {each for each in folders if each not in laid}, manner)
-    if not laid and not any(made for made, _ in parents.values()):
-        return
-    first: dict[tuple[int, int, int], bytes] = {}
-    for name in sorted({*laid, *parents}, key=in_order):
-        if name in laid:
-            try:
-                made = _entry(tree, name, laid[name], manner, first)
-            except OSError as error:
-                raise from_oserror(error, "reading", os.fsdecode(name)) from error
-            yield made
+    """The copy's entries in the canonical order, parents included; none when nothing changes.
+
+    One directory passes straight through, whatever its size; several sources are laid over each
+    other first. Raises `BuildError` or a `StorageError` when the sources cannot be read.
+    """
+    writer = _Writer(tree, view, to, manner)
+    try:
+        if len(selected) == 1 and selected[0].is_directory and not selected[0].top.implied:
+            yield from writer.directory(selected[0])
         else:
-            yield parents[name][1], None
+            yield from writer.several(selected)
+    except OSError as error:
+        raise from_oserror(error, f"reading {tree.title}:") from error
 
 
 def in_order(path: bytes) -> bytes:
@@ -141,10 +136,54 @@ def in_order(path: bytes) -> bytes:
     return path.replace(b"/", b"\0")
 
 
+class _Writer:
+    """Turns nodes into entries; remembers the first name of each hard link."""
+
+    def __init__(self, tree: SourceTree, view: TreeView, to: Destination, manner: Manner) -> None:
+        self._tree = tree
+        self._view = view
+        self._to = to
+        self._manner = manner
+        self._first: dict[tuple[int, int, int], bytes] = {}
+
+    def directory(self, source: Selected) -> EntryStream:
+        """The contents of one directory, as they are walked."""
+        parents = _parents(self._view, {self._to.path}, self._manner)
+        changes = any(made for made, _ in parents.values())
+        waiting = [parents[name][1] for name in sorted(parents, key=in_order)]
+        if changes:
+            yield from ((entry, None) for entry in waiting)
+            waiting = []
+        for node in source.nodes():
+            if not node.name:
+                continue
+            yield from ((entry, None) for entry in waiting)
+            waiting = []
+            yield self._entry(_name(node, self._to), Laid(node, 0))
+
+    def several(self, selected: list[Selected]) -> EntryStream:
+        """Sources laid over each other, the later ones on top."""
+        laid = _lay(self._view, selected, self._to)
+        folders = {name.rpartition(b"/")[0] for name in laid}
+        if any(source.is_directory for source in selected):
+            folders.add(self._to.path)
+        parents = _parents(self._view, folders - laid.keys(), self._manner)
+        if not laid and not any(made for made, _ in parents.values()):
+            return
+        for name in sorted({*laid, *parents}, key=in_order):
+            if name in laid:
+                yield self._entry(name, laid[name])
+            else:
+                yield parents[name][1], None
+
+    def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Opener | None]:
+        return _entry(self._tree, name, laid, self._manner, self._first)
+
+
 def _lay(view: TreeView, selected: list[Selected], to: Destination) -> dict[bytes, Laid]:
     laid: dict[bytes, Laid] = {}
-    for index, source in enumerate(selected):
-        for node in source.nodes:
+    for number, source in enumerate(selected):
+        for node in source.nodes():
             name = _name(node, to)
             if not name or (node.is_directory and not node.name):
                 continue
@@ -153,7 +192,7 @@ def _lay(view: TreeView, selected: list[Selected], to: Destination) -> dict[byte
             below = laid.get(name)
             if below is not None and below.node.is_directory and not node.is_directory:
                 _drop_below(laid, name)
-            laid[name] = Laid(node, index)
+            laid[name] = Laid(node, number)
     return laid
 
 
@@ -213,15 +252,15 @@ def _entry(
     first: dict[tuple[int, int, int], bytes],
 ) -> tuple[Entry, Opener | None]:
     node, status = laid.node, laid.node.status
-    kind = _KINDS[stat.S_IFMT(status.st_mode)]
-    uid, gid = manner.owner or ((status.st_uid, status.st_gid) if tree.keeps_owners else (0, 0))
-    mode = stat.S_IMODE(status.st_mode)
+    kind = _KINDS[stat.S_IFMT(status.mode)]
+    uid, gid = manner.owner or ((status.uid, status.gid) if tree.keeps_owners else (0, 0))
+    mode = stat.S_IMODE(status.mode)
     if manner.mode is not None and kind != SYMLINK:
         mode = manner.mode
-    if status.st_nlink > 1 and kind != DIR:
-        linked = first.setdefault((laid.source, status.st_dev, status.st_ino), name)
+    if status.links > 1 and kind != DIR:
+        linked = first.setdefault((laid.source, status.device, status.inode), name)
         if linked != name:
-            mtime = manner.time(status.st_mtime_ns)
+            mtime = manner.time(status.mtime_ns)
             return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
     is_device = kind in (CHAR, BLOCK)
     entry = Entry(
@@ -230,11 +269,11 @@ def _entry(
         mode,
         uid,
         gid,
-        size=status.st_size if stat.S_ISREG(status.st_mode) else 0,
-        mtime_ns=manner.time(manner.stamp_ns if node.path is None else status.st_mtime_ns),
+        size=status.size if status.is_file else 0,
+        mtime_ns=manner.time(manner.stamp_ns if node.path is None else status.mtime_ns),
         link=tree.readlink(node.path) if kind == SYMLINK and node.path is not None else b"",
-        devmajor=os.major(status.st_rdev) if is_device else 0,
-        devminor=os.minor(status.st_rdev) if is_device else 0,
+        devmajor=os.major(status.rdev) if is_device else 0,
+        devminor=os.minor(status.rdev) if is_device else 0,
         xattrs=tree.xattrs(node.path) if node.path is not None else (),
     )
     return entry, partial(open_node, tree, node) if entry.size else None
@@ -252,7 +291,7 @@ def open_node(tree: SourceTree, node: Node) -> int:
     except OSError as error:
         raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
     try:
-        require_unchanged(descriptor, node.status, node.path)
+        require_unchanged(descriptor, node.packed, node.path)
     except BaseException:
         os.close(descriptor)
         raise

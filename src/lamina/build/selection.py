@@ -4,15 +4,18 @@ Knows globs, links given as sources, --exclude and --parents, and says why a sou
 Reads names and status only, never content; knows nothing of the destination's tree.
 """
 
+import hashlib
 import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from lamina.build.sources import SourceTree
+from lamina.build.status import Status, inline, is_directory, packed, unpacked
 from lamina.dockerfile.glob import has_magic, match
-from lamina.errors import PathNotFound, UsageError, from_oserror
+from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
 from lamina.fs.tree import resolve
 
 Excludes = Callable[[str], bool]
@@ -24,32 +27,86 @@ class Node(NamedTuple):
 
     `name` is where it goes, relative to the destination: `b""` is a source directory itself,
     whose contents go into the destination. `path` is where it lies in its tree; None for an
-    inline file, whose bytes are `data`. An `implied` directory leads to what was asked for
-    (--parents): one that exists already at the destination stays as it is.
+    inline file, whose bytes are `data`. `packed` is its status. An `implied` directory leads to
+    what was asked for (--parents): one that exists already at the destination stays as it is.
     """
 
     name: bytes
     path: bytes | None
-    status: os.stat_result
+    packed: bytes
     data: bytes = b""
     implied: bool = False
 
     @property
+    def status(self) -> Status:
+        """What it is."""
+        return unpacked(self.packed)
+
+    @property
     def is_directory(self) -> bool:
         """Whether this is a directory."""
-        return stat.S_ISDIR(self.status.st_mode)
+        return is_directory(self.packed)
 
 
-class Selected(NamedTuple):
-    """One source after globs are resolved: its top first, then what is in it, in order."""
+class Selected:
+    """One source after globs are resolved: `top`, and by `nodes` all of it.
 
-    title: str
-    nodes: tuple[Node, ...]
+    What is in a directory is not kept but walked anew each time, so that a million files take no
+    memory; `expect` makes sure that it is the same each time.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        top: Node,
+        walk: Callable[[], Iterator[Node]],
+        listing: bytes | None = None,
+    ) -> None:
+        self.title = title
+        self.top = top
+        self._walk = walk
+        self._listing = listing
 
     @property
     def is_directory(self) -> bool:
         """Whether the source is a directory, whose contents are copied."""
-        return self.nodes[0].is_directory
+        return self.top.is_directory
+
+    def expect(self, listing: bytes) -> "Selected":
+        """The same, but `nodes` raises unless it gives what has that listing."""
+        return Selected(self.title, self.top, self._walk, listing)
+
+    def nodes(self) -> Iterator[Node]:
+        """The source itself and what is in it, each directory before its entries, by name.
+
+        Raises `BuildError` at the end when it is not what is expected, or OSError.
+        """
+        if self._listing is None:
+            yield from self._walk()
+            return
+        listing = Listing()
+        for node in self._walk():
+            listing.add(node)
+            yield node
+        if listing.digest() != self._listing:
+            raise BuildError(
+                f"{self.title!r} changed while it was read", hint="build again when it is still"
+            )
+
+
+class Listing:
+    """A digest over names and statuses: equal ones mean that nothing happened meanwhile."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, node: Node) -> None:
+        """Count one more node."""
+        self._digest.update(node.name + b"\0" + node.packed)
+
+    def digest(self) -> bytes:
+        """The digest of all that was added."""
+        return self._digest.digest()
 
 
 class Inline(NamedTuple):
@@ -90,8 +147,8 @@ def select(tree: SourceTree, wanted: Wanted) -> list[Selected]:
 
 
 def _inline(source: Inline) -> Selected:
-    status = os.stat_result((stat.S_IFREG | 0o644, 0, 0, 1, 0, 0, len(source.data), 0, 0, 0))
-    return Selected(source.name, (Node(source.name.encode(), None, status, source.data),))
+    node = Node(source.name.encode(), None, inline(len(source.data)), source.data)
+    return Selected(source.name, node, lambda: iter((node,)))
 
 
 def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selected]:
@@ -101,8 +158,9 @@ def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selecte
         status = tree.lstat(real) if real is not None else None
         if real is None or status is None:
             raise _missing(tree, pattern, name)
-        top = Node(_top_name(name, base, status, wanted), real, status, implied=wanted.parents)
-        yield Selected(pattern, tuple(_walked(tree, top, wanted)))
+        goes_to = _top_name(name, base, status, wanted)
+        top = Node(goes_to, real, packed(status), implied=wanted.parents)
+        yield Selected(pattern, top, partial(_walked, tree, top, wanted))
 
 
 def _cut(path: str) -> str:
@@ -181,7 +239,7 @@ def _parents(tree: SourceTree, name: bytes, path: bytes) -> Iterator[Node]:
         folder = b"/".join(at)
         status = tree.lstat(folder)
         if status is not None:
-            yield Node(b"/".join(parts[:end]), folder, status, implied=True)
+            yield Node(b"/".join(parts[:end]), folder, packed(status), implied=True)
 
 
 def _below(
@@ -204,14 +262,13 @@ def _below(
         path = folder + b"/" + child.name if folder else child.name
         node = Node(prefix + b"/" + child.name if prefix else child.name, path, child.status)
         hidden = child.excluded or _is_excluded(exclude, path, top)
-        is_directory = stat.S_ISDIR(child.status.st_mode)
-        if hidden and is_directory:
+        if hidden and node.is_directory:
             withheld.append(node)
         elif not hidden:
             yield from withheld
             withheld.clear()
             yield node
-        if is_directory:
+        if node.is_directory:
             waiting.append((path, node.name, iter(tree.children(path))))
 
 

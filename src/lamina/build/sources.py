@@ -6,19 +6,22 @@ descriptor and no link is followed by the kernel; what the ignore file excludes 
 
 import errno
 import os
-import stat
 from typing import NamedTuple, Protocol
 
+from lamina.build.status import is_directory, packed
 from lamina.fs.tree import FlatTree, TreeView, Xattrs
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Child(NamedTuple):
-    """One entry of a directory; `excluded` ones are walked only for what is brought back."""
+    """One entry of a directory with its packed status (`lamina.build.status`).
+
+    `excluded` directories are walked only for what is brought back.
+    """
 
     name: bytes
-    status: os.stat_result
+    status: bytes
     excluded: bool = False
 
 
@@ -98,7 +101,7 @@ class ContextTree:
         try:
             with os.scandir(directory) as entries:
                 found = sorted(
-                    (os.fsencode(entry.name), entry.stat(follow_symlinks=False))
+                    (os.fsencode(entry.name), packed(entry.stat(follow_symlinks=False)))
                     for entry in entries
                 )
         finally:
@@ -107,12 +110,12 @@ class ContextTree:
             return [Child(name, status) for name, status in found]
         return self._visible(path + b"/" if path else b"", found)
 
-    def _visible(self, prefix: bytes, found: list[tuple[bytes, os.stat_result]]) -> list[Child]:
+    def _visible(self, prefix: bytes, found: list[tuple[bytes, bytes]]) -> list[Child]:
         kept = []
         for name, status in found:
             if not self._excluded(prefix + name):
                 kept.append(Child(name, status))
-            elif stat.S_ISDIR(status.st_mode) and self._may_reach_below(prefix + name):
+            elif is_directory(status) and self._may_reach_below(prefix + name):
                 kept.append(Child(name, status, excluded=True))
         return kept
 
@@ -166,7 +169,7 @@ class ChainTree:
         for name in self._view.listdir(path):
             status = self._view.lstat(prefix + name)
             if status is not None:
-                found.append(Child(name, status))
+                found.append(Child(name, packed(status)))
         return found
 
     def open(self, path: bytes) -> int:

@@ -12,57 +12,48 @@ nor against someone who sets the clock back and rewrites a file within it.
 import os
 import struct
 from binascii import crc32
+from itertools import islice
 
+from lamina.build.status import IDENTITY, unpacked
 from lamina.fs.atomic import write_file
 
 _MAGIC = b"lamina stat 1\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
-_ENTRY = struct.Struct("<QQQqq32s")  # device, inode, size, mtime ns, ctime ns, digest
+_ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
 _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago goes
 _TICK = 50_000_000  # ns: some jiffies, the coarse clock that file systems stamp with
 _WHOLE_SECONDS = 2_000_000_000  # ns: FAT's two seconds, the coarsest in use
 
-Identity = tuple[int, int, int, int, int]
 
-
-def identity(status: os.stat_result) -> Identity:
-    """What must not have changed for a digest to be believed."""
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
-
-
-def settled(status: os.stat_result, now_ns: int) -> bool:
-    """Whether a change after `now_ns` (since the epoch) must show in the file's times."""
-    coarse = status.st_ctime_ns % 1_000_000_000 == 0
-    return status.st_ctime_ns < now_ns - (_WHOLE_SECONDS if coarse else _TICK)
+def settled(ctime_ns: int, now_ns: int) -> bool:
+    """Whether a change after `now_ns` (since the epoch) must show in the file's ctime."""
+    coarse = ctime_ns % 1_000_000_000 == 0
+    return ctime_ns < now_ns - (_WHOLE_SECONDS if coarse else _TICK)
 
 
 class StatCache:
-    """Digests by identity, loaded from `path` and saved there; kept in memory when it is None."""
+    """Digests by packed status, loaded from `path` and saved there; in memory when it is None."""
 
     def __init__(self, path: str | None) -> None:
         self.path = path
         self._known = _load(path) if path is not None else {}
-        self._used: dict[Identity, bytes] = {}
+        self._used: set[bytes] = set()
         self._fresh = False
 
-    def find(self, status: os.stat_result) -> bytes | None:
+    def find(self, status: bytes) -> bytes | None:
         """The 32-byte digest noted for this very state of the file, if any."""
-        key = identity(status)
-        digest = self._used.get(key) or self._known.get(key)
+        key = status[:IDENTITY]
+        digest = self._known.get(key)
         if digest is not None:
-            self._used[key] = digest
+            self._used.add(key)
         return digest
 
-    def note(self, status: os.stat_result, digest: bytes, read_ns: int) -> None:
+    def note(self, status: bytes, digest: bytes, read_ns: int) -> None:
         """Remember the digest of what was read at `read_ns`, unless it could change unseen."""
-        if settled(status, read_ns):
-            self._used[identity(status)] = digest
+        if settled(unpacked(status).ctime_ns, read_ns):
+            key = status[:IDENTITY]
+            self._known[key] = digest
+            self._used.add(key)
             self._fresh = True
 
     def save(self) -> None:
@@ -72,27 +63,20 @@ class StatCache:
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             _make_room(os.path.dirname(self.path))
-            write_file(self.path, _pack(self._worth_keeping()), mode=0o600)
+            write_file(self.path, self._pack(), mode=0o600)
         except OSError:
             return
         self._fresh = False
 
-    def _worth_keeping(self) -> dict[Identity, bytes]:
+    def _pack(self) -> bytes:
         """What this build used, and as many others at most: states that are gone fade out."""
-        kept = dict(self._used)
-        for key, digest in self._known.items():
-            if len(kept) >= 2 * len(self._used):
-                break
-            kept.setdefault(key, digest)
-        return kept
+        unused = (key for key in self._known if key not in self._used)
+        kept = [*self._used, *islice(unused, len(self._used))]
+        body = b"".join([each for key in kept for each in (key, self._known[key])])
+        return _HEADER.pack(_MAGIC, len(kept), crc32(body)) + body
 
 
-def _pack(entries: dict[Identity, bytes]) -> bytes:
-    body = b"".join([_ENTRY.pack(*key, digest) for key, digest in entries.items()])
-    return _HEADER.pack(_MAGIC, len(entries), crc32(body)) + body
-
-
-def _load(path: str) -> dict[Identity, bytes]:
+def _load(path: str) -> dict[bytes, bytes]:
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -104,7 +88,7 @@ def _load(path: str) -> dict[Identity, bytes]:
     body = memoryview(data)[_HEADER.size :]
     if magic != _MAGIC or len(body) != count * _ENTRY.size or crc32(body) != checksum:
         return {}
-    return {row[:5]: row[5] for row in _ENTRY.iter_unpack(body)}
+    return dict(_ENTRY.iter_unpack(body))
 
 
 def _make_room(folder: str) -> None:

@@ -219,6 +219,7 @@ class Steps:
             "parents": step.parents,
         }
         inputs = Inputs(self._facts(parent, facts), content.files)
+        chosen.expect(content.listings)
         manner = self._settings.manner(owner, step.mode)
         return self._perform(
             parent, inputs, place, lambda: self._copy(parent, step, chosen, manner)
@@ -234,9 +235,9 @@ class Steps:
         known = self._cache.find(key)
         if known is not None:
             noted = json.loads(known.inputs)
-            return Content(noted["digest"], tuple((name, text) for name, text in noted["files"]))
+            return Content(noted["digest"], noted["files"])
         content = content_of(chosen.tree, chosen.selected, stat_cache)
-        text = json.dumps({"digest": content.digest, "files": content.files[:1000]})
+        text = json.dumps({"digest": content.digest, "files": dict(content.files)})
         self._cache.record(key, Record(None, text, self._settings.now()))
         return content
 
@@ -280,6 +281,12 @@ class _Chosen:
             wanted = Wanted(step.sources, _excludes(step.exclude), step.parents)
             self._selected = select(self.tree, wanted)
         return self._selected
+
+    def expect(self, listings: tuple[bytes, ...]) -> None:
+        """From now on the sources must be what they were when they had these listings."""
+        if listings:
+            pairs = zip(self.selected, listings, strict=True)
+            self._selected = [source.expect(listing) for source, listing in pairs]
 
     def spelled(self) -> dict[str, Fact]:
         """What decides about the choice in a tree that never changes."""

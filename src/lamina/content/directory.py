@@ -1,47 +1,60 @@
 """Blobs as files named by their digest.
 
-    <folder>/sha256/<hex>      complete and verified when it was put there
+    <folder>/<algorithm>/<hex>      complete and verified when it was put there
 
 A blob is written in the staging folder and renamed; whether it survives a power cut is the
 business of whoever ends the work with a barrier.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
 
 from lamina.content.verified import ByteStream, VerifiedReader
-from lamina.errors import StoreDamaged, from_oserror
+from lamina.errors import DigestMismatch, InvalidDigest, StoreDamaged, from_oserror
 from lamina.fs.atomic import write_all
 from lamina.values.digest import BlobDigest, Digest
 
 _CHUNK = 1 << 20
+_ALGORITHMS = ("sha256", "sha512")
 
 
 class BlobFile:
-    """An open blob for reading; verified as it is read."""
+    """An open blob, verified as it is read; a context manager."""
 
     def __init__(self, descriptor: int, digest: Digest) -> None:
         self._fd = descriptor
-        self._verified = VerifiedReader(self, digest, os.fstat(descriptor).st_size)
-        self._raw = True
+        self._digest = digest
+        self._bytes = VerifiedReader(_Descriptor(descriptor), digest, None)
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes as they lie on disk."""
-        return os.read(self._fd, size)
-
-    @property
-    def verified(self) -> VerifiedReader:
-        """The same bytes, verified at their end."""
-        return self._verified
+        """Up to `size` bytes; raises `StoreDamaged` at the end unless they were those named."""
+        try:
+            return self._bytes.read(size)
+        except DigestMismatch:
+            raise _changed(self._digest) from None
+        except OSError as error:
+            raise from_oserror(error, "reading the blob", self._digest) from error
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
 
 class BlobStore:
-    """Blobs beneath `folder`; what is being written lies in `staging`."""
+    """Blobs beneath `folder`; what is being written lies in `staging`. Implements `api.Blobs`."""
 
     def __init__(self, folder: str, staging: str) -> None:
         self._folder = folder
@@ -51,43 +64,41 @@ class BlobStore:
         """Where a blob lies or would lie."""
         return os.path.join(self._folder, digest.algorithm, digest.hex)
 
-    def put(self, stream: ByteStream, *, owner: str) -> tuple[BlobDigest, int]:
+    def put(
+        self, stream: ByteStream, *, owner: str, expect: Digest | None = None
+    ) -> tuple[BlobDigest, int]:
         """Keep all of `stream`; gives its digest and its size in bytes.
 
-        `owner` begins the name of the staging file, so that recovery knows whose it is. Putting
-        what is here already changes nothing. Raises `StorageError`.
+        `owner` begins the name of the staging file, so that recovery knows whose it is. The
+        algorithm is that of `expect`, else SHA-256. Putting what is here already changes
+        nothing. Raises `DigestMismatch` or `StorageError`; nothing is left then.
         """
         temporary = os.path.join(self._staging, f"{owner}.blob.{os.urandom(6).hex()}")
-        digest = hashlib.sha256()
-        size = 0
         try:
-            descriptor = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
-            )
-            try:
-                while data := stream.read(_CHUNK):
-                    digest.update(data)
-                    size += len(data)
-                    write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
-            name = BlobDigest("sha256:" + digest.hexdigest())
-            os.makedirs(os.path.dirname(self.path(name)), mode=0o700, exist_ok=True)
-            os.rename(temporary, self.path(name))
+            digest, size = _written(temporary, stream, expect)
+            os.makedirs(os.path.dirname(self.path(digest)), mode=0o700, exist_ok=True)
+            os.rename(temporary, self.path(digest))
         except OSError as error:
             _unlink(temporary)
             raise from_oserror(error, "writing a blob to", self._folder) from error
         except BaseException:
             _unlink(temporary)
             raise
-        return name, size
+        return digest, size
 
     def put_bytes(self, data: bytes, *, owner: str) -> BlobDigest:
-        """Keep a small document."""
+        """Keep a small document; one that is here and was damaged is whole again."""
         digest = BlobDigest.of(data)
-        if self.has(digest):
-            return digest
-        return self.put(_Bytes(data), owner=owner)[0]
+        if not self._holds(digest, data):
+            self.put(_Bytes(data), owner=owner)
+        return digest
+
+    def _holds(self, digest: Digest, data: bytes) -> bool:
+        try:
+            with open(self.path(digest), "rb") as file:
+                return file.read(len(data) + 1) == data
+        except OSError:
+            return False
 
     def has(self, digest: Digest) -> bool:
         """Whether the blob is here."""
@@ -96,19 +107,21 @@ class BlobStore:
     def open(self, digest: Digest) -> BlobFile:
         """The blob for reading; raises `StoreDamaged` when it is gone."""
         try:
-            return BlobFile(os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC), digest)
+            descriptor = os.open(self.path(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise StoreDamaged(f"the blob {digest} is missing", hint="run `lamina check`") from None
+        except OSError as error:
+            raise from_oserror(error, "reading the blob", digest) from error
+        return BlobFile(descriptor, digest)
 
     def read(self, digest: Digest, limit: int) -> bytes:
         """A small blob whole, verified; raises `StoreDamaged` when it is larger or wrong."""
-        blob = self.open(digest)
-        try:
-            data = blob.read(limit + 1)
-        finally:
-            blob.close()
-        if len(data) > limit or Digest.of(data) != digest:
-            raise StoreDamaged(f"the blob {digest} was changed", hint="run `lamina check`")
+        data = b""
+        with self.open(digest) as blob:
+            while more := blob.read(limit + 1 - len(data)):
+                data += more
+                if len(data) > limit:
+                    raise _changed(digest)
         return data
 
     def remove(self, digest: Digest) -> None:
@@ -116,13 +129,49 @@ class BlobStore:
         _unlink(self.path(digest))
 
     def all(self) -> Iterator[BlobDigest]:
-        """Every blob that lies here."""
-        try:
-            names = sorted(os.listdir(os.path.join(self._folder, "sha256")))
-        except FileNotFoundError:
-            return
-        for name in names:
-            yield BlobDigest(f"sha256:{name}")
+        """Every blob that lies here, sorted; what is not named by a digest is none."""
+        for algorithm in _ALGORITHMS:
+            try:
+                names = sorted(os.listdir(os.path.join(self._folder, algorithm)))
+            except FileNotFoundError:
+                continue
+            for name in names:
+                try:
+                    yield BlobDigest(f"{algorithm}:{name}")
+                except InvalidDigest:
+                    continue
+
+
+def _written(path: str, stream: ByteStream, expect: Digest | None) -> tuple[BlobDigest, int]:
+    import hashlib  # OpenSSL takes 5 ms to load, and a listing hashes nothing
+
+    algorithm = expect.algorithm if expect is not None else "sha256"
+    counted = hashlib.new(algorithm)
+    size = 0
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        while data := stream.read(_CHUNK):
+            counted.update(data)
+            size += len(data)
+            write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
+    digest = BlobDigest(f"{algorithm}:{counted.hexdigest()}")
+    if expect is not None and digest != expect:
+        raise DigestMismatch(f"the content is {digest}, not {expect} as was promised")
+    return digest, size
+
+
+def _changed(digest: Digest) -> StoreDamaged:
+    return StoreDamaged(f"the blob {digest} was changed", hint="run `lamina check`")
+
+
+class _Descriptor:
+    def __init__(self, descriptor: int) -> None:
+        self._fd = descriptor
+
+    def read(self, size: int, /) -> bytes:
+        return os.read(self._fd, size)
 
 
 class _Bytes:

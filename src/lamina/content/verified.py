@@ -3,7 +3,6 @@
 Reading to the end is verifying: the last `read` raises instead of giving the end.
 """
 
-import hashlib
 from typing import Protocol
 
 from lamina.errors import DigestMismatch
@@ -20,6 +19,8 @@ class VerifiedReader:
     """`stream`, which must have exactly `size` bytes (None: unknown) with that `digest`."""
 
     def __init__(self, stream: ByteStream, digest: Digest, size: int | None) -> None:
+        import hashlib  # OpenSSL takes 5 ms to load, and a listing hashes nothing
+
         self._stream = stream
         self._wanted = digest
         self._left = size

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from lamina.errors import LockHeld
 
 _POLL = 0.02  # seconds between tries of a lock that may only be waited for so long
-_GRACE = 0.02  # seconds that somebody's probe (`is_held`) may be in the way of a try
-_PROBES = 5
+_MOMENT = 0.001  # seconds after which somebody's probe (`is_held`) is no longer in the way
+_PROBES = 3
 
 
 class Rank(enum.IntEnum):
@@ -42,13 +42,15 @@ _held = _Held()
 
 
 class FileLock:
-    """One lock file; not re-entrant. Used as `with lock.exclusive():` or `.shared()`."""
+    """One lock file; not re-entrant. Used as `with lock.exclusive():` or `.shared()`.
+
+    Threads may use one `FileLock`: they exclude each other as processes do.
+    """
 
     def __init__(self, path: str, rank: Rank) -> None:
         self.path = path
         self.rank = rank
-        self._descriptor = -1
-        self._ranks: list[Rank] = []  # of the thread that took it
+        self._taken: list[tuple[int, list[Rank]]] = []  # descriptor, ranks of the taker's thread
 
     @contextmanager
     def exclusive(self, timeout: float | None = None) -> Iterator[None]:
@@ -77,18 +79,15 @@ class FileLock:
         self._acquire(shared=shared, timeout=timeout)
 
     def _acquire(self, *, shared: bool, timeout: float | None) -> None:
-        if self._descriptor >= 0:
-            raise AssertionError(f"lock taken twice: {self.path}")
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _take(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout, self.path)
         except BaseException:
             os.close(descriptor)
             raise
-        self._descriptor = descriptor
+        self._taken.append((descriptor, _held.ranks))
         if self.rank is not Rank.LEASE:
-            self._ranks = _held.ranks
-            self._ranks.append(self.rank)
+            _held.ranks.append(self.rank)
 
     def _assert_order(self) -> None:
         highest = max(_held.ranks, default=Rank.LEASE)
@@ -96,13 +95,16 @@ class FileLock:
             raise AssertionError(f"lock order: {self.rank.name} after {highest.name} ({self.path})")
 
     def release(self) -> None:
-        """Let go, from whichever thread; nothing when it is not held."""
-        if self._descriptor < 0:
+        """Let go, also of what another thread took; nothing when it is not held."""
+        if not self._taken:
             return
-        os.close(self._descriptor)
-        self._descriptor = -1
-        if self.rank in self._ranks:
-            self._ranks.remove(self.rank)
+        own = (each for each in self._taken if each[1] is _held.ranks)
+        taken = next(own, self._taken[-1])
+        self._taken.remove(taken)
+        descriptor, ranks = taken
+        os.close(descriptor)
+        if self.rank in ranks:
+            ranks.remove(self.rank)
 
     @staticmethod
     def is_held(path: str) -> bool:
@@ -127,7 +129,7 @@ def together(paths: Iterable[str], rank: Rank, timeout: float | None = None) -> 
     try:
         for lock in locks:
             if lock is locks[0]:
-                lock._assert_order()  # noqa: SLF001 - this is how one rank is taken twice
+                lock._assert_order()
             lock._acquire(shared=False, timeout=timeout)
         yield
     finally:
@@ -139,14 +141,9 @@ def _is_free(descriptor: int) -> bool:
     """Try to take it; another probe is in the way only for a moment, a holder stays."""
     for _ in range(_PROBES):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False  # a probe never holds it alone while another may share it
-        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-            time.sleep(_GRACE / _PROBES)
+            time.sleep(_MOMENT)
         else:
             return True
     return False
@@ -156,7 +153,7 @@ def _take(descriptor: int, how: int, timeout: float | None, path: str) -> None:
     if timeout is None:
         fcntl.flock(descriptor, how)
         return
-    limit = time.monotonic() + max(timeout, _GRACE)
+    limit = time.monotonic() + max(timeout, _PROBES * _MOMENT)
     while True:
         try:
             fcntl.flock(descriptor, how | fcntl.LOCK_NB)
@@ -168,6 +165,6 @@ def _take(descriptor: int, how: int, timeout: float | None, path: str) -> None:
                 raise LockHeld(
                     f"another process holds {path}{waited}", hint="wait for it or end it"
                 ) from None
-            time.sleep(min(_POLL, _GRACE / _PROBES) if not timeout else _POLL)
+            time.sleep(_POLL if timeout else _MOMENT)
         else:
             return

@@ -6,21 +6,25 @@ bytes.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from lamina.archive.entry import DIR, FILE, Entry, Write
 from lamina.archive.writer import head
-from lamina.errors import BadArchive, BadDocument, InvalidReference
+from lamina.errors import BadArchive, BadDocument, DigestMismatch, InvalidReference
+from lamina.images import ocilayout
 from lamina.images.api import ByteStream, TravellingImage, TravellingLayer
 from lamina.images.members import Members
 from lamina.spec import strictjson
 from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.manifest import Manifest
 from lamina.spec.strictjson import Json
 from lamina.values.digest import DiffID, ImageID
 from lamina.values.reference import Reference
 
 _BLOCK = 512
+_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}$")
 _TAGS_LIMIT = 10_000
 
 
@@ -40,16 +44,40 @@ def images(members: Members) -> Iterator[TravellingImage]:
 
 def _image(members: Members, item: dict[str, Json]) -> TravellingImage:
     what = "manifest.json"
-    name = strictjson.text(item, "Config", what)
-    config = ImageConfig.parse(members.small(name, strictjson.LIMIT))
+    strictjson.refuse_lookalikes(item, ("Config", "RepoTags", "Layers"), what)
+    config = _config(members, strictjson.text(item, "Config", what))
     paths = strictjson.texts(item, "Layers", what) or ()
     if len(paths) != len(config.diff_ids):
         raise BadDocument(f"{what} names {len(paths)} layers and the config {len(config.diff_ids)}")
+    manifest = _came_with(members, config, paths)
+    blobs = [ocilayout.facts(each) for each in manifest.layers] if manifest else [None] * len(paths)
     layers = tuple(
-        TravellingLayer(diff_id, _opener(members, path), None)
-        for diff_id, path in zip(config.diff_ids, paths, strict=True)
+        TravellingLayer(diff_id, _opener(members, path), blob)
+        for diff_id, path, blob in zip(config.diff_ids, paths, blobs, strict=True)
     )
-    return TravellingImage(config, layers, _names(item), None)
+    kept = (manifest.raw, manifest.media_type) if manifest else None
+    return TravellingImage(config, layers, _names(item), kept)
+
+
+def _config(members: Members, name: str) -> ImageConfig:
+    """The config of that file name, which holds its digest with every tool that writes one."""
+    config = ImageConfig.parse(members.small(name, strictjson.LIMIT))
+    promised = _DIGEST.search(name.removesuffix(".json"))
+    if promised is not None and promised[0] != config.id.hex:
+        raise DigestMismatch(f"the config {name} is {config.id}, not what it is called")
+    return config
+
+
+def _came_with(members: Members, config: ImageConfig, paths: tuple[str, ...]) -> Manifest | None:
+    """The OCI manifest that names these very layers compressed (docker on containerd's store)."""
+    if not paths or not paths[0].startswith("blobs/") or not ocilayout.is_layout(members):
+        return None
+    manifest = ocilayout.manifest_of(members, config.id)
+    if manifest is None:
+        return None
+    blobs = [f"blobs/{each.digest.algorithm}/{each.digest.hex}" for each in manifest.layers]
+    plain = [f"blobs/{each.algorithm}/{each.hex}" for each in config.diff_ids]
+    return manifest if blobs == list(paths) != plain else None
 
 
 def _opener(members: Members, path: str) -> Callable[[], AbstractContextManager[ByteStream]]:
@@ -61,9 +89,15 @@ def _names(item: dict[str, Json]) -> tuple[Reference, ...]:
     if len(texts) > _TAGS_LIMIT:
         raise BadDocument(f"manifest.json gives an image {len(texts)} names")
     try:
-        return tuple(Reference.parse(text).with_default_tag() for text in texts)
+        names = tuple(Reference.parse(text).with_default_tag() for text in texts)
     except InvalidReference as error:
         raise BadDocument(f"manifest.json has an {error.brief}") from None
+    for name in names:
+        if name.digest is not None:
+            raise BadDocument(
+                f"manifest.json has the name {name.familiar[:200]!r}, which is no tag"
+            )
+    return names
 
 
 def refuse_unknown(members: Members) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from lamina.archive.entry import FILE, HARDLINK, SYMLINK
+from lamina.archive.entry import FILE, HARDLINK, SYMLINK, Entry
 from lamina.archive.reader import read
 from lamina.errors import BadArchive
 from lamina.fs.inroot import Root, clean, shown
@@ -55,34 +55,41 @@ class _Slice:
 
 
 class TarMembers:
-    """The members of an uncompressed tar file, indexed once; takes over the descriptor."""
+    """The members of an uncompressed tar file, indexed once; takes over the descriptor.
+
+    Of two members with one name the later one counts, as for who unpacks it.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
-        self._places: dict[bytes, tuple[int, int]] = {}
-        self._links: dict[bytes, bytes] = {}
-        for segment in read(_Seeking(descriptor)):
-            entry = segment.entry
-            if entry is None:
-                continue
-            if len(self._places) + len(self._links) > _MEMBERS_LIMIT:
-                raise BadArchive(f"the archive has over {_MEMBERS_LIMIT} members")
-            if entry.kind == FILE and entry.sparse is None:
-                self._places[entry.name] = (segment.offset + len(segment.raw), entry.size)
-            elif entry.kind == SYMLINK:
-                folder = entry.name.rpartition(b"/")[0]
-                self._links[entry.name] = _joined(folder, entry.link)
-            elif entry.kind == HARDLINK:
-                self._links[entry.name] = entry.link
+        self._found: dict[bytes, tuple[int, int] | bytes] = {}  # offset and size, or a link
+        try:
+            for segment in read(_Whole(descriptor)):
+                if segment.entry is not None:
+                    self._note(segment.entry, segment.offset + len(segment.raw))
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def _note(self, entry: Entry, at: int) -> None:
+        if entry.kind == FILE and entry.sparse is None:
+            self._found[entry.name] = (at, entry.size)
+        elif entry.kind == SYMLINK:
+            self._found[entry.name] = _joined(entry.name.rpartition(b"/")[0], entry.link)
+        elif entry.kind == HARDLINK:
+            self._found[entry.name] = entry.link
+        else:
+            self._found.pop(entry.name, None)
+        if len(self._found) > _MEMBERS_LIMIT:
+            raise BadArchive(f"the archive has over {_MEMBERS_LIMIT} members")
 
     def _find(self, name: str) -> tuple[int, int] | None:
         wanted = clean(os.fsencode(name))
         for _ in range(_LINKS):
-            if wanted in self._places:
-                return self._places[wanted]
-            if wanted not in self._links:
-                return None
-            wanted = self._links[wanted]
+            found = self._found.get(wanted)
+            if not isinstance(found, bytes):
+                return found
+            wanted = found
         return None
 
     def has(self, name: str) -> bool:
@@ -106,10 +113,6 @@ class TarMembers:
         """A file as a stream."""
         return _Slice(self._fd, *self._at(name))
 
-    def names(self) -> list[str]:
-        """Every file's name, sorted."""
-        return sorted(os.fsdecode(name) for name in (*self._places, *self._links))
-
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
@@ -122,8 +125,8 @@ def _joined(folder: bytes, target: bytes) -> bytes:
         return b"\0"  # it climbs out of the archive, so it leads to no member
 
 
-class _Seeking:
-    """A file as a stream that jumps over large bodies instead of reading them."""
+class _Whole:
+    """A file as a stream, from where it stands."""
 
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor

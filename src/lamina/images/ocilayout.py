@@ -11,12 +11,16 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Index, Manifest
-from lamina.values.digest import Digest
+from lamina.values.digest import Digest, ImageID
 from lamina.values.reference import Reference
 
 _REF_NAME = "org.opencontainers.image.ref.name"
 _FULL_NAME = "io.containerd.image.name"
 _NESTING = 4
+_LOOKED_AT = 1000  # manifests, when one is searched for by its config
+_READABLE = (*mediatypes.MANIFESTS, *mediatypes.INDEXES, "")
+_ATTESTATION = "unknown"  # the platform that BuildKit gives to what is said of an image
+_UNFIT = 3
 
 
 def is_layout(members: Members) -> bool:
@@ -25,31 +29,88 @@ def is_layout(members: Members) -> bool:
 
 
 def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingImage]:
-    """Every image of the layout for `platform` (os, architecture); raises `BadInput`."""
-    strictjson.parse(members.small("oci-layout", strictjson.LIMIT), "oci-layout")
-    raw = members.small("index.json", strictjson.LIMIT)
-    index = manifests.parse(raw, mediatypes.OCI_INDEX)
+    """Every image of the layout for `platform` (os, architecture); raises `BadInput`.
+
+    What is no image (a signature, an attestation) is passed over, unless there is nothing else.
+    Descriptors of one manifest are one image with several names.
+    """
+    found: dict[bytes, Manifest] = {}
+    names: dict[bytes, list[Reference]] = {}
+    passed = ""
+    for descriptor in _fitting(_index(members).manifests, platform):
+        if descriptor.media_type not in _READABLE:
+            passed = descriptor.media_type
+            continue
+        manifest = _resolve(members, descriptor, platform, _NESTING)
+        if manifest.config.media_type not in mediatypes.CONFIGS:
+            passed = manifest.config.media_type
+            continue
+        found[manifest.raw] = manifest
+        names.setdefault(manifest.raw, []).extend(_names(descriptor))
+    if passed and not found:
+        raise BadDocument(f"this is no container image but something of type {passed[:100]!r}")
+    for raw, manifest in found.items():
+        yield _image(members, manifest, tuple(dict.fromkeys(names[raw])))
+
+
+def manifest_of(members: Members, image: ImageID) -> Manifest | None:
+    """The manifest by which the layout names the config `image`; raises `BadInput`."""
+    for descriptor in _index(members).manifests[:_LOOKED_AT]:
+        if descriptor.media_type in mediatypes.MANIFESTS:
+            found = manifests.parse(_blob(members, descriptor), descriptor.media_type)
+            if isinstance(found, Manifest) and str(found.config.digest) == str(image):
+                return found
+    return None
+
+
+def _index(members: Members) -> Index:
+    what = "oci-layout"
+    marker = strictjson.parse(members.small(what, strictjson.LIMIT), what)
+    version = strictjson.text(marker, "imageLayoutVersion", what, "1.0.0")
+    if version.partition(".")[0] != "1":
+        raise BadDocument(f"this is an OCI layout of the unknown version {version[:40]!r}")
+    index = manifests.parse(members.small("index.json", strictjson.LIMIT), mediatypes.OCI_INDEX)
     if not isinstance(index, Index):
         raise BadDocument("index.json is no index")
-    for descriptor in index.manifests:
-        found = _resolve(members, descriptor, platform, _NESTING)
-        yield _image(members, found, _names(descriptor))
+    return index
+
+
+def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[Descriptor]:
+    """Of those with one name, the ones for `platform` where there are any; no attestations."""
+    groups: dict[tuple[Reference, ...], list[Descriptor]] = {}
+    for each in found:
+        if each.platform[0] != _ATTESTATION:
+            groups.setdefault(_names(each), []).append(each)
+    chosen = []
+    for group in groups.values():
+        chosen += [each for each in group if _rank(each, platform) < _UNFIT] or group
+    return chosen
+
+
+def _rank(descriptor: Descriptor, platform: tuple[str, str]) -> int:
+    """How well it fits: the plain variant of an architecture, another one, one that is not said."""
+    system, architecture, variant = descriptor.platform
+    if (system, architecture) == platform:
+        return 0 if variant in ("", "v8") else 1
+    return 2 if not system and not architecture else _UNFIT
 
 
 def _resolve(
     members: Members, descriptor: Descriptor, platform: tuple[str, str], depth: int
 ) -> Manifest:
-    raw = _blob(members, descriptor)
-    document = manifests.parse(raw, descriptor.media_type)
+    document = manifests.parse(_blob(members, descriptor), descriptor.media_type)
     if isinstance(document, Manifest):
         return document
     if not depth:
         raise BadDocument("indexes are nested too deep")
-    for each in document.manifests:
-        if each.platform[:2] in (platform, ("", "")):
-            return _resolve(members, each, platform, depth - 1)
-    wanted = "/".join(platform)
-    raise BadDocument(f"the index {descriptor.digest.short} has no image for {wanted}")
+    best = min(document.manifests, key=lambda each: _rank(each, platform), default=None)
+    if best is None or _rank(best, platform) == _UNFIT:
+        there = {"/".join(each.platform[:2]) for each in document.manifests}
+        raise BadDocument(
+            f"the index {descriptor.digest.short} has no image for {'/'.join(platform)}",
+            hint=f"it has {', '.join(sorted(there)[:8]) or 'none at all'}",
+        )
+    return _resolve(members, best, platform, depth - 1)
 
 
 def _blob(members: Members, descriptor: Descriptor) -> bytes:
@@ -78,22 +139,24 @@ def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
 
 
 def _image(members: Members, manifest: Manifest, names: tuple[Reference, ...]) -> TravellingImage:
-    if manifest.config.media_type not in mediatypes.CONFIGS:
-        kind = manifest.config.media_type
-        raise BadDocument(f"this is no container image: its config is of type {kind!r}")
+    for layer in manifest.layers:
+        if not mediatypes.is_layer(layer.media_type):
+            kind = layer.media_type[:100]
+            raise BadDocument(f"the layer {layer.digest.short} is of the unreadable type {kind!r}")
     config = ImageConfig.parse(_blob(members, manifest.config))
     if len(config.diff_ids) != len(manifest.layers):
         raise BadDocument(
             f"the manifest has {len(manifest.layers)} layers and the config {len(config.diff_ids)}"
         )
     layers = tuple(
-        TravellingLayer(diff_id, _opener(members, descriptor), _facts(descriptor))
+        TravellingLayer(diff_id, _opener(members, descriptor), facts(descriptor))
         for diff_id, descriptor in zip(config.diff_ids, manifest.layers, strict=True)
     )
     return TravellingImage(config, layers, names, (manifest.raw, manifest.media_type))
 
 
-def _facts(descriptor: Descriptor) -> BlobFacts:
+def facts(descriptor: Descriptor) -> BlobFacts:
+    """What is to be remembered of a layer's blob."""
     return BlobFacts(descriptor.digest, descriptor.size, descriptor.media_type)
 
 

@@ -72,7 +72,9 @@ def parse(raw: bytes, media_type: str = "") -> Manifest | Index:
     strictjson.refuse_lookalikes(document, _FIELDS, "manifest")
     stated = strictjson.text(document, "mediaType", "manifest")
     if media_type and stated and stated != media_type:
-        raise BadDocument(f"the manifest says it is {stated!r}, and was called {media_type!r}")
+        raise BadDocument(
+            f"the manifest says it is {stated[:100]!r}, and was called {media_type[:100]!r}"
+        )
     kind = stated or media_type
     if kind in mediatypes.INDEXES or (not kind and "manifests" in document):
         return _index(raw, document, kind or mediatypes.OCI_INDEX)
