@@ -1,5 +1,6 @@
 """Images that lie in wait, engines that are killed, and hosts that allow little."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from test_execution_rig import Rig, fingerprint, make_busybox, write
@@ -188,7 +188,7 @@ running.wait()
 """
 
 
-@contextmanager
+@contextlib.contextmanager
 def _engine(
     rig: Rig, isolation: str, *args: str, under: tuple[str, ...] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -290,7 +290,7 @@ def test_kill_9_at_any_moment_of_a_start(unsettled, isolation, call, when, needs
     ) as engine:
         assert engine.stdout is not None
         if engine.stdout.readline():  # not reached before the start was over
-            os.kill(_engine_below(engine.pid), signal.SIGKILL)
+            _kill_engine_below(engine.pid)
         engine.wait()
     _await(lambda: not _sleepers(mark))
     with open("/proc/self/mountinfo") as file:
@@ -300,9 +300,12 @@ def test_kill_9_at_any_moment_of_a_start(unsettled, isolation, call, when, needs
     assert rig.left_over() == []
 
 
-def _engine_below(strace: int) -> int:
+def _kill_engine_below(strace: int) -> None:
     with open(f"/proc/{strace}/task/{strace}/children") as file:
-        return int(file.read().split()[0])
+        children = [int(child) for child in file.read().split()]
+    for child in children:  # none when the call killed it just now
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_sweep_clears_what_killed_engines_left_and_nothing_else(

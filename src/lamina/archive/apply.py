@@ -166,6 +166,8 @@ class _Applier:
         where = self.folders.get(folder)
         if here is not None:
             self._clear(where, name, path)
+            if self._flat:
+                self._note_ours(folder)
         if below is not None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=where.fd)
             self.folders.forget(path)
@@ -185,13 +187,28 @@ class _Applier:
         if folder in self._emptied or not self._is_directory(folder):
             return
         if self._flat:
-            if self.folders.existing(folder) is not None:
-                self._empty_of_lower(folder)
+            self._note_ours(folder)  # its marker brings the directory, as a member of it would
+            self._empty_of_lower(folder)
+        elif not folder:
+            self._hide_below_root()
         else:
             where = self.folders.get(folder)
             self.folders.make_opaque(where.fd, folder)
             self.folders.reopen(folder)
         self._emptied.add(folder)
+
+    def _hide_below_root(self) -> None:
+        """overlayfs takes no opaque mark on a layer's root: hide each name below by itself."""
+        assert self._lower is not None
+        root = self.folders.get(b"")
+        for name in self._lower.listdir(b""):
+            here = self._status(name)
+            if here is None:
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=root.fd)
+                self.folders.forget(name)
+            elif stat.S_ISDIR(here.st_mode):
+                self.folders.make_opaque(self.folders.get(name).fd, name)
+                self.folders.reopen(name)
 
     def _is_directory(self, path: bytes) -> bool:
         """Whether the merged tree has a directory at a physical path now."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView, is_whiteout
+from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.kernel.openat import RESOLVE_NO_SYMLINKS, openat2
 
@@ -120,6 +121,9 @@ class Folders:
                 return not folder.merges
             if path in self.opaque:
                 return True
+            here = self._status_here(path) if path else None
+            if here is not None and not stat.S_ISDIR(here.st_mode):
+                return True
         return not self._root.merges
 
     def below(self, path: bytes) -> os.stat_result | None:
@@ -160,6 +164,8 @@ class Folders:
 
     def get(self, path: bytes) -> Folder:
         """The directory at a physical path, made with what it implies if need be."""
+        if not path:
+            return self._root
         known = self._open.get(path)
         if known is not None:
             return known
@@ -211,9 +217,16 @@ class Folders:
         self.times[path] = below.st_mtime_ns
 
     def make_opaque(self, directory: int, path: bytes) -> None:
-        """Hide what lies below the directory, where there is a below."""
+        """Hide what lies below the directory, where there is a below.
+
+        A whiteout in an opaque directory hides nothing, and the kernel lists it as a name that
+        is not there: those are taken away.
+        """
         self.opaque.add(path)
         if self._lower is not None:
+            for found in walk(directory):
+                if is_whiteout(found.status):
+                    os.unlink(found.name, dir_fd=found.directory)
             xattr.set_value(directory, self._opaque_xattr, b"y")
 
     # --- when something is replaced or removed ------------------------------------------

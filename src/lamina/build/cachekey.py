@@ -10,6 +10,7 @@ only then. Times of files never are, and instructions that only edit the config 
 
 import hashlib
 import json
+from binascii import crc32
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
@@ -57,19 +58,28 @@ class Files:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._depth: int | None = None
+        self._folders: dict[str, str] = {}
 
     def add(self, name: str, line: bytes) -> None:
-        """Count a file of that name and whatever else `line` says of it."""
-        digest = hashlib.blake2b(line, digest_size=8).digest()
-        self._put(name, int.from_bytes(digest, "big"))
+        """Count a file of that name and all else that `line` says of it, its digest last."""
+        self._put(name, int.from_bytes(line[-8:], "big") ^ crc32(line) << 24)
         while len(self._rows) > _LISTED_FILES and self._depth != 0:
             self._depth = _DEEPEST if self._depth is None else self._depth - 1
+            self._folders = {}
             rows, self._rows = self._rows, {}
             for each, value in rows.items():
                 self._put(each, value)
 
     def _put(self, name: str, value: int) -> None:
-        row = name if self._depth is None else "/".join(name.split("/")[: self._depth])
+        row = name
+        if self._depth is not None:
+            folder = name.rpartition("/")[0]
+            known = self._folders.get(folder)
+            if known is None:
+                above = folder.split("/")[: self._depth] if folder else ()
+                known = "".join(f"{each}/" for each in above) or "./"
+                self._folders = {folder: known}  # files of one directory come together
+            row = known
         self._rows[row] = self._rows.get(row, 0) ^ value
 
     def condensed(self) -> dict[str, str]:
@@ -129,7 +139,7 @@ def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         *(f"{name} is new" for name in new if name not in old),
         *(f"{name} is gone" for name in old if name not in new),
     ]
-    return _some([name.lstrip() for name in names]) or "the content changed"
+    return _some(names) or "the content changed"
 
 
 def _changed_variables(old: list[str], new: list[str]) -> str:

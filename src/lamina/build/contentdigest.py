@@ -44,8 +44,8 @@ def content_of(tree: SourceTree, selected: Iterable[Selected], cache: StatCache)
         try:
             for node in source.nodes():
                 listing.add(node)
-                line = node.name + b"\0" + _facts(tree, node) + _payload(tree, node, cache)
-                total.update(b"%d:" % len(line) + line)
+                line = b"".join((node.name, _facts(tree, node), _payload(tree, node, cache)))
+                total.update(b"%d:%b" % (len(line), line))
                 if not node.is_directory:
                     files.add(os.fsdecode(node.name), line)
         except OSError as error:
@@ -56,11 +56,13 @@ def content_of(tree: SourceTree, selected: Iterable[Selected], cache: StatCache)
 
 def _facts(tree: SourceTree, node: Node) -> bytes:
     if not node.name and node.is_directory:
-        return b"top\0"  # a source directory's own mode and owner are not copied
+        return b"\0top\0"  # a source directory's own mode and owner are not copied
     status = node.status
-    owner = b"%d:%d" % (status.uid, status.gid) if tree.keeps_owners else b""
-    size = status.size if status.is_file else 0
-    return b"%o %s %d %d\0" % (status.mode, owner, size, status.rdev)
+    mode = status.mode
+    size = status.size if stat.S_ISREG(mode) else 0
+    if tree.keeps_owners:
+        return b"\0%o %d:%d %d %d\0" % (mode, status.uid, status.gid, size, status.rdev)
+    return b"\0%o  %d %d\0" % (mode, size, status.rdev)
 
 
 def _payload(tree: SourceTree, node: Node, cache: StatCache) -> bytes:

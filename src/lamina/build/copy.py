@@ -6,7 +6,6 @@ stream is in the canonical order and holds the parents of whatever it brings. Wh
 a directory of the same name the copied one replaces it (docs/format/build-cache.md, COPY).
 """
 
-import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -75,7 +74,7 @@ def destination(
     With `unpacks` an archive goes there, which always needs a directory. Raises `UsageError` for
     several sources into what is no directory, a directory onto a file, or a file in the way.
     """
-    path = _resolve(view, text)
+    path = _resolve(view, text, f"the destination {text!r}")
     status = view.lstat(path)
     exists = status is not None and stat.S_ISDIR(status.st_mode)
     named_as_folder = unpacks or text.endswith(("/", "/.", "/.."))
@@ -89,20 +88,20 @@ def destination(
     return Destination(path, named_as_folder or exists or selected[0].is_directory)
 
 
-def _resolve(view: TreeView, text: str) -> bytes:
+def _resolve(view: TreeView, text: str, what: str) -> bytes:
+    """The path that `text` leads to in the image; `what` is how messages call it."""
     try:
         path = resolve(view, os.fsencode(text), follow_last=True)
     except OSError as error:
-        raise UsageError(f"the destination {text!r}: {error.strerror}") from error
+        raise UsageError(f"{what}: {error.strerror}") from error
     parts = path.split(b"/")
     for end in range(1, len(parts)):
-        status = view.lstat(b"/".join(parts[:end]))
+        above = b"/".join(parts[:end])
+        status = view.lstat(above)
         if status is None:
             break
         if not stat.S_ISDIR(status.st_mode):
-            at = os.fsdecode(b"/".join(parts[:end]))
-            words = os.strerror(errno.ENOTDIR)
-            raise UsageError(f"the destination {text!r}: /{at}: {words}")
+            raise UsageError(f"{what}: /{os.fsdecode(above)} is no directory in the image")
     return path
 
 
@@ -308,12 +307,12 @@ def _in_memory(data: bytes) -> int:
 
 def making(view: TreeView, text: str, manner: Manner) -> Iterator[Entry]:
     """The entries that make the directory `text` (WORKDIR) where it is missing, else none."""
-    path = _resolve(view, text)
+    path = _resolve(view, text, f"the working directory {text!r}")
     status = view.lstat(path)
     if not path or (status is not None and stat.S_ISDIR(status.st_mode)):
         return
     if status is not None:
-        raise UsageError(f"{text!r} is a file in the image, not a directory")
+        raise UsageError(f"the working directory {text!r} is a file in the image")
     parts = path.split(b"/")
     for end in range(1, len(parts) + 1):
         yield parent_entry(view, b"/".join(parts[:end]), manner)[1]

@@ -259,22 +259,23 @@ def _below(
             if withheld and withheld[-1].path == folder:
                 withheld.pop()
             continue
-        path = folder + b"/" + child.name if folder else child.name
-        node = Node(prefix + b"/" + child.name if prefix else child.name, path, child.status)
-        hidden = child.excluded or _is_excluded(exclude, path, top)
-        if hidden and node.is_directory:
-            withheld.append(node)
-        elif not hidden:
-            yield from withheld
-            withheld.clear()
+        name, status, excluded = child
+        path = folder + b"/" + name if folder else name
+        node = Node(prefix + b"/" + name if prefix else name, path, status)
+        is_folder = is_directory(status)
+        hidden = excluded or (bool(exclude) and _is_excluded(exclude, path, top))
+        if not hidden:
+            if withheld:
+                yield from withheld
+                withheld.clear()
             yield node
-        if node.is_directory:
+        elif is_folder:
+            withheld.append(node)
+        if is_folder:
             waiting.append((path, node.name, iter(tree.children(path))))
 
 
 def _is_excluded(exclude: tuple[Excludes, ...], path: bytes, top: bytes) -> bool:
-    if not exclude:
-        return False
     relative = os.fsdecode(path[len(top) + 1 :] if top else path)
     return any(each(relative) for each in exclude)
 

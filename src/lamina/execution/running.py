@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from lamina.errors import RuntimeFailure, from_oserror
+from lamina.errors import LaminaError, RuntimeFailure, from_oserror
 from lamina.execution.room import Room
 from lamina.execution.spawned import Exit, exit_of
 
@@ -116,3 +116,5 @@ class Running:
         except OSError as error:
             failure = from_oserror(error, "taking a container's mount points out of its layer")
             self._error = self._error or failure
+        except LaminaError as error:
+            self._error = self._error or error

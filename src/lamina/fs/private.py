@@ -4,7 +4,7 @@ What unshare(2) and chdir(2) change is changed for one thread and ends with it; 
 process, its directory and its mount table stay as they are. Knows nothing of what is mounted.
 """
 
-import threading
+import _thread
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -43,19 +43,24 @@ def on_private_thread(work: Callable[[], T]) -> T:
     """
     results: list[T] = []
     errors: list[BaseException] = []
+    ended = _thread.allocate_lock()
+    ended.acquire()
 
     def run() -> None:
         try:
             results.append(work())
         except BaseException as error:  # noqa: BLE001 - raised again by the caller's thread
             errors.append(error)
+        finally:
+            ended.release()
 
-    thread = threading.Thread(target=run, name="lamina-private", daemon=True)
-    thread.start()
     try:
-        thread.join()
+        _thread.start_new_thread(run, ())
+        ended.acquire()
+    except RuntimeError:
+        raise  # no thread could be started
     except BaseException:
-        thread.join()
+        ended.acquire()
         raise
     if errors:
         raise errors[0]

@@ -1,4 +1,11 @@
-"""Dockerfile instructions applied to an image's config: `commit --change`, `import --change`."""
+"""Dockerfile instructions applied to an image's config: `commit --change`, `import --change`.
+
+As docker's `BuildFromConfig`: variables are those of the config's own ENV, and an ENTRYPOINT
+takes away a CMD that was not given beside it.
+"""
+
+import posixpath
+from collections.abc import Iterable
 
 from lamina.dockerfile import (
     Cmd,
@@ -12,74 +19,122 @@ from lamina.dockerfile import (
     User,
     Volume,
     Workdir,
+    expand,
+    expand_words,
     parse_fragment,
 )
 from lamina.errors import UsageError
 from lamina.images.edit import Document, with_config
 from lamina.spec.strictjson import Json
 
+_DEFAULT_SHELL: tuple[Json, ...] = ("/bin/sh", "-c")
+_HIGHEST_PORT = 65535
+
 
 def apply_changes(document: Document, changes: tuple[str, ...]) -> Document:
     """The document with each instruction applied; raises `DockerfileError` or `UsageError`."""
+    command_given = False
     for text in changes:
-        document = _apply(document, parse_fragment(text, filename="--change"))
+        change = parse_fragment(text, filename="--change")
+        command_given |= isinstance(change, Cmd)
+        if isinstance(change, Entrypoint) and not command_given:
+            document = with_config(document, Cmd=None)
+        document = with_config(document, **_fields(_config(document), change))
     return document
 
 
-def _apply(document: Document, change: Instruction) -> Document:
-    config = _config(document)
+def _fields(config: Document, change: Instruction) -> Document:
+    """The fields of the config that an instruction sets; None takes one away."""
+    words = _Words(config)
     if isinstance(change, Cmd | Entrypoint):
-        args = list(change.args) if change.is_exec else ["/bin/sh", "-c", *change.args]
-        return with_config(document, **{type(change).__name__.capitalize(): _json(args)})
+        args: list[Json] = list(change.args)
+        shell = _items(config, "Shell") or list(_DEFAULT_SHELL)
+        return {type(change).__name__: (args if change.is_exec else [*shell, *args]) or None}
     if isinstance(change, Env):
-        return with_config(document, Env=_merged_env(config, change))
+        return {"Env": _merged(_items(config, "Env"), words.pairs(change.pairs))}
     if isinstance(change, Label):
-        labels = config.get("Labels")
-        known = dict(labels) if isinstance(labels, dict) else {}
-        return with_config(document, Labels={**known, **dict(change.pairs)})
+        return {"Labels": {**_mapping(config, "Labels"), **words.pairs(change.pairs)}}
     if isinstance(change, Workdir):
-        return with_config(document, WorkingDir=change.path)
+        return {"WorkingDir": _absolute(config, words.one(change.path))}
     if isinstance(change, User):
-        return with_config(document, User=change.user)
+        return {"User": words.one(change.user)}
     if isinstance(change, Stopsignal):
-        return with_config(document, StopSignal=change.signal)
-    return _apply_lists(document, config, change)
+        return {"StopSignal": words.one(change.signal)}
+    return _more_fields(config, change, words)
 
 
-def _apply_lists(document: Document, config: Document, change: Instruction) -> Document:
+def _more_fields(config: Document, change: Instruction, words: "_Words") -> Document:
     if isinstance(change, Expose):
-        ports = [port if "/" in port else f"{port}/tcp" for port in change.ports]
-        return with_config(document, ExposedPorts=_with_keys(config, "ExposedPorts", ports))
+        operands = [word for operand in change.ports for word in words.several(operand)]
+        ports = [port for operand in operands for port in _ports(operand)]
+        return {"ExposedPorts": _with_keys(config, "ExposedPorts", ports)}
     if isinstance(change, Volume):
-        return with_config(document, Volumes=_with_keys(config, "Volumes", list(change.paths)))
+        paths = [words.one(path) for path in change.paths]
+        return {"Volumes": _with_keys(config, "Volumes", paths)}
     if isinstance(change, Onbuild):
-        known = config.get("OnBuild")
-        return with_config(
-            document, OnBuild=[*(known if isinstance(known, list) else []), change.text]
-        )
+        return {"OnBuild": [*_items(config, "OnBuild"), change.text]}
     name = type(change).__name__.upper()
     raise UsageError(f"{name} cannot be applied to an image's config")
 
 
-def _config(document: Document) -> Document:
-    config = document.get("config")
-    return config if isinstance(config, dict) else {}
+class _Words:
+    """Words with the variables of a config's ENV replaced."""
+
+    def __init__(self, config: Document) -> None:
+        items = [item for item in _items(config, "Env") if isinstance(item, str)]
+        self._env = {key: value for key, _, value in (item.partition("=") for item in items)}
+
+    def one(self, text: str) -> str:
+        return expand(text, self._env).text
+
+    def several(self, text: str) -> list[str]:
+        return expand_words(text, self._env)
+
+    def pairs(self, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+        return {self.one(key): self.one(value) for key, value in pairs}
 
 
-def _json(texts: list[str]) -> list[Json]:
-    return list(texts)
-
-
-def _merged_env(config: Document, change: Env) -> list[Json]:
-    known = config.get("Env")
-    merged: dict[str, Json] = {}
-    for item in known if isinstance(known, list) else []:
-        merged[str(item).partition("=")[0]] = item
-    for key, value in change.pairs:
-        merged[key] = f"{key}={value}"
+def _merged(known: list[Json], pairs: dict[str, str]) -> list[Json]:
+    merged: dict[str, Json] = {str(item).partition("=")[0]: item for item in known}
+    merged.update({key: f"{key}={value}" for key, value in pairs.items()})
     return list(merged.values())
 
 
-def _with_keys(config: Document, key: str, names: list[str]) -> dict[str, Json]:
-    known = config.get(key)
-    return {**(known if isinstance(known, dict) else {}), **{name: {} for name in names}}
+def _absolute(config: Document, path: str) -> str:
+    here = config.get("WorkingDir")
+    joined = posixpath.join("/", here if isinstance(here, str) else "", path)
+    return posixpath.normpath("/" + joined.lstrip("/"))
+
+
+def _ports(text: str) -> list[str]:
+    """The ports of `80`, `53/udp` or `8000-8010`, each with its protocol."""
+    numbers, _, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    low, high = _port(first, text), _port(last if dash else first, text)
+    if low > high or protocol.lower() not in ("", "tcp", "udp", "sctp"):
+        raise UsageError(f"invalid EXPOSE {text!r}", hint="it looks like 80, 53/udp or 8000-8010")
+    return [f"{number}/{protocol.lower() or 'tcp'}" for number in range(low, high + 1)]
+
+
+def _port(digits: str, text: str) -> int:
+    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits[:6]) <= _HIGHEST_PORT:
+        raise UsageError(f"invalid port in EXPOSE {text!r}", hint="a port is 1 to 65535")
+    return int(digits)
+
+
+def _config(document: Document) -> Document:
+    return _mapping(document, "config")
+
+
+def _mapping(document: Document, key: str) -> Document:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _items(config: Document, key: str) -> list[Json]:
+    found = config.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _with_keys(config: Document, key: str, names: list[str]) -> Document:
+    return {**_mapping(config, key), **{name: {} for name in names}}

@@ -97,7 +97,7 @@ def _names(item: dict[str, Json]) -> tuple[Reference, ...]:
             raise BadDocument(
                 f"manifest.json has the name {name.familiar[:200]!r}, which is no tag"
             )
-    return names
+    return tuple(dict.fromkeys(names))
 
 
 def refuse_unknown(members: Members) -> None:

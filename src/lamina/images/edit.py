@@ -7,6 +7,7 @@ from lamina.spec.strictjson import Json
 from lamina.values.digest import DiffID
 
 Document = dict[str, Json]
+_UNTOLD = "of a base image without history"
 
 
 def empty(platform: tuple[str, str], created: str) -> Document:
@@ -36,21 +37,29 @@ def with_layer(
             line[key] = value
     if diff_id is None:
         line["empty_layer"] = True
-    history = document.get("history")
-    rootfs = document.get("rootfs")
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    diff_ids = _diff_ids(document)
+    added: list[Json] = [str(diff_id)] if diff_id is not None else []
     return {
         **document,
         "created": created,
-        "history": [*(history if isinstance(history, list) else []), line],
-        "rootfs": {
-            "type": "layers",
-            "diff_ids": [
-                *(diff_ids if isinstance(diff_ids, list) else []),
-                *([str(diff_id)] if diff_id is not None else []),
-            ],
-        },
+        "history": [*_history(document, len(diff_ids)), line],
+        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *added]},
     }
+
+
+def _diff_ids(document: Document) -> list[Json]:
+    rootfs = document.get("rootfs")
+    found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _history(document: Document, layers: int) -> list[Json]:
+    """The lines so far, and one for each layer that none tells of: a new one must be the last's."""
+    found = document.get("history")
+    lines: list[Json] = found if isinstance(found, list) else []
+    told = sum(1 for line in lines if not (isinstance(line, dict) and line.get("empty_layer")))
+    untold: list[Json] = [{"created_by": "", "comment": _UNTOLD} for _ in range(told, layers)]
+    return [*lines, *untold]
 
 
 def with_config(document: Document, **fields: Json) -> Document:

@@ -6,10 +6,12 @@ maker's lease.
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lamina.content.directory import BlobStore
-from lamina.errors import ImageNotFound, InUse, InvalidReference, LayerNotFound
+from lamina.errors import ImageNotFound, InUse, InvalidReference, LaminaError, LayerNotFound
 from lamina.fs.faults import crash_point
 from lamina.layers import gc
 from lamina.layers.store import LayerStore
@@ -91,10 +93,13 @@ class ImageStore:
         except InvalidReference:
             return None
         with self.root.database.read() as db:
-            if reference.digest is not None:
-                row = image_rows.get(db, reference.digest)
-                return row.id if row is not None else image_rows.by_manifest(db, reference.digest)
-            return image_rows.by_name(db, str(reference))
+            if reference.digest is None:
+                return image_rows.by_name(db, str(reference))
+            found = self._by_id(reference.digest)
+            if found is None:
+                return None
+            names = image_rows.names_of(db, found)
+        return found if reference.name in (Reference.parse(name).name for name in names) else None
 
     def _by_prefix(self, text: str) -> ImageID | None:
         hexadecimal = text.removeprefix("sha256:")
@@ -106,10 +111,27 @@ class ImageStore:
             raise ImageNotFound(f"several images' IDs begin with {text}: give more of it")
         return found[0] if found else None
 
-    def names_meant(self, text: str, image: ImageID) -> list[str]:
-        """The canonical name that `text` spells out, if it does; none for an ID."""
-        named = self._name_meant(text, list(self.row(image).names))
-        return [named] if named is not None else []
+    def meant(self, text: str) -> list[tuple[ImageID, str | None]]:
+        """The images and canonical names that `save` takes `text` for, as docker's does.
+
+        A repository without a tag means all of its tags; an ID means no name. Raises
+        `ImageNotFound`.
+        """
+        found = self._repository(text)
+        if found:
+            return [(image, name) for name, image in found]
+        image = self.resolve(text)
+        return [(image, self._name_meant(text, list(self.row(image).names)))]
+
+    def _repository(self, text: str) -> list[tuple[str, ImageID]]:
+        try:
+            reference = Reference.parse(text)
+        except InvalidReference:
+            return []
+        if reference.tag is not None or reference.digest is not None:
+            return []
+        with self.root.database.read() as db:
+            return image_rows.in_repository(db, reference.name)
 
     def pointed_at(self, name: str) -> ImageID | None:
         """The image that a canonical name points at."""
@@ -187,6 +209,35 @@ class ImageStore:
             blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
         crash_point("blob-announced")
 
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """When the block raises, what it held and put is given up again, and collected."""
+        before = self._held()
+        try:
+            yield
+        except BaseException:
+            try:
+                self._give_up(before)
+            except LaminaError:
+                pass  # the next opener finds it, since this lease will be dead
+            raise
+
+    def _held(self) -> list[str]:
+        if not self.root.has_lease:
+            return []
+        with self.root.database.read() as db:
+            return refs.targets(db, refs.LEASE, self.root.lease)
+
+    def _give_up(self, before: list[str]) -> None:
+        if not self.root.has_lease:
+            return
+        with self.root.database.write() as db:
+            refs.drop_owner(db, refs.LEASE, self.root.lease)
+            for target in before:
+                refs.add(db, refs.LEASE, self.root.lease, target)
+        self.layers.collect()
+        self.collect_blobs()
+
     def _size(self, chain: tuple[ChainID, ...]) -> int:
         if not chain:
             return 0
@@ -244,14 +295,13 @@ class ImageStore:
 
     def delete(self, image: ImageID) -> list[Removed]:
         """Delete an image with what it alone holds; its containers keep what they need."""
-        config = self.config(image)
-        chain = chain_ids(config.diff_ids)
+        chain = self.layers.chain(self.row(image).row.top_chain)
         with self.root.database.write(durable=True) as db:
             image_rows.remove(db, image)
-            for chain_id in reversed(chain):
-                if layer_rows.has_users(db, chain_id):
+            for layer in reversed(chain):
+                if layer_rows.has_users(db, layer.chain_id):
                     break
-                cache_rows.forget_chain(db, chain_id)
+                cache_rows.forget_chain(db, layer.chain_id)
         crash_point("image-removed")
         done = [Removed("Deleted", str(image))]
         done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.collect()]

@@ -109,6 +109,15 @@ def by_name(db: sqlite3.Connection, name: str) -> ImageID | None:
     return ImageID(found[0]) if found is not None else None
 
 
+def in_repository(db: sqlite3.Connection, repository: str) -> list[tuple[str, ImageID]]:
+    """The names of a repository (domain and path) with their images, sorted."""
+    found = db.execute(
+        "SELECT name, image_id FROM names WHERE name > ? AND name < ? ORDER BY name",
+        (f"{repository}:", f"{repository};"),  # `;` is the character after `:`
+    )
+    return [(name, ImageID(image)) for name, image in found]
+
+
 def by_prefix(db: sqlite3.Connection, prefix: str) -> list[ImageID]:
     """The images whose hexadecimal ID begins with `prefix`."""
     low = f"sha256:{prefix}"

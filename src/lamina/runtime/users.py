@@ -1,8 +1,9 @@
 """Who `USER` means, by the image's own passwd and group files.
 
 They are read inside the root, as regular files of bounded size: a link leads nowhere else. A FIFO
-in their place is refused, for it would hang the runtime and many a command. Numbers are bounded, so that 2^32 is not root. Semantics are docker's
-(moby/sys/user, GetExecUser): digits are always a number, an explicit group brings only itself.
+in their place is refused, for it would hang the runtime and many a command. Numbers are bounded,
+so that 2^32 is not root. Semantics are docker's (moby/sys/user, GetExecUser): digits are always
+a number, an explicit group brings only itself.
 """
 
 import errno

@@ -32,10 +32,11 @@ def import_root(
     """
     base = edit.empty(platform, format_time(created))
     changed = apply_changes(base, changes)
-    layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
-    comment = message or f"Imported from {source if isinstance(source, str) else '-'}"
-    document = edit.with_layer(changed, layer.diff_id, format_time(created), "", comment)
-    image = images.create(ImageConfig.of(document), names)
+    comment = message or "Imported from -"  # docker's words; where a file lay is nobody's business
+    with images.all_or_nothing():
+        layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
+        document = edit.with_layer(changed, layer.diff_id, format_time(created), "", comment)
+        image = images.create(ImageConfig.of(document), names)
     layers.barrier()
     return image
 

@@ -4,7 +4,9 @@ Nothing of an image is visible before every layer was verified against its diff 
 is here is not even opened.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -66,34 +68,39 @@ def _images(members: Members, platform: tuple[str, str]) -> list[TravellingImage
 @contextmanager
 def _members(source: str | ByteStream, layers: LayerStore) -> Iterator[Members]:
     """The files of the source; a stream or a compressed archive is unrolled into `staging/`."""
-    if isinstance(source, str) and os.path.isdir(source):
-        directory = DirectoryMembers(source)
-        try:
-            yield directory
-        finally:
-            directory.close()
-        return
-    members = TarMembers(_plain_file(source, layers))
+    members: DirectoryMembers | TarMembers
+    if not isinstance(source, str):
+        members = TarMembers(_unrolled(source, layers))
+    elif os.path.isdir(source):
+        members = _directory(source)
+    else:
+        members = TarMembers(_plain_file(source, layers))
     try:
         yield members
     finally:
         members.close()
 
 
-def _plain_file(source: str | ByteStream, layers: LayerStore) -> int:
-    if not isinstance(source, str):
-        return _unrolled(source, layers)
+def _directory(path: str) -> DirectoryMembers:
     try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        return DirectoryMembers(path)
     except OSError as error:
-        raise from_oserror(error, "reading", source) from error
+        raise from_oserror(error, "reading", path) from error
+
+
+def _plain_file(path: str, layers: LayerStore) -> int:
+    """A descriptor of the file, or, where that cannot be sought in, of its plain bytes."""
     try:
-        if detect(os.pread(descriptor, 16, 0)) == "none":
-            return descriptor
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_oserror(error, "reading", path) from error
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if regular and detect(os.pread(descriptor, 16, 0)) == "none":
+            return os.dup(descriptor)
         return _unrolled(_File(descriptor), layers)
     finally:
-        if detect(os.pread(descriptor, 16, 0)) != "none":
-            os.close(descriptor)
+        os.close(descriptor)
 
 
 class _File:
@@ -105,9 +112,12 @@ class _File:
 
 
 def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
-    """The plain bytes of a stream in a file that has no name any more."""
+    """The plain bytes of a stream in a file that has no name."""
     folder = layers.root.folder("staging")
-    descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = _nameless(folder, f"{layers.root.lease}.blob.unrolled")
+    except OSError as error:
+        raise from_oserror(error, "writing to", folder) from error
     try:
         with open_decompressed(stream) as plain:
             while data := plain.read(_CHUNK):
@@ -122,24 +132,34 @@ def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
     return descriptor
 
 
+def _nameless(folder: str, name: str) -> int:
+    """A new file that goes with its descriptor; for a moment with a name where it must have one."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(folder, flags | os.O_TMPFILE, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    path = os.path.join(folder, name)
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    os.unlink(path)
+    return descriptor
+
+
 def _load_one(
     image: TravellingImage, images: ImageStore, layers: LayerStore, events: Sink
 ) -> Loaded:
-    try:
+    before = {name: images.pointed_at(str(name)) for name in image.names}
+    with images.all_or_nothing():
         _load_layers(image, layers, events)
         kept = _keep_blobs(image, images, layers)
-    except BaseException:
-        layers.release()
-        layers.collect()
-        raise
-    before = {str(name): images.pointed_at(str(name)) for name in image.names}
-    made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
-    replaced = [
-        name.familiar
-        for name in image.names
-        if before[str(name)] is not None and before[str(name)] != made
-    ]
-    return Loaded(made, tuple(name.familiar for name in image.names), tuple(replaced))
+        made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
+    replaced = [name for name, old in before.items() if old is not None and old != made]
+    return Loaded(
+        made,
+        tuple(name.familiar for name in image.names),
+        tuple(name.familiar for name in replaced),
+    )
 
 
 def _load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> None:
@@ -170,6 +190,6 @@ def _keep_blobs(
         images.announce_blob(BlobRow(facts.digest, facts.size, facts.media_type, layer.diff_id))
         if not images.blobs.has(facts.digest):
             with layer.open() as stream:
-                images.blobs.put(stream, owner=layers.root.lease)
+                images.blobs.put(stream, owner=layers.root.lease, expect=facts.digest)
         kept.append(KeptLayer(facts.digest, facts.size, facts.media_type, layer.diff_id))
     return tuple(kept)

@@ -14,16 +14,16 @@ from lamina.values.reference import Reference
 def save(names: list[str], images: ImageStore, layers: LayerStore, out: Write) -> None:
     """Write the images that `names` mean as one archive; a name given is a name kept.
 
-    Raises `ImageNotFound` before the first byte, or `StoreDamaged`.
+    A repository without a tag means all of its tags. Raises `ImageNotFound` before the first
+    byte, or `StoreDamaged`.
     """
     wanted: dict[ImageID, list[str]] = {}
-    for name in names:
-        image = images.resolve(name)
-        meant = images.names_meant(name, image)
-        wanted.setdefault(image, []).extend(meant)
+    for text in names:
+        for image, name in images.meant(text):
+            wanted.setdefault(image, []).extend([name] if name is not None else [])
     archive = ArchiveWriter(out)
-    for image, meant in wanted.items():
-        _add(archive, image, meant, images, layers)
+    for image, kept in wanted.items():
+        _add(archive, image, kept, images, layers)
     archive.finish()
 
 

@@ -600,7 +600,7 @@ def test_an_unreadable_or_vanishing_file_names_itself(rig):
             return rig.tick()
 
     rig.builder._clock = Vanishing()
-    with pytest.raises(Exception, match="reading a: No such file") as caught:
+    with pytest.raises(Exception, match="reading the build context: a: No such file") as caught:
         rig.build("FROM scratch\nCOPY a /\n")
     assert caught.type.__name__ == "StorageError"
     assert list(rig.layers.driver.layers()) == []

@@ -1,6 +1,8 @@
 """Cache keys as values, and the sentences that explain a miss."""
 
-from lamina.build.cachekey import Inputs, explain
+import pytest
+
+from lamina.build.cachekey import Files, Inputs, explain
 
 RUN = {
     "op": "run",
@@ -27,7 +29,7 @@ def test_the_order_of_the_environment_counts():
 
 
 def test_the_files_explain_and_do_not_count():
-    assert Inputs(RUN, (("a", "1"),)).key == Inputs(RUN).key
+    assert Inputs(RUN, {"a": "1"}).key == Inputs(RUN).key
 
 
 def test_the_key_is_fixed():
@@ -43,25 +45,44 @@ def test_a_changed_variable_is_named():
 
 def test_changed_files_are_named():
     facts = {"op": "copy", "content": "1"}
-    before = Inputs(facts, (("a", "1"), ("b", "1"), ("c", "1")))
-    now = Inputs({**facts, "content": "2"}, (("a", "2"), ("b", "1"), ("d", "1")))
+    before = Inputs(facts, {"a": "1", "b": "1", "c": "1"})
+    now = Inputs({**facts, "content": "2"}, {"a": "2", "b": "1", "d": "1"})
     assert explain(before.to_json(), now) == "a changed, d is new, c is gone"
 
 
 def test_many_changed_files_are_counted():
     facts = {"op": "copy", "content": "1"}
-    before = Inputs(facts, tuple((f"f{n}", "1") for n in range(9)))
-    now = Inputs({**facts, "content": "2"}, tuple((f"f{n}", "2") for n in range(9)))
+    before = Inputs(facts, {f"f{n}": "1" for n in range(9)})
+    now = Inputs({**facts, "content": "2"}, {f"f{n}": "2" for n in range(9)})
     assert explain(before.to_json(), now) == ("f0 changed, f1 changed, f2 changed and 6 more")
 
 
+def condensed(names, changed=""):
+    files = Files()
+    for name in names:
+        files.add(name, name.encode() + (b"2" if name == changed else b"1"))
+    return files.condensed()
+
+
 def test_a_large_tree_is_explained_by_directory():
-    files = [(f"d{n // 100}/sub/deep/f{n}", "1") for n in range(3000)]
-    before = Inputs({"content": "1"}, tuple(files))
+    names = [f"d{n // 100}/sub/deep/er/f{n}" for n in range(3000)]
+    before = Inputs({"content": "1"}, condensed(names))
     assert len(before.to_json()) < 4000
-    files[1234] = (files[1234][0], "2")
-    now = Inputs({"content": "2"}, tuple(files))
-    assert explain(before.to_json(), now) == "d12/sub/deep changed"
+    now = Inputs({"content": "2"}, condensed(names, changed=names[1234]))
+    assert explain(before.to_json(), now) == "d12/sub/deep/ changed"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_when_files_are_put_together_does_not_matter(order):
+    names = [f"d{n // 100}/f{n}" for n in range(3000)]
+    assert condensed(names[::order]) == condensed(names)
+    more = condensed(["a/1", "a/2", *names])
+    del more["a/"]
+    assert more == condensed(names)
+
+
+def test_one_directory_of_many_files_is_one_row():
+    assert set(condensed([f"f{n}" for n in range(1000)])) == {"./"}
 
 
 def test_an_unseen_step_and_a_lost_layer():

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lamina.build import copy
 from lamina.build.contentdigest import content_of
 from lamina.build.selection import Inline, Wanted, select
 from lamina.build.statcache import StatCache
@@ -144,8 +145,25 @@ class Trusting(StatCache):
 
 def test_a_file_that_changes_while_it_is_read(context, path):
     tree = context(TREE)
-    selected = select(tree, Wanted(("d",)))
-    content(path)
-    os.utime(path / "a", ns=(9, 9))
+    honest = tree.open
+
+    def meddling(name):
+        content(path)
+        os.utime(path / "a", ns=(9, 9))
+        return honest(name)
+
+    tree.open = meddling
     with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
-        content_of(tree, selected, StatCache(None))
+        digest(tree)
+
+
+def test_a_file_that_changes_between_digest_and_copy(context, path, stage):
+    tree, cache = context(TREE), StatCache(None)
+    (source,) = select(tree, Wanted(("d",)))
+    (listing,) = content_of(tree, [source], cache).listings
+    longer(path)
+    chosen = [source.expect(listing)]
+    view = stage("")
+    to = copy.destination(view, "/x", chosen)
+    with pytest.raises(BuildError, match="'d' changed while it was read"):
+        list(copy.entries(tree, view, chosen, to, copy.Manner(None, None, 0, None)))

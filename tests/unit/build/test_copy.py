@@ -120,7 +120,7 @@ def test_a_directory_onto_a_file(context, stage):
 
 
 def test_below_a_file(context, stage):
-    with pytest.raises(UsageError, match="/file: Not a directory"):
+    with pytest.raises(UsageError, match="/file is no directory in the image"):
         copied(context(SOURCE), stage('f file "f"\n'), ["one"], "/file/below/one")
 
 
@@ -330,7 +330,7 @@ def test_workdir_makes_what_is_missing(stage, text, made):
 
 
 def test_workdir_onto_a_file(stage):
-    with pytest.raises(UsageError, match="not a directory"):
+    with pytest.raises(UsageError, match="the working directory '/x' is a file"):
         list(copy.making(stage('f x "x"\n'), "/x", PLAIN))
 
 
@@ -348,3 +348,19 @@ def test_modes_are_the_low_bits_only(context, stage):
     ((entry, _),) = copied(context('f a "a" 1755\n'), stage(EMPTY), ["a"], "/")
     assert entry.mode == 0o1755
     assert stat.S_IFMT(entry.mode) == 0
+
+
+def test_one_directory_and_several_sources_give_the_same_entries(context, stage):
+    """A single directory is not laid out in memory; what comes of it must not differ."""
+    tree = context(
+        SOURCE + 'h src/c -> src/a\nl src/l -> nowhere\nd src/a-b\nf src/a-b/x "x"\nd src/a.b\n'
+    )
+    view = stage('d x 711 1:2\nd x/sub 700 3:4\nf x/a "old"\nl x/a.b -> sub\n')
+    manner = PLAIN._replace(owner=(5, 6), clamp_ns=NOW)
+    for to in ("/x", "/new/deep", "/"):
+        alone = [entry for entry, _ in copied(tree, view, ["src"], to, manner)]
+        twice = [entry for entry, _ in copied(tree, view, ["src", "src"], f"{to}/", manner)]
+        assert alone == twice
+        assert [entry.name for entry in alone] == sorted(
+            (entry.name for entry in alone), key=copy.in_order
+        )

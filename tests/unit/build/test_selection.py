@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from lamina.build.selection import Inline, Wanted, select
-from lamina.errors import PathNotFound, UsageError
+from lamina.build.selection import Inline, Listing, Wanted, select
+from lamina.errors import BuildError, PathNotFound, UsageError
 from lamina.fs.remove import remove_tree
 
 TREE = """
@@ -24,7 +24,7 @@ TREE = """
 
 def taken(tree, *sources, **flags):
     found = select(tree, Wanted(sources, **flags))
-    return [[os.fsdecode(node.name) for node in source.nodes] for source in found]
+    return [[os.fsdecode(node.name) for node in source.nodes()] for source in found]
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_a_link_given_as_source_is_followed(context):
     tree = context(TREE + "l link -> docs\nl file -> one.txt\n")
     assert taken(tree, "link") == [["", "README.md", "other"]]
     (source,) = select(tree, Wanted(("file",)))
-    assert (source.nodes[0].name, source.nodes[0].path) == (b"file", b"one.txt")
+    assert (source.top.name, source.top.path) == (b"file", b"one.txt")
 
 
 def test_a_link_inside_a_directory_is_kept(context):
     tree = context("d d\nl d/passwd -> /etc/passwd\n")
     (source,) = select(tree, Wanted(("d",)))
-    assert source.nodes[1].path == b"d/passwd"
+    assert [node.path for node in source.nodes()] == [b"d", b"d/passwd"]
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../etc/passwd"])
@@ -102,8 +102,8 @@ def test_a_circle_of_links(context):
 
 def test_inline_files(context):
     (source,) = select(context(""), Wanted((Inline("name", b"text"),)))
-    assert source.nodes[0].data == b"text"
-    assert source.nodes[0].status.st_size == 4
+    assert source.top.data == b"text"
+    assert source.top.status.size == 4
 
 
 def test_exclude_is_relative_to_each_source(context):
@@ -154,3 +154,16 @@ def test_a_deep_tree_is_no_matter(context, tmp_path):
         assert len(taken(tree, ".")[0]) == 1501
     finally:
         remove_tree(str(tmp_path / "context" / "d"))
+
+
+def test_a_source_that_is_no_longer_the_same(context, tmp_path):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("app",)))
+    listing = Listing()
+    for node in source.nodes():
+        listing.add(node)
+    expected = source.expect(listing.digest())
+    assert len(list(expected.nodes())) == 4
+    (tmp_path / "context" / "app" / "new").write_text("")
+    with pytest.raises(BuildError, match="'app' changed while it was read; build again"):
+        list(expected.nodes())

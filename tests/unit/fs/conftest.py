@@ -1,0 +1,91 @@
+"""What the tests of `fs` share: no test may leave a descriptor open or a mount behind."""
+
+import os
+import resource
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lamina.fs.remove import remove_tree
+from tests.conftest import lacking
+
+DEEP = 5000
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_open() -> Iterator[None]:
+    before = _descriptors(), _mount_table()
+    yield
+    assert (_descriptors(), _mount_table()) == before
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def _mount_table() -> list[str]:
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return [line.split()[4] for line in file]
+
+
+@pytest.fixture
+def memory() -> Iterator[str]:
+    """A folder in memory, for what would take long on a disk; removed by our own removal."""
+    path = tempfile.mkdtemp(dir="/dev/shm", prefix="lamina-test-")
+    yield path
+    remove_tree(path)
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """What a test opens at once must fit into far fewer descriptors than a tree has levels."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors() + 100, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def deep(memory: str) -> str:
+    """A tree of 5,000 levels, with a file at its end and a second name of it at the top."""
+    top = f"{memory}/deep"
+    os.mkdir(top)
+    here = os.open(top, os.O_RDONLY)
+    root = os.dup(here)
+    for _ in range(DEEP):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("end", os.O_CREAT | os.O_WRONLY, 0o640, dir_fd=here))
+    os.link("end", "zz", src_dir_fd=here, dst_dir_fd=root)
+    os.close(here)
+    os.close(root)
+    return top
+
+
+@pytest.fixture
+def file_system(needs_mounts: None) -> Iterator[Callable[..., str]]:
+    """A function that makes a file system in a file and mounts it: `(size, mkfs, *options)`."""
+    made: list[tuple[str, str]] = []
+
+    def make(size: str, *mkfs: str) -> str:
+        folder = tempfile.mkdtemp(dir="/dev/shm", prefix="lamina-test-")
+        image, target = f"{folder}/image", f"{folder}/mounted"
+        os.mkdir(target)
+        made.append((folder, target))
+        subprocess.run(["truncate", "-s", size, image], check=True)
+        subprocess.run([*mkfs, image], check=True, capture_output=True)
+        mounted = subprocess.run(
+            ["mount", "-o", "loop", image, target], capture_output=True, text=True, check=False
+        )
+        if mounted.returncode:
+            lacking(f"a loop mount is not possible here: {mounted.stderr.strip()}")
+        return target
+
+    yield make
+    for folder, target in made:
+        subprocess.run(["umount", target], capture_output=True, check=False)
+        remove_tree(folder)
