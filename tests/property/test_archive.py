@@ -21,10 +21,19 @@ from lamina.fs.tree import FlatTree, StackedTree
 from lamina.testing.trees import describe, tar_of
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
-SLOW = settings(max_examples=int(os.environ.get("LAMINA_EXAMPLES", "40")), deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(
+    max_examples=int(os.environ.get("LAMINA_EXAMPLES", "40")),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 
 components = st.binary(min_size=1, max_size=120).filter(
-    lambda name: name not in (b".", b"..") and b"/" not in name and b"\0" not in name and not name.startswith(b".wh.")
+    lambda name: (
+        name not in (b".", b"..")
+        and b"/" not in name
+        and b"\0" not in name
+        and not name.startswith(b".wh.")
+    )
 )
 names = st.lists(components, min_size=1, max_size=6).map(b"/".join)
 entries = st.builds(
@@ -97,7 +106,9 @@ paths = st.sampled_from(["a", "b", "c", "a/x", "a/y", "b/x", "b/y/z", "c/x", "a/
 lines = st.one_of(
     st.builds(lambda path, text: f"f {path} {text}", paths, st.sampled_from("0123")),
     st.builds(lambda path, mode: f"d {path} {mode}", paths, st.sampled_from(["755", "700"])),
-    st.builds(lambda path, to: f"l {path} -> {to}", paths, st.sampled_from(["a", "/b", "../c", "nowhere"])),
+    st.builds(
+        lambda path, to: f"l {path} -> {to}", paths, st.sampled_from(["a", "/b", "../c", "nowhere"])
+    ),
     st.builds(lambda path: f"w {path}", paths),
     st.builds(lambda path: f"o {path}", st.sampled_from(["a", "b", "."])),
 )

@@ -4,6 +4,7 @@ Knows fields and numbers; knows nothing of the blocks that follow.
 """
 
 from typing import NamedTuple
+from zlib import adler32
 
 from lamina.errors import BadArchive
 
@@ -32,11 +33,10 @@ def parse(block: bytes) -> Header:
     _check_sum(block)
     magic = block[257:263]
     name = block[:100].partition(b"\0")[0]
-    if magic == b"ustar\0":
-        prefix = block[345:500].partition(b"\0")[0]
-        if prefix:
-            name = prefix + b"/" + name
-    has_devices = magic[:5] == b"ustar"
+    if magic == b"ustar\0" and block[345]:
+        name = block[345:500].partition(b"\0")[0] + b"/" + name
+    typeflag = block[156:157]
+    has_device = typeflag in (b"3", b"4") and magic[:5] == b"ustar"
     return Header(
         name,
         number(block[100:108], "mode") & 0o7777,
@@ -44,28 +44,45 @@ def parse(block: bytes) -> Header:
         number(block[116:124], "group"),
         number(block[124:136], "size"),
         number(block[136:148], "time"),
-        block[156:157],
-        block[157:257].partition(b"\0")[0],
-        number(block[329:337], "device") if has_devices else 0,
-        number(block[337:345], "device") if has_devices else 0,
+        typeflag,
+        block[157:257].partition(b"\0")[0] if block[157] else b"",
+        number(block[329:337], "device") if has_device else 0,
+        number(block[337:345], "device") if has_device else 0,
         magic == b"ustar ",
     )
 
 
+def parse_extended(block: bytes) -> tuple[bytes, int] | None:
+    """Type and size of a header that only describes the next member; None for a member's own."""
+    typeflag = block[156:157]
+    if typeflag not in (b"x", b"g", b"L", b"K"):
+        return None
+    _check_sum(block)
+    return typeflag, number(block[124:136], "size")
+
+
+_ADLER = 65521  # the modulus of Adler-32, whose low half is one more than the sum of the bytes
+
+
 def _check_sum(block: bytes) -> None:
     wanted = number(block[148:156], "checksum")
-    unsigned = sum(block) - sum(block[148:156]) + 256
-    if wanted == unsigned:
+    total = wanted - 256 + sum(block[148:156])  # the sum that all 512 bytes must have
+    if (adler32(block) & 0xFFFF) == (1 + total) % _ADLER and 0 <= total <= 255 * BLOCK:
         return
     high = sum(1 for byte in block[:148] + block[156:] if byte > 127)
-    if wanted != unsigned - 256 * high:  # some old tars summed signed bytes
+    if wanted != sum(block) - sum(block[148:156]) + 256 - 256 * high:  # signed, in some old tars
         raise BadArchive("this is no tar: a header's checksum is wrong")
 
 
 def number(field: bytes, what: str) -> int:
     """A number in octal or, with the first bit set, in base 256; raises `BadArchive`."""
-    first = field[0]
-    if first & 0x80:
+    text = field.rstrip(b" \0")
+    if text.isdigit():
+        try:
+            return int(text, 8)
+        except ValueError:
+            raise BadArchive(f"a tar header's {what} is no number") from None
+    if field[0] & 0x80:
         return _base256(field, what)
     text = field.partition(b"\0")[0].strip()
     if not text:

@@ -169,27 +169,28 @@ def _member(source: _Input, block: bytes, shared: dict[bytes, bytes]) -> _Member
     """Read on from `block` to the member's own header, past those that only describe it."""
     extra = _Extra(shared)
     for _ in range(_META_CHAIN):
-        head = header.parse(block)
         extra.raw.append(block)
-        if head.typeflag not in (b"x", b"g", b"L", b"K"):
-            return _finish(source, head, block, extra)
-        data = _meta(source, head, extra)
-        if head.typeflag == b"L":
+        described = header.parse_extended(block)
+        if described is None:
+            return _finish(source, header.parse(block), block, extra)
+        typeflag, size = described
+        data = _meta(source, size, extra)
+        if typeflag == b"L":
             extra.name = data.rstrip(b"\0")
-        elif head.typeflag == b"K":
+        elif typeflag == b"K":
             extra.link = data.rstrip(b"\0")
         else:
-            _take_records(data, extra, shared if head.typeflag == b"g" else None)
+            _take_records(data, extra, shared if typeflag == b"g" else None)
         block = source.exact(BLOCK)
     raise BadArchive("too many extended headers in a row")
 
 
-def _meta(source: _Input, head: Header, extra: _Extra) -> bytes:
-    if not 0 <= head.size <= _META_LIMIT:
-        raise BadArchive(f"an extended header claims {head.size} bytes")
-    data = source.exact(head.size + -head.size % BLOCK)
+def _meta(source: _Input, size: int, extra: _Extra) -> bytes:
+    if not 0 <= size <= _META_LIMIT:
+        raise BadArchive(f"an extended header claims {size} bytes")
+    data = source.exact(size + -size % BLOCK)
     extra.raw.append(data)
-    return data[: head.size]
+    return data[:size]
 
 
 def _take_records(data: bytes, extra: _Extra, shared: dict[bytes, bytes] | None) -> None:

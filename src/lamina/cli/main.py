@@ -1,5 +1,6 @@
 """The dispatcher: global flags, then one command, of which alone anything is imported."""
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -120,6 +121,7 @@ _GLOBAL = Usage(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Every error is one line on standard error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(100_000)  # a command makes many small values and lives briefly
     try:
         status = _dispatch(words)
         sys.stdout.flush()

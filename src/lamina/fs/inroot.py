@@ -174,6 +174,8 @@ def open_by_steps(root: int, path: bytes, flags: int, mode: int = 0) -> int:
     Every name is opened on its own and never followed; a link's text is read and walked from
     the root or from where it lies. Raises OSError.
     """
+    if b"\0" in path:
+        raise OSError(errno.EINVAL, "the path holds a NUL byte", os.fsdecode(path))
     steps = _Steps(root, path)
     try:
         while steps.waiting:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lamina.analyze.sharing import ImageChain, sharing
 from lamina.analyze.strata import Column, Strata, strata
 from lamina.engine.system import ImageLayers, Usage
+from lamina.layers.layer import Layer
 from lamina.values.digest import ChainID
 from lamina.values.size import human
 
@@ -81,6 +82,18 @@ def df_document(usage: Usage) -> Document:
         "Build Cache": _kind(len(cached), 0, cache, cache),
         "Kept Blobs": _kind(0, 0, usage.blob_bytes, 0),
     }
+
+
+def copied_bytes(usage: Usage) -> int:
+    """What the layers take up where each is a full copy of all below it (vfs)."""
+    sizes = {layer.id: layer for layer in usage.layers}
+    total = 0
+    for layer in usage.layers:
+        below: Layer | None = layer
+        while below is not None:
+            total += below.size
+            below = sizes.get(below.parent) if below.parent is not None else None
+    return total
 
 
 def _kind(total: int, active: int, size: int, reclaimable: int) -> Document:

@@ -42,7 +42,7 @@ def memory() -> Iterator[str]:
 def few_descriptors() -> Iterator[None]:
     """What a test opens at once must fit into far fewer descriptors than a tree has levels."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors() + 100, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors() + 300, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

@@ -4,7 +4,7 @@ import json
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lamina.errors import BadDocument
@@ -16,6 +16,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), VALUES))
 def test_what_json_means_is_what_is_read(document):
     # "\ud800" alone is no text at all; it becomes what Go makes of it
@@ -32,6 +33,7 @@ def _as_utf8(value):
     return value
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(), VALUES))
 def test_canonical_bytes_are_stable_and_mean_the_same(document):
     raw = strictjson.dump(document)

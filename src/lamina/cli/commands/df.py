@@ -4,7 +4,8 @@ from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.output import document, show
 from lamina.cli.session import engine
-from lamina.views.sharing import df_document, df_image_rows, df_rows
+from lamina.values.size import human
+from lamina.views.sharing import copied_bytes, df_document, df_image_rows, df_rows
 
 USAGE = Usage(
     "[OPTIONS]",
@@ -43,4 +44,7 @@ def run(context: Context, given: Parsed) -> int:
         print(show(df_image_rows(usage), _IMAGES, format_), end="")
     else:
         print(show(df_rows(counted), _COLUMNS, format_), end="")
+        if usage.copies_parents and not format_:
+            size = human(copied_bytes(usage), 4)
+            print(f"\nOn vfs every layer is a full copy of all below it: {size} of copies on disk.")
     return 0

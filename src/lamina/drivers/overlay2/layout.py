@@ -43,6 +43,8 @@ class Layout:
             os.mknod(
                 self.path("backingFsBlockDev"), stat.S_IFBLK | 0o600, os.stat(self.home).st_dev
             )
+        except FileExistsError:
+            pass  # another process was first
         except PermissionError:
             pass  # only quota control needs the node; in a user namespace it cannot be made
 
