@@ -135,6 +135,7 @@ class ContainerStore:
         command; the failure is noted in the container's row.
         """
         lock = self._root.lock(Rank.CONTAINER, "containers", container)
+        self._clear_rooms()
         with lock.exclusive():
             stored = self.get(container)
             if stored.status == "running":
@@ -149,6 +150,12 @@ class ContainerStore:
                 yield running
             finally:
                 self._finish(container, running)
+
+    def _clear_rooms(self) -> None:
+        """Clear away what killed engines left of their starts."""
+        from lamina.execution.room import sweep
+
+        sweep(self.run_root)
 
     def _start(self, stored: StoredContainer, stdio: "Stdio") -> "Running":
         from lamina.execution.run import Job, start
@@ -176,7 +183,11 @@ class ContainerStore:
             )
 
     def _finish(self, container: ContainerID, running: "Running") -> "Exit":
-        result = running.wait()
+        try:
+            result = running.wait()
+        except RuntimeFailure as error:
+            self._note_exit(container, error.exit_code, str(error))
+            raise
         self._note_exit(container, result.code, "")
         return result
 
