@@ -17,6 +17,11 @@ from typing import Self
 
 import msgspec
 
+try:
+    from isal.isal_zlib import compress  # four times as fast, and the same format
+except ImportError:
+    from zlib import compress
+
 from lamina.archive.apply import Placement
 from lamina.archive.entry import FILE, Body, Entry, Segment, Write
 from lamina.archive.salvage import discard_salvage
@@ -115,7 +120,7 @@ class IndexWriter:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        data = zlib.compress(self._encode(self._waiting), 1)
+        data = compress(self._encode(self._waiting), 1)
         write_all(self._fd, _FRAME.pack(len(data), len(self._waiting)) + data)
         self._count += len(self._waiting)
         self._waiting = []

@@ -60,7 +60,8 @@ def on_private_thread(work: Callable[[], T]) -> T:
     except RuntimeError:
         raise  # no thread could be started
     except BaseException:
-        ended.acquire()
+        if not (results or errors):  # else it has ended, and the lock may be ours already
+            ended.acquire()
         raise
     if errors:
         raise errors[0]

@@ -36,6 +36,11 @@ def is_archive(members: Members) -> bool:
 def images(members: Members) -> Iterator[TravellingImage]:
     """Every image of the archive; raises `BadInput`."""
     raw = members.small("manifest.json", strictjson.LIMIT)
+    if members.has("version") and raw.lstrip().startswith(b"{"):
+        raise BadArchive(
+            "this is the `dir:` layout of skopeo and podman, which Lamina does not read",
+            hint="copy it to an OCI layout: skopeo copy dir:HERE oci:THERE:latest",
+        )
     for item in strictjson.parse_list(raw, "manifest.json"):
         if not isinstance(item, dict):
             raise BadDocument("manifest.json holds something that is not an object")

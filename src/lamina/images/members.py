@@ -155,7 +155,10 @@ class DirectoryMembers:
 
     def has(self, name: str) -> bool:
         """Whether there is a regular file of that name."""
-        status = self._root.lstat(clean(os.fsencode(name)))
+        try:
+            status = self._root.lstat(clean(os.fsencode(name)))
+        except OSError:
+            return False  # a loop of links, say: nothing to be read there
         return status is not None and stat.S_ISREG(status.st_mode)
 
     def small(self, name: str, limit: int) -> bytes:

@@ -222,19 +222,18 @@ class ImageStore:
                 pass  # the next opener finds it, since this lease will be dead
             raise
 
-    def _held(self) -> list[str]:
+    def _held(self) -> set[str]:
         if not self.root.has_lease:
-            return []
+            return set()
         with self.root.database.read() as db:
-            return refs.targets(db, refs.LEASE, self.root.lease)
+            return set(refs.targets(db, refs.LEASE, self.root.lease))
 
-    def _give_up(self, before: list[str]) -> None:
+    def _give_up(self, before: set[str]) -> None:
         if not self.root.has_lease:
             return
         with self.root.database.write() as db:
-            refs.drop_owner(db, refs.LEASE, self.root.lease)
-            for target in before:
-                refs.add(db, refs.LEASE, self.root.lease, target)
+            now = refs.targets(db, refs.LEASE, self.root.lease)
+            refs.drop(db, refs.LEASE, self.root.lease, set(now) - before)
         self.layers.collect()
         self.collect_blobs()
 
@@ -294,9 +293,15 @@ class ImageStore:
             )
 
     def delete(self, image: ImageID) -> list[Removed]:
-        """Delete an image with what it alone holds; its containers keep what they need."""
+        """Delete an image with what it alone holds; its containers keep what they need.
+
+        What this very opener held of it, because it made or loaded it, it holds no longer.
+        """
         chain = self.layers.chain(self.row(image).row.top_chain)
         with self.root.database.write(durable=True) as db:
+            if self.root.has_lease:
+                held = [*refs.targets(db, refs.IMAGE, image), *(each.chain_id for each in chain)]
+                refs.drop(db, refs.LEASE, self.root.lease, held)
             image_rows.remove(db, image)
             for layer in reversed(chain):
                 if layer_rows.has_users(db, layer.chain_id):

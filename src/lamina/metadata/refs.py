@@ -5,6 +5,7 @@ target (a chain ID, a layer ID or a blob digest). What no reference reaches may 
 """
 
 import sqlite3
+from collections.abc import Iterable
 
 from lamina.errors import UsageError
 from lamina.values.ids import LeaseID
@@ -25,6 +26,14 @@ IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
 def add(db: sqlite3.Connection, kind: str, owner: str, target: str) -> None:
     """Say that `owner` needs `target`; saying it twice changes nothing."""
     db.execute("INSERT OR IGNORE INTO refs VALUES (?, ?, ?)", (kind, owner, target))
+
+
+def drop(db: sqlite3.Connection, kind: str, owner: str, targets: Iterable[str]) -> None:
+    """Say that `owner` no longer needs these targets."""
+    db.executemany(
+        "DELETE FROM refs WHERE kind = ? AND owner = ? AND target = ?",
+        [(kind, owner, target) for target in targets],
+    )
 
 
 def drop_owner(db: sqlite3.Connection, kind: str, owner: str) -> None:
