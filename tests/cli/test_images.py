@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -201,3 +202,46 @@ def test_where_the_bytes_are_adds_up(lamina):
     assert document["Images"]["Reclaimable"] == 1000
     tree = json.loads(lamina.ok("tree", "--format", "json"))
     assert (tree["LayersAsked"], tree["LayersStored"], tree["BytesStored"]) == (1, 1, 1000)
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_a_read_only_store_is_one_clear_line(lamina):
+    lamina.ok("import", plain(lamina), "x")
+    script = f"mount --bind {lamina.root} {lamina.root} && mount -o remount,bind,ro {lamina.root} && exec {sys.executable} -m lamina --root {lamina.root} images"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=lamina.env,
+    )
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_a_full_disk_is_one_clear_line_and_leaves_nothing(lamina):
+    disk = os.path.join(lamina.folder, "disk")
+    with open(disk, "wb") as file:
+        file.truncate(24 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", disk], check=True)
+    lamina.root = os.path.join(lamina.folder, "mounted", "root")
+    os.mkdir(os.path.dirname(lamina.root))
+    subprocess.run(["mount", "-o", "loop", disk, os.path.dirname(lamina.root)], check=True)
+    try:
+        lamina.ok("import", plain(lamina), "small")
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            info = tarfile.TarInfo("a")
+            info.size = 30 << 20
+            archive.addfile(info, io.BytesIO(bytes(info.size)))
+        said = lamina("import", write(lamina, "big.tar", out.getvalue()), "big")
+        assert said.code == 1
+        assert "No space left on device" in said.err
+        assert said.err.count("\n") == 1
+        assert lamina.ok("images", "--format", "{{.Repository}}") == "small\n"
+        assert lamina.ok("check", "--full") == "clean\n"
+        lamina.ok("rmi", "small")
+    finally:
+        subprocess.run(["umount", os.path.dirname(lamina.root)], check=True)

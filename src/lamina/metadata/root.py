@@ -153,14 +153,19 @@ class Lease:
 
     @classmethod
     def take(cls, folder: str) -> "Lease":
-        """Draw a new lease and hold it."""
-        lease = LeaseID.from_random(os.urandom(32))
+        """Draw a new lease and hold it before it can be seen under its own name."""
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        path = os.path.join(folder, lease)
-        lock = FileLock(f"{path}.new", Rank.LEASE)
-        lock.acquire()
-        os.rename(f"{path}.new", path)  # held before it can be seen, so never taken for dead
-        return cls(lease, path, lock)
+        while True:
+            lease = LeaseID.from_random(os.urandom(32))
+            path = os.path.join(folder, lease)
+            lock = FileLock(f"{path}.new", Rank.LEASE)
+            lock.acquire()
+            try:
+                os.rename(f"{path}.new", path)
+            except FileNotFoundError:
+                lock.release()  # swept between its making and its locking: draw another
+                continue
+            return cls(lease, path, lock)
 
     @staticmethod
     def sweep(folder: str) -> bool:
@@ -172,7 +177,7 @@ class Lease:
         found = False
         for name in names:
             path = os.path.join(folder, name)
-            if not name.endswith(".new") and not FileLock.is_held(path):
+            if not FileLock.is_held(path):
                 found = True
                 try:
                     os.unlink(path)
@@ -260,7 +265,10 @@ def _open_existing(path: str) -> StoreRoot:
             f"the database {database_path} is missing, though {name} says there is a store",
             hint="restore it from a backup; its layers are untouched",
         )
-    database = Database(database_path, os.path.join(path, "locks", "database"))
+    lock_path = os.path.join(path, "locks", "database")
+    # Asked of the kernel first: SQLite has no words for why it cannot open a file.
+    os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    database = Database(database_path, lock_path)
     try:
         _compare(identity, database.meta(), path)
     except StorageError:

@@ -5,6 +5,7 @@ import resource
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,17 @@ def memory() -> Iterator[str]:
     path = tempfile.mkdtemp(dir="/dev/shm", prefix="lamina-test-")
     yield path
     remove_tree(path)
+
+
+@pytest.fixture
+def needs_trusted_xattrs(needs_root: None, needs_mounts: None, tmp_path: Path) -> None:
+    """Attributes that only CAP_SYS_ADMIN sets, on a file system that keeps users' ones too."""
+    for name in ("trusted.overlay.opaque", "user.test"):
+        try:
+            os.setxattr(tmp_path, name, b"y")
+            os.removexattr(tmp_path, name)
+        except OSError as error:
+            lacking(f"needs a file system for {name}: {error.strerror}")
 
 
 @pytest.fixture
