@@ -10,7 +10,8 @@ from lamina.dockerfile import parse, parse_nodes
 from lamina.dockerfile.expand import expand, expand_words
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.dockerfile.parser import dump, words
-from lamina.errors import DockerfileError
+from lamina.errors import DockerfileError, InvalidReference
+from lamina.values.reference import Reference
 
 _HERE = os.path.dirname(__file__)
 _TABLES = os.environ.get("LAMINA_FIXTURES", os.path.join(_HERE, "../../../../shared/fixtures"))
@@ -112,14 +113,33 @@ def test_process_word(published_tables: str) -> None:
 
 
 def test_instruction_errors(published_tables: str) -> None:
-    for case in json.loads(text(published_tables, "dockerfile/instructions/errors.json")):
-        assert case
+    table = json.loads(text(published_tables, "dockerfile/instructions/errors.json"))
+    for case in table["one_instruction_errors"]:
+        with pytest.raises(DockerfileError):
+            parse("FROM scratch\n" + case["dockerfile"])
 
 
-@pytest.mark.parametrize("name", cases("patternmatcher"))
-def test_patterns(published_tables: str, name: str) -> None:
-    table = json.loads(text(published_tables, "patternmatcher", name))
-    assert table
+def test_patterns(published_tables: str) -> None:
+    table = json.loads(text(published_tables, "patternmatcher/matches.json"))
+    for case in table["single"]:
+        assert IgnoreFile.of([case["pattern"]]).excludes(case["text"]) is case["match"], case
+    for case in table["multi"]:
+        assert IgnoreFile.of(case["patterns"]).excludes(case["text"]) is case["match"], case
+    for case in json.loads(text(published_tables, "patternmatcher/go_filepath_match.json")):
+        if case["bad_pattern"]:
+            with pytest.raises(DockerfileError):
+                IgnoreFile.of([case["pattern"]])
+        else:
+            assert IgnoreFile.of([case["pattern"]]).excludes(case["text"]) is case["match"], case
+
+
+def test_reference_names(published_tables: str) -> None:
+    table = json.loads(text(published_tables, "reference/normalize.json"))
+    for name in table["valid_names"]:
+        Reference.parse(name)
+    for name in table["invalid_names"]:
+        with pytest.raises(InvalidReference):
+            Reference.parse(name)
 
 
 def test_a_comment_must_start_its_line() -> None:
