@@ -96,7 +96,7 @@ def _by_first_way(overlay: Overlay, ways: Iterable[str], make: Callable[[str], T
             return make(way)
         except OSError as error:
             if error.errno not in _NEXT_WAY:
-                raise
+                raise _about_a_directory(overlay) or error from error
             refusals.append(error)
     raise _most_telling(refusals)
 
@@ -114,6 +114,16 @@ def _check(overlay: Overlay) -> None:
         )
     if (overlay.upper is None) != (overlay.work is None):
         raise StorageError("an overlay's upper and work directories are given together")
+
+
+def _about_a_directory(overlay: Overlay) -> OSError | None:
+    """The error of the one directory that cannot be opened: older kernels do not name it."""
+    for _, path in _directories(overlay):
+        try:
+            os.close(_place(path))
+        except OSError as error:
+            return error
+    return None
 
 
 def _most_telling(refusals: list[OSError]) -> OSError:

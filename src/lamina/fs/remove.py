@@ -44,7 +44,7 @@ def remove_tree(path: str) -> None:
     except OSError as error:
         raise from_oserror(error, "removing", path) from error
     try:
-        _Eraser(parent).erase(name)
+        _Eraser(parent, folder).erase(name)
     except OSError as error:
         raise from_oserror(error, "removing", path) from error
     finally:
@@ -54,8 +54,9 @@ def remove_tree(path: str) -> None:
 class _Eraser:
     """Depth first, with a list in place of recursion, each directory read once."""
 
-    def __init__(self, parent: int) -> None:
+    def __init__(self, parent: int, folder: str) -> None:
         self._descent = Descent(parent)
+        self._folder = folder
         self._waiting: list[tuple[str, list[str]]] = []  # a directory, those in it with content
 
     def erase(self, name: str) -> None:
@@ -86,13 +87,13 @@ class _Eraser:
         self._allowed(self._descent.enter, name)
         with os.scandir(self._descent.here) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        full = []
+        full: list[str] = []
+        self._waiting.append((name, full))
         for child, is_directory in found:
             if not is_directory:
                 self._unlink(child)
             elif not self._rmdir(child):
                 full.append(child)
-        self._waiting.append((name, full))
 
     def _unlink(self, name: str) -> None:
         here = self._descent.here
@@ -121,7 +122,7 @@ class _Eraser:
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            where = os.path.join(*(folder for folder, _ in self._waiting), name)
+            where = os.path.join(self._folder, *(folder for folder, _ in self._waiting), name)
             raise StorageError(
                 f"not removing {where}: {error.strerror}, something is mounted there",
                 hint="unmount it first",

@@ -296,6 +296,22 @@ class DriverSuite:
         bench.inside(layer, again, writable=True)
         assert bench.changes(layer, base) == ["C /d", "A /d/new", "D /d/old", "D /d/sub"]
 
+    def test_a_container_cannot_fake_an_opaque_directory(self, bench: Bench) -> None:
+        """Any container may set user attributes; none of them may make lower files vanish."""
+        base = bench.layer("d d\nf d/a 1")
+        layer = bench.writable(base)
+
+        def fake(root: str) -> None:
+            os.chmod(f"{root}/d", 0o700)  # a real change, so that the directory is copied up
+            try:
+                os.setxattr(f"{root}/d", "user.overlay.opaque", b"y")
+            except OSError:
+                return  # the kernel refuses it: so much the better
+
+        bench.inside(layer, fake, writable=True)
+        assert bench.changes(layer, base) == ["C /d"]
+        assert "f d/a 1 644 0:0" in bench.tree(layer)
+
     def test_a_chown_alone_is_a_change_and_leaves_the_lower_file(self, bench: Bench) -> None:
         base = bench.layer("f a 1 600 1:1")
         layer = bench.writable(base)

@@ -150,6 +150,19 @@ def test_another_thread_may_let_go(tmp_path):
         store.release()
 
 
+def test_each_of_two_threads_lets_go_of_its_own_share(tmp_path):
+    lock = FileLock(str(tmp_path / "a"), Rank.DATABASE)
+    store = FileLock(str(tmp_path / "b"), Rank.STORE)
+    with ThreadPoolExecutor(1) as pool:
+        lock.acquire(shared=True)
+        pool.submit(lock.acquire, shared=True).result()
+        lock.release()
+        with store.exclusive():  # this thread holds nothing by now
+            assert FileLock.is_held(lock.path)
+        pool.submit(lock.release).result()
+        assert not FileLock.is_held(lock.path)
+
+
 def test_several_of_one_rank_are_taken_in_one_order(tmp_path):
     paths = [str(tmp_path / name) for name in "cab"]
     with another_process(paths[0]):

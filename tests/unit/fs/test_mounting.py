@@ -16,6 +16,7 @@ from lamina.fs.mounting import (
 from lamina.fs.overlay import CLASSIC, DESCRIPTORS, NAMES, TEXT, WAYS, attach_overlay, open_overlay
 from lamina.kernel import mount as kernel
 from lamina.kernel.mountinfo import mounts
+from tests.conftest import lacking
 
 pytestmark = pytest.mark.usefixtures("needs_mounts")
 
@@ -69,9 +70,24 @@ def site(memory):
     return Site(memory)
 
 
+@pytest.fixture
+def known(memory):
+    """A function that skips where this kernel does not know a way at all."""
+
+    def check(way: str) -> None:
+        plain = Site(f"{memory}/known")
+        try:
+            os.close(open_overlay(Overlay(plain.lowers("a", "b"), None, None, ()), (way,)))
+        except OSError as error:
+            lacking(f"this kernel does not take {way}: {error}")
+
+    return check
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["plain", "a:b", "a,b", "a\\b", "a b", "a\\:b", "ä\udcff"])
-def test_every_way_takes_every_name(site, way, name):
+def test_every_way_takes_every_name(site, known, way, name):
+    known(way)
     overlay = site.overlay(site.lowers(f"{name}1", f"{name}2"), suffix=name)
     site.use(overlay, (way,))
 
@@ -79,7 +95,8 @@ def test_every_way_takes_every_name(site, way, name):
 @pytest.mark.parametrize("way", [DESCRIPTORS, NAMES, CLASSIC])
 @pytest.mark.parametrize("folder", ["many", f"{'l' * 250}/{'m' * 100}"], ids=["short", "long"])
 @pytest.mark.parametrize("count", [128, 300, 500])
-def test_many_lower_directories(site, way, folder, count):
+def test_many_lower_directories(site, known, way, folder, count):
+    known(way)
     lowers = site.lowers(*(f"{folder}/{number}" for number in range(count)))
     site.use(site.overlay(lowers), (way,))
 
@@ -96,7 +113,8 @@ def test_one_text_is_for_few_directories(site):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_without_an_upper_directory_nothing_can_be_written(site, way):
+def test_without_an_upper_directory_nothing_can_be_written(site, known, way):
+    known(way)
     overlay = Overlay(site.lowers("a", "b"), None, None, ())
 
     def write() -> None:
@@ -110,7 +128,8 @@ def test_without_an_upper_directory_nothing_can_be_written(site, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_detached_union_is_in_no_mount_table(site, way):
+def test_a_detached_union_is_in_no_mount_table(site, known, way):
+    known(way)
     before = mounts()
     descriptor = open_overlay(site.overlay(site.lowers("a", "b")), (way,))
     try:
@@ -144,8 +163,9 @@ def test_a_kernel_without_the_new_calls(site, monkeypatch, number):
     assert "lowerdir=a:b" in site.use(site.overlay(site.lowers("a", "b")))
 
 
-def test_a_kernel_that_takes_no_descriptors(site, monkeypatch):
+def test_a_kernel_that_takes_no_descriptors(site, known, monkeypatch):
     """As Linux 6.12 answers."""
+    known(NAMES)
     _refusing(monkeypatch, "fsconfig_fd", errno.EINVAL)
     assert "lowerdir+=" in site.use(site.overlay(site.lowers("a", "b")))
 
@@ -181,7 +201,8 @@ def test_features_that_change_an_upper_directory_are_switched_off(site, monkeypa
 
 
 @pytest.mark.parametrize("way", [DESCRIPTORS, CLASSIC])
-def test_a_kernel_that_has_no_such_features(site, monkeypatch, way):
+def test_a_kernel_that_has_no_such_features(site, known, monkeypatch, way):
+    known(way)
     take = kernel.fsconfig_string
     mount = kernel.mount
 
@@ -221,7 +242,10 @@ def test_an_upper_directory_needs_a_work_directory(site):
     assert "together" in _refused(Overlay((lower,), upper, None, ()), site.target)
 
 
-def test_the_directory_that_is_missing_is_named(site):
+@pytest.mark.parametrize("old", [False, True])
+def test_the_directory_that_is_missing_is_named(site, monkeypatch, old):
+    if old:
+        _refusing(monkeypatch, "fsopen", errno.ENOSYS)
     gone = f"{site.base}/gone"
     words = _refused(site.overlay((*site.lowers("a"), gone)), site.target)
     assert words == f"mounting {site.target}: {gone}: No such file or directory"
@@ -231,7 +255,8 @@ def test_a_missing_source_of_a_bind_is_named(site):
     assert f"{site.base}/gone: No such file" in _refused(Bind(f"{site.base}/gone", True), "/mnt")
 
 
-def test_the_kernels_own_words_are_told(site):
+def test_the_kernels_own_words_are_told(site, known):
+    known(NAMES)  # overlayfs has words since it knows this way
     overlay = Overlay(site.lowers("a", "b"), None, None, ("nonesuch=1",))
     assert "Unknown parameter 'nonesuch'" in _refused(overlay, site.target)
 

@@ -3,6 +3,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +26,8 @@ def _self() -> tuple[str, str, str, bytes]:
 
 
 @pytest.fixture
-def union(tmp_path):
+def union(memory):
+    tmp_path = Path(memory)
     for name in ("lower", "upper", "work", "target"):
         (tmp_path / name).mkdir()
     (tmp_path / "lower" / "there").write_text("below")

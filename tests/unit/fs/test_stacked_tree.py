@@ -3,6 +3,8 @@
 import os
 import stat
 import tempfile
+from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +40,7 @@ def test_the_kernel_sees_the_same(layers):
         ours = StackedTree([os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in paths])
         try:
             assert _described(ours, b"") == _described(kernel, b"")
+            assert _absent(ours) == _absent(kernel)
         finally:
             kernel.close()
             ours.close()
@@ -57,7 +60,7 @@ def _make(root: bytes, path: bytes, kind: str, content: int) -> None:
         elif kind == "file":
             with open(place, "xb") as file:
                 file.write(b"x" * content)
-            os.setxattr(place, "user.content", b"%d" % content)
+            os.setxattr(place, "trusted.content", b"%d" % content)
         elif kind == "link":
             os.symlink(_NAMES[content % 3], place)
         else:
@@ -65,6 +68,12 @@ def _make(root: bytes, path: bytes, kind: str, content: int) -> None:
             os.mknod(place, mode | 0o600, 0)
     except OSError:
         pass
+
+
+def _absent(tree: TreeView) -> list[bytes]:
+    """The paths that a layer could have held, and that are not there."""
+    every = [b"/".join(parts) for count in (1, 2, 3) for parts in product(_NAMES, repeat=count)]
+    return [path for path in every if tree.lstat(path) is None]
 
 
 def _described(tree: TreeView, path: bytes) -> list[tuple[object, ...]]:
@@ -91,8 +100,9 @@ def _described(tree: TreeView, path: bytes) -> list[tuple[object, ...]]:
     return [(path, status.st_mode, size, status.st_mtime_ns, body), *below]
 
 
-def test_what_a_process_leaves_in_an_upper_directory(tmp_path, needs_mounts):
+def test_what_a_process_leaves_in_an_upper_directory(memory, needs_mounts):
     """The marks are the kernel's own here: a removed name, a directory made anew."""
+    tmp_path = Path(memory)
     for name in ("low/keep/old", "low/redone/old", "low/gone/old"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("up", "work", "at"):

@@ -43,11 +43,6 @@ def _write(path, text: str = "") -> None:
     path.write_text(text)
 
 
-def _whiteout(path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.mknod(path, stat.S_IFCHR | 0o600, 0)
-
-
 def test_a_path_never_leads_out_of_the_tree(tmp_path, flat):
     (tmp_path / "root").mkdir()
     (tmp_path / "secret").write_text("outside")
@@ -127,15 +122,17 @@ def test_opening_opens_nothing_that_acts(tmp_path, flat, needs_root):
         assert caught.value.errno == getattr(errno, number)
 
 
-def test_a_flat_tree_knows_no_whiteouts(tmp_path, flat, stacked, needs_root):
-    _whiteout(tmp_path / "layer" / "gone")
-    assert flat(tmp_path / "layer").listdir(b"") == [b"gone"]
-    assert flat(tmp_path / "layer").lstat(b"gone") is not None
-    assert stacked("layer").listdir(b"") == []
-    assert stacked("layer").lstat(b"gone") is None
+def test_a_flat_tree_knows_no_whiteouts(memory, flat, needs_root):
+    os.mknod(f"{memory}/gone", stat.S_IFCHR | 0o600, 0)
+    assert flat(memory).listdir(b"") == [b"gone"]
+    assert flat(memory).lstat(b"gone") is not None
+    union = StackedTree([_opened(memory)])
+    assert union.listdir(b"") == []
+    assert union.lstat(b"gone") is None
+    union.close()
 
 
-def test_only_this_unions_mark_makes_a_directory_opaque(tmp_path, stacked, needs_root):
+def test_only_this_unions_mark_makes_a_directory_opaque(tmp_path, stacked, needs_trusted_xattrs):
     """A process in a container may set the other form's mark on what it likes."""
     for name in ("top", "low"):
         _write(tmp_path / name / "d" / name)
