@@ -25,9 +25,10 @@ from lamina.dockerfile.instructions import (
     User,
     Volume,
     Workdir,
-    read_instruction,
 )
-from lamina.dockerfile.parser import Caveat, Node, Position, parse_nodes
+from lamina.dockerfile.parser import Caveat, Node, parse_nodes
+from lamina.dockerfile.position import Position
+from lamina.dockerfile.reading import read_instruction
 from lamina.dockerfile.stages import Dockerfile, Stage, parse, parse_fragment
 
 __all__ = [

@@ -8,9 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from lamina.dockerfile import shellpattern
 from lamina.errors import DockerfileError
 
 _SPECIAL = "@*#?-$!"
+_BLANKS = re.compile(r"(\s+)")
+_DEEPEST = 50  # variables inside of variables
+_LARGEST = 32 << 20  # characters that the variables of one text may come to
 
 
 class Expansion(NamedTuple):
@@ -26,9 +30,9 @@ def expand(
 ) -> Expansion:
     """Replace the variables of one word; raises `DockerfileError` for bad syntax.
 
-    With `raw` quotes and escapes stay (a here-document's body): only `\\$` and `\\\\` are undone.
+    With `raw` (a here-document's body) quotes are plain characters and a backslash escapes any.
     """
-    reader = _Expander(text, env, escape, raw)
+    reader = _Expander(text, env, "\\" if raw else escape, raw)
     found = reader.word("")
     return Expansion(found, frozenset(reader.used), frozenset(reader.undefined))
 
@@ -47,6 +51,8 @@ class _Expander:
         self._raw = raw
         self._at = 0
         self._depth = 0
+        self._size = 0
+        self._keeps_escapes = False
         self.used: set[str] = set()
         self.undefined: set[str] = set()
 
@@ -61,37 +67,29 @@ class _Expander:
     def words(self) -> list[str]:
         """Split at blanks outside of quotes, those that a variable brought included."""
         found: list[str] = []
-        current: list[str] = []
-        has_word = False
+        current = ""
         while self._at < len(self._text):
             char = self._peek()
-            if char.isspace():
-                self._take()
-                if has_word:
-                    found.append("".join(current))
-                current, has_word = [], False
-            elif char == "$":
-                pieces = re.split(r"(\s+)", self._dollar())
-                for piece in pieces:
-                    if piece and piece.isspace():
-                        if has_word:
-                            found.append("".join(current))
-                        current, has_word = [], False
-                    elif piece:
-                        current.append(piece)
-                        has_word = True
-            else:
-                current.append(self._piece(char))
-                has_word = True
-        if has_word:
-            found.append("".join(current))
-        return found
+            if not char.isspace() and char != "$":
+                current += self._piece(char)
+                continue
+            for piece in _BLANKS.split(self._dollar() if char == "$" else self._take()):
+                if not piece.isspace():
+                    current += piece
+                elif current:
+                    found.append(current)
+                    current = ""
+        return [*found, current] if current else found
 
-    def word(self, stop: str) -> str:
+    def word(self, stop: str, *, keep_escapes: bool = False) -> str:
+        """The text up to `stop`; with `keep_escapes` they stay beside what they escape."""
         out: list[str] = []
+        before, self._keeps_escapes = self._keeps_escapes, keep_escapes
         while self._at < len(self._text):
             char = self._peek()
-            if stop and char == stop:
+            if char == stop:
+                self._take()
+                self._keeps_escapes = before
                 return "".join(out)
             out.append(self._dollar() if char == "$" else self._piece(char))
         if stop:
@@ -100,21 +98,14 @@ class _Expander:
 
     def _piece(self, char: str) -> str:
         self._take()
-        if self._raw:
-            if char == self._escape:
-                following = self._peek()
-                if following in ("$", self._escape):
-                    return self._take()
-                if not following:
-                    return ""
-            return char
-        if char == "'":
+        if char == "'" and not self._raw:
             return self._single()
-        if char == '"':
+        if char == '"' and not self._raw:
             return self._double()
-        if char == self._escape:
-            return self._take() if self._peek() else ""
-        return char
+        if char != self._escape:
+            return char
+        mark = char if self._keeps_escapes else ""
+        return mark + (self._take() if self._peek() else "")
 
     def _single(self) -> str:
         end = self._text.find("'", self._at)
@@ -134,12 +125,9 @@ class _Expander:
                 continue
             char = self._take()
             if char == self._escape:
-                following = self._peek()
-                if not following:
-                    raise _error(
-                        "unexpected end of statement while looking for matching double-quote"
-                    )
-                if following in ('"', "$", self._escape):
+                if self._keeps_escapes:
+                    out.append(char)
+                if self._peek() in ('"', "$", self._escape):
                     char = self._take()
             out.append(char)
         self._take()
@@ -150,7 +138,7 @@ class _Expander:
         following = self._peek()
         if following == "{":
             self._depth += 1
-            if self._depth > 50:
+            if self._depth > _DEEPEST:
                 raise _error("variables are nested too deep")
             try:
                 return self._braced()
@@ -167,7 +155,7 @@ class _Expander:
             return self._take()
         if char.isascii() and char.isdigit():
             return self._while(lambda each: each.isascii() and each.isdigit())
-        return self._while(lambda each: each == "_" or each.isalnum())
+        return self._while(lambda each: each == "_" or each.isalpha() or each.isdecimal())
 
     def _while(self, fits: Callable[[str], bool]) -> str:
         start = self._at
@@ -176,11 +164,23 @@ class _Expander:
         return self._text[start : self._at]
 
     def _lookup(self, name: str) -> str | None:
-        self.used.add(name)
-        value = self._env.get(name)
+        value = self._value(name)
         if value is None:
             self.undefined.add(name)
         return value
+
+    def _value(self, name: str) -> str | None:
+        self.used.add(name)
+        value = self._env.get(name)
+        if value is not None:
+            self._bound(len(value))
+        return value
+
+    def _bound(self, size: int) -> None:
+        """Stop lines that double a variable again and again before they fill the memory."""
+        self._size += size
+        if self._size > _LARGEST:
+            raise _error(f"the variables come to more than {_LARGEST >> 20} Mi characters")
 
     def _braced(self) -> str:
         self._take()
@@ -199,19 +199,17 @@ class _Expander:
         empty_counts = char == ":"
         if empty_counts:
             if not self._peek():
-                raise _error("syntax error: missing ':' in substitution")
+                raise _error("syntax error: missing '}'")
             char = self._take()
         if char in "+-?":
             word = self.word("}")
-            self._take()
             return self._default(name, char, word, empty_counts)
         if empty_counts or char not in "#%/":
             raise _error(f"unsupported modifier ({char}) in substitution")
         return self._pattern(name, char)
 
     def _default(self, name: str, char: str, word: str, empty_counts: bool) -> str:
-        self.used.add(name)
-        value = self._env.get(name)
+        value = self._value(name)
         present = value is not None and (value != "" or not empty_counts)
         if char == "+":
             return word if present else ""
@@ -223,71 +221,25 @@ class _Expander:
         raise _error(f"{name}: {word or state}")
 
     def _pattern(self, name: str, char: str) -> str:
-        double = self._peek() == char
-        if double:
-            self._take()
-        value = self._lookup(name)
         if char == "/":
-            return self._replace(value or "", double)
-        pattern = self._pattern_text("}")
-        self._take()
-        return _trim(value or "", pattern, char, double)
+            return self._replaced(name)
+        pattern = self.word("}", keep_escapes=True)
+        longest = pattern.startswith(char)
+        pattern = pattern[longest:]
+        value = self._lookup(name) or ""
+        if char == "#":
+            return shellpattern.without_prefix(value, pattern, longest=longest)
+        return shellpattern.without_suffix(value, pattern, longest=longest)
 
-    def _pattern_text(self, stop: str) -> str:
-        """A pattern or its replacement: variables expanded, escapes kept as they stand."""
-        out: list[str] = []
-        while self._peek() != stop:
-            char = self._peek()
-            if not char:
-                raise _error(f"unexpected end of statement while looking for matching {stop!r}")
-            if char == "$":
-                out.append(self._dollar())
-            elif char == "\\":
-                self._take()
-                if self._peek():
-                    out.append("\\" + self._take())
-            else:
-                out.append(self._take())
-        return "".join(out)
-
-    def _replace(self, value: str, everywhere: bool) -> str:
-        pattern = self._pattern_text("/")
-        self._take()
-        replacement = self._pattern_text("}")
-        self._take()
-        found = re.compile(glob_regex(pattern, greedy=True), re.DOTALL)
-        return found.sub(lambda _match: replacement, value, count=0 if everywhere else 1)
-
-
-def glob_regex(pattern: str, *, greedy: bool) -> str:
-    """A shell pattern of `*`, `?` and escapes as a regular expression."""
-    out: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        if char == "*":
-            out.append(".*" if greedy else ".*?")
-        elif char == "?":
-            out.append(".")
-        elif char == "\\" and at + 1 < len(pattern):
-            at += 1
-            out.append(re.escape(pattern[at]))
-        else:
-            out.append(re.escape(char))
-        at += 1
-    return "".join(out)
-
-
-def _trim(value: str, pattern: str, side: str, longest: bool) -> str:
-    if side == "%":
-        return _trim(value[::-1], _reversed(pattern), "#", longest)[::-1]
-    match = re.match(glob_regex(pattern, greedy=longest), value, re.DOTALL)
-    return value[match.end() :] if match else value
-
-
-def _reversed(pattern: str) -> str:
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    return "".join(reversed(parts))
+    def _replaced(self, name: str) -> str:
+        everywhere = self._peek() == "/"
+        if everywhere:
+            self._take()
+        pattern = self.word("/", keep_escapes=True)
+        replacement = self.word("}", keep_escapes=True)
+        value = self._lookup(name) or ""
+        self._bound((len(value) + 1) * len(replacement))
+        return shellpattern.replaced(value, pattern, replacement, everywhere=everywhere)
 
 
 def _error(message: str) -> DockerfileError:

@@ -7,17 +7,25 @@ without a slash matches at the root only, `**` matches any number of components.
 import posixpath
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple, Self
 
-from lamina.dockerfile.glob import bracket
+from lamina.dockerfile import glob
+from lamina.dockerfile.position import Position
 from lamina.errors import DockerfileError
 
-_LIMIT = 1 << 20
+_LIMIT = 1 << 20  # characters
 
 
 class _Pattern(NamedTuple):
-    text: str
+    brings_back: bool
+    expression: str
+    components: tuple[tuple[str, ...], ...]
+
+
+class _Run(NamedTuple):
+    """Patterns in a row that all exclude, or all bring back: their order is of no matter."""
+
     brings_back: bool
     expression: re.Pattern[str]
 
@@ -25,9 +33,15 @@ class _Pattern(NamedTuple):
 class IgnoreFile:
     """Compiled patterns; `excludes` answers for one path relative to the context."""
 
-    def __init__(self, patterns: tuple[_Pattern, ...]) -> None:
-        self._patterns = patterns
-        self._has_exceptions = any(pattern.brings_back for pattern in patterns)
+    __slots__ = ("_exceptions", "_runs")
+
+    def __init__(self, patterns: Iterable[_Pattern]) -> None:
+        known = tuple(patterns)
+        self._exceptions = tuple(each.components for each in known if each.brings_back)
+        self._runs = tuple(
+            _Run(brings_back, _any_of(each.expression for each in run))
+            for brings_back, run in groupby(known, key=lambda each: each.brings_back)
+        )
 
     @classmethod
     def parse(cls, text: str, filename: str = ".dockerignore") -> Self:
@@ -39,91 +53,72 @@ class IgnoreFile:
             if line.startswith("#") or not line.strip():
                 continue
             try:
-                found.append(_compile(line.strip()))
+                found.append(_read(line.strip()))
             except DockerfileError as error:
-                raise DockerfileError(error.brief, file=filename, line=number) from None
-        return cls(tuple(pattern for pattern in found if pattern is not None))
+                here = Position(filename, number, number, line)
+                raise here.error(error.brief, hint=error.hint) from None
+        return cls(each for each in found if each is not None)
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> Self:
         """The same from a list of patterns."""
-        found = (_compile(pattern.strip()) for pattern in patterns if pattern.strip())
-        return cls(tuple(pattern for pattern in found if pattern is not None))
+        found = [_read(pattern.strip()) for pattern in patterns if pattern.strip()]
+        return cls(each for each in found if each is not None)
 
     def excludes(self, path: str) -> bool:
         """Whether a path is not in the context; the last match on it or a parent decides."""
         excluded = False
-        parents = _prefixes(path)
-        for pattern in self._patterns:
-            if pattern.brings_back != excluded:
-                continue
-            if any(pattern.expression.fullmatch(each) for each in parents):
-                excluded = not pattern.brings_back
+        for run in self._runs:
+            if run.brings_back == excluded and run.expression.fullmatch(path):
+                excluded = not excluded
         return excluded
 
     def may_bring_back_below(self, folder: str) -> bool:
         """Whether an excluded directory must be walked, since `!` may reach into it."""
-        if not self._has_exceptions:
+        names = folder.split("/")
+        return any(_may_reach(components, names) for components in self._exceptions)
+
+
+def _any_of(expressions: Iterable[str]) -> re.Pattern[str]:
+    """What fits one of them, and everything below that."""
+    return re.compile(f"(?:{'|'.join(expressions)})(?:/.*)?", re.DOTALL)
+
+
+def _may_reach(components: tuple[tuple[str, ...], ...], names: list[str]) -> bool:
+    for component, name in zip(components, names, strict=False):
+        if glob.STARS in component:
+            return True
+        if not re.fullmatch(glob.expression(list(component)), name, re.DOTALL):
             return False
-        return any(
-            pattern.brings_back and _may_reach(pattern.text, folder) for pattern in self._patterns
-        )
+    return len(components) > len(names)
 
 
-@lru_cache(maxsize=4096)
-def _prefixes(path: str) -> tuple[str, ...]:
-    parts = path.split("/")
-    return tuple("/".join(parts[:end]) for end in range(len(parts), 0, -1))
-
-
-def _may_reach(pattern: str, folder: str) -> bool:
-    if "**" in pattern:
-        return True
-    parts, wanted = pattern.split("/"), folder.split("/")
-    if len(parts) <= len(wanted):
-        return False
-    for part, name in zip(parts, wanted, strict=False):
-        if not re.fullmatch(_expression(part), name):
-            return False
-    return True
-
-
-def _compile(text: str) -> _Pattern | None:
+def _read(text: str) -> _Pattern | None:
     brings_back = text.startswith("!")
     if brings_back:
         text = text[1:].strip()
         if not text:
-            raise DockerfileError("illegal exclusion pattern: '!'")
-    text = posixpath.normpath(text).lstrip("/") if text else text
+            raise DockerfileError("illegal exclusion pattern: '!'", hint="name what to bring back")
+    text = posixpath.normpath(text).lstrip("/")
     if text in ("", "."):
         return None
-    return _Pattern(text, brings_back, re.compile(_expression(text), re.DOTALL))
+    pieces = tuple(glob.tokens(text, for_ignore=True))
+    return _Pattern(brings_back, _expression(text, pieces), _components(pieces))
 
 
-def _expression(pattern: str) -> str:
+def _components(pieces: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    runs = groupby(pieces, key=lambda piece: piece == glob.SLASH)
+    return tuple(tuple(run) for is_slash, run in runs if not is_slash)
+
+
+def _expression(text: str, pieces: tuple[str, ...]) -> str:
+    if text.startswith("**") and not text.startswith("**/") and not glob.has_magic(text[2:]):
+        return ".*" + re.escape(text[2:])  # a plain end, in the middle of a name or not
     out: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        at += 1
-        if char == "*":
-            if pattern[at : at + 1] != "*":
-                out.append("[^/]*")
-                continue
-            at += 1
-            if pattern[at : at + 1] == "/":
-                at += 1
-            out.append(".*" if at >= len(pattern) else "(?:.*/)?")
-        elif char == "?":
-            out.append("[^/]")
-        elif char == "\\":
-            if at >= len(pattern):
-                raise DockerfileError(f"syntax error in pattern {pattern!r}")
-            out.append(re.escape(pattern[at]))
-            at += 1
-        elif char == "[":
-            piece, at = bracket(pattern, at)
-            out.append(piece)
-        else:
-            out.append(re.escape(char))
-    return "".join(out)
+    start = 0
+    for at, piece in enumerate(pieces):
+        if piece == glob.STARS:
+            out.append(glob.expression(list(pieces[start:at])))
+            out.append("(?:.*/)?" if at + 1 < len(pieces) else ".*")
+            start = at + 1
+    return "".join((*out, glob.expression(list(pieces[start:]))))

@@ -4,42 +4,19 @@ Knows the shape of each instruction's arguments (words, JSON, key and value, the
 no instruction's meaning.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import NamedTuple
 
 from lamina.dockerfile import directives, heredoc
 from lamina.dockerfile.heredoc import Heredoc
+from lamina.dockerfile.position import Position
+from lamina.dockerfile.words import flags, halved, json_list, like_json, parted, strings, words
 from lamina.errors import DockerfileError
 
 _LINE_LIMIT = 65535  # bytes, BuildKit's scanner
 _HEREDOC_COMMANDS = ("ADD", "COPY", "RUN")
 _FILE_LIMIT = 16 << 20
-
-
-class Position(NamedTuple):
-    """Where an instruction stands: first and last line, and its text as written."""
-
-    file: str
-    first: int
-    last: int
-    source: str
-
-    def error(self, brief: str, *, hint: str = "", near: str = "") -> DockerfileError:
-        """An error here; the caret points at `near`, if that is in the first line."""
-        line = self.source.split("\n", 1)[0]
-        column = max(line.find(near), 0) if near else 0
-        caret = " " * column + "^" * max(len(near) if near and near in line else 1, 1)
-        excerpt = f"{self.first:4d} | {line}\n     | {caret}"
-        return DockerfileError(
-            brief,
-            file=self.file,
-            line=self.first,
-            column=column + 1,
-            excerpt=excerpt,
-            hint=hint,
-        )
 
 
 class Caveat(NamedTuple):
@@ -77,12 +54,12 @@ def parse_nodes(text: str, filename: str = "Dockerfile") -> Parsed:
     """Split a Dockerfile into nodes; raises `DockerfileError`."""
     if len(text) > _FILE_LIMIT:
         raise DockerfileError("the file is larger than 16 MiB", file=filename)
-    lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    lines = text.removeprefix("\ufeff").removesuffix("\n").split("\n")
     found = directives.read(lines, filename)
     reader = _Reader(lines, filename, found.escape)
     nodes = tuple(reader.nodes())
     if not nodes:
-        raise DockerfileError("file with no instructions", file=filename)
+        raise DockerfileError("file with no instructions", file=filename, hint="begin with FROM")
     return Parsed(nodes, found.escape, tuple(reader.warnings))
 
 
@@ -107,38 +84,30 @@ class _Reader:
 
     def _next(self) -> Node | None:
         first = self._at
-        text = self._take().strip("\r")
-        if not text.strip() or text.lstrip().startswith("#"):
+        text = self._take().rstrip("\r").lstrip()
+        if not text or text.startswith("#"):
             return None
-        text, goes_on = self._cut(text.lstrip())
-        empty = False
+        text, goes_on = self._cut(text)
+        parts, has_gap = [text], False
         while goes_on and self._at < len(self._lines):
-            more = self._take()
+            more = self._take().rstrip("\r")
             if more.lstrip().startswith("#"):
                 continue
             if not more.strip():
-                empty = empty or self._at < len(self._lines)
+                has_gap = True
                 continue
             more, goes_on = self._cut(more)
-            text += more
-        last = self._at
-        if empty and self._anything_follows(first, last):
-            self.warnings.append(
-                Caveat(first + 1, "NoEmptyContinuation", "Empty continuation line")
-            )
-        return self._node(text, first, last)
-
-    def _anything_follows(self, first: int, last: int) -> bool:
-        body = [line for line in self._lines[first + 1 : last] if line.strip()]
-        return bool(body)
+            parts.append(more)
+        if has_gap:
+            self._warn(self._at, "NoEmptyContinuation", "Empty continuation line")
+        return self._node("".join(parts), first)
 
     def _take(self) -> str:
         line = self._lines[self._at]
         self._at += 1
-        if len(line.encode("utf-8", "surrogatepass")) > _LINE_LIMIT:
-            raise DockerfileError(
-                f"the line is longer than {_LINE_LIMIT} bytes", file=self._file, line=self._at
-            )
+        # Only a line that could be too long is counted in bytes (at most four a character).
+        if len(line) * 4 > _LINE_LIMIT and len(line.encode("utf-8", "replace")) > _LINE_LIMIT:
+            raise self._position(self._at - 1).error(f"the line is longer than {_LINE_LIMIT} bytes")
         return line
 
     def _cut(self, line: str) -> tuple[str, bool]:
@@ -148,34 +117,43 @@ class _Reader:
             return line, False
         return line[: match.start()] + match[1], True
 
-    def _node(self, text: str, first: int, last: int) -> Node:
-        words = text.strip().split(None, 1)
-        name = words[0].upper()
-        rest = words[1].strip() if len(words) > 1 else ""
-        position = self._position(first, last)
-        flags, rest = _flags(rest, self._escape)
-        heredocs = self._heredocs(name, rest)
-        position = self._position(first, self._at)
-        args, is_json = _arguments(name, rest, position, self._escape, self.warnings)
-        return Node(name, tuple(flags), tuple(args), rest, is_json, tuple(heredocs), position)
+    def _warn(self, line: int, rule: str, text: str) -> None:
+        self.warnings.append(Caveat(line, rule, text))
 
-    def _position(self, first: int, last: int) -> Position:
-        lines = self._lines[first:last]
-        while len(lines) > 1 and not lines[-1].strip():
-            lines.pop()
-        return Position(self._file, first + 1, first + len(lines), "\n".join(lines).rstrip("\r"))
+    def _node(self, text: str, first: int) -> Node:
+        name, rest = halved(text)
+        name = name.upper()
+        if not name:
+            raise self._position(first).error(
+                "there is nothing before or after the continuation mark"
+            )
+        found, rest = flags(rest, self._escape)
+        heredocs = tuple(self._heredocs(name, rest, first))
+        position = self._position(first)
+        args, is_json = _arguments(name, rest, position, self._escape)
+        if not is_json and name in _MAYBE_JSON and like_json(rest):
+            what = "looks like JSON and is none: it is taken as plain text"
+            self._warn(position.first, "JSONArgsRecommended", f"{name}: {rest[:60]} {what}")
+        return Node(name, tuple(found), tuple(args), rest, is_json, heredocs, position)
 
-    def _heredocs(self, name: str, rest: str) -> list[Heredoc]:
-        command = name
+    def _position(self, first: int) -> Position:
+        """From that line to the last one read, blank ones at the end cut."""
+        last = self._at
+        while last > first + 1 and not self._lines[last - 1].strip():
+            last -= 1
+        source = "\n".join(line.rstrip("\r") for line in self._lines[first:last])
+        return Position(self._file, first + 1, last, source)
+
+    def _heredocs(self, name: str, rest: str, first: int) -> list[Heredoc]:
         if name == "ONBUILD":
-            inner = rest.split(None, 1)
-            command, rest = (inner[0].upper(), inner[1]) if len(inner) == 2 else ("", "")
-        if command not in _HEREDOC_COMMANDS or _json_list(rest) is not None:
+            name, rest = halved(rest)
+        if "<<" not in rest or name.upper() not in _HEREDOC_COMMANDS or json_list(rest) is not None:
             return []
-        return [opened._replace(content=self._body(opened)) for opened in heredoc.openings(rest)]
+        opened = heredoc.openings(rest)
+        return [each._replace(content=self._body(each, first)) for each in opened]
 
-    def _body(self, opened: Heredoc) -> str:
-        start = self._at
+    def _body(self, opened: Heredoc, first: int) -> str:
+        opening = self._position(first)
         lines: list[str] = []
         while self._at < len(self._lines):
             line = self._take()
@@ -183,91 +161,37 @@ class _Reader:
             if ended.rstrip("\r") == opened.name:
                 return "".join(f"{each}\n" for each in lines)
             lines.append(line)
-        raise DockerfileError(
-            f"unterminated heredoc: {opened.name} is never closed", file=self._file, line=start
+        raise opening.error(
+            f"unterminated heredoc: {opened.name} is never closed",
+            hint=f"end it with a line that is only {opened.name}",
+            near="<<",
         )
 
 
-def _flags(rest: str, escape: str) -> tuple[list[str], str]:
-    """The leading `--flag` words, quotes and escapes processed; and what follows them."""
-    flags: list[str] = []
-    while rest.startswith("--"):
-        word, after = _flag_word(rest, escape)
-        rest = after.lstrip()
-        if word == "--":
-            break
-        flags.append(word)
-    return flags, rest
-
-
-def _flag_word(text: str, escape: str) -> tuple[str, str]:
-    out, quote = [], ""
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if quote:
-            if char == quote:
-                quote = ""
-            elif char == escape and at + 1 < len(text):
-                at += 1
-                out.append(text[at])
-            else:
-                out.append(char)
-        elif char.isspace():
-            break
-        elif char in "'\"":
-            quote = char
-        elif char == escape and at + 1 < len(text):
-            at += 1
-            out.append(text[at])
-        else:
-            out.append(char)
-        at += 1
-    return "".join(out), text[at:]
-
-
-def _json_list(rest: str) -> list[object] | None:
-    if not rest.lstrip().startswith("["):
-        return None
-    try:
-        value = json.loads(rest)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, list) else None
-
-
-def _arguments(
-    name: str, rest: str, position: Position, escape: str, warnings: list[Caveat]
-) -> tuple[list[str], bool]:
+def _arguments(name: str, rest: str, position: Position, escape: str) -> tuple[list[str], bool]:
     """The arguments as the instruction's shape has them, and whether they were JSON."""
     if name in _MAYBE_JSON:
-        found = _json_list(rest)
-        if found is not None:
-            if not all(isinstance(item, str) for item in found):
-                raise position.error("only string type is allowed in JSON structure of arrays")
-            return [str(item) for item in found], True
-        if rest.lstrip().startswith("["):
-            warnings.append(
-                Caveat(
-                    position.first,
-                    "JSONArgsRecommended",
-                    f"{name}: what begins with [ is no JSON list, so it is run by a shell",
-                )
-            )
-        return _MAYBE_JSON[name](rest), False
+        found = _json_arguments(rest, position)
+        return (_MAYBE_JSON[name](rest), False) if found is None else (found, True)
     if name in ("ENV", "LABEL"):
         return _pairs(rest, position, escape, name), False
     if name == "ARG":
         return words(rest, escape), False
     if name == "HEALTHCHECK":
         return _healthcheck(rest, position)
-    if name == "EXPOSE":
-        return rest.split(), False
-    if name == "ONBUILD":
-        return ([rest] if rest else []), False
-    if name == "FROM":
-        return rest.split(), False
-    return ([rest] if rest else []), False
+    if name in ("EXPOSE", "FROM"):
+        return parted(rest), False
+    return _whole(rest), False
+
+
+def _json_arguments(rest: str, position: Position) -> list[str] | None:
+    values = json_list(rest)
+    if values is None:
+        return None
+    found = strings(values)
+    if found is None:
+        raise position.error("only string type is allowed in JSON structure of arrays", near="[")
+    return found
 
 
 def _whole(rest: str) -> list[str]:
@@ -275,9 +199,9 @@ def _whole(rest: str) -> list[str]:
 
 
 _MAYBE_JSON: dict[str, Callable[[str], list[str]]] = {
-    "ADD": str.split,
-    "COPY": str.split,
-    "VOLUME": str.split,
+    "ADD": parted,
+    "COPY": parted,
+    "VOLUME": parted,
     "CMD": _whole,
     "ENTRYPOINT": _whole,
     "RUN": _whole,
@@ -286,17 +210,13 @@ _MAYBE_JSON: dict[str, Callable[[str], list[str]]] = {
 
 
 def _healthcheck(rest: str, position: Position) -> tuple[list[str], bool]:
-    parts = rest.split(None, 1)
-    if not parts:
+    kind, command = halved(rest)
+    if not kind:
         return [], False
-    kind = parts[0].upper()
-    command = parts[1] if len(parts) > 1 else ""
-    found = _json_list(command)
+    found = _json_arguments(command, position)
     if found is not None:
-        if not all(isinstance(item, str) for item in found):
-            raise position.error("only string type is allowed in JSON structure of arrays")
-        return [kind, *(str(item) for item in found)], True
-    return [kind, command.strip()] if command.strip() else [kind], False
+        return [kind.upper(), *found], True
+    return [kind.upper(), *_whole(command)], False
 
 
 def _pairs(rest: str, position: Position, escape: str, name: str) -> list[str]:
@@ -305,10 +225,10 @@ def _pairs(rest: str, position: Position, escape: str, name: str) -> list[str]:
     if not found:
         return []
     if "=" not in found[0]:
-        parts = rest.split(None, 1)
-        if len(parts) < 2:
-            raise position.error(f"{name} must have two arguments")
-        return [parts[0], parts[1], ""]
+        key, value = halved(rest)
+        if not value:
+            raise position.error(f"{name} must have two arguments", hint="write it as name=value")
+        return [key, value, ""]
     flat: list[str] = []
     for word in found:
         key, equals, value = word.partition("=")
@@ -317,42 +237,8 @@ def _pairs(rest: str, position: Position, escape: str, name: str) -> list[str]:
                 f"syntax error: can't find = in {word!r}: it must be of the form name=value",
                 near=word,
             )
-        flat += [key, value, "="]
+        flat += (key, value, "=")
     return flat
-
-
-def words(rest: str, escape: str = "\\") -> list[str]:
-    """Words parted by blanks, with quotes and escapes kept as they stand."""
-    found: list[str] = []
-    current = ""
-    quote = ""
-    at = 0
-    while at < len(rest):
-        char = rest[at]
-        if quote:
-            if char == quote:
-                quote = ""
-            elif char == escape and quote == '"' and at + 1 < len(rest):
-                current += char
-                at += 1
-                char = rest[at]
-        elif char.isspace():
-            if current:
-                found.append(current)
-                current = ""
-            at += 1
-            continue
-        elif char in "'\"":
-            quote = char
-        elif char == escape and at + 1 < len(rest):
-            current += char
-            at += 1
-            char = rest[at]
-        current += char
-        at += 1
-    if current:
-        found.append(current)
-    return found
 
 
 def dump(node: Node) -> str:

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-from lamina.dockerfile.instructions import Arg, From, Instruction, read_instruction
+from lamina.dockerfile.instructions import Arg, From, Instruction
 from lamina.dockerfile.parser import Caveat, parse_nodes
+from lamina.dockerfile.reading import read_instruction
 
 
 class Stage(NamedTuple):
@@ -32,21 +33,25 @@ def parse(text: str, *, filename: str = "Dockerfile") -> Dockerfile:
     """Read a Dockerfile; raises `DockerfileError` with file, line, column and excerpt."""
     parsed = parse_nodes(text, filename)
     args: list[Arg] = []
-    stages: list[Stage] = []
+    stages: list[tuple[From, list[Instruction]]] = []
     for node in parsed.nodes:
         instruction = read_instruction(node)
         if isinstance(instruction, From):
-            stages.append(Stage(len(stages), instruction, ()))
+            stages.append((instruction, []))
         elif stages:
-            stage = stages[-1]
-            stages[-1] = stage._replace(instructions=(*stage.instructions, instruction))
+            stages[-1][1].append(instruction)
         elif isinstance(instruction, Arg):
             args.append(instruction)
         else:
-            raise node.position.error("no build stage in current context", hint="begin with FROM")
+            message = f"{node.name} stands before the first FROM, where only ARG may"
+            raise node.position.error(message, hint="begin with FROM", near=node.name)
     if not stages:
         raise parsed.nodes[-1].position.error("the file has no FROM", hint="begin with FROM")
-    return Dockerfile(tuple(args), tuple(stages), parsed.escape, parsed.warnings)
+    found = (
+        Stage(number, base, tuple(instructions))
+        for number, (base, instructions) in enumerate(stages)
+    )
+    return Dockerfile(tuple(args), tuple(found), parsed.escape, parsed.warnings)
 
 
 def parse_fragment(text: str, *, filename: str = "ONBUILD") -> Instruction:

@@ -20,6 +20,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII)
+_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 
 
@@ -42,12 +43,12 @@ class Reference(NamedTuple):
         if path != path.lower():
             raise _invalid(text, "the name must be in lower case")
         if not _PATH.fullmatch(path):
-            raise _invalid(text, f"{path!r} is no image name")
+            raise _invalid(text, f"{rest[:80]!r} is no image name")
         if not _DOMAIN.fullmatch(domain):
-            raise _invalid(text, f"{domain!r} is no registry")
+            raise _invalid(text, f"{domain[:80]!r} is no registry")
         if len(path) > _NAME_LIMIT:
             raise _invalid(text, f"the name has over {_NAME_LIMIT} characters")
-        if re.fullmatch(r"[a-f0-9]{64}", rest):
+        if _IDENTIFIER.fullmatch(text):
             raise _invalid(text, "64 hexadecimal digits are an ID, not a name")
         return cls(domain, path, tag, digest)
 
@@ -116,6 +117,5 @@ def _split_domain(text: str) -> tuple[str, str]:
 
 
 def _invalid(text: str, reason: str) -> InvalidReference:
-    return InvalidReference(
-        f"invalid reference {text[:200]!r}: {reason}", hint="a name looks like registry/path:tag"
-    )
+    hint = "leave out the scheme" if "://" in text else "a name looks like registry/path:tag"
+    return InvalidReference(f"invalid reference {text[:200]!r}: {reason}", hint=hint)
