@@ -5,62 +5,35 @@ FLAT does just that: the directory holds all layers below already, and a whiteou
 OVERLAY writes into an empty upper directory, in overlayfs's form, what makes the union that
 very tree; it looks at the layers below where the meaning needs it.
 
-Everything is opened and changed through descriptors beneath the root; no name of a member ever
-reaches the kernel as a path with more than one component. Does not protect against another
-privileged process that changes the directory meanwhile.
+Everything is opened and changed through descriptors beneath the root; what is not opened is
+named by one component in an open directory, and never followed. Does not protect what lies in
+the root against another process that changes it meanwhile; nothing outside is ever reached.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from lamina.archive.entry import (
-    BLOCK,
-    CHAR,
-    DIR,
-    FIFO,
-    FILE,
-    HARDLINK,
-    SYMLINK,
-    Body,
-    Entry,
-    Segment,
-)
-from lamina.archive.folders import Folder, Folders
+from lamina.archive.clearing import clear, salvage
+from lamina.archive.copyup import copy_up
+from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK, Body, Entry, Segment
+from lamina.archive.folders import DEFAULT_ACL, Folder, Folders
+from lamina.archive.making import make_node, make_symlink, write_file
+from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
 from lamina.errors import BadArchive, LaminaError, from_oserror
-from lamina.fs.copy import copy_file
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView, is_whiteout, keep_xattr
-from lamina.fs.walk import walk
 from lamina.kernel import xattr
 
 FLAT: Literal["flat"] = "flat"
 OVERLAY: Literal["overlay"] = "overlay"
 Form = Literal["flat", "overlay"]
 
-_CHUNK = 1 << 20
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_SPECIAL = {CHAR: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
-_ID_LIMIT = 0xFFFFFFFF
-
-
-class Figures(NamedTuple):
-    """What a layer brought: `size` in bytes of its regular files, its members, its whiteouts."""
-
-    size: int
-    entries: int
-    whiteouts: int
-
-
-class Placement(NamedTuple):
-    """Where a regular file landed: its physical path below the root, and its inode."""
-
-    path: bytes
-    inode: int
+_ID_LIMIT = 0xFFFFFFFF  # (uid_t) -1 means "leave it", chown(2)
+_IN_THE_WAY = (errno.ENOTDIR, errno.ELOOP)
 
 
 def apply(
@@ -77,29 +50,44 @@ def apply(
     """Write the members into the directory `root`; its descriptor stays the caller's.
 
     `lower` shows the layers below (OVERLAY). A file of this layer that a later member destroys
-    is moved into the directory `salvage_fd` under its inode's number, so that the tar can still
-    be exported. Without `whiteouts`, `.wh.` names are names like any other.
+    is kept in the directory `salvage_fd`, named `<inode>.<files placed until then>`, so that the
+    tar can still be exported. Without `whiteouts` this is no layer: `.wh.` names are names like
+    any other, and directories that no member names take their course.
 
     Raises `BadArchive` naming the member, or a `StorageError` in the kernel's words; what was
     written until then is the caller's to remove.
     """
-    applier = _Applier(root, lower, form, opaque_xattr, on_placed, salvage_fd)
+    below = lower if form == OVERLAY else None
+    folders = Folders(root, below, opaque_xattr, layered=whiteouts)
+    applier = _Applier(root, folders, below, form, on_placed, salvage_fd, whiteouts)
     try:
+        applier.begin()
         for segment in segments:
             if segment.entry is not None:
-                applier.add(segment.entry, segment.body, whiteouts)
-        applier.folders.set_times()
+                applier.add(segment.entry, segment.body)
+        applier.finish()
     finally:
-        applier.folders.close()
+        folders.close()
     return Figures(applier.size, applier.entries, applier.whiteouts)
 
 
-def _umask() -> int:
-    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    return 0o777
+class _Own:
+    """Which names of a flat tree this layer brought, by hash: what is gone never comes back."""
+
+    def __init__(self, *, everything: bool) -> None:
+        self._everything = everything
+        self._known: set[int] = set()
+
+    def add(self, path: bytes) -> None:
+        """A member of this layer is at `path`, so its folders are this layer's, too."""
+        if self._everything:
+            return
+        while path and (key := hash(path)) not in self._known:
+            self._known.add(key)
+            path = path.rpartition(b"/")[0]
+
+    def __contains__(self, path: bytes) -> bool:
+        return self._everything or hash(path) in self._known
 
 
 class _Applier:
@@ -108,30 +96,50 @@ class _Applier:
     def __init__(
         self,
         root: int,
+        folders: Folders,
         lower: TreeView | None,
         form: Form,
-        opaque_xattr: bytes,
         on_placed: Callable[[Placement], None] | None,
         salvage_fd: int | None,
+        layered: bool,
     ) -> None:
-        self.folders = Folders(root, lower if form == OVERLAY else None, opaque_xattr)
         self.size = self.entries = self.whiteouts = 0
         self._root = root
+        self._folders = folders
         self._lower = lower
         self._flat = form == FLAT
         self._on_placed = on_placed
+        self._placed = 0
         self._salvage = salvage_fd
-        self._needs_chmod = 0o7000 | _umask()
-        self._owner = (os.geteuid(), os.getegid())
-        self._ours: set[bytes] = set()  # FLAT: physical paths that this layer wrote
-        self._emptied: set[bytes] = set()  # directories whose lower content is gone already
+        self._layered = layered
+        everything = not (self._flat and layered) or not os.listdir(root)
+        self._own = _Own(everything=everything)
+        self._emptied: set[int] = set()  # hashes of directories whose lower content is gone
 
-    def add(self, entry: Entry, body: Body, whiteouts: bool) -> None:
+    def begin(self) -> None:
+        """The root shows the metadata of the root below, as long as no member sets it."""
+        below = self._lower.lstat(b"") if self._lower is not None else None
+        if self._lower is None or below is None:
+            return
+        mode = stat.S_IMODE(below.st_mode)
+        carried = self._lower.xattrs(b"")
+        entry = Entry(b"", DIR, mode, below.st_uid, below.st_gid, 0, below.st_mtime_ns)
+        try:
+            self._directory_metadata(self._folders.get(b""), entry._replace(xattrs=carried))
+        except OSError as error:
+            raise from_oserror(error, "copying the root's metadata") from error
+
+    def finish(self) -> None:
+        """Set the directories' times, now that nothing changes them any more."""
+        try:
+            self._folders.finish()
+        except OSError as error:
+            raise from_oserror(error, "setting the times of directories") from error
+
+    def add(self, entry: Entry, body: Body) -> None:
         """Apply one member; every failure names it."""
         try:
-            if not (0 <= entry.uid < _ID_LIMIT and 0 <= entry.gid < _ID_LIMIT):
-                raise BadArchive("its owner is out of range")
-            if whiteouts and PREFIX in entry.name:
+            if self._layered and PREFIX in entry.name:
                 mark = classify(entry.name)
                 if mark is not None:
                     self._mark(mark)
@@ -151,7 +159,7 @@ class _Applier:
         if mark.what == "aufs":
             return
         self.whiteouts += 1
-        folder = self.folders.physical(mark.folder)
+        folder = self._folders.physical(mark.folder)
         if mark.what == "opaque":
             self._hide_below(folder)
         else:
@@ -159,116 +167,106 @@ class _Applier:
 
     def _remove(self, folder: bytes, name: bytes) -> None:
         path = folder + b"/" + name if folder else name
-        here = self._status(path)
-        below = self.folders.below(path)
+        here = self._folders.status(path)
+        below = self._folders.below(path)
         if here is None and below is None:
             return
-        where = self.folders.get(folder)
+        where = self._folders.make(folder)
+        self._folders.links_changed()
         if here is not None:
             self._clear(where, name, path)
-            if self._flat:
-                self._note_ours(folder)
+            self._own.add(folder)
         if below is not None:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=where.fd)
-            self.folders.forget(path)
 
-    def _status(self, path: bytes) -> os.stat_result | None:
-        folder, _, name = path.rpartition(b"/")
-        existing = self.folders.existing(folder)
-        if existing is None:
-            return None
-        try:
-            return os.stat(name, dir_fd=existing.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def _hide_below(self, folder: bytes) -> None:
+    def _hide_below(self, path: bytes) -> None:
         """Opaque: of what lies in the directory only this layer's own stays."""
-        if folder in self._emptied or not self._is_directory(folder):
+        if hash(path) in self._emptied or not self._is_directory(path):
             return
         if self._flat:
-            self._note_ours(folder)  # its marker brings the directory, as a member of it would
-            self._empty_of_lower(folder)
-        elif not folder:
+            self._own.add(path)  # its marker brings the directory, as a member of it would
+            self._empty_of_lower(path)
+        elif not path:
             self._hide_below_root()
         else:
-            where = self.folders.get(folder)
-            self.folders.make_opaque(where.fd, folder)
-            self.folders.reopen(folder)
-        self._emptied.add(folder)
-
-    def _hide_below_root(self) -> None:
-        """overlayfs takes no opaque mark on a layer's root: hide each name below by itself."""
-        assert self._lower is not None
-        root = self.folders.get(b"")
-        for name in self._lower.listdir(b""):
-            here = self._status(name)
-            if here is None:
-                os.mknod(name, stat.S_IFCHR, 0, dir_fd=root.fd)
-                self.folders.forget(name)
-            elif stat.S_ISDIR(here.st_mode):
-                self.folders.make_opaque(self.folders.get(name).fd, name)
-                self.folders.reopen(name)
+            self._hide(path)
+        self._emptied.add(hash(path))
 
     def _is_directory(self, path: bytes) -> bool:
         """Whether the merged tree has a directory at a physical path now."""
         if not path:
             return True
-        status = self._status(path) or self.folders.below(path)
+        status = self._folders.status(path) or self._folders.below(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
+
+    def _hide(self, path: bytes) -> None:
+        below = self._folders.below(path)
+        if below is not None and stat.S_ISDIR(below.st_mode):
+            self._folders.hide(self._folders.make(path))
+
+    def _hide_below_root(self) -> None:
+        """overlayfs takes no opaque mark on a layer's root: hide each name below by itself."""
+        if self._lower is None:
+            return
+        self._folders.links_changed()
+        root = self._folders.get(b"")
+        for name in self._lower.listdir(b""):
+            here = self._folders.status(name)
+            if here is None:
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=root.fd)
+            elif stat.S_ISDIR(here.st_mode):
+                self._hide(name)
 
     def _empty_of_lower(self, folder: bytes) -> None:
         """FLAT: remove below `folder` what this layer did not write."""
         waiting = [folder]
         while waiting:
             at = waiting.pop()
-            where = self.folders.get(at)
+            where = self._folders.make(at)
             for each in os.listdir(where.fd):
                 name = os.fsencode(each)
                 path = at + b"/" + name if at else name
-                if path not in self._ours:
+                if path not in self._own:
                     self._clear(where, name, path)
-                elif stat.S_ISDIR(os.stat(name, dir_fd=where.fd, follow_symlinks=False).st_mode):
+                elif hash(path) not in self._emptied and _is_folder(where.fd, name):
                     waiting.append(path)
 
     # --- ordinary members ---------------------------------------------------------------
 
     def _place(self, entry: Entry, body: Body) -> None:
+        if not (0 <= entry.uid < _ID_LIMIT and 0 <= entry.gid < _ID_LIMIT):
+            raise BadArchive("its owner is out of range")
         if not entry.name:
             self._root_entry(entry)
             return
         folder, _, name = entry.name.rpartition(b"/")
-        where = self.folders.get(self.folders.physical(folder))
-        path = where.path + b"/" + name if where.path else name
+        where = self._folders.pinned = self._folders.get(folder)
+        if where.path == folder:
+            path = entry.name
+        else:
+            path = where.path + b"/" + name if where.path else name
+        if path in self._folders.followed:
+            self._folders.links_changed()  # a link below was followed here, and is hidden now
         if entry.kind == FILE:
             self._file(entry, body, where, name, path)
         elif entry.kind == DIR:
             self._directory(entry, where, name, path)
         elif entry.kind == SYMLINK:
-            self._make(where, name, path, lambda: os.symlink(entry.link, name, dir_fd=where.fd))
-            self._metadata_by_name(entry, where, name)
+            self._make(where, name, path, lambda: make_symlink(where.fd, name, entry))
+            self._folders.links_changed()
         elif entry.kind == HARDLINK:
             self._hard_link(entry, where, name, path)
         else:
-            self._special(entry, where, name, path)
-        if self._flat:
-            self._note_ours(path)
-
-    def _note_ours(self, path: bytes) -> None:
-        while path and path not in self._ours:
-            self._ours.add(path)
-            path = path.rpartition(b"/")[0]
+            self._make(where, name, path, lambda: make_node(where.fd, name, entry))
+        self._own.add(path)
 
     def _root_entry(self, entry: Entry) -> None:
         if entry.kind != DIR:
             raise BadArchive("the root entry is no directory")
-        self._metadata(entry, self._root, 0)
-        self.folders.times[b""] = entry.mtime_ns
+        self._directory_metadata(self._folders.get(b""), entry)
 
     def _make(self, where: Folder, name: bytes, path: bytes, make: Callable[[], None]) -> None:
         """Make an entry that is no directory, taking away what stands in its place."""
-        if self.folders.is_known(path):
-            self.folders.forget(path)
         try:
             make()
         except FileExistsError:
@@ -276,251 +274,95 @@ class _Applier:
             make()
 
     def _file(self, entry: Entry, body: Body, where: Folder, name: bytes, path: bytes) -> None:
-        if self.folders.is_known(path):
-            self.folders.forget(path)
-        mode = entry.mode
         try:
-            made = os.open(name, _NEW, mode & 0o777, dir_fd=where.fd)
+            inode = write_file(where.fd, name, entry, body)
         except FileExistsError:
             self._clear(where, name, path)
-            made = os.open(name, _NEW, mode & 0o777, dir_fd=where.fd)
-        try:
-            if entry.sparse is not None:
-                _write_sparse(made, entry, body)
-            elif entry.size:
-                _write_body(made, body)
-            self._metadata(entry, made, mode)
-            os.utime(made, ns=(entry.mtime_ns, entry.mtime_ns))
-            if self._on_placed is not None:
-                self._on_placed(Placement(path, os.fstat(made).st_ino))
-        finally:
-            os.close(made)
+            inode = write_file(where.fd, name, entry, body)
         self.size += entry.size
-
-    def _metadata(self, entry: Entry, descriptor: int, made_with: int) -> None:
-        """Owner, then attributes, then mode: the order in which none undoes another."""
-        owned = (entry.uid, entry.gid) != self._owner
-        if owned:
-            os.fchown(descriptor, entry.uid, entry.gid)
-        for key, value in entry.xattrs:
-            if keep_xattr(key):
-                xattr.set_value(descriptor, key, value)
-        if owned or entry.mode != made_with or entry.mode & self._needs_chmod:
-            os.fchmod(descriptor, entry.mode)
+        self._placed += 1
+        if self._on_placed is not None:
+            self._on_placed(Placement(path, inode))
 
     def _directory(self, entry: Entry, where: Folder, name: bytes, path: bytes) -> None:
-        replaced = self._make_directory(where, name, path)
-        descriptor = os.open(name, _DIRECTORY, dir_fd=where.fd)
-        try:
-            if replaced and where.merges:
-                self.folders.make_opaque(descriptor, path)
-            self._metadata(entry, descriptor, -1)
-        finally:
-            os.close(descriptor)
-        self.folders.times[path] = entry.mtime_ns
-
-    def _make_directory(self, where: Folder, name: bytes, path: bytes) -> bool:
-        """Make the directory if it is not there; True when it took something else's place."""
         try:
             os.mkdir(name, 0o700, dir_fd=where.fd)
         except FileExistsError:
-            status = os.stat(name, dir_fd=where.fd, follow_symlinks=False)
-            if stat.S_ISDIR(status.st_mode):
-                return False
+            if _is_folder(where.fd, name):
+                self._directory_metadata(self._folders.make(path), entry)
+                return
             self._clear(where, name, path)
             os.mkdir(name, 0o700, dir_fd=where.fd)
-            return True
-        if self.folders.was_followed(path):
-            self.folders.forget(path)  # a link below was followed here, and is hidden now
-        return False
+            made = self._folders.enter_new(where, name, path)
+            below = self._folders.below(path)
+            if below is not None and stat.S_ISDIR(below.st_mode):
+                self._folders.hide_fresh(made)
+        else:
+            made = self._folders.enter_new(where, name, path)
+        self._folders.settle(made, entry)
+        made.mtime_ns = entry.mtime_ns
 
-    def _special(self, entry: Entry, where: Folder, name: bytes, path: bytes) -> None:
-        device = os.makedev(entry.devmajor, entry.devminor) if entry.kind != FIFO else 0
-        kind = _SPECIAL[entry.kind]
-        if kind == stat.S_IFCHR and device == 0:
-            raise BadArchive("a character device 0:0 would be taken for a whiteout")
-        self._make(where, name, path, lambda: os.mknod(name, kind | 0o600, device, dir_fd=where.fd))
-        self._metadata_by_name(entry, where, name)
-
-    def _metadata_by_name(self, entry: Entry, where: Folder, name: bytes) -> None:
-        """For what cannot be opened; nothing of it follows a link."""
-        if (entry.uid, entry.gid) != self._owner:
-            os.chown(name, entry.uid, entry.gid, dir_fd=where.fd, follow_symlinks=False)
-        for key, value in entry.xattrs:
-            if keep_xattr(key):
-                xattr.set_value(xattr.place(where.fd, name), key, value)
-        if entry.kind != SYMLINK:
-            os.chmod(name, entry.mode, dir_fd=where.fd)  # made here just now, and no link
-        times = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(name, ns=times, dir_fd=where.fd, follow_symlinks=False)
+    def _directory_metadata(self, folder: Folder, entry: Entry) -> None:
+        """A directory that is there takes the member's metadata, all of it."""
+        if self._layered:
+            wanted = {key for key, _ in entry.xattrs}
+            for key in xattr.names(folder.fd):
+                if key not in wanted and key != DEFAULT_ACL and keep_xattr(key):
+                    xattr.remove(folder.fd, key)
+        self._folders.settle(folder, entry)
+        folder.mtime_ns = entry.mtime_ns
 
     def _hard_link(self, entry: Entry, where: Folder, name: bytes, path: bytes) -> None:
         folder, _, base = entry.link.rpartition(b"/")
-        physical = self.folders.physical(folder)
+        physical = self._folders.physical(folder)
         target = physical + b"/" + base if physical else base
-        if target == path:
+        if not base or target == path or target.startswith(path + b"/"):
             raise BadArchive("it is a hard link to itself")
         origin = self._link_origin(target, physical, base)
-        self._make(
-            where,
-            name,
-            path,
-            lambda: os.link(
-                base, name, src_dir_fd=origin.fd, dst_dir_fd=where.fd, follow_symlinks=False
-            ),
-        )
+        options = {"src_dir_fd": origin.fd, "dst_dir_fd": where.fd}
+        self._make(where, name, path, lambda: os.link(base, name, follow_symlinks=False, **options))
 
     def _link_origin(self, target: bytes, physical: bytes, base: bytes) -> Folder:
         """The directory that holds the link's target, copied up from below if need be."""
-        here = self._status(target)
-        if here is not None and not (is_whiteout(here) and not self._flat):
-            if stat.S_ISDIR(here.st_mode):
-                raise BadArchive(f"its hard link target {shown(target)} is a directory")
-            return self.folders.get(physical)
-        below = self.folders.below(target)
-        if below is None or here is not None:
+        here = self._folders.status(target)
+        below = self._folders.below(target)
+        found = here or below
+        if found is None or (not self._flat and is_whiteout(found)):
             raise BadArchive(f"its hard link target {shown(target)} is missing")
-        if stat.S_ISDIR(below.st_mode):
+        if stat.S_ISDIR(found.st_mode):
             raise BadArchive(f"its hard link target {shown(target)} is a directory")
-        origin = self.folders.get(physical)
-        self._copy_up(origin, base, target, below)
+        origin = self._folders.make(physical)
+        if here is None:
+            assert self._lower is not None
+            copy_up(self._lower, target, found, origin.fd, base)
         return origin
-
-    def _copy_up(self, where: Folder, name: bytes, path: bytes, status: os.stat_result) -> None:
-        """Copy a file of the layers below into this one, with all its metadata."""
-        assert self._lower is not None
-        entry = Entry(
-            path,
-            _kind_of(status),
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            mtime_ns=status.st_mtime_ns,
-            link=self._lower.readlink(path) if stat.S_ISLNK(status.st_mode) else b"",
-            devmajor=os.major(status.st_rdev),
-            devminor=os.minor(status.st_rdev),
-            xattrs=self._lower.xattrs(path),
-        )
-        if entry.kind == SYMLINK:
-            os.symlink(entry.link, name, dir_fd=where.fd)
-            self._metadata_by_name(entry, where, name)
-        elif entry.kind != FILE:
-            self._special(entry, where, name, path)
-        else:
-            self._copy_up_file(entry, where, name, status.st_size)
-
-    def _copy_up_file(self, entry: Entry, where: Folder, name: bytes, size: int) -> None:
-        assert self._lower is not None
-        source = self._lower.open(entry.name)
-        try:
-            made = os.open(name, _NEW, 0o600, dir_fd=where.fd)
-            try:
-                copy_file(source, made, size)
-                self._metadata(entry, made, -1)
-                os.utime(made, ns=(entry.mtime_ns, entry.mtime_ns))
-            finally:
-                os.close(made)
-        finally:
-            os.close(source)
 
     # --- taking away --------------------------------------------------------------------
 
     def _clear(self, where: Folder, name: bytes, path: bytes) -> None:
         """Remove what stands at `path` in this directory, whatever it is; salvage our files."""
-        self.folders.forget(path)
         status = os.stat(name, dir_fd=where.fd, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode):
-            self._unlink(where.fd, name, path, status)
-            return
-        top = os.open(name, _DIRECTORY, dir_fd=where.fd)
-        try:
-            folders = []
-            for found in walk(top):
-                if found.is_directory:
-                    folders.append(found.path)
-                else:
-                    below = path + b"/" + found.path
-                    self._unlink(found.directory, found.name, below, found.status)
-            for folder in reversed(folders):
-                _rmdir_below(top, folder)
-        finally:
-            os.close(top)
-        os.rmdir(name, dir_fd=where.fd)
-        self._drop_ours(path)
+        if stat.S_ISDIR(status.st_mode):
+            self._folders.forget(path)
+        elif stat.S_ISLNK(status.st_mode):
+            self._folders.links_changed()
+        clear(where.fd, name, path, self._keep_content)
 
-    def _drop_ours(self, path: bytes) -> None:
-        self._emptied.discard(path)
-        if self._flat:
-            inside = path + b"/"
-            gone = {each for each in self._ours if each == path or each.startswith(inside)}
-            self._ours -= gone
-
-    def _unlink(self, directory: int, name: bytes, path: bytes, status: os.stat_result) -> None:
-        ours = not self._flat or path in self._ours
-        if self._salvage is not None and ours and stat.S_ISREG(status.st_mode) and status.st_size:
-            self._keep_content(directory, name, status.st_ino)
-        os.unlink(name, dir_fd=directory)
-        self._ours.discard(path)
-
-    def _keep_content(self, directory: int, name: bytes, inode: int) -> None:
-        """Give the file a second name among the salvaged ones, if it has none there yet."""
-        assert self._salvage is not None
-        kept = b"%d" % inode
-        try:
-            os.link(
-                name, kept, src_dir_fd=directory, dst_dir_fd=self._salvage, follow_symlinks=False
-            )
-        except FileExistsError:
-            pass  # another name of the same file was destroyed before
+    def _keep_content(
+        self, directory: int, name: bytes, path: bytes, status: os.stat_result
+    ) -> None:
+        if self._salvage is not None and status.st_size and path in self._own:
+            kept = b"%d.%d" % (status.st_ino, self._placed)
+            salvage(directory, name, self._salvage, kept, status.st_size)
 
 
-def _rmdir_below(top: int, path: bytes) -> None:
-    folder, _, name = path.rpartition(b"/")
-    if not folder:
-        os.rmdir(name, dir_fd=top)
-        return
-    parent = os.open(folder, _DIRECTORY, dir_fd=top)
-    try:
-        os.rmdir(name, dir_fd=parent)
-    finally:
-        os.close(parent)
-
-
-def _write_body(descriptor: int, body: Body) -> None:
-    while data := body.read(_CHUNK):
-        written = os.write(descriptor, data)
-        while written < len(data):
-            written += os.write(descriptor, data[written:])
-
-
-def _write_sparse(descriptor: int, entry: Entry, body: Body) -> None:
-    assert entry.sparse is not None
-    for offset, length in entry.sparse:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        left = length
-        while left:
-            data = body.read(min(_CHUNK, left))
-            left -= len(data)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(descriptor, view) :]
-    os.ftruncate(descriptor, entry.size)
-
-
-def _kind_of(status: os.stat_result) -> str:
-    mode = status.st_mode
-    if stat.S_ISREG(mode):
-        return FILE
-    if stat.S_ISLNK(mode):
-        return SYMLINK
-    if stat.S_ISCHR(mode):
-        return CHAR
-    return BLOCK if stat.S_ISBLK(mode) else FIFO
+def _is_folder(directory: int, name: bytes) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _named(error: OSError, entry: Entry) -> LaminaError:
     if error.errno == errno.ENAMETOOLONG:
         return BadArchive(f"the member {shown(entry.name)}: its name is too long")
-    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+    if error.errno in _IN_THE_WAY:
         return BadArchive(f"the member {shown(entry.name)}: a parent of it is no directory")
     return from_oserror(error, "extracting", shown(entry.name))

@@ -9,7 +9,6 @@ as it was is no change, nor is a directory's mtime alone.
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, NamedTuple
 
 from lamina.archive.entry import (
     BLOCK,
@@ -23,6 +22,7 @@ from lamina.archive.entry import (
     EntryStream,
     Opener,
 )
+from lamina.archive.results import Change, Kind
 from lamina.archive.whiteout import marker
 from lamina.fs.tree import OPAQUE, FlatTree, TreeView, is_whiteout
 from lamina.kernel import xattr
@@ -37,15 +37,6 @@ _KINDS = {
     stat.S_IFBLK: BLOCK,
     stat.S_IFIFO: FIFO,
 }
-
-Kind = Literal["A", "C", "D"]
-
-
-class Change(NamedTuple):
-    """One path that was added, changed or deleted, as docker's `diff` shows it."""
-
-    kind: Kind
-    path: bytes
 
 
 def upper_changes(upper: int, lower: TreeView) -> Iterator[Change]:

@@ -2,67 +2,108 @@
 
 A member's folder may lead through symbolic links of this layer or of those below; it is resolved
 to a physical path (no link in it) against the merged tree, and its directory is then opened
-component by component without following anything. A directory that only the layers below have
-is copied up with all its metadata, as overlayfs itself would; one that nobody has is made with
-mode 755. Paths are bytes without a leading slash; `b""` is the root.
+without following anything. A directory that only the layers below have is copied up with all its
+metadata, as overlayfs itself would; one that nobody has is made with mode 755. Paths are bytes
+without a leading slash; `b""` is the root.
+
+A directory's mtime, and the default ACL that files made in it would inherit, are set when it is
+let go: until then the open directory remembers them, so that nothing has to be kept in memory
+for directories that are done with.
 """
 
 import errno
 import os
 import stat
-from typing import NamedTuple
+from collections import OrderedDict
 
+from lamina.archive.entry import DIR, Entry
+from lamina.archive.making import settle
 from lamina.errors import BadArchive
+from lamina.fs.descent import open_folder
 from lamina.fs.inroot import shown
-from lamina.fs.tree import TreeView, is_whiteout
+from lamina.fs.tree import LINK_LIMIT, TreeView, is_whiteout
 from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.kernel.openat import RESOLVE_NO_SYMLINKS, openat2
 
+DEFAULT_ACL = b"system.posix_acl_default"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KEPT = 192  # directories kept open at once
-_LINKS = 40
+_ALIASES = 1024  # names that lead through links, remembered at once
+_PATH = 4000  # bytes of a path that one call takes, PATH_MAX less some room
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_NO_CALL = (errno.ENOSYS, errno.EPERM)
 
 
-class Folder(NamedTuple):
-    """An open directory of the layer; `merges` when the same directory below shows through."""
+class Folder:
+    """An open directory of the layer, and what it gets when it is let go.
 
-    fd: int
-    path: bytes
-    merges: bool
+    `shows` tells whether nothing of this layer hides what the layers below have there (None:
+    not asked yet); `mtime_ns` is None where the time is to stay as it comes.
+    """
+
+    __slots__ = ("acl", "fd", "mtime_ns", "path", "shows")
+
+    def __init__(self, descriptor: int, path: bytes, shows: bool | None = None) -> None:
+        self.fd = descriptor
+        self.path = path
+        self.shows = shows
+        self.mtime_ns: int | None = None
+        self.acl: bytes | None = None
 
 
 class Folders:
-    """Every directory of one layer by path; owns the descriptors it opens."""
+    """Every directory of one layer by path; owns the descriptors it opens.
 
-    def __init__(self, root: int, lower: TreeView | None, opaque_xattr: bytes) -> None:
-        self._root = Folder(root, b"", lower is not None)
+    Without `layered` the directories are somebody's own: their times and ACLs take their course.
+    """
+
+    def __init__(
+        self, root: int, lower: TreeView | None, opaque_xattr: bytes, *, layered: bool
+    ) -> None:
         self._lower = lower
         self._opaque_xattr = opaque_xattr
-        self._open: dict[bytes, Folder] = {}
-        self._physical: dict[bytes, bytes] = {b"": b""}
-        self._followed: set[bytes] = set()
-        self.opaque: set[bytes] = set()
-        self.times: dict[bytes, int] = {}  # directories' mtimes in ns, set at the very end
-        self.made = 0
+        self._layered = layered
+        self._root = self._remembered(Folder(root, b"", lower is not None))
+        self._open: OrderedDict[bytes, Folder] = OrderedDict()
+        self._aliases: dict[bytes, Folder] = {}
+        self._hidden: set[int] = set()  # hashes of paths that this layer made opaque
+        self.followed: set[bytes] = set()  # links on the way of the aliases
+        self.pinned: Folder | None = None  # stays open, whatever else is opened
 
-    # --- from a name to a physical path -------------------------------------------------
+    # --- from a name to an open directory -----------------------------------------------
 
-    def physical(self, folder: bytes) -> bytes:
-        """The path of `folder` with every link on the way followed inside the root."""
-        known = self._physical.get(folder)
-        if known is not None:
-            return known
-        prefix = folder.rpartition(b"/")[0]
-        while prefix not in self._physical:
-            prefix = prefix.rpartition(b"/")[0]
-        rest = folder[len(prefix) :].lstrip(b"/")
-        found = self._follow(self._physical[prefix], rest, folder)
-        self._physical[folder] = found
-        return found
+    def get(self, name: bytes) -> Folder:
+        """The directory that `name` means, links followed, made with what it implies."""
+        folder = self._open.get(name)
+        if folder is not None:
+            self._open.move_to_end(name)
+            return folder
+        if not name:
+            return self._root
+        folder = self._aliases.get(name)
+        if folder is not None and folder.fd >= 0:
+            return folder
+        path = self.physical(name)
+        folder = self.make(path)
+        if path != name:
+            if len(self._aliases) >= _ALIASES:
+                self.links_changed()
+            self._aliases[name] = folder
+        return folder
 
-    def _follow(self, start: bytes, rest: bytes, asked: bytes) -> bytes:
-        done = start.split(b"/") if start else []
+    def physical(self, name: bytes) -> bytes:
+        """The path of `name` with every link on the way followed inside the root."""
+        if self.existing(name) is not None:
+            return name
+        alias = self._aliases.get(name)
+        if alias is not None and alias.fd >= 0:
+            return alias.path
+        return self._follow(name)
+
+    def _follow(self, name: bytes) -> bytes:
+        start, rest = self._nearest(name)
+        done = start.path.split(b"/") if start.path else []
         waiting = rest.split(b"/")[::-1]
         links = 0
         while waiting:
@@ -76,18 +117,20 @@ class Folders:
             target = self._link_target(path)
             if target is None:
                 done.append(part)
+                if b".." not in waiting and self._is_absent(path):
+                    return b"/".join((*done, *reversed(waiting)))
                 continue
             links += 1
-            if links > _LINKS:
-                raise BadArchive(f"too many symbolic links on the way to {shown(asked)}")
-            self._followed.add(path)
+            if links > LINK_LIMIT:
+                raise BadArchive(f"too many symbolic links on the way to {shown(name)}")
+            self.followed.add(path)
             if target.startswith(b"/"):
                 done = []
             waiting += target.split(b"/")[::-1]
         return b"/".join(done)
 
     def _link_target(self, path: bytes) -> bytes | None:
-        here = self._status_here(path)
+        here = self.status(path)
         if here is not None:
             if not stat.S_ISLNK(here.st_mode):
                 return None
@@ -95,14 +138,18 @@ class Folders:
             folder = self.existing(parent)
             assert folder is not None
             return os.readlink(name, dir_fd=folder.fd)
-        if self._lower is None or self._is_cut(path):
-            return None
-        below = self._lower.lstat(path)
-        if below is None or not stat.S_ISLNK(below.st_mode):
+        below = self.below(path)
+        if self._lower is None or below is None or not stat.S_ISLNK(below.st_mode):
             return None
         return self._lower.readlink(path)
 
-    def _status_here(self, path: bytes) -> os.stat_result | None:
+    def _is_absent(self, path: bytes) -> bool:
+        return self.status(path) is None and self.below(path) is None
+
+    # --- what is at a physical path -----------------------------------------------------
+
+    def status(self, path: bytes) -> os.stat_result | None:
+        """What this layer (FLAT: the tree) itself has at a physical path."""
         parent, _, name = path.rpartition(b"/")
         folder = self.existing(parent)
         if folder is None:
@@ -112,25 +159,27 @@ class Folders:
         except FileNotFoundError:
             return None
 
-    def _is_cut(self, path: bytes) -> bool:
-        """Whether something of this layer hides what lies below at `path`."""
-        while path:
-            path = path.rpartition(b"/")[0]
-            folder = self._open.get(path)
-            if folder is not None:
-                return not folder.merges
-            if path in self.opaque:
-                return True
-            here = self._status_here(path) if path else None
-            if here is not None and not stat.S_ISDIR(here.st_mode):
-                return True
-        return not self._root.merges
-
     def below(self, path: bytes) -> os.stat_result | None:
-        """What the layers below show at a physical `path`, where they show through."""
-        if self._lower is None or self._is_cut(path):
+        """What the layers below have at a physical path, unless something above it hides it."""
+        if self._lower is None or not self._shows(path.rpartition(b"/")[0]):
             return None
         return self._lower.lstat(path)
+
+    def _shows(self, path: bytes) -> bool:
+        """Whether nothing of this layer at the directory `path` or on the way hides the below."""
+        asked = []
+        shows: bool | None = None
+        while shows is None:
+            folder = self.existing(path)
+            if folder is not None:
+                asked.append(folder)
+                shows = False if hash(path) in self._hidden else folder.shows
+            elif self.status(path) is not None:
+                shows = False
+            path = path.rpartition(b"/")[0]
+        for folder in asked:
+            folder.shows = shows
+        return shows
 
     # --- from a physical path to an open directory --------------------------------------
 
@@ -141,132 +190,180 @@ class Folders:
         known = self._open.get(path)
         if known is not None:
             return known
+        at, rest = self._nearest(path)
+        return self._entered(at, rest, path)
+
+    def _nearest(self, path: bytes) -> tuple[Folder, bytes]:
+        """The nearest open directory above a physical path, and the way from there."""
+        above = path
+        while above:
+            above = above.rpartition(b"/")[0]
+            folder = self._open.get(above)
+            if folder is not None:
+                return folder, path[len(above) + 1 :]
+        return self._root, path
+
+    def _entered(self, at: Folder, rest: bytes, path: bytes) -> Folder | None:
         try:
-            descriptor = openat2(self._root.fd, path, _DIRECTORY, 0, RESOLVE_NO_SYMLINKS)
+            descriptor = _open_beneath(at.fd, rest)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            if error.errno in _ABSENT:
                 return None
             raise
-        return self._keep(Folder(descriptor, path, self._merges(path)))
+        return self._keep(self._remembered(Folder(descriptor, path)))
 
-    def _merges(self, path: bytes) -> bool:
-        if self._lower is None or path in self.opaque or self._is_cut(path):
-            return False
-        below = self._lower.lstat(path)
-        return below is not None and stat.S_ISDIR(below.st_mode)
-
-    def _keep(self, folder: Folder) -> Folder:
-        if len(self._open) >= _KEPT:
-            oldest = next(iter(self._open))
-            os.close(self._open.pop(oldest).fd)
-        self._open[folder.path] = folder
-        return folder
-
-    def get(self, path: bytes) -> Folder:
+    def make(self, path: bytes) -> Folder:
         """The directory at a physical path, made with what it implies if need be."""
-        if not path:
-            return self._root
-        known = self._open.get(path)
-        if known is not None:
-            return known
         found = self.existing(path)
         if found is not None:
             return found
-        at = self._root
-        parts = path.split(b"/")
-        for end in range(1, len(parts) + 1):
-            below = self.existing(b"/".join(parts[:end]))
-            at = below if below is not None else self._imply(at, parts[end - 1])
+        at, rest = self._nearest(path)
+        for name in rest.split(b"/"):
+            path = at.path + b"/" + name if at.path else name
+            at = self._entered(at, name, path) or self._imply(at, name, path)
         return at
 
-    def _imply(self, parent: Folder, name: bytes) -> Folder:
-        path = parent.path + b"/" + name if parent.path else name
+    def _imply(self, parent: Folder, name: bytes, path: bytes) -> Folder:
         below = self.below(path)
-        hidden = self._clear_whiteout(parent, name, path)
-        if below is not None and not hidden and not stat.S_ISDIR(below.st_mode):
+        hidden = self._take_whiteout(parent, name, path)
+        is_below = below is not None and stat.S_ISDIR(below.st_mode)
+        if below is not None and not is_below and not hidden:
             raise BadArchive(f"{shown(path)} is on the way to a member and no directory")
-        os.mkdir(name, 0o755, dir_fd=parent.fd)
-        self.made += 1
-        descriptor = os.open(name, _DIRECTORY, dir_fd=parent.fd)
-        if hidden:
-            self.make_opaque(descriptor, path)
-        if below is not None and not hidden:
-            self._copy_up(descriptor, path, below)
+        os.mkdir(name, 0o700, dir_fd=parent.fd)
+        made = self.enter_new(parent, name, path)
+        if hidden and is_below:
+            self.hide_fresh(made)
+        if is_below and not hidden:
+            assert below is not None
+            self._copy_up(made, below)
+        elif self._layered:
+            settle(made.fd, Entry(path, DIR, 0o755), os.fstat(made.fd))
+            made.mtime_ns = 0
         else:
-            os.fchmod(descriptor, 0o755)
-            self.times.setdefault(path, 0)
-        return self._keep(Folder(descriptor, path, self._merges(path)))
+            os.fchmod(made.fd, 0o755)
+        return made
 
-    def _clear_whiteout(self, parent: Folder, name: bytes, path: bytes) -> bool:
+    def _take_whiteout(self, parent: Folder, name: bytes, path: bytes) -> bool:
         """Take a whiteout out of the way; True when there was one."""
         try:
             status = os.stat(name, dir_fd=parent.fd, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        if not is_whiteout(status):
+        if self._lower is None or not is_whiteout(status):
             raise BadArchive(f"{shown(path)} is on the way to a member and no directory")
         os.unlink(name, dir_fd=parent.fd)
         return True
 
-    def _copy_up(self, made: int, path: bytes, below: os.stat_result) -> None:
+    def _copy_up(self, made: Folder, below: os.stat_result) -> None:
         assert self._lower is not None
-        os.fchown(made, below.st_uid, below.st_gid)
-        for name, value in self._lower.xattrs(path):
-            xattr.set_value(made, name, value)
-        os.fchmod(made, stat.S_IMODE(below.st_mode))
-        self.times[path] = below.st_mtime_ns
+        mode = stat.S_IMODE(below.st_mode)
+        carried = self._lower.xattrs(made.path)
+        entry = Entry(made.path, DIR, mode, below.st_uid, below.st_gid, xattrs=carried)
+        self.settle(made, entry)
+        made.mtime_ns = below.st_mtime_ns
 
-    def make_opaque(self, directory: int, path: bytes) -> None:
-        """Hide what lies below the directory, where there is a below.
+    def settle(self, folder: Folder, entry: Entry) -> None:
+        """Give a directory a member's owner, mode and attributes; a default ACL waits."""
+        settle(folder.fd, entry, os.fstat(folder.fd))
+        if self._layered and entry.xattrs:
+            folder.acl = dict(entry.xattrs).get(DEFAULT_ACL)
+            if folder.acl is not None:
+                xattr.remove(folder.fd, DEFAULT_ACL)
+
+    def enter_new(self, parent: Folder, name: bytes, path: bytes) -> Folder:
+        """Open a directory that was made just now."""
+        descriptor = os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        return self._keep(Folder(descriptor, path))
+
+    # --- hiding what lies below ---------------------------------------------------------
+
+    def hide_fresh(self, folder: Folder) -> None:
+        """Make a directory opaque that is empty still."""
+        self._hidden.add(hash(folder.path))
+        folder.shows = False
+        xattr.set_value(folder.fd, self._opaque_xattr, b"y")
+
+    def hide(self, folder: Folder) -> None:
+        """Make a directory opaque.
 
         A whiteout in an opaque directory hides nothing, and the kernel lists it as a name that
         is not there: those are taken away.
         """
-        self.opaque.add(path)
-        if self._lower is not None:
-            for found in walk(directory):
-                if is_whiteout(found.status):
-                    os.unlink(found.name, dir_fd=found.directory)
-            xattr.set_value(directory, self._opaque_xattr, b"y")
+        for found in walk(folder.fd):
+            if is_whiteout(found.status):
+                os.unlink(found.name, dir_fd=found.directory)
+        self.hide_fresh(folder)
+        inside = folder.path + b"/"
+        for each in self._open.values():
+            if each.path.startswith(inside):
+                each.shows = False
+        self.links_changed()
 
-    # --- when something is replaced or removed ------------------------------------------
+    # --- when something is replaced, removed or done with -------------------------------
+
+    def links_changed(self) -> None:
+        """A link was made or went: names that lead through links must be resolved anew."""
+        self._aliases.clear()
+        self.followed.clear()
 
     def forget(self, path: bytes) -> None:
-        """A physical path is no longer what it was: drop what was known of it and below."""
+        """The directory at a physical path is about to go, with all below it."""
         inside = path + b"/"
         for known in [each for each in self._open if each == path or each.startswith(inside)]:
-            os.close(self._open.pop(known).fd)
-        for table in (self.times, self.opaque):
-            for each in [each for each in table if each == path or each.startswith(inside)]:
-                table.pop(each) if isinstance(table, dict) else table.discard(each)
-        self._physical = {b"": b""}
+            folder = self._open.pop(known)
+            os.close(folder.fd)
+            folder.fd = -1
+        self.links_changed()
 
-    def is_known(self, path: bytes) -> bool:
-        """Whether a path was used as a directory or followed as a link."""
-        return path in self._open or path in self._followed
+    def _remembered(self, folder: Folder) -> Folder:
+        """Remember of a directory that was there before what working in it would change."""
+        if self._layered:
+            folder.mtime_ns = os.fstat(folder.fd).st_mtime_ns
+            folder.acl = xattr.get(folder.fd, DEFAULT_ACL)
+            if folder.acl is not None:
+                xattr.remove(folder.fd, DEFAULT_ACL)
+        return folder
 
-    def was_followed(self, path: bytes) -> bool:
-        """Whether a path was followed as a link of the layers below."""
-        return path in self._followed
+    def _keep(self, folder: Folder) -> Folder:
+        while len(self._open) >= _KEPT:
+            path, oldest = self._open.popitem(last=False)
+            if oldest is self.pinned:
+                self._open[path] = oldest
+                continue
+            self._finish(oldest)
+            os.close(oldest.fd)
+            oldest.fd = -1
+        self._open[folder.path] = folder
+        return folder
 
-    def reopen(self, path: bytes) -> None:
-        """A directory became opaque: what shows through it must be asked anew, there and below."""
-        inside = path + b"/" if path else b""
-        for known in [each for each in self._open if each == path or each.startswith(inside)]:
-            os.close(self._open.pop(known).fd)
-        if not path:
-            self._root = self._root._replace(merges=False)
-        self._physical = {b"": b""}
+    def _finish(self, folder: Folder) -> None:
+        """Give a directory what it was to get in the end."""
+        if folder.acl is not None:
+            xattr.set_value(folder.fd, DEFAULT_ACL, folder.acl)
+        if folder.mtime_ns is not None:
+            os.utime(folder.fd, ns=(folder.mtime_ns, folder.mtime_ns))
 
-    def set_times(self) -> None:
-        """Give every directory its mtime, deepest first, now that nothing changes it any more."""
-        for path in sorted(self.times, key=lambda each: (-each.count(b"/"), each)):
-            folder = self.existing(path)
-            if folder is not None:
-                os.utime(folder.fd, ns=(self.times[path], self.times[path]))
+    def finish(self) -> None:
+        """Give every directory that is still open its time; raises OSError."""
+        for folder in (*self._open.values(), self._root):
+            self._finish(folder)
 
     def close(self) -> None:
         """Close what was opened; the root's descriptor stays the caller's."""
         for folder in self._open.values():
             os.close(folder.fd)
         self._open.clear()
+
+
+def _open_beneath(directory: int, path: bytes) -> int:
+    """Open the directory at `path`, no link followed, however long it is."""
+    if b"/" not in path:
+        return os.open(path, _DIRECTORY, dir_fd=directory)
+    if len(path) > _PATH:
+        return open_folder(directory, path)
+    try:
+        return openat2(directory, path, _DIRECTORY, 0, RESOLVE_NO_SYMLINKS)
+    except OSError as error:
+        if error.errno not in _NO_CALL:
+            raise
+        return open_folder(directory, path)

@@ -12,6 +12,7 @@ import struct
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -22,8 +23,8 @@ try:
 except ImportError:
     from zlib import compress
 
-from lamina.archive.apply import Placement
 from lamina.archive.entry import FILE, Body, Entry, Segment, Write
+from lamina.archive.results import Placement
 from lamina.archive.salvage import discard_salvage
 from lamina.errors import StoreDamaged, from_oserror
 from lamina.fs.atomic import write_all
@@ -135,20 +136,41 @@ class IndexWriter:
         write_all(self._fd, footer + _TRAILER.pack(offset, zlib.crc32(footer), _END))
 
     def _take_salvaged(self) -> dict[int, tuple[int, int]]:
+        """Copy the salvaged bodies in; gives their places by record number."""
         places: dict[int, tuple[int, int]] = {}
-        for name in sorted(os.listdir(self.salvage_fd)):
-            inode = int(name)
-            number = len(self._inodes) - 1 - self._inodes[::-1].index(inode)
-            source = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.salvage_fd)
-            try:
-                size = os.fstat(source).st_size
-                offset = os.lseek(self._fd, 0, os.SEEK_CUR)
-                copy_range(source, 0, self._fd, offset, size)
-                os.lseek(self._fd, offset + size, os.SEEK_SET)
-            finally:
-                os.close(source)
-            places[number] = (offset, size)
+        for name, number in self._numbered(os.listdir(self.salvage_fd)):
+            if number not in places:
+                places[number] = self._append(name)
         return places
+
+    def _numbered(self, names: list[str]) -> Iterator[tuple[str, int]]:
+        """For each `<inode>.<files placed until then>` the record that had the inode then.
+
+        Asked in order, because the inode of a file that could only be copied may be a later
+        file's, too. What no record has was copied up from below, and no tar needs it.
+        """
+        kept = sorted((int(placed), int(inode)) for inode, placed in (n.split(".") for n in names))
+        wanted = {inode for _, inode in kept}
+        placements = ((number, inode) for number, inode in enumerate(self._inodes) if inode)
+        latest: dict[int, int] = {}
+        passed = 0
+        for placed, inode in kept:
+            seen = islice(placements, placed - passed)
+            latest.update({each: number for number, each in seen if each in wanted})
+            passed = placed
+            if inode in latest:
+                yield f"{inode}.{placed}", latest[inode]
+
+    def _append(self, name: str) -> tuple[int, int]:
+        source = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.salvage_fd)
+        try:
+            size = os.fstat(source).st_size
+            offset = os.lseek(self._fd, 0, os.SEEK_CUR)
+            copy_range(source, 0, self._fd, offset, size)
+            os.lseek(self._fd, offset + size, os.SEEK_SET)
+        finally:
+            os.close(source)
+        return offset, size
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.archive.diff import Change
+from lamina.archive.results import Change
 from lamina.containers import names
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.state import Status, start_time, status

@@ -11,9 +11,8 @@ keeps no record beyond what lies in its home, and finds a layer's parents there.
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from lamina.archive.apply import Figures, Placement
-from lamina.archive.diff import Change
 from lamina.archive.entry import Segment
+from lamina.archive.results import Change, Figures, Placement
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.fs.usage import Usage

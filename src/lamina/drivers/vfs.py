@@ -5,15 +5,14 @@
 
 The last resort: nothing is shared between layers except where the file system can reflink. A
 file whose times and size were restored after a change is still found, because its ctime is not
-older than the stamp.
+older than the stamp. What extracts and compares is imported when it is first used.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 
-from lamina.archive.apply import FLAT, Figures, apply
-from lamina.archive.diff import Change, tree_changes
 from lamina.archive.entry import Segment
+from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced, Probe
 from lamina.errors import DriverNotSupported, from_oserror
 from lamina.fs.copy import copy_tree
@@ -89,6 +88,8 @@ class VfsDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Write the members into the copy; a whiteout deletes."""
+        from lamina.archive.apply import FLAT, apply
+
         root = os.open(self._dir(layer), _DIRECTORY)
         try:
             return apply(
@@ -121,6 +122,8 @@ class VfsDriver:
 
     def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
         """Walk both trees; compare contents where only the ctime tells of a touch."""
+        from lamina.archive.diff import tree_changes
+
         stamp = os.stat(self._stamps(layer)).st_ctime_ns
         new = self.view(layer)
         try:

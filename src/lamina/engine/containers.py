@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, Unpack
 
-from lamina.archive.diff import Change
 from lamina.archive.entry import Write
+from lamina.archive.results import Change
 from lamina.containers.settings import Settings, Wishes
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer

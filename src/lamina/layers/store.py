@@ -15,8 +15,8 @@ import os
 import time
 from collections.abc import Iterator
 
-from lamina.archive.diff import Change
 from lamina.archive.entry import Write
+from lamina.archive.results import Change
 from lamina.drivers.api import Driver
 from lamina.errors import LayerNotFound
 from lamina.fs.faults import crash_point

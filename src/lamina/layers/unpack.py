@@ -7,8 +7,8 @@ kill is undone by recovery, which finds the staging row.
 import os
 import time
 
-from lamina.archive.apply import Figures
 from lamina.archive.index import IndexWriter, indexed
+from lamina.archive.results import Figures
 from lamina.drivers.api import Driver
 from lamina.errors import DigestMismatch, LayerNotFound
 from lamina.fs.faults import crash_point

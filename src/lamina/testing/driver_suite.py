@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import pytest
 
-from lamina.archive.apply import Placement
 from lamina.archive.reader import read
+from lamina.archive.results import Placement
 from lamina.drivers.api import Driver
 from lamina.errors import BadArchive
 from lamina.fs.mounting import attach, in_private_namespace

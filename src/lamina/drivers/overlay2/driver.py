@@ -1,15 +1,15 @@
 """The contract of a driver, kept with overlayfs.
 
 A layer's own changes lie in `diff/` in overlayfs's form; mounting unites them with all below;
-reading needs no mount (`StackedTree`), and a diff is read off the upper directory alone.
+reading needs no mount (`StackedTree`), and a diff is read off the upper directory alone. What
+extracts and compares is imported when it is first used.
 """
 
 import os
 from collections.abc import Iterable, Iterator
 
-from lamina.archive.apply import OVERLAY, Figures, apply
-from lamina.archive.diff import Change, upper_changes
 from lamina.archive.entry import Segment
+from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import DriverNotSupported, from_oserror
@@ -60,6 +60,8 @@ class OverlayDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Write the members into `diff/`, looking below where a member needs it."""
+        from lamina.archive.apply import OVERLAY, apply
+
         root = os.open(self._layout.diff(layer), _DIRECTORY)
         try:
             lower = self._stack(self._layout.lower_paths(layer))
@@ -116,6 +118,8 @@ class OverlayDriver:
 
     def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
         """Read off the upper directory; work grows with the changes, not with the image."""
+        from lamina.archive.diff import upper_changes
+
         upper = os.open(self._layout.diff(layer), _DIRECTORY)
         try:
             lower = self._stack(self._layout.lower_paths(layer))

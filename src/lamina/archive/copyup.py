@@ -1,0 +1,49 @@
+"""Copying one file of the layers below into the layer that is being written, as it is.
+
+overlayfs does the same when a lower file is linked to; with index=off the copy is another file.
+"""
+
+import os
+import stat
+
+from lamina.archive.entry import FILE, SYMLINK, Entry
+from lamina.archive.making import finish_file, kind_of, make_node, make_symlink, open_new
+from lamina.fs.copy import copy_file
+from lamina.fs.tree import TreeView
+
+
+def copy_up(
+    lower: TreeView, path: bytes, status: os.stat_result, directory: int, name: bytes
+) -> None:
+    """Make `name` in `directory` what `lower` has at `path`, with all metadata; raises OSError."""
+    entry = Entry(
+        path,
+        kind_of(status),
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        mtime_ns=status.st_mtime_ns,
+        link=lower.readlink(path) if stat.S_ISLNK(status.st_mode) else b"",
+        devmajor=os.major(status.st_rdev),
+        devminor=os.minor(status.st_rdev),
+        xattrs=lower.xattrs(path),
+    )
+    if entry.kind == SYMLINK:
+        make_symlink(directory, name, entry)
+    elif entry.kind != FILE:
+        make_node(directory, name, entry)
+    else:
+        _copy_file(lower, entry, status.st_size, directory, name)
+
+
+def _copy_file(lower: TreeView, entry: Entry, size: int, directory: int, name: bytes) -> None:
+    source = lower.open(entry.name)
+    try:
+        made = open_new(directory, name, entry)
+        try:
+            copy_file(source, made, size)
+            finish_file(made, entry)
+        finally:
+            os.close(made)
+    finally:
+        os.close(source)
