@@ -6,12 +6,15 @@ kill is undone by recovery, which finds the staging row.
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 
+from lamina.archive.entry import Segment
 from lamina.archive.index import IndexWriter, indexed
 from lamina.archive.results import Figures
 from lamina.drivers.api import Driver
 from lamina.errors import DigestMismatch, LayerNotFound
 from lamina.fs.faults import crash_point
+from lamina.fs.writeback import Writeback
 from lamina.layers import gc
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
@@ -71,13 +74,18 @@ def _extract(
     driver.create(row.id, row.parent)
     crash_point("layer-created")
     path = gc.staging_index(root, row)
-    with IndexWriter(path) as writer:
-        figures = driver.apply(
-            row.id, row.parent, indexed(source.segments(), writer), writer.placed, writer.salvage_fd
-        )
+    with IndexWriter(path) as writer, Writeback(driver.home) as writeback:
+        segments = _watched(indexed(source.segments(), writer), writeback)
+        figures = driver.apply(row.id, row.parent, segments, writer.placed, writer.salvage_fd)
         writer.finish()
     crash_point("layer-extracted")
     return figures, source.diff_id()
+
+
+def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segment]:
+    for segment in segments:
+        yield segment
+        writeback.passed(segment.offset)
 
 
 def _publish(
