@@ -52,6 +52,7 @@ VERBS: dict[str, Verb] = {
     "info": Verb("info", "show this store, its driver, and why (--why)"),
     "inspect": Verb("inspect", "show everything of images or containers as JSON"),
     "load": Verb("load", "load images from an archive or an OCI layout"),
+    "migrate": Verb("migrate", "take over images from another engine's store"),
     "prune": Verb("prune", "remove what nothing uses"),
     "ps": Verb("ps", "list containers"),
     "rm": Verb("rm", "remove containers"),

@@ -16,11 +16,12 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.containers.store import ContainerStore
     from lamina.engine.containers import Containers
+    from lamina.engine.migration import Migration
     from lamina.engine.system import System
 
 
 class Engine:
-    """`images`, `containers` and `system` over one store; a context manager.
+    """`images`, `containers`, `migration` and `system` over one store; a context manager.
 
     Use it from one thread; open another for another thread.
     """
@@ -75,6 +76,13 @@ class Engine:
         from lamina.engine.containers import Containers
 
         return Containers(self)
+
+    @property
+    def migration(self) -> "Migration":
+        """Take over images from another engine's store."""
+        from lamina.engine.migration import Migration
+
+        return Migration(self)
 
     @property
     def system(self) -> "System":

@@ -49,7 +49,7 @@ def load(
     one barrier.
     """
     with _members(source, layers) as members:
-        loaded = [_load_one(image, images, layers, events) for image in _images(members, platform)]
+        loaded = [load_one(image, images, layers, events) for image in _images(members, platform)]
     if not loaded:
         raise BadArchive("the archive holds no image")
     layers.barrier()
@@ -146,9 +146,13 @@ def _nameless(folder: str, name: str) -> int:
     return descriptor
 
 
-def _load_one(
+def load_one(
     image: TravellingImage, images: ImageStore, layers: LayerStore, events: Sink
 ) -> Loaded:
+    """Take one image in, whatever it travelled in; nothing of it is left when that fails.
+
+    Raises `BadInput` or `StorageError`. Durable only after `layers.barrier`.
+    """
     before = {name: images.pointed_at(str(name)) for name in image.names}
     with images.all_or_nothing():
         _load_layers(image, layers, events)

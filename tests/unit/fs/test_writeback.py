@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lamina.errors import StorageError
 from lamina.fs.writeback import Writeback
+
+Find = Callable[[str], str]
 
 _MUCH = 40 << 20  # bytes, more than a step
 
@@ -28,13 +31,13 @@ def _syncs(directory: Path, count: int) -> int:
     return trace.read_text().count("syncfs(")
 
 
-@pytest.mark.peer("strace")
-def test_much_is_written_while_more_is_to_come(tmp_path: Path) -> None:
+def test_much_is_written_while_more_is_to_come(tmp_path: Path, needs_program: Find) -> None:
+    needs_program("strace")
     assert _syncs(tmp_path, _MUCH) == 1
 
 
-@pytest.mark.peer("strace")
-def test_little_is_left_to_the_barrier(tmp_path: Path) -> None:
+def test_little_is_left_to_the_barrier(tmp_path: Path, needs_program: Find) -> None:
+    needs_program("strace")
     assert _syncs(tmp_path, 1 << 20) == 0
 
 
