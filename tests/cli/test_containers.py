@@ -52,6 +52,19 @@ def test_output_input_environment_and_user(base):
     assert said.err == "oops\n"
 
 
+def test_variables_from_files_and_of_ours(base):
+    with open(f"{base.folder}/env", "w") as file:
+        file.write("# a comment\n\nA=1\n  B=two words \nMINE\nNOT_SET\nC=file\n")
+    base.ok("run", "--name", "made", "base", "true")
+    base.ok("commit", "-c", "ENV D=image E=image", "made", "with-env")
+    words = ["--env-file", "env", "-e", "C=flag", "-e", "D", "-e", "MINE", "with-env", "env"]
+    said = base("run", "--rm", *words, env={"MINE": "mine"})
+    found = [line for line in said.out.splitlines() if line[0] in "ABCDEMN" and line[1] in "=IO"]
+    assert found == ["A=1", "B=two words ", "MINE=mine", "C=flag", "E=image"]
+    said = base("run", "--rm", "-e", "=x", "base", "true")
+    assert (said.code, said.err.count("\n")) == (125, 1)
+
+
 def test_the_textbook_case(either):
     either.ok(
         "run",

@@ -6,12 +6,11 @@ tree.
 """
 
 import re
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from lamina import dockerfile as written
-from lamina.build import health, history, ports
+from lamina.build import history
 from lamina.build.near import suggestion
 from lamina.build.operation import (
     PROXY_NAMES,
@@ -25,6 +24,7 @@ from lamina.build.operation import (
 )
 from lamina.build.selection import Inline
 from lamina.build.state import State
+from lamina.dockerfile import health, ports, stopsignal
 from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
@@ -177,16 +177,7 @@ def _healthcheck(words: _Words, line: written.Healthcheck) -> Action:
 
 
 def _stopsignal(words: _Words, line: written.Stopsignal) -> Action:
-    text = words.one(line.signal)
-    name = text.upper().removeprefix("SIG")
-    if text.isascii() and text.isdigit():
-        known = 0 < int(text[:4]) <= signal.NSIG
-    else:
-        known = re.sub(r"\+\d+$|-\d+$", "", f"SIG{name}") in signal.Signals.__members__
-    if not known:
-        raise DockerfileError(
-            f"there is no signal {text!r}", hint="signals look like SIGTERM or 15"
-        )
+    text = stopsignal.checked(words.one(line.signal))
     return Edit(words.state.edited(StopSignal=text).noted(f"STOPSIGNAL {text}"))
 
 

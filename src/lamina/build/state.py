@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from lamina.images import edit
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ChainID, DiffID, chain_ids
@@ -16,7 +17,6 @@ from lamina.values.digest import ChainID, DiffID, chain_ids
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
 COMMENT = "buildkit.dockerfile.v0"
-_OF_ANOTHER_BUILD = ("container", "container_config", "docker_version", "id", "parent")
 
 
 class Line(NamedTuple):
@@ -87,12 +87,9 @@ class State(NamedTuple):
     @classmethod
     def over(cls, image: ImageConfig) -> "State":
         """A stage that begins with an image; its triggers are taken out (they run by plan)."""
-        document = {
-            key: value for key, value in image.document.items() if key not in _OF_ANOTHER_BUILD
-        }
-        config = dict(image.document.get("config") or {})  # type: ignore[arg-type]
+        document = edit.as_base(image.document)
+        config = dict(document.get("config") or {})  # type: ignore[arg-type]
         config.pop("OnBuild", None)
-        config.pop("Image", None)
         variables = tuple(_pair(item) for item in image.config.env or ())
         return cls(document, config, variables, diff_ids=image.diff_ids)._with_path()
 

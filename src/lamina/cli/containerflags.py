@@ -52,20 +52,27 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
 
 
 def _environment(given: Parsed) -> list[str]:
-    found: list[str] = []
-    for path in given.all("env-file"):
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = [line.strip("\n") for line in file]
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the file {path} cannot be read: {error}") from None
-        found += [line for line in lines if line.strip() and not line.startswith("#")]
-    found += given.all("env")
-    return [
-        text if "=" in text else f"{text}={os.environ[text]}"
-        for text in found
-        if "=" in text or text in os.environ
-    ]
+    """Files first; a name without a value takes ours, and where we have none it is not set."""
+    found = [text for path in given.all("env-file") for text in _env_file(path)]
+    found += [_with_ours(text) for text in given.all("env")]
+    for text in found:
+        if text.startswith("="):
+            raise UsageError(f"invalid environment variable {text!r}", hint="begin with a name")
+    return found
+
+
+def _env_file(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip("\n").lstrip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the file {path} cannot be read: {error}") from None
+    told = [_with_ours(line) for line in lines if line and not line.startswith("#")]
+    return [text for text in told if "=" in text]
+
+
+def _with_ours(text: str) -> str:
+    return f"{text}={os.environ[text]}" if "=" not in text and text in os.environ else text
 
 
 def _network(mode: str) -> str:

@@ -2,6 +2,7 @@
 
 import time
 
+from lamina.containers.settings import laid_over
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.images import edit
 from lamina.images.changes import apply_changes
@@ -21,23 +22,23 @@ def commit(
 ) -> ImageID:
     """Make an image of the container as it is now; its own layer stays as it is.
 
-    `changes` are Dockerfile instructions for the config. Durable when this returns. Raises
-    `DockerfileError` or `StorageError`.
+    The image is run as the container was, with `changes` (Dockerfile instructions) applied to
+    that. Durable when this returns. Raises `DockerfileError`, `UsageError` or `StorageError`.
     """
-    base = store.images.config(stored.row.image_id)
-    document = apply_changes(base.document, changes)
+    base = edit.as_base(store.images.config(stored.row.image_id).document)
+    config = laid_over(edit.config_of(base), stored.settings)
+    document = apply_changes({**base, "config": config, "author": author}, changes)
+    if not author:
+        del document["author"]
     layer = store.layers.snapshot_rw(stored.row.layer_id)
-    created = format_time(time.time())
     document = edit.with_layer(
         document,
         layer.diff_id if layer is not None else None,
-        created,
-        " ".join(stored.settings.args),
+        format_time(time.time()),
+        " ".join(stored.settings.command),
         message,
         author,
     )
-    if author:
-        document = {**document, "author": author}
     image = store.images.create(ImageConfig.of(document), names)
     store.layers.barrier()
     return image

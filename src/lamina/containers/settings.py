@@ -1,6 +1,8 @@
 """How one container is to be run: the image's configuration with the caller's wishes laid over.
 
-Pure values; stored as JSON in the container's row, so that a later `start` runs the same.
+Pure values; stored as JSON in the container's row, so that a later `start` runs the same. The
+merging is docker's (moby, runconfig/merge): what the caller gives comes first, what the image
+says is added.
 """
 
 import json
@@ -9,13 +11,15 @@ from typing import NamedTuple
 from lamina.errors import UsageError
 from lamina.runtime.process import Process, Volume
 from lamina.spec.imageconfig import ContainerConfig
+from lamina.spec.strictjson import Json
 
 
 class Wishes(NamedTuple):
     """What the caller asks for over the image's own settings; None leaves the image's.
 
     `command` replaces Cmd; `entrypoint` replaces Entrypoint and drops the image's Cmd;
-    `environment` holds `KEY=value` texts; `storage_size` is in bytes.
+    `environment` holds `KEY=value` texts, and bare names of what is not to be set at all;
+    `storage_size` is in bytes.
     """
 
     command: tuple[str, ...] | None = None
@@ -34,9 +38,14 @@ class Wishes(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Everything that a start needs, resolved once when the container was made."""
+    """Everything that a start needs, resolved once when the container was made.
 
-    args: tuple[str, ...]
+    `entrypoint` is None where neither the image nor the caller has one; `cwd` is empty where none
+    was named.
+    """
+
+    entrypoint: tuple[str, ...] | None
+    command: tuple[str, ...]
     env: tuple[str, ...]
     cwd: str
     user: str
@@ -48,6 +57,11 @@ class Settings(NamedTuple):
     labels: tuple[tuple[str, str], ...]
     auto_remove: bool
 
+    @property
+    def args(self) -> tuple[str, ...]:
+        """What is executed."""
+        return (*(self.entrypoint or ()), *self.command)
+
     def to_json(self) -> str:
         """As it is stored."""
         return json.dumps(self._asdict(), separators=(",", ":"), sort_keys=True)
@@ -56,8 +70,10 @@ class Settings(NamedTuple):
     def from_json(cls, text: str) -> "Settings":
         """Read back what `to_json` wrote."""
         facts = json.loads(text)
+        entrypoint = facts["entrypoint"]
         return cls(
-            args=tuple(facts["args"]),
+            entrypoint=None if entrypoint is None else tuple(entrypoint),
+            command=tuple(facts["command"]),
             env=tuple(facts["env"]),
             cwd=facts["cwd"],
             user=facts["user"],
@@ -75,7 +91,7 @@ class Settings(NamedTuple):
         return Process(
             args=self.args,
             env=self.env,
-            cwd=self.cwd,
+            cwd=self.cwd or "/",
             user=self.user,
             tty=self.tty,
             hostname=self.hostname,
@@ -86,22 +102,29 @@ class Settings(NamedTuple):
 
 
 def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
-    """Lay `wishes` over the image's `config`; raises `UsageError` when there is no command."""
-    if wishes.entrypoint is not None:
-        entrypoint, command = wishes.entrypoint, wishes.command or ()
-    else:
-        entrypoint = tuple(config.entrypoint or ())
-        command = wishes.command if wishes.command is not None else tuple(config.cmd or ())
-    args = (*entrypoint, *command)
-    if not args:
+    """Lay `wishes` over the image's `config`.
+
+    Raises `UsageError` when there is no command, or the working directory is not absolute.
+    """
+    entrypoint, command = wishes.entrypoint, wishes.command
+    if entrypoint is None:
+        entrypoint = config.entrypoint
+        command = config.cmd if command is None else command
+    if not (entrypoint or command):
         raise UsageError("no command specified", hint="the image has none, so name one")
+    cwd = wishes.working_dir or config.working_dir
+    if cwd and not cwd.startswith("/"):
+        raise UsageError(
+            f"the working directory {cwd!r} is not absolute", hint="begin it with a slash"
+        )
     labels = dict(config.labels or {})
     labels.update(wishes.labels)
     return Settings(
-        args=args,
-        env=merge_env(tuple(config.env or ()), wishes.environment),
-        cwd=wishes.working_dir or config.working_dir or "/",
-        user=wishes.user if wishes.user is not None else config.user,
+        entrypoint=entrypoint or None,
+        command=command or (),
+        env=merge_env(config.env or (), wishes.environment),
+        cwd=cwd,
+        user=wishes.user or config.user,
         hostname=wishes.hostname or hostname,
         network=wishes.network,
         tty=wishes.tty,
@@ -113,15 +136,30 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
 
 
 def merge_env(base: tuple[str, ...], over: tuple[str, ...]) -> tuple[str, ...]:
-    """`over` laid over `base`: a known key keeps its place, a new one is appended.
+    """`over`, each name once with its last value, then what `base` says of other names.
 
-    A name without `=` removes that key, as docker's `-e NAME` with NAME unset does.
+    A name without `=` takes that variable away.
     """
-    merged = {item.partition("=")[0]: item for item in base}
-    for item in over:
-        key, separator, _ = item.partition("=")
-        if separator:
-            merged[key] = item
-        else:
-            merged.pop(key, None)
-    return tuple(merged.values())
+    merged = {item.partition("=")[0]: item for item in over}
+    for item in base:
+        merged.setdefault(item.partition("=")[0], item)
+    return tuple(item for item in merged.values() if "=" in item)
+
+
+def laid_over(config: dict[str, Json], settings: Settings) -> dict[str, Json]:
+    """An image's `config` object with what a container of it was told: the container's own.
+
+    Triggers are the image's alone, as in docker. What a config holds of the container rather than
+    of images to come (its host name, its terminal) is left out.
+    """
+    said: dict[str, Json] = {
+        "Entrypoint": list(settings.entrypoint) if settings.entrypoint else None,
+        "Cmd": list(settings.command) or None,
+        "Env": list(settings.env) or None,
+        "WorkingDir": settings.cwd or None,
+        "User": settings.user or None,
+        "Labels": dict(settings.labels) or None,
+        "OnBuild": None,
+    }
+    kept = {key: value for key, value in config.items() if key not in said}
+    return {**kept, **{key: value for key, value in said.items() if value is not None}}

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, Unpack
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
-from lamina.containers.settings import Settings, Wishes
+from lamina.containers.settings import Settings, Wishes, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.engine.images import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.fs.atomic import write_all
+from lamina.images.edit import config_of
 from lamina.runtime.process import Volume
+from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
 from lamina.values.ids import ContainerID
 
@@ -28,7 +30,8 @@ _CHUNK = 1 << 16
 class Wanted(TypedDict, total=False):
     """What may be asked for of a container, under docker-py's names.
 
-    `environment` is a mapping or a list of `KEY=value`; `network` is `host` or `none`;
+    `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be
+    set; `network` is `host` or `none`;
     `storage_size` limits what it may write, in bytes.
     """
 
@@ -100,6 +103,12 @@ class Container:
     def settings(self) -> Settings:
         """How it is run."""
         return self._stored.settings
+
+    @property
+    def config(self) -> dict[str, Json]:
+        """Its image's `config` object with what it was told itself: what a commit starts from."""
+        image = self._engine.image_store.config(self.image)
+        return laid_over(config_of(image.document), self.settings)
 
     @property
     def created_at(self) -> float:

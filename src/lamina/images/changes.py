@@ -12,6 +12,7 @@ from lamina.dockerfile import (
     Entrypoint,
     Env,
     Expose,
+    Healthcheck,
     Instruction,
     Label,
     Onbuild,
@@ -21,14 +22,16 @@ from lamina.dockerfile import (
     Workdir,
     expand,
     expand_words,
+    health,
     parse_fragment,
+    ports,
+    stopsignal,
 )
 from lamina.errors import UsageError
-from lamina.images.edit import Document, with_config
+from lamina.images.edit import Document, config_of, with_config
 from lamina.spec.strictjson import Json
 
 _DEFAULT_SHELL: tuple[Json, ...] = ("/bin/sh", "-c")
-_HIGHEST_PORT = 65535
 
 
 def apply_changes(document: Document, changes: tuple[str, ...]) -> Document:
@@ -39,7 +42,7 @@ def apply_changes(document: Document, changes: tuple[str, ...]) -> Document:
         command_given |= isinstance(change, Cmd)
         if isinstance(change, Entrypoint) and not command_given:
             document = with_config(document, Cmd=None)
-        document = with_config(document, **_fields(_config(document), change))
+        document = with_config(document, **_fields(config_of(document), change))
     return document
 
 
@@ -59,18 +62,20 @@ def _fields(config: Document, change: Instruction) -> Document:
     if isinstance(change, User):
         return {"User": words.one(change.user)}
     if isinstance(change, Stopsignal):
-        return {"StopSignal": words.one(change.signal)}
+        return {"StopSignal": stopsignal.checked(words.one(change.signal))}
     return _more_fields(config, change, words)
 
 
 def _more_fields(config: Document, change: Instruction, words: "_Words") -> Document:
     if isinstance(change, Expose):
         operands = [word for operand in change.ports for word in words.several(operand)]
-        ports = [port for operand in operands for port in _ports(operand)]
-        return {"ExposedPorts": _with_keys(config, "ExposedPorts", ports)}
+        found = [port for operand in operands for port in ports.unrolled(operand)]
+        return {"ExposedPorts": _with_keys(config, "ExposedPorts", found)}
     if isinstance(change, Volume):
         paths = [words.one(path) for path in change.paths]
         return {"Volumes": _with_keys(config, "Volumes", paths)}
+    if isinstance(change, Healthcheck):
+        return {"Healthcheck": {**_mapping(config, "Healthcheck"), **health.config_of(change)}}
     if isinstance(change, Onbuild):
         return {"OnBuild": [*_items(config, "OnBuild"), change.text]}
     name = type(change).__name__.upper()
@@ -104,26 +109,6 @@ def _absolute(config: Document, path: str) -> str:
     here = config.get("WorkingDir")
     joined = posixpath.join("/", here if isinstance(here, str) else "", path)
     return posixpath.normpath("/" + joined.lstrip("/"))
-
-
-def _ports(text: str) -> list[str]:
-    """The ports of `80`, `53/udp` or `8000-8010`, each with its protocol."""
-    numbers, _, protocol = text.partition("/")
-    first, dash, last = numbers.partition("-")
-    low, high = _port(first, text), _port(last if dash else first, text)
-    if low > high or protocol.lower() not in ("", "tcp", "udp", "sctp"):
-        raise UsageError(f"invalid EXPOSE {text!r}", hint="it looks like 80, 53/udp or 8000-8010")
-    return [f"{number}/{protocol.lower() or 'tcp'}" for number in range(low, high + 1)]
-
-
-def _port(digits: str, text: str) -> int:
-    if not (digits.isascii() and digits.isdigit()) or not 0 < int(digits[:6]) <= _HIGHEST_PORT:
-        raise UsageError(f"invalid port in EXPOSE {text!r}", hint="a port is 1 to 65535")
-    return int(digits)
-
-
-def _config(document: Document) -> Document:
-    return _mapping(document, "config")
 
 
 def _mapping(document: Document, key: str) -> Document:

@@ -8,6 +8,7 @@ from lamina.values.digest import DiffID
 
 Document = dict[str, Json]
 _UNTOLD = "of a base image without history"
+_OF_ANOTHER_MAKING = ("container", "container_config", "docker_version", "id", "parent")
 
 
 def empty(platform: tuple[str, str], created: str) -> Document:
@@ -20,6 +21,12 @@ def empty(platform: tuple[str, str], created: str) -> Document:
         "os": platform[0],
         "rootfs": {"type": "layers", "diff_ids": []},
     }
+
+
+def as_base(document: Document) -> Document:
+    """Without what a config tells of how that very image was made: a child is made otherwise."""
+    kept = {key: value for key, value in document.items() if key not in _OF_ANOTHER_MAKING}
+    return with_config(kept, Image=None) if "config" in kept else kept
 
 
 def with_layer(
@@ -62,10 +69,15 @@ def _history(document: Document, layers: int) -> list[Json]:
     return [*lines, *untold]
 
 
+def config_of(document: Document) -> Document:
+    """The document's `config` object: how containers are run; empty where it has none."""
+    found = document.get("config")
+    return found if isinstance(found, dict) else {}
+
+
 def with_config(document: Document, **fields: Json) -> Document:
     """The same document with fields of its `config` set; None takes a field away."""
-    config = document.get("config")
-    kept = dict(config) if isinstance(config, dict) else {}
+    kept = dict(config_of(document))
     for key, value in fields.items():
         if value is None:
             kept.pop(key, None)

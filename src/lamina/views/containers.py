@@ -71,17 +71,35 @@ def container_document(container: Container, driver: str) -> Document:
             }
             for volume in settings.volumes
         ],
-        "Config": {
-            "Hostname": settings.hostname,
-            "User": settings.user,
-            "Tty": settings.tty,
-            "OpenStdin": settings.stdin_open,
-            "Env": list(settings.env),
-            "Cmd": list(settings.args),
-            "Image": container.image_name,
-            "WorkingDir": settings.cwd,
-            "Labels": dict(settings.labels),
-        },
+        "Config": {**_UNSAID, **_of_the_container(container), **container.config},
+    }
+
+
+# What docker's users find in every container's Config, whether anybody said it or not.
+_UNSAID: Document = {
+    "User": "",
+    "Env": [],
+    "Cmd": None,
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": {},
+}
+
+
+def _of_the_container(container: Container) -> Document:
+    settings = container.settings
+    return {
+        "Hostname": settings.hostname,
+        "Domainname": "",
+        "AttachStdin": settings.stdin_open,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "Tty": settings.tty,
+        "OpenStdin": settings.stdin_open,
+        "StdinOnce": settings.stdin_open,
+        "Image": container.image_name,
     }
 
 
