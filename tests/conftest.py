@@ -6,6 +6,7 @@ peer program) it fails instead, so that nothing is skipped silently where it was
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -61,3 +62,49 @@ def published_tables() -> str:
     if not os.path.isdir(path):
         pytest.skip("the published test tables are not here (set LAMINA_FIXTURES)")
     return os.path.abspath(path)
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A root file system of busybox alone, as a tar."""
+    program = shutil.which("busybox")
+    if program is None or b"statically linked" not in _file_kind(program):
+        lacking("needs a static busybox (package busybox-static)")
+        raise AssertionError
+    folder = tmp_path_factory.mktemp("busybox")
+    root = folder / "root"
+    for name in ("bin", "etc", "tmp", "root"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(program, root / "bin" / "busybox")
+    names = subprocess.run([program, "--list"], capture_output=True, text=True, check=True)
+    for name in names.stdout.split():
+        if name != "busybox":
+            (root / "bin" / name).symlink_to("busybox")
+    (root / "etc" / "passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nbob:x:1000:1000::/:/bin/sh\n"
+    )
+    (root / "etc" / "group").write_text("root:x:0:\nbob:x:1000:\nwheel:x:10:bob\n")
+    path = folder / "busybox.tar"
+    subprocess.run(
+        [
+            "tar",
+            "--sort=name",
+            "--owner=0",
+            "--group=0",
+            "--numeric-owner",
+            "--mtime=@0",
+            "-C",
+            str(root),
+            "-cf",
+            str(path),
+            ".",
+        ],
+        check=True,
+    )
+    return str(path)
+
+
+def _file_kind(path: str) -> bytes:
+    with open(path, "rb") as file:
+        data = file.read(4096)
+    return b"statically linked" if b"/ld-linux" not in data else b"dynamic"

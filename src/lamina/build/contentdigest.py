@@ -16,8 +16,8 @@ from lamina.build.cachekey import Files
 from lamina.build.selection import Listing, Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
-from lamina.build.status import IDENTITY, packed
 from lamina.errors import BuildError, from_oserror
+from lamina.fs.status import IDENTITY, packed
 
 _CHUNK = 1 << 20
 

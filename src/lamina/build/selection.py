@@ -13,9 +13,9 @@ from functools import partial
 from typing import NamedTuple
 
 from lamina.build.sources import SourceTree
-from lamina.build.status import Status, inline, is_directory, packed, unpacked
 from lamina.dockerfile.glob import has_magic, match
 from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
+from lamina.fs.status import Status, inline, is_directory, packed, unpacked
 from lamina.fs.tree import resolve
 
 Excludes = Callable[[str], bool]

@@ -8,14 +8,14 @@ import errno
 import os
 from typing import NamedTuple, Protocol
 
-from lamina.build.status import is_directory, packed
+from lamina.fs.status import is_directory, packed
 from lamina.fs.tree import FlatTree, TreeView, Xattrs
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Child(NamedTuple):
-    """One entry of a directory with its packed status (`lamina.build.status`).
+    """One entry of a directory with its packed status (`lamina.fs.status`).
 
     `excluded` directories are walked only for what is brought back.
     """

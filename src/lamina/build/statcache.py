@@ -14,21 +14,13 @@ import struct
 from binascii import crc32
 from itertools import islice
 
-from lamina.build.status import IDENTITY, unpacked
 from lamina.fs.atomic import write_file
+from lamina.fs.status import IDENTITY, settled, unpacked
 
 _MAGIC = b"lamina stat 1\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
 _ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
 _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago goes
-_TICK = 50_000_000  # ns: some jiffies, the coarse clock that file systems stamp with
-_WHOLE_SECONDS = 2_000_000_000  # ns: FAT's two seconds, the coarsest in use
-
-
-def settled(ctime_ns: int, now_ns: int) -> bool:
-    """Whether a change after `now_ns` (since the epoch) must show in the file's ctime."""
-    coarse = ctime_ns % 1_000_000_000 == 0
-    return ctime_ns < now_ns - (_WHOLE_SECONDS if coarse else _TICK)
 
 
 class StatCache:

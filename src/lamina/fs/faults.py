@@ -1,20 +1,36 @@
-"""Named points at which a test may kill this very process, as a power button would.
+"""Named points at which a test may kill or stop this very process, as a power button would.
 
 `LAMINA_TEST_CRASH=<name>[:<count>]` ends the process by SIGKILL when the named point is reached
-for the count-th time. Without that variable a point costs one comparison.
+for the count-th time; `LAMINA_TEST_STOP=<name>[:<count>]` stops it there by SIGSTOP, until
+somebody continues it. Without these variables a point costs two comparisons.
 """
 
 import os
 import signal
 
-_wanted, _, _count = os.environ.get("LAMINA_TEST_CRASH", "").partition(":")
-_left = [int(_count) if _count.isdigit() else 1]
+
+class _Wish:
+    """What the environment asks for: `signal_number` at the count-th passing of a point."""
+
+    def __init__(self, variable: str, signal_number: int) -> None:
+        self.name, _, count = os.environ.get(variable, "").partition(":")
+        self._left = int(count) if count.isdigit() else 1
+        self._signal = signal_number
+
+    def passed(self) -> None:
+        """Count one passing."""
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), self._signal)
+
+
+_crash = _Wish("LAMINA_TEST_CRASH", signal.SIGKILL)
+_stop = _Wish("LAMINA_TEST_STOP", signal.SIGSTOP)
 
 
 def crash_point(name: str) -> None:
-    """Die here when a test asked for it."""
-    if name != _wanted:
-        return
-    _left[0] -= 1
-    if _left[0] <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    """Die or stop here when a test asked for it."""
+    if name == _crash.name:
+        _crash.passed()
+    if name == _stop.name:
+        _stop.passed()

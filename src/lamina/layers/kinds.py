@@ -21,3 +21,14 @@ class Source(Protocol):
 
     def diff_id(self) -> DiffID:
         """The diff ID of what `segments` gave; only after it is exhausted."""
+
+
+class Claim(Protocol):
+    """That a stream gives certain bytes, said before it is read."""
+
+    @property
+    def name(self) -> str:
+        """One word of ASCII; streams of equal names give equal bytes."""
+
+    def holds(self) -> bool:
+        """Whether the name is still true of what was read; asked at the end."""

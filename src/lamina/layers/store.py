@@ -25,7 +25,7 @@ from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.fs.usage import Usage
 from lamina.layers import gc, recover
-from lamina.layers.kinds import ReadableStream, Source
+from lamina.layers.kinds import Claim, ReadableStream, Source
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.db import set_meta
@@ -76,6 +76,11 @@ class LayerStore:
             refs.add(db, refs.LEASE, self.root.lease, chain_id)
         return True
 
+    def _held(self, chain_id: ChainID) -> Layer | None:
+        """The layer on top of a chain, kept by this opener from now on; None when it is gone."""
+        known = self.get(chain_id)
+        return known if known is not None and self.hold(chain_id) else None
+
     def _row(self, chain_id: ChainID) -> LayerRow:
         with self.root.database.read() as db:
             row = layers.by_chain(db, chain_id)
@@ -86,17 +91,25 @@ class LayerStore:
     # --- making layers ------------------------------------------------------------------
 
     def register(
-        self, parent: ChainID | None, stream: ReadableStream, *, expect: DiffID | None = None
+        self,
+        parent: ChainID | None,
+        stream: ReadableStream,
+        *,
+        expect: DiffID | None = None,
+        claim: Claim | None = None,
     ) -> Layer:
-        """Lay the uncompressed tar `stream` over `parent`.
+        """Lay the tar `stream`, compressed or not, over `parent`.
 
-        Two processes that register the same expected layer extract it once. Raises
-        `BadArchive` for a broken or hostile tar, `DigestMismatch` when it is not `expect`, and
-        `StorageError`; nothing is left then. Durable only after `barrier`.
+        Two processes that register the same expected layer, or of equal claims, at once extract
+        it once. Raises `BadArchive` for a broken or hostile tar, `DigestMismatch` when it is not
+        `expect`, and `StorageError`; nothing is left then. Durable only after `barrier`.
         """
         from lamina.layers.source import TarSource
 
-        return self._register(parent, TarSource(stream), expect)
+        source = TarSource(stream)
+        if claim is None or expect is not None:
+            return self._register(parent, source, expect)
+        return self._register_claimed(parent, source, claim)
 
     def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
         """The same for entries that become a tar on the way (COPY, commit)."""
@@ -109,11 +122,24 @@ class LayerStore:
             return unpack.register(self.root, self.driver, self._parent_row(parent), source, None)
         wanted = ChainID.extend(parent, expect)
         with self.lock_for(wanted).exclusive():
-            known = self.get(wanted)
-            if known is not None and self.hold(wanted):
+            known = self._held(wanted)
+            if known is not None:
                 return known
             row = self._parent_row(parent)
             return unpack.register(self.root, self.driver, row, source, expect)
+
+    def _register_claimed(self, parent: ChainID | None, source: Source, claim: Claim) -> Layer:
+        from lamina.layers import claim as claims
+
+        with claims.taken(self.root, parent, claim.name) as held:
+            shared = self._held(held.made) if held.made is not None else None
+            if shared is not None:
+                return shared
+            held.begin()
+            layer = self._register(parent, source, None)
+            if claim.holds():
+                held.leave(layer.chain_id)
+            return layer
 
     def _parent_row(self, parent: ChainID | None) -> LayerRow | None:
         return self._row(parent) if parent is not None else None

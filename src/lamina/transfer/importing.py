@@ -1,9 +1,17 @@
-"""`import`: a root file system's tar becomes an image of one layer."""
+"""`import`: a root file system's tar becomes an image of one layer.
+
+Processes that import the same unchanged file at once read and extract it once: a file is known
+by its device, inode, size and times, and whoever waited takes what the first one made.
+"""
 
 import os
+import stat
+import time
+from typing import NamedTuple
 
 from lamina.content.verified import ByteStream
 from lamina.errors import from_oserror
+from lamina.fs.status import IDENTITY, packed, settled
 from lamina.images import edit
 from lamina.images.changes import apply_changes
 from lamina.images.store import ImageStore
@@ -47,7 +55,7 @@ def _file(path: str, layers: LayerStore) -> Layer:
     except OSError as error:
         raise from_oserror(error, "reading", path) from error
     try:
-        return layers.register(None, _Stream(descriptor))
+        return layers.register(None, _Stream(descriptor), claim=_claim(descriptor))
     finally:
         os.close(descriptor)
 
@@ -58,3 +66,25 @@ class _Stream:
 
     def read(self, size: int, /) -> bytes:
         return os.read(self._fd, size)
+
+
+def _claim(descriptor: int) -> "_Unchanged | None":
+    """What to know a file's bytes by; None for a pipe, and for what may change unseen."""
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or not settled(status.st_ctime_ns, time.time_ns()):
+        return None
+    return _Unchanged(descriptor, packed(status)[:IDENTITY])
+
+
+class _Unchanged(NamedTuple):
+    """That a file gives the bytes it had when it had this device, inode, size and times."""
+
+    descriptor: int
+    identity: bytes
+
+    @property
+    def name(self) -> str:
+        return self.identity.hex()
+
+    def holds(self) -> bool:
+        return packed(os.fstat(self.descriptor))[:IDENTITY] == self.identity

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from lamina.build.statcache import StatCache, settled
-from lamina.build.status import packed, unpacked
+from lamina.build.statcache import StatCache
+from lamina.fs.status import packed, settled, unpacked
 
 DIGEST = bytes(range(32))
 OLD = 10**18  # ns

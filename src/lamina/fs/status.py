@@ -1,4 +1,8 @@
-"""What a file of a source tree is, in 72 bytes: a context may hold a million of them."""
+"""What a file is, in 72 bytes (a build context may hold a million), and when that can be trusted.
+
+A file is believed to hold what it held while device, inode, size, mtime and ctime are what they
+were, provided that a change would have shown in them (`settled`). Reads no file.
+"""
 
 import os
 import stat
@@ -9,6 +13,8 @@ _LAYOUT = Struct("<QQQqqIIIIQ")
 _MODE = Struct("<I")
 _MODE_AT = 40
 IDENTITY = 40  # the first bytes: device, inode, size, mtime, ctime
+_TICK = 50_000_000  # ns: some jiffies, the coarse clock that file systems stamp with
+_WHOLE_SECONDS = 2_000_000_000  # ns: FAT's two seconds, the coarsest in use
 
 
 class Status(NamedTuple):
@@ -61,3 +67,9 @@ def is_directory(data: bytes) -> bool:
     """Whether a packed status is a directory's."""
     (mode,) = _MODE.unpack_from(data, _MODE_AT)
     return stat.S_ISDIR(mode)
+
+
+def settled(ctime_ns: int, now_ns: int) -> bool:
+    """Whether a change after `now_ns` (since the epoch) must show in the file's ctime."""
+    coarse = ctime_ns % 1_000_000_000 == 0
+    return ctime_ns < now_ns - (_WHOLE_SECONDS if coarse else _TICK)
