@@ -5,28 +5,25 @@ FLAT does just that: the directory holds all layers below already, and a whiteou
 OVERLAY writes into an empty upper directory, in overlayfs's form, what makes the union that
 very tree; it looks at the layers below where the meaning needs it.
 
-Everything is opened and changed through descriptors beneath the root; what is not opened is
-named by one component in an open directory, and never followed. Does not protect what lies in
-the root against another process that changes it meanwhile; nothing outside is ever reached.
+What a layer is written onto is a `Ground`: directories on disk (`apply`), or another tree that
+is to become a layer (`apply_onto`). Knows what members mean; opens nothing itself.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from typing import Literal
+from typing import Generic, Literal
 
-from lamina.archive.clearing import clear, salvage
-from lamina.archive.copyup import copy_up
+from lamina.archive.clearing import salvage
+from lamina.archive.directories import Directories
 from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK, Body, Entry, Segment
-from lamina.archive.folders import DEFAULT_ACL, Folder, Folders
-from lamina.archive.making import make_node, make_symlink, write_file
+from lamina.archive.ground import Ground, W
 from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
 from lamina.errors import BadArchive, LaminaError, from_oserror
 from lamina.fs.inroot import shown
-from lamina.fs.tree import TreeView, is_whiteout, keep_xattr
-from lamina.kernel import xattr
+from lamina.fs.tree import TreeView, is_whiteout
 
 FLAT: Literal["flat"] = "flat"
 OVERLAY: Literal["overlay"] = "overlay"
@@ -58,17 +55,29 @@ def apply(
     written until then is the caller's to remove.
     """
     below = lower if form == OVERLAY else None
-    folders = Folders(root, below, opaque_xattr, layered=whiteouts)
-    applier = _Applier(root, folders, below, form, on_placed, salvage_fd, whiteouts)
+    ground = Directories(root, below, opaque_xattr, layered=whiteouts)
+    flat = form == FLAT
+    own = _Own(everything=not (flat and whiteouts) or not os.listdir(root))
+    applier = _Applier(ground, own, below, flat, on_placed, salvage_fd, whiteouts)
     try:
-        applier.begin()
-        for segment in segments:
-            if segment.entry is not None:
-                applier.add(segment.entry, segment.body)
-        applier.finish()
+        return applier.run(segments)
     finally:
-        folders.close()
-    return Figures(applier.size, applier.entries, applier.whiteouts)
+        ground.close()
+
+
+def apply_onto(
+    ground: Ground[W],
+    segments: Iterable[Segment],
+    *,
+    lower: TreeView | None,
+    on_placed: Callable[[Placement], None] | None,
+) -> Figures:
+    """Put the members onto an empty ground, in overlayfs's form over `lower`.
+
+    Raises what `apply` raises.
+    """
+    own = _Own(everything=True)
+    return _Applier(ground, own, lower, False, on_placed, None, True).run(segments)
 
 
 class _Own:
@@ -90,31 +99,38 @@ class _Own:
         return self._everything or hash(path) in self._known
 
 
-class _Applier:
+class _Applier(Generic[W]):
     """The state of one application; one method per kind of member."""
 
     def __init__(
         self,
-        root: int,
-        folders: Folders,
+        ground: Ground[W],
+        own: _Own,
         lower: TreeView | None,
-        form: Form,
+        flat: bool,
         on_placed: Callable[[Placement], None] | None,
         salvage_fd: int | None,
         layered: bool,
     ) -> None:
-        self.size = self.entries = self.whiteouts = 0
-        self._root = root
-        self._folders = folders
+        self._size = self._entries = self._whiteouts = 0
+        self._ground = ground
+        self._own = own
         self._lower = lower
-        self._flat = form == FLAT
+        self._flat = flat
         self._on_placed = on_placed
         self._placed = 0
         self._salvage = salvage_fd
         self._layered = layered
-        everything = not (self._flat and layered) or not os.listdir(root)
-        self._own = _Own(everything=everything)
         self._emptied: set[int] = set()  # hashes of directories whose lower content is gone
+
+    def run(self, segments: Iterable[Segment]) -> Figures:
+        """Apply all of them."""
+        self.begin()
+        for segment in segments:
+            if segment.entry is not None:
+                self.add(segment.entry, segment.body)
+        self.finish()
+        return Figures(self._size, self._entries, self._whiteouts)
 
     def begin(self) -> None:
         """The root shows the metadata of the root below, as long as no member sets it."""
@@ -125,14 +141,15 @@ class _Applier:
         carried = self._lower.xattrs(b"")
         entry = Entry(b"", DIR, mode, below.st_uid, below.st_gid, 0, below.st_mtime_ns)
         try:
-            self._directory_metadata(self._folders.get(b""), entry._replace(xattrs=carried))
+            entry = entry._replace(xattrs=carried)
+            self._ground.describe(self._ground.get(b""), entry, fresh=False)
         except OSError as error:
             raise from_oserror(error, "copying the root's metadata") from error
 
     def finish(self) -> None:
         """Set the directories' times, now that nothing changes them any more."""
         try:
-            self._folders.finish()
+            self._ground.finish()
         except OSError as error:
             raise from_oserror(error, "setting the times of directories") from error
 
@@ -144,7 +161,7 @@ class _Applier:
                 if mark is not None:
                     self._mark(mark)
                     return
-            self.entries += 1
+            self._entries += 1
             self._place(entry, body)
         except OSError as error:
             raise _named(error, entry) from error
@@ -158,8 +175,8 @@ class _Applier:
     def _mark(self, mark: Whiteout) -> None:
         if mark.what == "aufs":
             return
-        self.whiteouts += 1
-        folder = self._folders.physical(mark.folder)
+        self._whiteouts += 1
+        folder = self._ground.physical(mark.folder)
         if mark.what == "opaque":
             self._hide_below(folder)
         else:
@@ -167,17 +184,17 @@ class _Applier:
 
     def _remove(self, folder: bytes, name: bytes) -> None:
         path = folder + b"/" + name if folder else name
-        here = self._folders.status(path)
-        below = self._folders.below(path)
+        here = self._ground.status(path)
+        below = self._ground.below(path)
         if here is None and below is None:
             return
-        where = self._folders.make(folder)
-        self._folders.links_changed()
+        where = self._ground.make(folder)
+        self._ground.links_changed()
         if here is not None:
             self._clear(where, name, path)
             self._own.add(folder)
         if below is not None:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=where.fd)
+            self._ground.put_whiteout(where, name)
 
     def _hide_below(self, path: bytes) -> None:
         """Opaque: of what lies in the directory only this layer's own stays."""
@@ -196,24 +213,24 @@ class _Applier:
         """Whether the merged tree has a directory at a physical path now."""
         if not path:
             return True
-        status = self._folders.status(path) or self._folders.below(path)
+        status = self._ground.status(path) or self._ground.below(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
     def _hide(self, path: bytes) -> None:
-        below = self._folders.below(path)
+        below = self._ground.below(path)
         if below is not None and stat.S_ISDIR(below.st_mode):
-            self._folders.hide(self._folders.make(path))
+            self._ground.hide(self._ground.make(path))
 
     def _hide_below_root(self) -> None:
         """overlayfs takes no opaque mark on a layer's root: hide each name below by itself."""
         if self._lower is None:
             return
-        self._folders.links_changed()
-        root = self._folders.get(b"")
+        self._ground.links_changed()
+        root = self._ground.get(b"")
         for name in self._lower.listdir(b""):
-            here = self._folders.status(name)
+            here = self._ground.status(name)
             if here is None:
-                os.mknod(name, stat.S_IFCHR, 0, dir_fd=root.fd)
+                self._ground.put_whiteout(root, name)
             elif stat.S_ISDIR(here.st_mode):
                 self._hide(name)
 
@@ -222,13 +239,12 @@ class _Applier:
         waiting = [folder]
         while waiting:
             at = waiting.pop()
-            where = self._folders.make(at)
-            for each in os.listdir(where.fd):
-                name = os.fsencode(each)
+            where = self._ground.make(at)
+            for name in self._ground.listdir(where):
                 path = at + b"/" + name if at else name
                 if path not in self._own:
                     self._clear(where, name, path)
-                elif hash(path) not in self._emptied and _is_folder(where.fd, name):
+                elif hash(path) not in self._emptied and self._ground.is_directory(where, name):
                     waiting.append(path)
 
     # --- ordinary members ---------------------------------------------------------------
@@ -240,32 +256,32 @@ class _Applier:
             self._root_entry(entry)
             return
         folder, _, name = entry.name.rpartition(b"/")
-        where = self._folders.pinned = self._folders.get(folder)
+        where = self._ground.pinned = self._ground.get(folder)
         if where.path == folder:
             path = entry.name
         else:
             path = where.path + b"/" + name if where.path else name
-        if path in self._folders.followed:
-            self._folders.links_changed()  # a link below was followed here, and is hidden now
+        if path in self._ground.followed:
+            self._ground.links_changed()  # a link below was followed here, and is hidden now
         if entry.kind == FILE:
             self._file(entry, body, where, name, path)
         elif entry.kind == DIR:
             self._directory(entry, where, name, path)
         elif entry.kind == SYMLINK:
-            self._make(where, name, path, lambda: make_symlink(where.fd, name, entry))
-            self._folders.links_changed()
+            self._make(where, name, path, lambda: self._ground.put_symlink(where, name, entry))
+            self._ground.links_changed()
         elif entry.kind == HARDLINK:
             self._hard_link(entry, where, name, path)
         else:
-            self._make(where, name, path, lambda: make_node(where.fd, name, entry))
+            self._make(where, name, path, lambda: self._ground.put_node(where, name, entry))
         self._own.add(path)
 
     def _root_entry(self, entry: Entry) -> None:
         if entry.kind != DIR:
             raise BadArchive("the root entry is no directory")
-        self._directory_metadata(self._folders.get(b""), entry)
+        self._ground.describe(self._ground.get(b""), entry, fresh=False)
 
-    def _make(self, where: Folder, name: bytes, path: bytes, make: Callable[[], None]) -> None:
+    def _make(self, where: W, name: bytes, path: bytes, make: Callable[[], None]) -> None:
         """Make an entry that is no directory, taking away what stands in its place."""
         try:
             make()
@@ -273,80 +289,60 @@ class _Applier:
             self._clear(where, name, path)
             make()
 
-    def _file(self, entry: Entry, body: Body, where: Folder, name: bytes, path: bytes) -> None:
+    def _file(self, entry: Entry, body: Body, where: W, name: bytes, path: bytes) -> None:
         try:
-            inode = write_file(where.fd, name, entry, body)
+            inode = self._ground.put_file(where, name, entry, body)
         except FileExistsError:
             self._clear(where, name, path)
-            inode = write_file(where.fd, name, entry, body)
-        self.size += entry.size
+            inode = self._ground.put_file(where, name, entry, body)
+        self._size += entry.size
         self._placed += 1
         if self._on_placed is not None:
             self._on_placed(Placement(path, inode))
 
-    def _directory(self, entry: Entry, where: Folder, name: bytes, path: bytes) -> None:
+    def _directory(self, entry: Entry, where: W, name: bytes, path: bytes) -> None:
         try:
-            os.mkdir(name, 0o700, dir_fd=where.fd)
+            made = self._ground.put_directory(where, name, path)
         except FileExistsError:
-            if _is_folder(where.fd, name):
-                self._directory_metadata(self._folders.make(path), entry)
+            if self._ground.is_directory(where, name):
+                self._ground.describe(self._ground.make(path), entry, fresh=False)
                 return
             self._clear(where, name, path)
-            os.mkdir(name, 0o700, dir_fd=where.fd)
-            made = self._folders.enter_new(where, name, path)
-            below = self._folders.below(path)
+            made = self._ground.put_directory(where, name, path)
+            below = self._ground.below(path)
             if below is not None and stat.S_ISDIR(below.st_mode):
-                self._folders.hide_fresh(made)
-        else:
-            made = self._folders.enter_new(where, name, path)
-        self._folders.settle(made, entry)
-        made.mtime_ns = entry.mtime_ns
+                self._ground.hide_fresh(made)
+        self._ground.describe(made, entry, fresh=True)
 
-    def _directory_metadata(self, folder: Folder, entry: Entry) -> None:
-        """A directory that is there takes the member's metadata, all of it."""
-        if self._layered:
-            wanted = {key for key, _ in entry.xattrs}
-            for key in xattr.names(folder.fd):
-                if key not in wanted and key != DEFAULT_ACL and keep_xattr(key):
-                    xattr.remove(folder.fd, key)
-        self._folders.settle(folder, entry)
-        folder.mtime_ns = entry.mtime_ns
-
-    def _hard_link(self, entry: Entry, where: Folder, name: bytes, path: bytes) -> None:
+    def _hard_link(self, entry: Entry, where: W, name: bytes, path: bytes) -> None:
         folder, _, base = entry.link.rpartition(b"/")
-        physical = self._folders.physical(folder)
+        physical = self._ground.physical(folder)
         target = physical + b"/" + base if physical else base
         if not base or target == path or target.startswith(path + b"/"):
             raise BadArchive("it is a hard link to itself")
         origin = self._link_origin(target, physical, base)
-        options = {"src_dir_fd": origin.fd, "dst_dir_fd": where.fd}
-        self._make(where, name, path, lambda: os.link(base, name, follow_symlinks=False, **options))
+        self._make(where, name, path, lambda: self._ground.put_link(where, name, origin, base))
 
-    def _link_origin(self, target: bytes, physical: bytes, base: bytes) -> Folder:
+    def _link_origin(self, target: bytes, physical: bytes, base: bytes) -> W:
         """The directory that holds the link's target, copied up from below if need be."""
-        here = self._folders.status(target)
-        below = self._folders.below(target)
+        here = self._ground.status(target)
+        below = self._ground.below(target)
         found = here or below
         if found is None or (not self._flat and is_whiteout(found)):
             raise BadArchive(f"its hard link target {shown(target)} is missing")
         if stat.S_ISDIR(found.st_mode):
             raise BadArchive(f"its hard link target {shown(target)} is a directory")
-        origin = self._folders.make(physical)
+        origin = self._ground.make(physical)
         if here is None:
-            assert self._lower is not None
-            copy_up(self._lower, target, found, origin.fd, base)
+            assert below is not None
+            self._ground.copy_up(target, below, origin, base)
         return origin
 
     # --- taking away --------------------------------------------------------------------
 
-    def _clear(self, where: Folder, name: bytes, path: bytes) -> None:
+    def _clear(self, where: W, name: bytes, path: bytes) -> None:
         """Remove what stands at `path` in this directory, whatever it is; salvage our files."""
-        status = os.stat(name, dir_fd=where.fd, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            self._folders.forget(path)
-        elif stat.S_ISLNK(status.st_mode):
-            self._folders.links_changed()
-        clear(where.fd, name, path, self._keep_content)
+        self._ground.clear(where, name, path, self._keep_content)
 
     def _keep_content(
         self, directory: int, name: bytes, path: bytes, status: os.stat_result
@@ -354,10 +350,6 @@ class _Applier:
         if self._salvage is not None and status.st_size and path in self._own:
             kept = b"%d.%d" % (status.st_ino, self._placed)
             salvage(directory, name, self._salvage, kept, status.st_size)
-
-
-def _is_folder(directory: int, name: bytes) -> bool:
-    return stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
 
 
 def _named(error: OSError, entry: Entry) -> LaminaError:

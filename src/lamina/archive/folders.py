@@ -17,11 +17,12 @@ import stat
 from collections import OrderedDict
 
 from lamina.archive.entry import DIR, Entry
+from lamina.archive.ground import follow
 from lamina.archive.making import settle
 from lamina.errors import BadArchive
 from lamina.fs.descent import open_folder
 from lamina.fs.inroot import shown
-from lamina.fs.tree import LINK_LIMIT, TreeView, is_whiteout
+from lamina.fs.tree import TreeView, is_whiteout
 from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.kernel.openat import RESOLVE_NO_SYMLINKS, openat2
@@ -103,31 +104,7 @@ class Folders:
 
     def _follow(self, name: bytes) -> bytes:
         start, rest = self._nearest(name)
-        done = start.path.split(b"/") if start.path else []
-        waiting = rest.split(b"/")[::-1]
-        links = 0
-        while waiting:
-            part = waiting.pop()
-            if part in (b"", b"."):
-                continue
-            if part == b"..":
-                del done[-1:]
-                continue
-            path = b"/".join((*done, part))
-            target = self._link_target(path)
-            if target is None:
-                done.append(part)
-                if b".." not in waiting and self._is_absent(path):
-                    return b"/".join((*done, *reversed(waiting)))
-                continue
-            links += 1
-            if links > LINK_LIMIT:
-                raise BadArchive(f"too many symbolic links on the way to {shown(name)}")
-            self.followed.add(path)
-            if target.startswith(b"/"):
-                done = []
-            waiting += target.split(b"/")[::-1]
-        return b"/".join(done)
+        return follow(start.path, rest, self._link_target, self._is_absent, self.followed)
 
     def _link_target(self, path: bytes) -> bytes | None:
         here = self.status(path)

@@ -77,7 +77,17 @@ def keep_xattr(name: bytes) -> bool:
     )
 
 
-def is_whiteout(status: os.stat_result) -> bool:
+class Node(Protocol):
+    """What kind of thing a name stands for; every os.stat_result tells it."""
+
+    @property
+    def st_mode(self) -> int: ...
+
+    @property
+    def st_rdev(self) -> int: ...
+
+
+def is_whiteout(status: Node) -> bool:
     """Whether this is overlayfs's mark of an absent name: a character device 0:0."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
