@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from lamina.drivers.api import Driver
+from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.testing.driver_suite import DriverSuite
@@ -23,3 +24,11 @@ class TestVfs(DriverSuite):
     @pytest.fixture
     def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
         return lambda: VfsDriver(os.path.join(tmp_path, "vfs"))
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+class TestErofs(DriverSuite):
+    @pytest.fixture
+    def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
+        home, run = (os.path.join(tmp_path, name) for name in ("erofs", "run"))
+        return lambda: ErofsDriver(home, run)

@@ -16,32 +16,39 @@ def copy_up(
     lower: TreeView, path: bytes, status: os.stat_result, directory: int, name: bytes
 ) -> None:
     """Make `name` in `directory` what `lower` has at `path`, with all metadata; raises OSError."""
-    entry = Entry(
-        path,
-        kind_of(status),
-        stat.S_IMODE(status.st_mode),
-        status.st_uid,
-        status.st_gid,
-        mtime_ns=status.st_mtime_ns,
-        link=lower.readlink(path) if stat.S_ISLNK(status.st_mode) else b"",
-        devmajor=os.major(status.st_rdev),
-        devminor=os.minor(status.st_rdev),
-        xattrs=lower.xattrs(path),
-    )
+    entry = entry_below(lower, path, status)
     if entry.kind == SYMLINK:
         make_symlink(directory, name, entry)
     elif entry.kind != FILE:
         make_node(directory, name, entry)
     else:
-        _copy_file(lower, entry, status.st_size, directory, name)
+        _copy_file(lower, entry, directory, name)
 
 
-def _copy_file(lower: TreeView, entry: Entry, size: int, directory: int, name: bytes) -> None:
+def entry_below(lower: TreeView, path: bytes, status: os.stat_result) -> Entry:
+    """What `lower` has at `path`, which is no directory, as a member; raises OSError."""
+    kind = kind_of(status)
+    return Entry(
+        path,
+        kind,
+        stat.S_IMODE(status.st_mode),
+        status.st_uid,
+        status.st_gid,
+        status.st_size if kind == FILE else 0,
+        status.st_mtime_ns,
+        lower.readlink(path) if kind == SYMLINK else b"",
+        os.major(status.st_rdev),
+        os.minor(status.st_rdev),
+        lower.xattrs(path),
+    )
+
+
+def _copy_file(lower: TreeView, entry: Entry, directory: int, name: bytes) -> None:
     source = lower.open(entry.name)
     try:
         made = open_new(directory, name, entry)
         try:
-            copy_file(source, made, size)
+            copy_file(source, made, entry.size)
             finish_file(made, entry)
         finally:
             os.close(made)

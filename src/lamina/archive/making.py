@@ -16,7 +16,7 @@ from lamina.kernel import xattr
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_NODES = {CHAR: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
+NODES = {CHAR: stat.S_IFCHR, BLOCK: stat.S_IFBLK, FIFO: stat.S_IFIFO}
 _MAJORS, _MINORS = 1 << 12, 1 << 20  # include/linux/kdev_t.h
 
 
@@ -105,19 +105,20 @@ def make_symlink(directory: int, name: bytes, entry: Entry) -> None:
 
 def make_node(directory: int, name: bytes, entry: Entry) -> None:
     """Make a device or a FIFO; raises FileExistsError."""
-    kind = _NODES[entry.kind]
-    os.mknod(name, kind | entry.mode & 0o777, _device(entry), dir_fd=directory)
+    kind = NODES[entry.kind]
+    os.mknod(name, kind | entry.mode & 0o777, os.makedev(*device_of(entry)), dir_fd=directory)
     _settle_name(directory, name, entry)
 
 
-def _device(entry: Entry) -> int:
+def device_of(entry: Entry) -> tuple[int, int]:
+    """Major and minor number of a device (0, 0 for a FIFO); raises `BadArchive`."""
     if entry.kind == FIFO:
-        return 0
+        return 0, 0
     if not (0 <= entry.devmajor < _MAJORS and 0 <= entry.devminor < _MINORS):
         raise BadArchive("its device number is out of range")
     if entry.kind == CHAR and entry.devmajor == entry.devminor == 0:
         raise BadArchive("a character device 0:0 would be taken for a whiteout")
-    return os.makedev(entry.devmajor, entry.devminor)
+    return entry.devmajor, entry.devminor
 
 
 def _settle_name(directory: int, name: bytes, entry: Entry) -> None:

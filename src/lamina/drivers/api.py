@@ -112,6 +112,25 @@ class CopiesParents(Protocol):
     copies_parents: bool
 
 
+@runtime_checkable
+class ExactTar(Protocol):
+    """A driver that keeps the tar itself (erofs): a layer leaves, and is checked, by reading it."""
+
+    def open_tar(self, layer: LayerID) -> int:
+        """A descriptor of the layer's tar, bit for bit as it came; raises OSError.
+
+        Whoever calls closes it, and verifies what was read.
+        """
+
+
+@runtime_checkable
+class SharesMounts(Protocol):
+    """A driver that keeps mounts for all its users, and gives them up when the last one closes."""
+
+    def close(self) -> None:
+        """Give up what this process held; idempotent."""
+
+
 class Probe(NamedTuple):
     """What trying a driver out gave: whether it works, and the evidence in words."""
 

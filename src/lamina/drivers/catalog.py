@@ -16,7 +16,8 @@ class Entry(NamedTuple):
     """What the field says of a driver; `module` is empty while there is none here.
 
     `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
-    last resort or removed, `cost` what it costs in disk.
+    last resort or removed, `cost` what it costs in disk. One that `shares` mounts keeps them in
+    the run root.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Entry(NamedTuple):
     factory: str
     standing: str
     cost: str
+    shares: bool = False
 
     def probe(self, home: str) -> Probe:
         """Try the driver out in `home`."""
@@ -32,9 +34,10 @@ class Entry(NamedTuple):
             return Probe(False, "not written yet" if self.standing != "removed" else self.cost)
         return cast("Probe", import_module(self.module).probe(home))
 
-    def make(self, home: str) -> Driver:
-        """The driver on `home`."""
-        return cast("Driver", getattr(import_module(self.module), self.factory)(home))
+    def make(self, home: str, run: str) -> Driver:
+        """The driver on `home`; `run` is the store's volatile folder, which may come to be."""
+        factory = getattr(import_module(self.module), self.factory)
+        return cast("Driver", factory(home, run) if self.shares else factory(home))
 
 
 CATALOG: dict[str, Entry] = {
@@ -66,7 +69,15 @@ CATALOG: dict[str, Entry] = {
             "last resort",
             "every layer is a full copy of all below it, unless the file system can reflink",
         ),
-        Entry("erofs", "erofs", "", "", "supported", "layers stay tars and are never unpacked"),
+        Entry(
+            "erofs",
+            "erofs",
+            "lamina.drivers.erofs",
+            "ErofsDriver",
+            "supported",
+            "layers stay tars and are never unpacked; a changed file is copied up whole",
+            shares=True,
+        ),
         Entry(
             "devicemapper",
             "devicemapper",

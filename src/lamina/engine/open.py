@@ -57,7 +57,8 @@ def open_store(
 
 
 def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
-    chosen = _choose(store, settled)
+    run_root = _run_root(settled, store)
+    chosen = _choose(store, settled, run_root)
     if chosen.choice.fell_back:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
     layers = LayerStore(store, chosen.driver)
@@ -69,7 +70,7 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
         images=ImageStore(store, blobs, layers),
         config=settled,
         choice=chosen.choice,
-        run_root=_run_root(settled, store),
+        run_root=run_root,
         events=events,
     )
 
@@ -79,7 +80,7 @@ class _Chosen(NamedTuple):
     driver: Driver
 
 
-def _choose(store: StoreRoot, settled: Config) -> _Chosen:
+def _choose(store: StoreRoot, settled: Config, run_root: str) -> _Chosen:
     """Choose a driver; what was tried on this boot with these rights is not tried again."""
     with store.database.read() as db:
         prior = layer_rows.counts_by_driver(db)
@@ -92,7 +93,7 @@ def _choose(store: StoreRoot, settled: Config) -> _Chosen:
             set_meta(db, "driver", choice.name)
             set_meta(db, "driver_proof", proof)
     catalogued = entry(choice.name)
-    return _Chosen(choice, catalogued.make(store.folder(catalogued.home)))
+    return _Chosen(choice, catalogued.make(store.folder(catalogued.home), run_root))
 
 
 def _run_root(settled: Config, store: StoreRoot) -> str:

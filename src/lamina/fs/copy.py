@@ -29,11 +29,15 @@ def copy_file(source: int, target: int, size: int) -> None:
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-        _copy_data(source, target, size)
+        copy_data(source, target, 0, size)
     os.ftruncate(target, size)
 
 
-def _copy_data(source: int, target: int, size: int) -> None:
+def copy_data(source: int, target: int, base: int, size: int) -> None:
+    """Copy the first `size` bytes of `source` to offset `base` of `target`, leaving out holes.
+
+    `target` has holes there itself. Raises OSError.
+    """
     at = 0
     while at < size:
         try:
@@ -43,7 +47,7 @@ def _copy_data(source: int, target: int, size: int) -> None:
                 return  # only a hole follows
             start = at
         end = min(_end_of_data(source, start, size), size)
-        copy_range(source, start, target, start, end - start)
+        copy_range(source, start, target, base + start, end - start)
         at = end
 
 

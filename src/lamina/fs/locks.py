@@ -31,6 +31,7 @@ class Rank(enum.IntEnum):
     LAYER = 4
     BLOB = 5
     DATABASE = 6
+    MOUNTS = 7
 
 
 class _Held(threading.local):

@@ -10,16 +10,20 @@ import os
 from typing import NamedTuple
 
 from lamina.errors import StorageError, from_oserror
+from lamina.fs.erofs import Erofs, Shared, open_images
 from lamina.fs.inroot import Root
-from lamina.fs.overlay import LOWER_LIMIT, Overlay, attach_overlay, open_overlay
+from lamina.fs.overlay import DESCRIPTORS, LOWER_LIMIT, WAYS, Overlay, attach_overlay, open_overlay
 from lamina.fs.private import enter_private_namespace, in_private_namespace, on_private_thread
 from lamina.kernel import mount as kernel
 
 __all__ = [
     "LOWER_LIMIT",
     "Bind",
+    "Erofs",
     "MountPlan",
     "Overlay",
+    "Shared",
+    "Stacked",
     "attach",
     "bind",
     "cover",
@@ -34,6 +38,11 @@ __all__ = [
 _KEPT = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
 
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_BY_NAME = tuple(way for way in WAYS if way != DESCRIPTORS)
+_UNKNOWN = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM)
+
+
 class Bind(NamedTuple):
     """A directory as it is."""
 
@@ -41,10 +50,18 @@ class Bind(NamedTuple):
     readonly: bool
 
 
+class Stacked(NamedTuple):
+    """EROFS images and directories united by overlayfs, `lowers` topmost first."""
+
+    lowers: tuple[Erofs | str, ...]
+    upper: str | None
+    work: str | None
+
+
 class MountPlan(NamedTuple):
     """What a tree is mounted from; `hold` names a lock file to hold while it is mounted."""
 
-    root: Bind | Overlay
+    root: Bind | Overlay | Erofs | Stacked
     hold: str | None
 
 
@@ -53,8 +70,12 @@ def attach(plan: MountPlan, target: str) -> None:
     try:
         if isinstance(plan.root, Bind):
             _attach_bind(plan.root, target)
-        else:
+        elif isinstance(plan.root, Overlay):
             attach_overlay(plan.root, target)
+        elif isinstance(plan.root, Erofs):
+            _attach_image(plan.root, target)
+        else:
+            _attach_stacked(plan.root, target)
     except OSError as error:
         raise _refusal(error, target) from error
 
@@ -65,8 +86,104 @@ def open_detached(plan: MountPlan) -> int:
     Raises OSError in the kernel's words, or `StorageError` for what no kernel would unite.
     """
     if isinstance(plan.root, Bind):
-        return os.open(plan.root.source, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return open_overlay(plan.root)
+        return os.open(plan.root.source, _DIRECTORY)
+    if isinstance(plan.root, Overlay):
+        return open_overlay(plan.root)
+    if isinstance(plan.root, Erofs):
+        return open_trees((plan.root,))[0]
+    return _open_stacked(plan.root)
+
+
+def open_trees(steps: tuple[Erofs | str, ...]) -> list[int]:
+    """The root of each image or directory, opened for reading; raises OSError."""
+    mounted = open_images([step for step in steps if isinstance(step, Erofs)])
+    images = iter(mounted)
+    opened: list[int] = []
+    try:
+        for step in steps:
+            path = step if isinstance(step, str) else f"/proc/self/fd/{next(images)}"
+            opened.append(os.open(path, _DIRECTORY))
+    except BaseException:
+        _close(opened)
+        raise
+    finally:
+        _close(mounted)
+    return opened
+
+
+# --- images -----------------------------------------------------------------------------------
+
+
+def _attach_image(step: Erofs, target: str) -> None:
+    (mounted,) = open_images([step])
+    try:
+        kernel.move_mount(mounted, target)
+    finally:
+        os.close(mounted)
+
+
+def _attach_stacked(stacked: Stacked, target: str) -> None:
+    images = [step for step in stacked.lowers if isinstance(step, Erofs)]
+    mounted = open_images(images)
+    try:
+        try:
+            attach_overlay(_over_descriptors(stacked, mounted), target, (DESCRIPTORS,))
+        except OSError as error:
+            if error.errno not in _UNKNOWN:
+                raise
+            _attach_all(images, mounted)
+            attach_overlay(_over_places(stacked), target, _BY_NAME)
+    finally:
+        _close(mounted)
+
+
+def _open_stacked(stacked: Stacked) -> int:
+    images = [step for step in stacked.lowers if isinstance(step, Erofs)]
+    mounted = open_images(images)
+
+    def by_name() -> int:
+        _attach_all(images, mounted)
+        return open_overlay(_over_places(stacked), _BY_NAME)
+
+    try:
+        try:
+            return open_overlay(_over_descriptors(stacked, mounted), (DESCRIPTORS,))
+        except OSError as error:
+            if error.errno not in _UNKNOWN:
+                raise
+            return in_private_namespace(by_name)
+    finally:
+        _close(mounted)
+
+
+def _over_descriptors(stacked: Stacked, mounted: list[int]) -> Overlay:
+    """The union with each image named by the descriptor of its detached mount."""
+    images = iter(mounted)
+    lowers = [
+        step if isinstance(step, str) else f"/proc/self/fd/{next(images)}"
+        for step in stacked.lowers
+    ]
+    return Overlay(tuple(lowers), stacked.upper, stacked.work, ())
+
+
+def _over_places(stacked: Stacked) -> Overlay:
+    """The union with each image named by its place, where it is attached."""
+    lowers = [step if isinstance(step, str) else step.place for step in stacked.lowers]
+    return Overlay(tuple(lowers), stacked.upper, stacked.work, ())
+
+
+def _attach_all(images: list[Erofs], mounted: list[int]) -> None:
+    """Attach in the calling thread's namespace: before Linux 6.13 a lower needs a name there."""
+    for step, descriptor in zip(images, mounted, strict=True):
+        kernel.move_mount(descriptor, step.place)
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+# --- directories ------------------------------------------------------------------------------
 
 
 def _attach_bind(bind: Bind, target: str) -> None:

@@ -137,6 +137,17 @@ def umount(target: str, flags: int = MNT_DETACH) -> None:
         raise fail("umount", target)
 
 
+def enter_new_root(old: str) -> None:
+    """Make the current directory, which must be a mount, the root; the old one goes to `old`.
+
+    pivot_root(2), with `old` a directory in the new root; then unmounts and removes it.
+    """
+    if libc_call("pivot_root", b".", os.fsencode(old)) < 0:
+        raise fail("pivot_root")
+    umount(f"/{old}")
+    os.rmdir(f"/{old}")
+
+
 def context_log(context: int) -> str:
     """What the kernel has to say about a context; reading it takes it away."""
     words = []

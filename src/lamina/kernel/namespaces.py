@@ -22,6 +22,12 @@ def unshare(flags: int) -> None:
         raise fail("unshare")
 
 
+def setns(descriptor: int, flags: int) -> None:
+    """Enter the namespace that a descriptor names (setns(2)); the calling thread alone."""
+    if libc_call("setns", descriptor, flags) < 0:
+        raise fail("setns")
+
+
 def effective_capabilities() -> int:
     """The effective capability set as a bit mask."""
     return _capability_mask("CapEff:")

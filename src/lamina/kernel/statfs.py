@@ -24,6 +24,7 @@ _NAMES = {
     0x63677270: "cgroup2fs",
     0x27E0EB: "cgroupfs",
 }
+NSFS = 0x6E736673
 _ROOM = 512  # struct statfs is smaller than this on every architecture
 
 

@@ -1,13 +1,18 @@
-"""A layer's tar, bit for bit as it came: the index's headers around the driver's files."""
+"""A layer's tar, bit for bit as it came: the index's headers around the driver's files, or the
+tar itself where the driver keeps it.
+"""
 
 import hashlib
+import os
 
 from lamina.archive.entry import Write
 from lamina.archive.index import IndexReader, reassemble
-from lamina.drivers.api import Driver
+from lamina.drivers.api import Driver, ExactTar
 from lamina.errors import StoreDamaged
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
+
+_CHUNK = 1 << 20
 
 
 def export(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) -> None:
@@ -22,19 +27,36 @@ def export(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) -> None
         digest.update(data)
         return write(data)
 
-    own = driver.own_tree(row.id)
-    merged = driver.view(row.id)
-    try:
-        with IndexReader(root.folder("index", row.diff_id.hex)) as reader:
-            reassemble(reader, own, merged, tap)
-    finally:
-        own.close()
-        merged.close()
+    if isinstance(driver, ExactTar):
+        _read_back(driver, row, tap)
+    else:
+        _put_together(root, driver, row, tap)
     if digest.hexdigest() != row.diff_id.hex:
         raise StoreDamaged(
             f"the files of layer {row.id.short} are no longer those of {row.diff_id}",
             hint="run `lamina check`",
         )
+
+
+def _read_back(driver: ExactTar, row: LayerRow, write: Write) -> None:
+    descriptor = driver.open_tar(row.id)
+    try:
+        while data := os.read(descriptor, _CHUNK):
+            write(data)
+    finally:
+        os.close(descriptor)
+
+
+def _put_together(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) -> None:
+    assert row.diff_id is not None
+    own = driver.own_tree(row.id)
+    merged = driver.view(row.id)
+    try:
+        with IndexReader(root.folder("index", row.diff_id.hex)) as reader:
+            reassemble(reader, own, merged, write)
+    finally:
+        own.close()
+        merged.close()
 
 
 def tar_size(root: StoreRoot, row: LayerRow) -> int:

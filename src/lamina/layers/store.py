@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
-from lamina.drivers.api import Driver
+from lamina.drivers.api import Driver, SharesMounts
 from lamina.errors import LayerNotFound
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
@@ -269,6 +269,8 @@ class LayerStore:
     def close(self) -> None:
         """Let go of everything; the root itself stays open."""
         self.release()
+        if isinstance(self.driver, SharesMounts):
+            self.driver.close()
 
     def collect(self) -> list[Layer]:
         """Remove every layer that no reference reaches; gives what went."""

@@ -15,13 +15,13 @@ numbers under which they were reported.
 import io
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lamina.archive.reader import read
 from lamina.archive.results import Placement
-from lamina.drivers.api import Driver
+from lamina.drivers.api import Driver, SharesMounts
 from lamina.errors import BadArchive
 from lamina.fs.mounting import attach, in_private_namespace
 from lamina.testing.trees import describe, tar_of
@@ -99,10 +99,13 @@ class DriverSuite:
         raise NotImplementedError("a suite needs a fixture `make` that gives a driver")
 
     @pytest.fixture
-    def bench(self, make: Callable[[], Driver], tmp_path: os.PathLike[str]) -> Bench:
+    def bench(self, make: Callable[[], Driver], tmp_path: os.PathLike[str]) -> Iterator[Bench]:
         scratch = os.path.join(tmp_path, "scratch")
         os.makedirs(scratch)
-        return Bench(make(), scratch)
+        driver = make()
+        yield Bench(driver, scratch)
+        if isinstance(driver, SharesMounts):
+            driver.close()
 
     # --- one layer ----------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Store:
     def open(self) -> None:
         self.root = StoreRoot.open(self.path)
         made = entry(self.driver_name)
-        self.driver: Driver = made.make(self.root.folder(made.home))
+        self.driver: Driver = made.make(self.root.folder(made.home), f"{self.path}.run")
         self.layers = LayerStore(self.root, self.driver)
 
     def close(self) -> None:

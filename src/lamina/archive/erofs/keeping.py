@@ -1,0 +1,166 @@
+"""Keeping a layer's tar as it passes, and beside it what cannot be pointed at in a tar.
+
+    layer.tar     every byte, in order, while `passing` hands the members on
+    layer.data    files copied up, files with holes, files whose last block has a dirty tail
+
+Both are addressed in blocks of 512 bytes, which is how a tar places bodies. Knows segments and
+extents; knows no names and no image.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from lamina.archive.entry import Body, Regions, Segment
+from lamina.archive.erofs.format import BLOCK, BLOCK_BITS, BLOCK_LIMIT
+from lamina.errors import StorageError
+from lamina.fs.atomic import pwrite_all, write_all
+from lamina.fs.copy import copy_data, copy_range
+
+TAR, DATA = "layer.tar", "layer.data"
+_BUFFERED = 1 << 20
+_CHUNK = 1 << 20
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class Extent(NamedTuple):
+    """Where a file's bytes begin: device 1 is the tar, 2 the data; 0 for none."""
+
+    device: int
+    block: int
+
+
+NOWHERE = Extent(0, 0)
+
+
+class Contents:
+    """The two files of one layer while they grow; a context manager that closes them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._tar = os.open(os.path.join(folder, TAR), _NEW, 0o400)
+        self._data = -1
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+        self._at = 0  # bytes of the tar that have passed
+        self._data_end = 0
+        self._last: tuple[int, int, int] | None = None  # owner, offset, size of the last file
+        self.moved: dict[int, int] = {}  # files that lie in the data after all: owner to block
+
+    # --- the tar as it passes -----------------------------------------------------------
+
+    def passing(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """The same segments, each kept before the next is asked for."""
+        for segment in segments:
+            self._check_tail(segment)
+            self._keep(segment.raw)
+            body = _Kept(segment.body, self)
+            yield segment._replace(body=body)
+            body.finish()
+        self._flush()
+
+    def _keep(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        self._at += len(data)
+        if self._waiting_bytes >= _BUFFERED:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            write_all(self._tar, b"".join(self._waiting))
+            self._waiting.clear()
+            self._waiting_bytes = 0
+
+    def _check_tail(self, segment: Segment) -> None:
+        """Move a file whose last block ends in anything but zeros: a mapping would show it."""
+        last, self._last = self._last, None
+        if last is None:
+            return
+        owner, offset, size = last
+        if segment.raw[: -size % BLOCK].strip(b"\0"):
+            self._flush()
+            block = self._reserve(size)
+            copy_range(self._tar, offset, self._data, block << BLOCK_BITS, size)
+            self.moved[owner] = block
+
+    # --- where files lie ----------------------------------------------------------------
+
+    def stored(self, owner: int, size: int) -> Extent:
+        """Where the body that follows lies in the tar; `owner` is the number of its inode."""
+        if not size:
+            return NOWHERE
+        _check_end(self._at + size, TAR)
+        if size % BLOCK:
+            self._last = (owner, self._at, size)
+        return Extent(1, self._at >> BLOCK_BITS)
+
+    def written_out(self, size: int, regions: Regions, body: Body) -> Extent:
+        """A file with holes, written into the data from the body that follows."""
+        start = self._reserve(size)
+        for offset, length in regions:
+            at = (start << BLOCK_BITS) + offset
+            while length:
+                piece = body.read(min(_CHUNK, length))
+                pwrite_all(self._data, piece, at)
+                at += len(piece)
+                length -= len(piece)
+        return Extent(2, start)
+
+    def copied(self, source: int, size: int) -> Extent:
+        """A copy in the data of a file of a lower layer, holes included."""
+        if not size:
+            return NOWHERE
+        start = self._reserve(size)
+        copy_data(source, self._data, start << BLOCK_BITS, size)
+        return Extent(2, start)
+
+    def _reserve(self, size: int) -> int:
+        """Room for a file at the end of the data; gives its first block."""
+        if self._data < 0:
+            self._data = os.open(os.path.join(self._folder, DATA), _NEW, 0o400)
+        start = self._data_end
+        self._data_end += size + -size % BLOCK
+        _check_end(self._data_end, DATA)
+        os.ftruncate(self._data, self._data_end)
+        return start >> BLOCK_BITS
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The size of each device in blocks; of the data only where there is any."""
+        sizes = (self._at, self._data_end) if self._data >= 0 else (self._at,)
+        return tuple(-(-size >> BLOCK_BITS) for size in sizes)
+
+    def close(self) -> None:
+        """Close both files."""
+        os.close(self._tar)
+        if self._data >= 0:
+            os.close(self._data)
+
+
+def _check_end(end: int, name: str) -> None:
+    if end >> BLOCK_BITS >= BLOCK_LIMIT - 1:
+        raise StorageError(
+            f"{name} would be larger than the 2 TiB that an EROFS image can point into",
+            hint="choose another storage driver for this image",
+        )
+
+
+class _Kept:
+    """A body that is kept as it is read; what is left is kept by `finish`."""
+
+    __slots__ = ("_contents", "_read")
+
+    def __init__(self, body: Body, contents: Contents) -> None:
+        self._read = body.read
+        self._contents = contents
+
+    def read(self, size: int, /) -> bytes:
+        data = self._read(size)
+        if data:
+            self._contents._keep(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(_CHUNK):
+            pass

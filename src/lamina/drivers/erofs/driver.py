@@ -1,0 +1,198 @@
+"""The contract of a driver, kept with tars, EROFS images over them, and overlayfs.
+
+A layer that comes is kept as its tar while its tree is gathered in memory, and its image is
+written in the end; reading goes through mounts of the images, which all users share. What
+extracts and compares is imported when it is first used.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from lamina.archive.entry import Segment
+from lamina.archive.results import Change, Figures
+from lamina.drivers.api import OnPlaced
+from lamina.drivers.erofs.layout import DATA, IMAGE, TAR, Layout
+from lamina.errors import DriverNotSupported, from_oserror
+from lamina.fs.locks import FileLock, Rank
+from lamina.fs.mounting import Bind, Erofs, MountPlan, Stacked, open_trees
+from lamina.fs.remove import remove_into
+from lamina.fs.shared import dissolve, drop, hold_path
+from lamina.fs.tree import FlatTree, StackedTree, TreeView
+from lamina.fs.usage import Usage, usage_of
+from lamina.kernel.statfs import filesystem_name
+from lamina.values.ids import LayerID
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class ErofsDriver:
+    """Layers beneath `home`; mounts that are shared live beneath `run`."""
+
+    name = "erofs"
+
+    def __init__(self, home: str, run: str) -> None:
+        self.home = home
+        self._layout = Layout(home, os.path.join(run, "shared"))
+        self._layout.prepare()
+        self._hold: FileLock | None = None
+
+    def create(self, layer: LayerID, parent: LayerID | None) -> None:
+        """Make the layer's directory."""
+        try:
+            self._layout.make(layer, parent)
+        except OSError as error:
+            raise from_oserror(error, "making an erofs layer in", self.home) from error
+
+    def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
+        """As `create`, with the directories that overlayfs writes to."""
+        if size is not None:
+            raise DriverNotSupported(
+                "erofs cannot limit the size of a layer here: no project quota",
+                hint="leave out --storage-opt size",
+            )
+        self.create(layer, parent)
+        try:
+            self._layout.make_writable(layer)
+        except OSError as error:
+            raise from_oserror(error, "making an erofs layer in", self.home) from error
+
+    def apply(
+        self,
+        layer: LayerID,
+        parent: LayerID | None,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None = None,
+    ) -> Figures:
+        """Keep the tar; what its members mean over the layers below becomes the image."""
+        from lamina.archive.erofs.layer import write_layer
+
+        lower = self._stack(self._layout.steps_below(layer)) if parent is not None else None
+        try:
+            return write_layer(self._layout.path(layer), segments, lower, on_placed)
+        finally:
+            if lower is not None:
+                lower.close()
+
+    def _stack(self, steps: Iterable[Erofs | str]) -> StackedTree:
+        return StackedTree(self._open(tuple(steps)))
+
+    def _open(self, steps: tuple[Erofs | str, ...]) -> list[int]:
+        if self._hold is None and any(isinstance(step, Erofs) for step in steps):
+            self._take_hold()
+        try:
+            return open_trees(steps)
+        except OSError as error:
+            raise from_oserror(error, "opening a layer of", self.home) from error
+
+    def _take_hold(self) -> None:
+        os.makedirs(self._layout.shared, mode=0o700, exist_ok=True)
+        hold = FileLock(hold_path(self._layout.shared), Rank.LEASE)
+        hold.acquire(shared=True)
+        self._hold = hold
+
+    def close(self) -> None:
+        """Let go of the shared mounts; who comes last takes them down."""
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+        try:
+            dissolve(self._layout.shared)
+        except OSError as error:
+            raise from_oserror(error, "taking down the mounts at", self._layout.shared) from error
+
+    def commit(self, layer: LayerID) -> None:
+        """Nothing to do: a tar and an image are written once."""
+
+    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+        """The image alone, or an overlay of it and all below; `diff/` is a writable's upper."""
+        below = self._layout.steps_below(layer)
+        own = self._layout.step(layer)
+        hold = self._ready_hold()
+        if not below:
+            return MountPlan(Bind(own, not writable) if isinstance(own, str) else own, hold)
+        if writable and isinstance(own, str):
+            return MountPlan(Stacked(below, own, self._layout.path(layer, "work")), hold)
+        return MountPlan(Stacked((own, *below), None, None), hold)
+
+    def _ready_hold(self) -> str:
+        os.makedirs(self._layout.shared, mode=0o700, exist_ok=True)
+        return hold_path(self._layout.shared)
+
+    def writable_root(self, layer: LayerID) -> str:
+        """The upper directory."""
+        return self._layout.path(layer, "diff")
+
+    def view(self, layer: LayerID) -> TreeView:
+        """The united tree, read through mounts of the images that are attached nowhere."""
+        return self._stack((self._layout.step(layer), *self._layout.steps_below(layer)))
+
+    def own_tree(self, layer: LayerID) -> TreeView:
+        """The image alone, or `diff/`."""
+        return FlatTree(self._open((self._layout.step(layer),))[0])
+
+    def open_tar(self, layer: LayerID) -> int:
+        """The tar as it lies there."""
+        return os.open(self._layout.path(layer, TAR), os.O_RDONLY | os.O_CLOEXEC)
+
+    def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
+        """Read off the upper directory; work grows with the changes, not with the image."""
+        from lamina.archive.diff import upper_changes
+
+        upper = os.open(self._layout.path(layer, "diff"), _DIRECTORY)
+        try:
+            lower = self._stack(self._layout.steps_below(layer))
+            try:
+                yield from upper_changes(upper, lower)
+            finally:
+                lower.close()
+        finally:
+            os.close(upper)
+
+    def usage(self, layer: LayerID) -> Usage:
+        """What the layer holds; on disk its tar and image take up less than the files would."""
+        (root,) = self._open((self._layout.step(layer),))
+        try:
+            measured = usage_of(root)
+        finally:
+            os.close(root)
+        if self._layout.is_writable(layer):
+            return measured
+        return measured._replace(disk=sum(self._disk(layer, name) for name in (TAR, IMAGE, DATA)))
+
+    def _disk(self, layer: LayerID, name: str) -> int:
+        try:
+            return os.stat(self._layout.path(layer, name)).st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
+    def remove(self, layer: LayerID, trash: str) -> None:
+        """Unmount it where it is shared, then unlink its files."""
+        try:
+            drop(self._layout.shared, layer)
+        except OSError as error:
+            raise from_oserror(error, "unmounting layer", layer) from error
+        remove_into(self._layout.path(layer), trash)
+
+    def layers(self) -> Iterator[LayerID]:
+        """Every layer directory in the home."""
+        yield from (LayerID(name) for name in sorted(os.listdir(self.home)) if len(name) == 64)
+
+    def location(self, layer: LayerID) -> str:
+        """The layer's directory."""
+        return self._layout.path(layer)
+
+    def status(self) -> tuple[tuple[str, str], ...]:
+        """What lies below, and how images are mounted on it."""
+        return (("Backing Filesystem", filesystem_name(self.home)),)
+
+    def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
+        """The tar and the image, or the directories of a read-write layer."""
+        rows = [("LowerLayers", ":".join(self._layout.below(layer)))]
+        if self._layout.is_writable(layer):
+            rows.append(("UpperDir", self._layout.path(layer, "diff")))
+            rows.append(("WorkDir", self._layout.path(layer, "work")))
+        else:
+            rows.append(("Tar", self._layout.path(layer, TAR)))
+            rows.append(("Image", self._layout.path(layer, IMAGE)))
+        return tuple(row for row in rows if row[1])

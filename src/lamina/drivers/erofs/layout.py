@@ -1,0 +1,91 @@
+"""The directory of the erofs driver on disk (docs/format/erofs-layer.md).
+
+    <home>/                    0710
+      <id>/                    0700
+        layer.tar layer.erofs  0400   a layer that came as a tar
+        layer.data             0400   what its files hold that the tar does not
+        diff/ work/                   a read-write layer
+        below                  0600   the IDs of all below, topmost first
+        tree/                  0700   empty: where older kernels attach the image
+
+Knows names and files; mounts nothing.
+"""
+
+import os
+
+from lamina.errors import StoreDamaged
+from lamina.fs.erofs import Erofs, Shared
+from lamina.values.ids import LayerID
+
+TAR, IMAGE, DATA = "layer.tar", "layer.erofs", "layer.data"
+
+
+class Layout:
+    """Where each thing of each layer lies beneath `home`; `shared` is for mounts."""
+
+    def __init__(self, home: str, shared: str) -> None:
+        self.home = home
+        self.shared = shared
+
+    def prepare(self) -> None:
+        """Make the home; idempotent."""
+        os.makedirs(self.home, mode=0o710, exist_ok=True)
+        if os.stat(self.home).st_mode & 0o777 != 0o710:
+            os.chmod(self.home, 0o710)
+
+    def path(self, *names: str) -> str:
+        """A path beneath the home."""
+        return os.path.join(self.home, *names)
+
+    def make(self, layer: LayerID, parent: LayerID | None) -> None:
+        """Make the directory of a new layer over `parent`, with nothing of its own in it."""
+        os.mkdir(self.path(layer), 0o700)
+        os.mkdir(self.path(layer, "tree"), 0o700)
+        if parent is not None:
+            self._write_below(layer, [parent, *self.below(parent)])
+
+    def make_writable(self, layer: LayerID) -> None:
+        """Give a new layer what it needs to be mounted writable."""
+        for name, mode in (("diff", 0o755), ("work", 0o700)):
+            os.mkdir(self.path(layer, name))
+            os.chmod(self.path(layer, name), mode)
+
+    def _write_below(self, layer: LayerID, below: list[LayerID]) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(self.path(layer, "below"), flags, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write("".join(f"{each}\n" for each in below))
+
+    def below(self, layer: LayerID) -> list[LayerID]:
+        """All below `layer`, topmost first; raises `StoreDamaged` for a file that is cut off."""
+        path = self.path(layer, "below")
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                text = file.read()
+        except FileNotFoundError:
+            return []
+        names = text.split("\n")
+        if names.pop() or not names or any(len(name) != 64 for name in names):
+            raise StoreDamaged(f"{path} is empty or cut off", hint="run `lamina check`")
+        return [LayerID(name) for name in names]
+
+    def is_writable(self, layer: LayerID) -> bool:
+        """Whether `layer` was made to be written to; it holds its own in `diff/` then."""
+        return os.path.isdir(self.path(layer, "diff"))
+
+    def step(self, layer: LayerID) -> Erofs | str:
+        """What `layer` itself is mounted from; raises OSError when its image is not there."""
+        if self.is_writable(layer):
+            return self.path(layer, "diff")
+        image = self.path(layer, IMAGE)
+        status = os.stat(image)
+        # another file under the same name (a store that was put back) is another mount
+        name = f"{layer}.{status.st_dev:x}.{status.st_ino:x}.{status.st_ctime_ns:x}"
+        devices = [self.path(layer, TAR)]
+        if os.path.exists(self.path(layer, DATA)):
+            devices.append(self.path(layer, DATA))
+        return Erofs(image, tuple(devices), self.path(layer, "tree"), Shared(self.shared, name))
+
+    def steps_below(self, layer: LayerID) -> tuple[Erofs | str, ...]:
+        """What all below `layer` are mounted from, topmost first."""
+        return tuple(self.step(each) for each in self.below(layer))

@@ -1,0 +1,89 @@
+"""Do EROFS images over tars work on this file system? Found out by trying, never by a version.
+
+A small layer is made and mounted, from its files or by loop devices, and stacked below a
+writable directory, in which one of its directories is then removed.
+"""
+
+import io
+import os
+import tarfile
+
+from lamina.archive.erofs.layer import write_layer
+from lamina.archive.reader import read
+from lamina.drivers.api import Probe
+from lamina.errors import LaminaError
+from lamina.fs.dtype import supports_dtype
+from lamina.fs.erofs import FILES, Erofs, mount_image
+from lamina.fs.mounting import MountPlan, Stacked, attach, in_private_namespace
+from lamina.fs.remove import remove_tree
+from lamina.kernel.statfs import filesystem_name
+
+
+def probe(home: str) -> Probe:
+    """Try it in `home`, or beside it where it is yet to be made."""
+    try:
+        scratch = _scratch(home)
+    except OSError as error:
+        return Probe(False, f"{home} cannot be written: {error.strerror}")
+    try:
+        return _try(scratch)
+    finally:
+        remove_tree(scratch)
+
+
+def _scratch(home: str) -> str:
+    base = home if os.path.isdir(home) else os.path.dirname(home)
+    path = os.path.join(base, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
+    os.mkdir(path, 0o700)
+    for name in ("layer", "tree", "upper", "work", "merged"):
+        os.mkdir(os.path.join(path, name))
+    return path
+
+
+def _try(scratch: str) -> Probe:
+    backing = filesystem_name(scratch)
+    try:
+        way = _mount(scratch)
+        in_private_namespace(lambda: _stack(scratch))
+    except (OSError, LaminaError) as error:
+        return Probe(False, f"an EROFS image on {backing} was refused: {error}")
+    if not supports_dtype(scratch):
+        return Probe(False, f"{backing} here keeps no d_type in its directory entries")
+    how = "from its files" if way == FILES else "by loop devices (it takes no file as a source)"
+    return Probe(True, f"mounted an image on {backing} {how}, below a writable directory")
+
+
+def _mount(scratch: str) -> str:
+    folder = os.path.join(scratch, "layer")
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("d/file")
+        member.size = 5
+        archive.addfile(member, io.BytesIO(b"probe"))
+    tar.seek(0)
+    write_layer(folder, read(tar), None, None)
+    mounted, way = mount_image(*_step(scratch)[:2])
+    try:
+        with open(f"/proc/self/fd/{mounted}/d/file", "rb") as file:
+            if file.read() != b"probe":
+                raise OSError(0, "a file of the image reads as something else")
+    finally:
+        os.close(mounted)
+    return way
+
+
+def _step(scratch: str) -> Erofs:
+    folder = os.path.join(scratch, "layer")
+    tar = os.path.join(folder, "layer.tar")
+    return Erofs(os.path.join(folder, "layer.erofs"), (tar,), os.path.join(scratch, "tree"), None)
+
+
+def _stack(scratch: str) -> None:
+    def at(name: str) -> str:
+        return os.path.join(scratch, name)
+
+    attach(MountPlan(Stacked((_step(scratch),), at("upper"), at("work")), None), at("merged"))
+    os.unlink(os.path.join(at("merged"), "d", "file"))
+    os.rmdir(os.path.join(at("merged"), "d"))
+    if os.path.lexists(os.path.join(at("merged"), "d")):
+        raise OSError(0, "a removed directory is still listed")

@@ -1,0 +1,49 @@
+"""Loop devices: files shown as block devices (include/uapi/linux/loop.h)."""
+
+import errno
+import fcntl
+import os
+import struct
+
+_CONTROL = "/dev/loop-control"
+_CTL_GET_FREE = 0x4C82
+_CONFIGURE = 0x4C0A
+_READ_ONLY = 1
+_AUTOCLEAR = 4
+_NAME_SIZE = 64
+# struct loop_config: fd, block size, then struct loop_info64, then reserved
+_CONFIG = struct.Struct(f"<II5Q4I{_NAME_SIZE}s{_NAME_SIZE}s32s2Q64x")
+_TRIES = 64  # another process may take the free device first
+
+
+def attach(file: int, name: str, *, read_only: bool = True) -> int:
+    """A descriptor of a loop device that shows an open file, freed by the kernel when nothing
+    uses it any more; raises OSError. `name` is what tools show.
+    """
+    for _ in range(_TRIES):
+        device = _open_free(read_only)
+        try:
+            flags = _AUTOCLEAR | (_READ_ONLY if read_only else 0)
+            shown = os.fsencode(name)[-_NAME_SIZE + 1 :]
+            info = (0, 0, 0, 0, 0, 0, 0, 0, flags, shown, b"", b"", 0, 0)
+            fcntl.ioctl(device, _CONFIGURE, _CONFIG.pack(file, 512, *info))
+        except OSError as error:
+            os.close(device)
+            if error.errno != errno.EBUSY:
+                raise OSError(error.errno, f"loop device: {error.strerror}", name) from error
+        except BaseException:
+            os.close(device)
+            raise
+        else:
+            return device
+    raise OSError(errno.EBUSY, "loop device: every free one was taken", name)
+
+
+def _open_free(read_only: bool) -> int:
+    control = os.open(_CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        number = fcntl.ioctl(control, _CTL_GET_FREE)
+    finally:
+        os.close(control)
+    mode = os.O_RDONLY if read_only else os.O_RDWR
+    return os.open(f"/dev/loop{number}", mode | os.O_CLOEXEC)
