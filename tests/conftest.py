@@ -7,9 +7,12 @@ peer program) it fails instead, so that nothing is skipped silently where it was
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 
 import pytest
+
+from lamina.drivers.erofs import probe
 
 
 def lacking(reason: str) -> None:
@@ -38,6 +41,20 @@ def needs_root() -> None:
 def needs_mounts() -> None:
     if not can_mount():
         lacking("needs CAP_SYS_ADMIN to mount")
+
+
+@pytest.fixture(scope="session")
+def erofs_probe() -> str:
+    """Why EROFS images cannot be used here; empty where they can."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = probe(f"{folder}/erofs")
+    return "" if found.works else found.reason
+
+
+@pytest.fixture
+def needs_erofs(needs_mounts: None, erofs_probe: str) -> None:
+    if erofs_probe:
+        lacking(f"needs EROFS images: {erofs_probe}")
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class TestVfs(DriverSuite):
         return lambda: VfsDriver(os.path.join(tmp_path, "vfs"))
 
 
-@pytest.mark.usefixtures("needs_root", "needs_mounts")
+@pytest.mark.usefixtures("needs_root", "needs_erofs")
 class TestErofs(DriverSuite):
     @pytest.fixture
     def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
