@@ -5,13 +5,19 @@ release the interpreter's lock, so two cores work. At most a few chunks lie betw
 gzip (igzip, else zlib), zstd (windows up to 128 MiB), xz (128 MiB of memory), bzip2, none.
 """
 
+import io
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from lamina.errors import BadArchive, UnknownCompression, from_oserror
+
+if TYPE_CHECKING:
+    import gzip
+
+    from _typeshed import WriteableBuffer
 
 _CHUNK = 1 << 18  # compressed bytes read at once
 _OUT = 1 << 20  # bytes out of a codec at once
@@ -146,10 +152,17 @@ def _plain(stream: ByteStream) -> Iterator[bytes]:
                 break
             start += more
         kind = detect(start)
-        chunks = _chunks(start, stream)
-        yield from chunks if kind == "none" else _members(kind, chunks)
+        yield from _undone(kind, start, stream)
     except OSError as error:
         raise from_oserror(error, "reading the archive") from error
+
+
+def _undone(kind: str, start: bytes, stream: ByteStream) -> Iterator[bytes]:
+    if kind == "none":
+        return _chunks(start, stream)
+    if kind == "gzip":
+        return _gunzipped(_Refilled(start, stream))
+    return _members(kind, _chunks(start, stream))
 
 
 def _chunks(start: bytes, stream: ByteStream) -> Iterator[bytes]:
@@ -159,26 +172,80 @@ def _chunks(start: bytes, stream: ByteStream) -> Iterator[bytes]:
         data = stream.read(_OUT)
 
 
+def _gunzipped(stream: "_Refilled") -> Iterator[bytes]:
+    """Every member of gzip data, one after the other; zeros may pad the end.
+
+    A file is asked, not a codec: it inflates into one buffer of the size that is wanted and takes
+    the interpreter's lock once a piece, where a codec's object takes it a dozen times, each time
+    from the thread that extracts.
+    """
+    open_file, damaged = _gzip()
+    with open_file(fileobj=stream, mode="rb") as file:
+        while data := _piece_of(file, stream, damaged):
+            yield data
+
+
+def _gzip() -> "tuple[Callable[..., gzip.GzipFile], type[Exception]]":
+    """A file of gzip data and its codec's own error; igzip's where it is installed."""
+    try:
+        from isal import igzip, isal_zlib
+    except ImportError:
+        import gzip
+        import zlib
+
+        return gzip.GzipFile, zlib.error
+    return igzip.IGzipFile, cast("type[Exception]", isal_zlib.error)
+
+
+def _piece_of(file: "gzip.GzipFile", stream: "_Refilled", damaged: type[Exception]) -> bytes:
+    try:
+        return file.read(_OUT)
+    except EOFError:
+        raise BadArchive("the gzip data is cut off") from None
+    except (OSError, damaged) as error:  # gzip.BadGzipFile is an OSError
+        if stream.failure is not None:
+            raise stream.failure from error
+        if "Not a gzipped file" in str(error):
+            raise BadArchive("there is something after the end of the gzip data") from None
+        raise BadArchive(f"the gzip data is damaged: {error}") from error
+
+
+class _Refilled(io.RawIOBase):
+    """A stream whose start was read already, as a file; remembers an error of the stream's own."""
+
+    def __init__(self, start: bytes, stream: ByteStream) -> None:
+        self._start = start
+        self._stream = stream
+        self.failure: OSError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        view = memoryview(buffer)
+        try:
+            data = self._start or self._stream.read(len(view))
+        except OSError as error:
+            self.failure = error
+            raise
+        view[: len(data)] = data[: len(view)]
+        self._start = data[len(view) :]
+        return min(len(data), len(view))
+
+
 def _members(kind: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Every member of the stream, one after the other; zeros may pad the end."""
+    """Every member of the stream, one after the other."""
     codec = _CODECS[kind]
     feed = codec()
-    any_member = False
     for chunk in chunks:
         data = chunk
         while data:
             if feed.eof:
-                data = data.lstrip(b"\0") if kind == "gzip" else data
-                if not data:
-                    break
                 feed = codec()
             try:
                 yield from feed.feed(data)
             except _CodecError as error:
-                if any_member and kind == "gzip" and not feed.started:
-                    raise BadArchive("there is something after the end of the gzip data") from None
                 raise BadArchive(f"the {kind} data is damaged: {error}") from error
-            any_member |= feed.eof
             data = feed.unused if feed.eof else b""
     if not feed.eof:
         raise BadArchive(f"the {kind} data is cut off")
@@ -188,42 +255,8 @@ class _CodecError(Exception):
     """A codec's own error, whatever its type."""
 
 
-class _Gzip:
-    """One gzip member; igzip where it is installed, because it is twice as fast."""
-
-    def __init__(self) -> None:
-        try:
-            from isal import isal_zlib as codec
-        except ImportError:
-            import zlib as codec  # type: ignore[no-redef]
-        self._error = cast("type[Exception]", codec.error)
-        self._object = codec.decompressobj(wbits=31)
-        self.started = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        try:
-            while data and not self._object.eof:
-                plain = self._object.decompress(data, _OUT)
-                data = self._object.unconsumed_tail
-                if plain:
-                    self.started = True
-                    yield plain
-        except self._error as error:
-            raise _CodecError(str(error)) from error
-
-    @property
-    def eof(self) -> bool:
-        return bool(self._object.eof)
-
-    @property
-    def unused(self) -> bytes:
-        return bytes(self._object.unused_data)
-
-
 class _Bounded:
     """One member of a codec that can be asked for at most so much at once."""
-
-    started = True
 
     def __init__(self) -> None:
         self._object, self._error = self._open()
@@ -290,8 +323,7 @@ class _Zstd(_Bounded):
         return made, (zstd.ZstdError,)
 
 
-_CODECS: dict[str, Callable[[], _Gzip | _Bounded]] = {
-    "gzip": _Gzip,
+_CODECS: dict[str, Callable[[], _Bounded]] = {
     "xz": _Xz,
     "bzip2": _Bzip2,
     "zstd": _Zstd,

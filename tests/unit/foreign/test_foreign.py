@@ -131,6 +131,7 @@ def test_a_file_that_is_gone_or_shorter_is_named(store, source, tmp_path):
         (gzip.compress(b'{"type":1,"name":"../../../etc/passwd","size":9}\n'), "climbs above"),
         (gzip.compress(b'{"type":1,"name":"etc","size":9}\n'), "Is a directory"),
     ],
+    ids=["no-gzip", "no-type", "odd-type", "long-line", "climbing", "directory"],
 )
 def test_hostile_tar_split_data_is_refused(store, source, tmp_path, data, words):
     metadata = next((tmp_path / "theirs").rglob("*tar-split*"))
