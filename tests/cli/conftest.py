@@ -26,14 +26,16 @@ class Lamina:
         self.env = {**os.environ, "LAMINA_RUN_ROOT": os.path.join(folder, "run")}
         self.driver: str | None = None
 
+    def command(self, *words: str) -> list[str]:
+        """The whole argument list of a command."""
+        driver = ["--driver", self.driver] if self.driver is not None else []
+        return [sys.executable, "-m", "lamina", "--root", self.root, *driver, *words]
+
     def __call__(
         self, *words: str, stdin: bytes | None = None, env: dict[str, str] | None = None
     ) -> Said:
-        command = [sys.executable, "-m", "lamina", "--root", self.root]
-        if self.driver is not None:
-            command += ["--driver", self.driver]
         done = subprocess.run(
-            [*command, *words],
+            self.command(*words),
             input=stdin if stdin is not None else b"",
             capture_output=True,
             env={**self.env, **(env or {})},

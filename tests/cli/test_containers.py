@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import subprocess
 import tarfile
 
 import pytest
@@ -155,6 +156,71 @@ def test_copy_both_ways(either):
     archive = tarfile.open(fileobj=io.BytesIO(either("cp", "c1:/d/sub", "-").out.encode()))
     assert archive.getnames() == ["sub", "sub/f"]
     assert either("cp", "c1:/nothing", ".").code == 1
+
+
+@pytest.fixture(params=["crun", "runc", "chroot"])
+def running(base, request, needs_program, monkeypatch, tmp_path):
+    """A function that starts a container and gives its process once it says that it is up."""
+    if request.param != "chroot":
+        needs_program(request.param)
+    base.env["LAMINA_ISOLATION"] = request.param
+    started = []
+
+    def start(*words):
+        command = base.command(*words)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=base.env, cwd=base.folder
+        )
+        started.append(process)
+        assert process.stdout.readline() == b"up\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_a_running_container_is_copied_from_and_into_and_nothing_else(base, running):
+    os.makedirs(f"{base.folder}/volume")
+    shown = ["-v", f"{base.folder}/volume:/data"]
+    script = "echo inside >/etc/mark; echo up; read line; cat /etc/planted /data/planted"
+    process = running("run", "--name", "c1", "-i", *shown, "base", "sh", "-c", script)
+    base.ok("cp", "c1:/etc/mark", "got")
+    with open(f"{base.folder}/got") as file:
+        assert file.read() == "inside\n"
+    for target in ("/etc/planted", "/data/planted"):
+        base.ok("cp", "got", f"c1:{target}")
+    assert not os.path.exists("/etc/planted")
+    out, _ = process.communicate(b"\n")
+    assert out == b"inside\ninside\n"
+    assert os.listdir(f"{base.folder}/volume") == ["planted"]
+    base.ok("cp", "c1:/etc/planted", "back")
+
+
+def test_what_is_in_use_is_not_taken_away(base, running):
+    process = running("run", "--name", "c1", "-i", "base", "sh", "-c", "echo up; read line; exit 4")
+    for words in (["rm", "c1"], ["rmi", "base"]):
+        said = base(*words)
+        assert said.code == 1
+        assert said.err.count("\n") == 1
+        assert "c1" in said.err
+    assert base.ok("prune", "-f")
+    assert base("run", "--name", "c1", "base", "true").code == 125
+    base.ok("commit", "c1", "copy")
+    process.communicate(b"\n")
+    assert process.returncode == 4
+    base.ok("rm", "c1")
+
+
+def test_a_container_that_is_removed_while_it_runs_ends_as_killed(base, running):
+    process = running("run", "--rm", "--name", "c1", "base", "sh", "-c", "echo up; sleep 1000")
+    base.ok("rm", "-f", "c1")
+    assert process.wait() == 137
+    assert base.ok("ps", "-aq") == ""
+    assert os.listdir(f"{base.root}/locks/containers") == []
 
 
 def test_a_link_in_the_container_leads_copies_nowhere_else(either):

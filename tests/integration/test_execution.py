@@ -133,6 +133,81 @@ def test_a_program_from_a_volume_is_the_runtimes_to_find(rig, isolation, tmp_pat
     assert rig.changes() == []
 
 
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("/tools/none", 127, "no such file or directory"),
+        ("/tools/bad", 127, "no such file or directory"),
+        ("/tools", 126, "permission denied"),
+        ("/tools/plain", 126, "permission denied"),
+        ("/tools/text", 126, "exec format error"),
+        ("none", 127, "not found in .PATH"),
+    ],
+)
+def test_a_runtimes_refusal_is_said_once(rig, isolation, tmp_path, command, code, words):
+    """What a volume brings is the runtime's to judge: its words are ours, and nowhere else."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    write(str(tools / "bad"), "#!/no/such\n", 0o755)
+    write(str(tools / "plain"), "x", 0o644)
+    write(str(tools / "text"), "echo hello\n", 0o755)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    volume = Volume(str(tools), "/tools", True)
+    job = rig.job(command, volumes=(volume,), env=("PATH=/tools:/bin",))
+    try:
+        with pytest.raises(RuntimeFailure, match=words) as raised:
+            run(job, choose(isolation), Stdio(None, writer, writer))
+    finally:
+        os.close(writer)
+    with open(reader) as file:
+        assert file.read() == ""
+    assert raised.value.exit_code == code
+    assert str(raised.value).startswith(f"cannot run {command!r}: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("code", [0, 1, 126])
+def test_what_a_command_says_like_a_runtime_is_its_own(rig, isolation, code):
+    said = "exec /x: exec format error\nrunc run failed: no"
+    result = rig.run(isolation, "sh", "-c", f"echo '{said}' >&2; exit {code}")
+    assert result == (code, "", f"{said}\n")
+
+
+def test_a_prompt_without_a_newline_is_seen_before_the_answer(rig, isolation):
+    ours, theirs = os.pipe2(os.O_CLOEXEC)
+    answered, answer = os.pipe2(os.O_CLOEXEC)
+    job = rig.job("sh", "-c", "printf 'who? ' >&2; read name; echo hello $name >&2")
+    running = start(job, choose(isolation), Stdio(answered, None, theirs))
+    os.close(theirs)
+    os.close(answered)
+    assert os.read(ours, 100) == b"who? "
+    os.write(answer, b"you\n")
+    os.close(answer)
+    assert running.wait().code == 0
+    assert os.read(ours, 100) == b"hello you\n"
+    os.close(ours)
+
+
+def test_standard_error_that_nobody_reads_ends_the_writer(rig, isolation):
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    job = rig.job("sh", "-c", "cat /dev/zero >&2; exit 9")
+    running = start(job, choose(isolation), Stdio(None, None, writer))
+    os.close(writer)
+    assert os.read(reader, 2) == b"\0\0"
+    os.close(reader)
+    assert running.wait().code == 9
+
+
+def test_much_on_standard_error_arrives_whole(rig, isolation):
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    job = rig.job("sh", "-c", "head -c 3072000 /dev/zero >&2")
+    running = start(job, choose(isolation), Stdio(None, None, writer))
+    os.close(writer)
+    with open(reader, "rb") as file:
+        assert len(file.read()) == 3072000
+    assert running.wait().code == 0
+
+
 def test_environment(rig, isolation):
     out = rig.run(isolation, "env", env=("A=1", "B=x=y", "nothing"), hostname="h1").out
     assert set(out.splitlines()) >= {"A=1", "B=x=y", "HOME=/root", "HOSTNAME=h1"}
@@ -417,7 +492,7 @@ def test_a_lock_is_held_until_the_last_process_is_gone(rig, isolation, tmp_path)
 
     path = str(tmp_path / "hold")
     job = rig.job("sleep", "1000")
-    job = job._replace(plan=MountPlan(job.plan.root, path))
+    job = job._replace(plan=MountPlan(job.plan.root, (path,)))
     running = start(job, choose(isolation), Stdio(None, None, None))
     with open(path, "w") as file:
         with pytest.raises(BlockingIOError):
@@ -442,7 +517,7 @@ from lamina.runtime.process import Process
 import os
 root = {rig.upper!r}
 view = lambda: FlatTree(os.open(root, os.O_RDONLY | os.O_DIRECTORY))
-job = Job("c", MountPlan(Bind(root, False), None), Process(("true",)), {rig.run_dir!r}, root, view)
+job = Job("c", MountPlan(Bind(root, False)), Process(("true",)), {rig.run_dir!r}, root, view)
 assert run(job, choose("crun"), Stdio(None, None, None)).code == 0
 print(len(sys.modules), *(set({heavy}) & set(sys.modules)))
 """
@@ -465,7 +540,7 @@ def _works(name: str) -> bool:
 
 def test_a_bind_that_is_read_only_says_so(rig, isolation):
     job = rig.job("true")
-    job = job._replace(plan=MountPlan(Bind(rig.base, True), None))
+    job = job._replace(plan=MountPlan(Bind(rig.base, True)))
     with pytest.raises(RuntimeFailure, match="Read-only file system"):
         run(job, choose(isolation), Stdio(None, None, None))
     assert rig.left_over() == []

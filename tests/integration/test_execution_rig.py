@@ -74,8 +74,8 @@ class Rig:
 
     def plan(self) -> MountPlan:
         if self.shape == "flat":
-            return MountPlan(Bind(self.upper, False), None)
-        return MountPlan(Overlay((self.base,), self.upper, f"{self.folder}/work", ()), None)
+            return MountPlan(Bind(self.upper, False))
+        return MountPlan(Overlay((self.base,), self.upper, f"{self.folder}/work", ()))
 
     def view(self) -> TreeView:
         if self.shape == "flat":

@@ -170,7 +170,7 @@ def _both_ways(folder, texts):
     os.mkdir(f"{folder}/w")
 
     def look():
-        plan = MountPlan(Overlay(tuple(reversed(uppers)), f"{folder}/u", f"{folder}/w", ()), None)
+        plan = MountPlan(Overlay(tuple(reversed(uppers)), f"{folder}/u", f"{folder}/w", ()))
         attach(plan, f"{folder}/m")
         return describe(f"{folder}/m")
 
@@ -196,7 +196,7 @@ def _diff_round(folder, before, after):
             _try(f"{folder}/{name}", text)
 
     def change():
-        plan = MountPlan(Overlay((f"{folder}/old",), f"{folder}/u", f"{folder}/w", ()), None)
+        plan = MountPlan(Overlay((f"{folder}/old",), f"{folder}/u", f"{folder}/w", ()))
         attach(plan, f"{folder}/m")
         for text in after:
             _try(f"{folder}/m", text)

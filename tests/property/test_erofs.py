@@ -103,7 +103,7 @@ def _applied_to_image(folder, text, images):
 
 def _seen(root, target):
     def look():
-        attach(MountPlan(root, None), target)
+        attach(MountPlan(root), target)
         return describe(target), times(target)
 
     return in_private_namespace(look)

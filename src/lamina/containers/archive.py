@@ -7,8 +7,9 @@ that root by descriptor, whatever the container does meanwhile.
 
 import os
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from lamina.archive.apply import apply
 from lamina.archive.compress import open_decompressed
@@ -20,39 +21,50 @@ from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.errors import PathNotFound, from_oserror
 from lamina.fs.inroot import Root
-from lamina.fs.mounting import open_detached
+from lamina.fs.mounting import detached
 from lamina.fs.tree import FlatTree
+
+_PATIENCE = 5.0  # seconds for a container to be there, or gone
+_POLL = 0.01
 
 
 @contextmanager
 def opened_root(store: ContainerStore, stored: StoredContainer) -> Iterator[Root]:
-    """The container's merged root, for reading and writing."""
-    try:
-        descriptor = _open(store, stored)
-    except OSError as error:
-        raise from_oserror(error, "opening the root of", stored.row.name) from error
-    with Root(descriptor) as root:
+    """The container's merged root, for reading and writing; raises `InUse` or `StorageError`."""
+    with _opened(store, stored) as descriptor, Root(os.dup(descriptor)) as root:
         yield root
 
 
-def _open(store: ContainerStore, stored: StoredContainer) -> int:
-    if stored.status == "running" and stored.row.pid is not None:
-        pid = innermost(stored.row.pid)
-        return os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return open_detached(store.layers.mounts(stored.row.layer_id, writable=True))
-
-
-def innermost(pid: int) -> int:
-    """A process inside the container, below the one that was spawned for it."""
-    while True:
+@contextmanager
+def _opened(store: ContainerStore, stored: StoredContainer) -> Iterator[int]:
+    """By the container's own processes while it runs; else mounted, while nobody starts it."""
+    inside = _open_running(store, stored)
+    if inside is not None:
         try:
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
-                below = file.read().split()
-        except OSError:
-            return pid
-        if not below:
-            return pid
-        pid = int(below[0])
+            yield inside
+        finally:
+            os.close(inside)
+        return
+    with store.alone(stored.row.id, _PATIENCE) as now:
+        plan = store.layers.mounts(now.row.layer_id, writable=True)
+        with ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(detached(plan))
+            except OSError as error:
+                raise from_oserror(error, "opening the root of", now.row.name) from error
+            yield descriptor
+
+
+def _open_running(store: ContainerStore, stored: StoredContainer) -> int | None:
+    """None when it has ended; it is waited for while it starts."""
+    limit = time.monotonic() + _PATIENCE
+    while stored.status == "running" and time.monotonic() < limit:
+        inside = store.open_running(stored)
+        if inside is not None:
+            return inside
+        time.sleep(_POLL)
+        stored = store.get(stored.row.id)
+    return None
 
 
 def get(root: Root, path: str, out: Write) -> None:

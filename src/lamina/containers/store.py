@@ -17,12 +17,19 @@ from lamina.archive.results import Change
 from lamina.containers import names
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.state import Status, start_time, status
-from lamina.errors import ContainerNotFound, InUse, NameTaken, RuntimeFailure
+from lamina.errors import (
+    ContainerNotFound,
+    ImageNotFound,
+    InUse,
+    LockHeld,
+    NameTaken,
+    RuntimeFailure,
+)
 from lamina.fs.faults import crash_point
-from lamina.fs.locks import Rank
+from lamina.fs.locks import FileLock, Rank
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
-from lamina.metadata import containers, layers
+from lamina.metadata import containers, images, layers
 from lamina.metadata.containers import ContainerRow
 from lamina.runtime.isolation import Isolation
 from lamina.spec.imageconfig import ImageConfig
@@ -31,6 +38,9 @@ from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.execution.run import Exit, Running, Stdio
+
+_MOMENT = 0.2  # seconds for a command that is about to be done with a container
+_PATIENCE = 10.0  # seconds for a killed container's command to clear up
 
 
 class StoredContainer(NamedTuple):
@@ -45,10 +55,10 @@ class ContainerStore:
     """Containers over `layers` and `images`; `run_root` is where their sockets and roots go."""
 
     def __init__(
-        self, layer_store: LayerStore, images: ImageStore, isolation: Isolation, run_root: str
+        self, layer_store: LayerStore, image_store: ImageStore, isolation: Isolation, run_root: str
     ) -> None:
         self.layers = layer_store
-        self.images = images
+        self.images = image_store
         self.isolation = isolation
         self.run_root = run_root
         self._root = layer_store.root
@@ -114,6 +124,8 @@ class ContainerStore:
 
     def _record(self, row: ContainerRow) -> ContainerRow:
         with self._root.database.write() as db:
+            if images.get(db, row.image_id) is None:
+                raise ImageNotFound(f"the image {row.image_id.short} was removed meanwhile")
             named = row if row.name else row._replace(name=_free_name(db))
             try:
                 containers.add(db, named)
@@ -134,12 +146,8 @@ class ContainerStore:
         Raises `RuntimeFailure` (125) or its kinds for a missing (127) or unusable (126)
         command; the failure is noted in the container's row.
         """
-        lock = self._root.lock(Rank.CONTAINER, "containers", container)
         self._clear_rooms()
-        with lock.exclusive():
-            stored = self.get(container)
-            if stored.status == "running":
-                raise InUse(f"the container {stored.row.name} is running already")
+        with self.alone(container, _MOMENT) as stored:
             try:
                 running = self._start(stored, stdio)
             except RuntimeFailure as error:
@@ -151,11 +159,45 @@ class ContainerStore:
             finally:
                 self._finish(container, running)
 
+    @contextmanager
+    def alone(self, container: ContainerID, patience: float) -> Iterator[StoredContainer]:
+        """Keep other commands from starting, removing or mounting the container meanwhile.
+
+        Who runs it does so to its end. Raises `InUse` after `patience` seconds, or
+        `ContainerNotFound`.
+        """
+        stored = self.get(container)
+        lock = self._root.lock(Rank.LEASE, "containers", container)
+        try:
+            lock.acquire(timeout=patience)
+        except LockHeld:
+            doing = "is running" if self.get(container).status == "running" else "is in use"
+            raise InUse(f"the container {stored.row.name} {doing}", hint="wait for it") from None
+        try:
+            yield self._looked_at_again(container, lock)
+        finally:
+            lock.release()
+
+    def _looked_at_again(self, container: ContainerID, lock: FileLock) -> StoredContainer:
+        try:
+            return self.get(container)
+        except ContainerNotFound:
+            _unlink(lock.path)  # it was removed meanwhile
+            raise
+
     def _clear_rooms(self) -> None:
         """Clear away what killed engines left of their starts."""
         from lamina.execution.room import sweep
 
         sweep(self.run_root)
+
+    def open_running(self, stored: StoredContainer) -> int | None:
+        """A descriptor of a running container's root as it sees it; None while there is none."""
+        from lamina.execution.inside import open_root
+
+        if stored.row.pid is None:
+            return None
+        return open_root(stored.row.pid, os.path.join(self.run_root, stored.row.id, "rootfs"))
 
     def _start(self, stored: StoredContainer, stdio: "Stdio") -> "Running":
         from lamina.execution.run import Job, start
@@ -211,26 +253,49 @@ class ContainerStore:
     def remove(self, stored: StoredContainer, *, force: bool = False) -> None:
         """Remove the container with its layer; a running one only with `force` (it is killed).
 
-        Raises `InUse`.
+        Raises `InUse` while a command runs or mounts it, or reads its layer.
         """
+        if force:
+            self._remove_anyway(stored)
+            return
         if stored.status == "running":
-            if not force:
-                raise InUse(
-                    f"the container {stored.row.name} is running",
-                    hint="stop it first or remove it with --force",
-                )
+            raise InUse(
+                f"the container {stored.row.name} is running",
+                hint="stop it first or remove it with --force",
+            )
+        with self.alone(stored.row.id, _MOMENT) as now:
+            self._erase(now)
+
+    def _remove_anyway(self, stored: StoredContainer) -> None:
+        """It may be about to start, and removed by the command that runs it as it ends."""
+        limit = time.monotonic() + _PATIENCE
+        while True:
             kill(stored)
-        with self._root.database.write() as db:
-            containers.remove(db, stored.row.id)
-            layers.doom(db, [stored.row.layer_id], self._root.lease)
-        crash_point("container-removed")
-        self.layers.erase_doomed(stored.row.layer_id)
+            try:
+                with self.alone(stored.row.id, _MOMENT) as now:
+                    self._erase(now)
+                break
+            except ContainerNotFound:
+                break
+            except InUse:
+                if time.monotonic() >= limit:
+                    raise
+            stored = self.get(stored.row.id)
+
+    def _erase(self, stored: StoredContainer) -> None:
+        with self.layers.unused(stored.row.layer_id):
+            with self._root.database.write() as db:
+                containers.remove(db, stored.row.id)
+                layers.doom(db, [stored.row.layer_id], self._root.lease)
+            crash_point("container-removed")
+            self.layers.erase_doomed(stored.row.layer_id)
+        _unlink(self._root.folder("locks", "containers", stored.row.id))
 
 
 def kill(stored: StoredContainer) -> None:
-    """Kill the container's process and wait until it is gone."""
+    """Kill the container's process, if it runs, and wait until it is gone."""
     pid = stored.row.pid
-    if pid is None:
+    if stored.status != "running" or pid is None:
         return
     try:
         handle = os.pidfd_open(pid)
@@ -250,6 +315,13 @@ def _await_end(handle: int) -> None:
     poller = select.poll()
     poller.register(handle, select.POLLIN)
     poller.poll(10_000)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # another command saw to it
 
 
 def _top(config: ImageConfig) -> ChainID | None:

@@ -108,7 +108,7 @@ class VfsDriver:
 
     def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
         """The directory itself."""
-        return MountPlan(Bind(self._dir(layer), not writable), None)
+        return MountPlan(Bind(self._dir(layer), not writable))
 
     def writable_root(self, layer: LayerID) -> str:
         """The copy itself."""

@@ -18,7 +18,8 @@ _SYSTEM_RUN_ROOT = "/run/lamina"
 class Config(NamedTuple):
     """Settled settings; `driver` is None where the store itself is to decide.
 
-    `driver_source` says where the driver's name came from, for `info --why`.
+    `driver_source` says where the driver's name came from, for `info --why`; `isolation` is None
+    where the best that works is to be taken.
     """
 
     root: str
@@ -26,6 +27,7 @@ class Config(NamedTuple):
     driver: str | None
     driver_source: str
     storage_opts: tuple[str, ...]
+    isolation: str | None
 
 
 def settle(
@@ -51,6 +53,7 @@ def settle(
         chosen,
         source if chosen is not None else "",
         storage_opts or facts.storage_opts,
+        environ.get("LAMINA_ISOLATION") or facts.isolation,
     )
 
 
@@ -59,6 +62,7 @@ class _File(NamedTuple):
     root: str | None
     driver: str | None
     storage_opts: tuple[str, ...]
+    isolation: str | None
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -69,7 +73,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
     except FileNotFoundError:
         if file is not None:
             raise ConfigurationError(f"the configuration file {file} does not exist") from None
-        return _File(path, None, None, ())
+        return _File(path, None, None, (), None)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the configuration file {path} cannot be read: {error}") from None
     if not isinstance(document, dict):
@@ -79,6 +83,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _text(document, "data-root", path),
         _text(document, "storage-driver", path),
         _texts(document, "storage-opts", path),
+        _text(document, "default-runtime", path),
     )
 
 

@@ -14,6 +14,7 @@ from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.engine.images import Image, tag_reference
 from lamina.engine.parts import Parts
+from lamina.errors import ContainerNotFound, InUse
 from lamina.fs.atomic import write_all
 from lamina.images.edit import config_of
 from lamina.runtime.process import Volume
@@ -197,15 +198,25 @@ class Container:
         """Remove it with what it wrote; raises `InUse` while it runs, unless forced."""
         self._store.remove(self._stored, force=force)
 
+    def discard(self) -> None:
+        """Remove it whatever it does, unless it is gone already."""
+        try:
+            self.reload()
+            self.remove(force=True)
+        except ContainerNotFound:
+            pass
+
     def export(self, out: Write) -> None:
         """Write its whole tree as one plain tar."""
         from lamina.transfer.save import export_tree
 
-        view = self._engine.layers.view(self._stored.row.layer_id)
-        try:
-            export_tree(view, out)
-        finally:
-            view.close()
+        layer = self._stored.row.layer_id
+        with self._engine.layers.using(layer):
+            view = self._engine.layers.view(layer)
+            try:
+                export_tree(view, out)
+            finally:
+                view.close()
 
     def get_archive(self, path: str, out: Write) -> None:
         """Write the tar of a path in it; raises `PathNotFound`."""
@@ -254,15 +265,18 @@ class Containers:
             return _captured(container, input)
         finally:
             if remove:
-                container.reload()
-                container.remove(force=True)
+                container.discard()
 
     def prune(self) -> list[Container]:
         """Remove every container that does not run; gives what went."""
-        doomed = [each for each in self.list(everything=True) if each.status != "running"]
-        for container in doomed:
-            container.remove()
-        return doomed
+        gone = []
+        for container in self.list(everything=True):
+            try:
+                container.remove()
+            except (InUse, ContainerNotFound):
+                continue  # it runs, is being started, or another command was faster
+            gone.append(container)
+        return gone
 
     def create(
         self,

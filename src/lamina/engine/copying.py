@@ -27,30 +27,41 @@ class _PipeReader:
         return os.read(self._fd, size)
 
 
-def _through_pipe(produce: Callable[[Write], None], consume: Callable[[_PipeReader], None]) -> None:
-    """Run `produce` on this thread's behalf while `consume` reads; the first error is raised."""
-    reading, writing = os.pipe()
-    errors: list[BaseException] = []
+def _through_pipe(
+    produce: Callable[[Write], None], consume: Callable[[_PipeReader], None], *, aside: str
+) -> None:
+    """Let `consume` read what `produce` writes; the one that caused the trouble raises.
 
-    def run() -> None:
+    `aside` names the one that runs on a thread of its own: it may not touch the container, whose
+    store belongs to the caller's thread.
+    """
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    errors: dict[str, BaseException] = {}
+
+    def act(name: str, work: Callable[[], None], end: int) -> None:
         try:
-            consume(_PipeReader(reading))
+            work()
+        except BrokenPipeError:
+            pass  # the reader failed and says why
         except BaseException as error:  # noqa: BLE001 - raised again below
-            errors.append(error)
+            errors[name] = error
         finally:
-            os.close(reading)
+            os.close(end)
 
-    thread = threading.Thread(target=run, name="lamina-copy", daemon=True)
+    acts = {
+        "produce": (lambda: produce(lambda data: write_all(writing, data)), writing),
+        "consume": (lambda: consume(_PipeReader(reading)), reading),
+    }
+    thread = threading.Thread(
+        target=act, args=(aside, *acts.pop(aside)), name="lamina-copy", daemon=True
+    )
     thread.start()
-    try:
-        produce(lambda data: write_all(writing, data))
-    except BrokenPipeError:
-        pass  # the reader failed and says why
-    finally:
-        os.close(writing)
-        thread.join()
-    if errors:
-        raise errors[0]
+    ((name, (work, end)),) = acts.items()
+    act(name, work, end)
+    thread.join()
+    for name in ("produce", "consume"):
+        if name in errors:
+            raise errors[name]
 
 
 def copy_out(container: Container, source: str, target: str, *, keep_owner: bool) -> None:
@@ -65,7 +76,7 @@ def copy_out(container: Container, source: str, target: str, *, keep_owner: bool
         finally:
             os.close(descriptor)
 
-    _through_pipe(lambda out: container.get_archive(source, out), unroll)
+    _through_pipe(lambda out: container.get_archive(source, out), unroll, aside="consume")
 
 
 def _renamed(
@@ -132,7 +143,7 @@ def copy_in(
         finally:
             tree.close()
 
-    _through_pipe(roll, lambda stream: container.put_archive(folder, stream))
+    _through_pipe(roll, lambda stream: container.put_archive(folder, stream), aside="produce")
 
 
 def _owned(entries: EntryStream, keep_owner: bool) -> EntryStream:

@@ -61,7 +61,7 @@ class Engine:
             from lamina.runtime.isolation import choose
 
             self._containers = ContainerStore(
-                self.layers, self.image_store, choose(None), self.run_root
+                self.layers, self.image_store, choose(self.config.isolation), self.run_root
             )
         return self._containers
 

@@ -36,8 +36,9 @@ def open_store(
     """Open the store at `root`, making it when it is not there.
 
     `root`, `run_root` and `driver` default to `daemon.json` (or `config`) and then to docker's
-    ways; `environ` (default: none is read) may hold LAMINA_ROOT, LAMINA_RUN_ROOT and
-    LAMINA_DRIVER. Raises `ConfigurationError` or a `StorageError`.
+    ways; `environ` (default: none is read) may hold LAMINA_ROOT, LAMINA_RUN_ROOT, LAMINA_DRIVER
+    and LAMINA_ISOLATION (crun, runc or chroot; `default-runtime` in the file).
+    Raises `ConfigurationError` or a `StorageError`.
     """
     settled = settle(
         root=root,

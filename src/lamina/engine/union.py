@@ -34,9 +34,9 @@ def overlay(
 def _plan(lowers: list[str], upper: str | None, work: str | None) -> MountPlan:
     if upper is None:
         if len(lowers) == 1:
-            return MountPlan(Bind(lowers[0], True), None)
-        return MountPlan(Overlay(tuple(lowers), None, None, ()), None)
+            return MountPlan(Bind(lowers[0], True))
+        return MountPlan(Overlay(tuple(lowers), None, None, ()))
     upper = os.path.abspath(upper)
     work = os.path.abspath(work) if work is not None else f"{upper}.work"
     os.makedirs(work, mode=0o700, exist_ok=True)
-    return MountPlan(Overlay(tuple(lowers), upper, work, ()), None)
+    return MountPlan(Overlay(tuple(lowers), upper, work, ()))

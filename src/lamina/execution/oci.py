@@ -1,12 +1,15 @@
-"""By an OCI runtime, crun or runc: bundle, private namespaces, and what it says when it fails."""
+"""By an OCI runtime, crun or runc: bundle, private namespaces, and what it means when it fails."""
 
 import errno
 import json
 import os
+import re
 import resource
 from collections.abc import Callable
+from typing import NamedTuple
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
+from lamina.execution.complaints import Complaints
 from lamina.execution.job import Job, Scene
 from lamina.execution.life import Life
 from lamina.execution.mountpoints import make
@@ -26,7 +29,7 @@ _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
 
-    def work() -> tuple[Life, int]:
+    def work(stderr: int) -> tuple[Life, int]:
         attach(job.plan, room.root_path)
         make(room.enter(room.root_path), scene.system, [*scene.files, *scene.volumes])
         refuse_devices(room.root.fd, room.root_path)
@@ -35,14 +38,36 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         room.write("config.json", _document(job, scene, isolation, room), 0o600)
         life = Life(room.locks)
         try:
-            return life, spawn(_command(isolation, room), stdio)
+            return life, spawn(_command(isolation, room), stdio._replace(stderr=stderr))
         except BaseException:
             life.end()
             raise
 
     room.write_host_files(job)
-    life, child = in_private_namespace(work)
-    return Running(life.pid, child, life, room, _judge(job, room))
+    complaints = Complaints(stdio.stderr, isolation.program, _meaning(room))
+    try:
+        life, child = in_private_namespace(lambda: work(complaints.end))
+        complaints.listen(child)
+    except BaseException:
+        complaints.close()
+        raise
+    return Running(life.pid, child, _Tie(life, complaints), room, _judge(job, complaints))
+
+
+class _Tie(NamedTuple):
+    """The container's life, and what it still says as it ends."""
+
+    life: Life
+    complaints: Complaints
+
+    def cut(self) -> None:
+        """Let everything be killed; does not wait."""
+        self.life.cut()
+
+    def end(self) -> None:
+        """Let everything be killed, and wait until all that was said is passed on."""
+        self.life.end()
+        self.complaints.finish()
 
 
 def refuse_devices(root: int, path: str) -> None:
@@ -96,14 +121,27 @@ def _command(isolation: Isolation, room: Room) -> list[str]:
     return [needed_program("unshare"), "--mount-proc", "--", *inner]
 
 
-def _judge(job: Job, room: Room) -> Callable[[Exit], Exit]:
+def _judge(job: Job, complaints: Complaints) -> Callable[[Exit], Exit]:
     def judge(result: Exit) -> Exit:
-        message = _last_error(room.path("log")) if result.code else ""
-        if message:
-            raise _failure(message, job.process.args[0])
+        if complaints.refusal and result.code:
+            raise _failure(complaints.refusal, job.process.args[0])
         return result
 
     return judge
+
+
+def _meaning(room: Room) -> Callable[[bytes], str]:
+    """What tells why a command was not executed; nothing when it was, whatever it wrote then.
+
+    The container's own first process has no log: that execve(2) failed it can only write to the
+    standard error.
+    """
+
+    def means(said: bytes) -> str:
+        words = _message(said.decode("utf-8", "replace").strip())
+        return _last_error(room.path("log")) or (words if _EXECVE.fullmatch(words) else "")
+
+    return means
 
 
 def _failure(message: str, command: str) -> RuntimeFailure:
@@ -111,21 +149,40 @@ def _failure(message: str, command: str) -> RuntimeFailure:
     words = message.lower()
     if any(each in words for each in _ABOUT_COMMAND):
         if any(each in words for each in _MISSING):
-            return CommandNotFound(f"cannot run {command!r}: {message}")
-        if any(each in words for each in _UNUSABLE):
-            return CommandNotExecutable(f"cannot run {command!r}: {message}")
+            return CommandNotFound(f"cannot run {command!r}: {_no_such(command, words)}")
+        for each, plainly in _UNUSABLE.items():
+            if each in words:
+                return CommandNotExecutable(f"cannot run {command!r}: {plainly}")
+    for prefix in _PREFIXES:
+        message = message.removeprefix(prefix)
     return RuntimeFailure(f"cannot start the container: {message}")
 
 
+def _no_such(command: str, words: str) -> str:
+    if "/" not in command:
+        return "executable file not found in $PATH"
+    if words.startswith("exec"):  # the file itself is there, or it would not have got so far
+        return "no such file or directory: its interpreter or dynamic loader is missing"
+    return "no such file or directory"
+
+
+# `exec /x: exec format error` (runc), "exec container process `/x`: Exec format error" (crun)
+_EXECVE = re.compile(r"exec (container process (\([^)]*\) )?)?\S+: [A-Za-z ]+")
+_PREFIXES = (
+    "runc run failed: ",
+    "unable to start container process: ",
+    "error during container init: ",
+)
 _ABOUT_COMMAND = ("executable", "exec:", "exec /", "exec container process")
 _MISSING = ("not found", "no such file")
-_UNUSABLE = (
-    "permission denied",
-    "operation not permitted",
-    "exec format error",
-    "is a directory",
-    "not a directory",
-)
+_UNUSABLE = {
+    "permission denied": "permission denied",
+    "operation not permitted": "permission denied",  # crun's words for a directory
+    "exec format error": "exec format error",
+    "is a directory": "is a directory",
+    "not a directory": "not a directory",
+    "argument list too long": "the arguments and the environment are too long",
+}
 
 
 def _last_error(log: str) -> str:
@@ -136,12 +193,18 @@ def _last_error(log: str) -> str:
     except FileNotFoundError:
         return ""
     for line in reversed(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            return line.strip()
-        if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
-            message = str(record.get("msg", "")).strip()
-            if not message.startswith("Failed to remove"):  # runc's, after the container's end
-                return message
+        message = _message(line.strip())
+        if message and not message.startswith("Failed to remove"):  # runc's, after the end
+            return message
+    return ""
+
+
+def _message(line: str) -> str:
+    """What a line of a log says; nothing for a mere warning."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
+        return str(record.get("msg", "")).strip()
     return ""

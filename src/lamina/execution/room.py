@@ -21,6 +21,7 @@ from lamina.execution.job import Job
 from lamina.execution.traces import Traces, recover
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
+from lamina.fs.mounting import take_holds
 from lamina.fs.remove import remove_tree
 from lamina.runtime.hostfiles import contents
 
@@ -45,8 +46,7 @@ class Room:
             recover(self.folder, job.upper)
             _remove_states(self._run_dir, self.name)
             self.write("upper", os.fsencode(job.upper), 0o600)
-            if job.plan.hold is not None:
-                self._locks.append(_lock_shared(job.plan.hold))
+            self._locks += take_holds(job.plan)
         except BaseException:
             self._unlock()
             raise
@@ -174,12 +174,6 @@ def _try_lock(folder: str) -> int | None:
         raise
     os.close(descriptor)
     return None
-
-
-def _lock_shared(path: str) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    return descriptor
 
 
 def _remove_states(run_dir: str, name: str) -> None:

@@ -120,6 +120,26 @@ class FileLock:
             os.close(descriptor)
 
 
+def hold_shared(path: str, timeout: float) -> int:
+    """A descriptor that holds the lock at `path` shared, for as long as any copy of it is open.
+
+    It may be handed on to a program, which then holds the lock as well. Outside of the order, as
+    a LEASE. Raises `LockHeld` after `timeout` seconds, or OSError.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _take(descriptor, fcntl.LOCK_SH, timeout, path)
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # its last holder took it away: make it anew
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
 @contextmanager
 def together(paths: Iterable[str], rank: Rank, timeout: float | None = None) -> Iterator[None]:
     """Hold several locks of one rank alone, taken in the order of their paths.

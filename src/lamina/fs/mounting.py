@@ -7,11 +7,14 @@ the caller's own namespace unless the caller's thread calls `attach` in it.
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.erofs import Erofs, Shared, open_images
 from lamina.fs.inroot import Root
+from lamina.fs.locks import hold_shared
 from lamina.fs.overlay import DESCRIPTORS, LOWER_LIMIT, WAYS, Overlay, attach_overlay, open_overlay
 from lamina.fs.private import enter_private_namespace, in_private_namespace, on_private_thread
 from lamina.kernel import mount as kernel
@@ -27,10 +30,12 @@ __all__ = [
     "attach",
     "bind",
     "cover",
+    "detached",
     "enter_private_namespace",
     "in_private_namespace",
     "on_private_thread",
     "open_detached",
+    "take_holds",
 ]
 
 
@@ -59,14 +64,24 @@ class Stacked(NamedTuple):
 
 
 class MountPlan(NamedTuple):
-    """What a tree is mounted from; `hold` names a lock file to hold while it is mounted."""
+    """What a tree is mounted from; `holds` are lock files to be held shared while it is mounted.
+
+    Who takes one of them alone knows that nobody uses the mount: that, and never the mount table,
+    says what is in use.
+    """
 
     root: Bind | Overlay | Erofs | Stacked
-    hold: str | None
+    holds: tuple[str, ...] = ()
+
+
+_PATIENCE = 10.0  # seconds for whoever takes something away to be done with it
 
 
 def attach(plan: MountPlan, target: str) -> None:
-    """Mount at `target` in the calling thread's mount namespace; raises `StorageError`."""
+    """Mount at `target` in the calling thread's mount namespace; raises `StorageError`.
+
+    Whoever calls sees to the plan's locks (see `take_holds`).
+    """
     try:
         if isinstance(plan.root, Bind):
             _attach_bind(plan.root, target)
@@ -80,8 +95,41 @@ def attach(plan: MountPlan, target: str) -> None:
         raise _refusal(error, target) from error
 
 
+def take_holds(plan: MountPlan) -> list[int]:
+    """Descriptors that hold the plan's locks until the last copy of each is closed.
+
+    Raises `LockHeld` for what is being taken away, or OSError.
+    """
+    taken: list[int] = []
+    try:
+        for path in plan.holds:
+            taken.append(hold_shared(path, _PATIENCE))  # noqa: PERF401 - closed if one fails
+    except BaseException:
+        for descriptor in taken:
+            os.close(descriptor)
+        raise
+    return taken
+
+
+@contextmanager
+def detached(plan: MountPlan) -> Iterator[int]:
+    """The mounted tree by a descriptor, its locks held, for the block's time.
+
+    Raises OSError in the kernel's words, `LockHeld`, or `StorageError`.
+    """
+    descriptors = take_holds(plan)
+    try:
+        descriptors.append(open_detached(plan))
+        yield descriptors[-1]
+    finally:
+        for descriptor in reversed(descriptors):  # the tree before what protects it
+            os.close(descriptor)
+
+
 def open_detached(plan: MountPlan) -> int:
     """A descriptor of the mounted tree; it is in no mount table and gone when closed.
+
+    Whoever calls sees to the plan's locks (see `detached`).
 
     Raises OSError in the kernel's words, or `StorageError` for what no kernel would unite.
     """

@@ -142,9 +142,9 @@ def _execute(request: dict) -> None:  # type: ignore[type-arg]
             if not isinstance(last, PermissionError):
                 last = error
     missing = last.errno in (errno.ENOENT, errno.ENOTDIR)
-    code = 127 if missing else 126
-    words = "executable file not found" if missing else last.strerror
-    _fail(code, f"{args[0]}: {words}")
+    sought = missing and "/" not in args[0]
+    words = "executable file not found in $PATH" if sought else str(last.strerror).lower()
+    _fail(127 if missing else 126, words)
 
 
 def _candidates(command: str, path: str) -> list[str]:

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 from lamina.archive.salvage import discard_salvage
 from lamina.drivers.api import Driver
 from lamina.fs.faults import crash_point
+from lamina.fs.locks import FileLock, Rank
 from lamina.fs.remove import remove_tree
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
+from lamina.values.ids import LayerID
 
 
 def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
@@ -25,11 +27,32 @@ def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     with root.database.write(durable=True) as db:
         for lease in dead:
             refs.drop_owner(db, refs.LEASE, lease)
-        doomed = layers.unreachable(db)
+        doomed = _unused(root, layers.unreachable(db))
         layers.doom(db, [row.id for row in doomed], root.lease)
     crash_point("doomed")
     erase(root, driver, doomed)
     return doomed
+
+
+def _unused(root: StoreRoot, rows: list[LayerRow]) -> list[LayerRow]:
+    """Those of `rows`, children first, that nobody has mounted and no kept one stands on."""
+    unused, needed = [], set()
+    for row in rows:
+        if row.id in needed or is_used(root, row.id):
+            needed.add(row.parent)
+        else:
+            unused.append(row)
+    return unused
+
+
+def use_lock(root: StoreRoot, layer: LayerID) -> FileLock:
+    """The lock that everybody who mounts or reads a layer holds shared."""
+    return root.lock(Rank.LEASE, "layers", f"{layer}.use")
+
+
+def is_used(root: StoreRoot, layer: LayerID) -> bool:
+    """Whether anybody has the layer mounted, or reads it."""
+    return FileLock.is_held(use_lock(root, layer).path)
 
 
 def dead_leases(root: StoreRoot) -> list[str]:
@@ -47,6 +70,7 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
         crash_point("erased")
         discard_salvage(staging_index(root, row))
         _unlink(staging_index(root, row))
+        _unlink(use_lock(root, row.id).path)
         with root.database.write() as db:
             layers.forget(db, row.id)
             if row.diff_id is not None and not layers.diff_in_use(db, row.diff_id):

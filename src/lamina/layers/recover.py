@@ -19,7 +19,12 @@ def settle(root: StoreRoot, driver: Driver) -> None:
     with root.database.read() as db:
         unsettled = layers.unsettled(db)
         lost = layers.undurable_of_other_boots(db, root.boot_id)
-    orphans = [row for row in unsettled if not root.owner_is_alive(row.lease)]
+    orphans = [
+        row
+        for row in unsettled
+        # what a killed engine had started may take a moment to end: the next opener's matter then
+        if not root.owner_is_alive(row.lease) and not gc.is_used(root, row.id)
+    ]
     if orphans or lost:
         _undo(root, driver, orphans, lost)
     if gc.dead_leases(root):

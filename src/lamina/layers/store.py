@@ -14,13 +14,14 @@ or runs does not pay for it.
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
 from lamina.drivers.api import Driver, SharesMounts
-from lamina.errors import LayerNotFound
+from lamina.errors import InUse, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
-from lamina.fs.locks import FileLock, Rank
+from lamina.fs.locks import FileLock, Rank, hold_shared
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.fs.usage import Usage
@@ -34,6 +35,7 @@ from lamina.metadata.root import StoreRoot
 from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
 
+_PATIENCE = 2.0  # seconds for whoever uses, or removes, a layer to be done with it
 _LOCK_FILES = 64  # layer locks are spread over this many files; sharing one only waits longer
 
 
@@ -179,11 +181,48 @@ class LayerStore:
         return layer
 
     def remove_rw(self, layer: LayerID) -> None:
-        """Remove a read-write layer that no container's row claims any more."""
-        with self.root.database.write() as db:
-            layers.doom(db, [layer], self.root.lease)
-        crash_point("rw-doomed")
-        self.erase_doomed(layer)
+        """Remove a read-write layer that no container's row claims; raises `InUse`."""
+        with self.unused(layer):
+            with self.root.database.write() as db:
+                layers.doom(db, [layer], self.root.lease)
+            crash_point("rw-doomed")
+            self.erase_doomed(layer)
+
+    @contextmanager
+    def using(self, layer: LayerID) -> Iterator[None]:
+        """Keep a read-write layer from being removed for the block's time.
+
+        Raises `LayerNotFound` when it is gone, or going.
+        """
+        path = gc.use_lock(self.root, layer).path
+        descriptor = hold_shared(path, _PATIENCE)
+        try:
+            try:
+                row = self._row_by_id(layer)
+            except LayerNotFound:
+                os.unlink(path)  # made for nothing
+                raise
+            if row.state == "removing":
+                raise LayerNotFound(f"the layer {layer.short} is being removed")
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def unused(self, layer: LayerID) -> Iterator[None]:
+        """Keep everybody from using a read-write layer, to remove it; raises `InUse`."""
+        lock = gc.use_lock(self.root, layer)
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except LockHeld:
+            raise InUse(
+                f"the layer {layer.short} is in use: something has it mounted or reads it",
+                hint="end that first",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def erase_doomed(self, layer: LayerID) -> None:
         """Take away the files of a layer whose row says that it is being removed."""
@@ -199,7 +238,7 @@ class LayerStore:
 
         row = self._row_by_id(layer)
         parent = self._row_by_id(row.parent) if row.parent is not None else None
-        with pack.changed(self.driver, row, clamp) as source:
+        with self.using(layer), pack.changed(self.driver, row, clamp) as source:
             if source is None:
                 return None
             return unpack.register(self.root, self.driver, parent, source, None)
@@ -219,17 +258,20 @@ class LayerStore:
         return self.driver.view(self.resolve(target))
 
     def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
-        """How to mount a layer with all below it."""
-        return self.driver.mounts(layer, writable=writable)
+        """How to mount a layer with all below it; while it is mounted, it is not removed."""
+        plan = self.driver.mounts(layer, writable=writable)
+        return plan._replace(holds=(*plan.holds, gc.use_lock(self.root, layer).path))
 
     def changes(self, layer: LayerID) -> Iterator[Change]:
         """What a read-write layer changed, sorted by path, in docker's A, C and D."""
-        row = self._row_by_id(layer)
-        return self.driver.changes(row.id, row.parent)
+        with self.using(layer):
+            row = self._row_by_id(layer)
+            yield from self.driver.changes(row.id, row.parent)
 
     def usage(self, layer: LayerID) -> Usage:
         """What a layer itself takes up, measured now."""
-        return self.driver.usage(layer)
+        with self.using(layer):
+            return self.driver.usage(layer)
 
     def export(self, chain_id: ChainID, write: Write) -> None:
         """Write the top layer's tar exactly as it came, verified by its diff ID.

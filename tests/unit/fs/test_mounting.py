@@ -144,7 +144,7 @@ def test_a_detached_union_is_in_no_mount_table(site, known, way):
 
 def test_a_detached_plain_directory_is_itself(site):
     (path,) = site.lowers("a")
-    descriptor = open_detached(MountPlan(Bind(path, True), None))
+    descriptor = open_detached(MountPlan(Bind(path, True)))
     assert os.fstat(descriptor).st_ino == os.stat(path).st_ino
     os.close(descriptor)
 
@@ -223,7 +223,7 @@ def test_a_kernel_that_has_no_such_features(site, known, monkeypatch, way):
 
 def _refused(overlay: Overlay | Bind, target: str) -> str:
     with pytest.raises(StorageError) as caught:
-        in_private_namespace(lambda: attach(MountPlan(overlay, None), target))
+        in_private_namespace(lambda: attach(MountPlan(overlay), target))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -278,7 +278,7 @@ def test_a_read_only_bind_keeps_what_the_mount_below_forbids(site):
 
     def work() -> bytes:
         kernel.mount("tmpfs", path, "tmpfs", kernel.MS_NODEV | kernel.MS_NOSUID, "")
-        attach(MountPlan(Bind(path, True), None), site.target)
+        attach(MountPlan(Bind(path, True)), site.target)
         return next(each.options for each in mounts() if each.target == site.target.encode())
 
     assert {b"ro", b"nodev", b"nosuid"} <= set(in_private_namespace(work).split(b","))

@@ -33,7 +33,7 @@ def union(memory):
     (tmp_path / "lower" / "there").write_text("below")
     at = str(tmp_path)
     return (
-        MountPlan(Overlay((f"{at}/lower",), f"{at}/upper", f"{at}/work", ()), None),
+        MountPlan(Overlay((f"{at}/lower",), f"{at}/upper", f"{at}/work", ())),
         f"{at}/target",
     )
 
@@ -95,7 +95,7 @@ from lamina.kernel import mount
 def shared():
     mount.mount("none", "/", "", mount.MS_REC | 1 << 20)  # MS_SHARED
     before = open("/proc/thread-self/mountinfo").read()
-    in_private_namespace(lambda: attach(MountPlan(Bind("/usr", True), None), {str(tmp_path)!r}))
+    in_private_namespace(lambda: attach(MountPlan(Bind("/usr", True)), {str(tmp_path)!r}))
     assert open("/proc/thread-self/mountinfo").read() == before
 in_private_namespace(shared)
 """
@@ -108,8 +108,8 @@ def test_nothing_stays_mounted_after_kill_nine(union, needs_mounts):
 import os, signal
 from lamina.fs.mounting import MountPlan, Overlay, attach, in_private_namespace
 def work():
-    attach(MountPlan(Overlay({plan.root.lowers!r}, {plan.root.upper!r}, {plan.root.work!r}, ()),
-           None), {target!r})
+    attach(MountPlan(Overlay({plan.root.lowers!r}, {plan.root.upper!r}, {plan.root.work!r}, ())),
+           {target!r})
     child = os.posix_spawn("/bin/cat", ["cat"], os.environ)
     print(child, flush=True)
     os.waitpid(child, 0)
@@ -156,7 +156,7 @@ def test_a_bind_may_be_read_only(tmp_path, needs_mounts):
     target.mkdir()
 
     def write() -> None:
-        attach(MountPlan(Bind(str(source), True), None), str(target))
+        attach(MountPlan(Bind(str(source), True)), str(target))
         (target / "file").touch()
 
     with pytest.raises(OSError, match="Read-only file system"):

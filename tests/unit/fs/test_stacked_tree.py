@@ -35,7 +35,7 @@ def test_the_kernel_sees_the_same(layers):
             os.mkdir(paths[-1])
             for path, kind, content in entries:
                 _make(os.fsencode(paths[-1]), path, kind, content)
-        mounted = open_detached(MountPlan(Overlay(tuple(paths), None, None, ()), None))
+        mounted = open_detached(MountPlan(Overlay(tuple(paths), None, None, ())))
         kernel = FlatTree(mounted)
         ours = StackedTree([os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in paths])
         try:
@@ -110,7 +110,7 @@ def test_what_a_process_leaves_in_an_upper_directory(memory, needs_mounts):
     base = str(tmp_path)
 
     def work() -> list[tuple[object, ...]]:
-        plan = MountPlan(Overlay((f"{base}/low",), f"{base}/up", f"{base}/work", ()), None)
+        plan = MountPlan(Overlay((f"{base}/low",), f"{base}/up", f"{base}/work", ()))
         mounted = FlatTree(open_detached(plan))
         try:
             here = mounted.locate(b"")

@@ -38,8 +38,7 @@ def run(context: Context, given: Parsed) -> int:
                 return _foreground(container, given)
             finally:
                 if given.has("rm"):
-                    container.reload()
-                    container.remove(force=True)
+                    container.discard()
     except LaminaError as error:
         error.exit_code = error.exit_code if error.exit_code in (126, 127) else 125
         raise

@@ -110,10 +110,10 @@ class ErofsDriver:
         own = self._layout.step(layer)
         hold = self._ready_hold()
         if not below:
-            return MountPlan(Bind(own, not writable) if isinstance(own, str) else own, hold)
+            return MountPlan(Bind(own, not writable) if isinstance(own, str) else own, (hold,))
         if writable and isinstance(own, str):
-            return MountPlan(Stacked(below, own, self._layout.path(layer, "work")), hold)
-        return MountPlan(Stacked((own, *below), None, None), hold)
+            return MountPlan(Stacked(below, own, self._layout.path(layer, "work")), (hold,))
+        return MountPlan(Stacked((own, *below), None, None), (hold,))
 
     def _ready_hold(self) -> str:
         os.makedirs(self._layout.shared, mode=0o700, exist_ok=True)

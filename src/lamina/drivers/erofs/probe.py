@@ -82,7 +82,7 @@ def _stack(scratch: str) -> None:
     def at(name: str) -> str:
         return os.path.join(scratch, name)
 
-    attach(MountPlan(Stacked((_step(scratch),), at("upper"), at("work")), None), at("merged"))
+    attach(MountPlan(Stacked((_step(scratch),), at("upper"), at("work"))), at("merged"))
     os.unlink(os.path.join(at("merged"), "d", "file"))
     os.rmdir(os.path.join(at("merged"), "d"))
     if os.path.lexists(os.path.join(at("merged"), "d")):

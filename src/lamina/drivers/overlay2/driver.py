@@ -98,11 +98,11 @@ class OverlayDriver:
         lowers = self._layout.lower_paths(layer)
         diff = self._layout.diff(layer)
         if not lowers:
-            return MountPlan(Bind(diff, not writable), None)
+            return MountPlan(Bind(diff, not writable))
         if writable:
-            return MountPlan(Overlay(lowers, diff, self._layout.work(layer), ()), None)
+            return MountPlan(Overlay(lowers, diff, self._layout.work(layer), ()))
         top = self._layout.path("l", self._layout.short(layer))
-        return MountPlan(Overlay((top, *lowers), None, None, ()), None)
+        return MountPlan(Overlay((top, *lowers), None, None, ()))
 
     def writable_root(self, layer: LayerID) -> str:
         """The upper directory."""

@@ -58,7 +58,7 @@ def _mount_and_use(scratch: str) -> None:
         return os.path.join(scratch, name)
 
     os.mkdir(os.path.join(at("lower1"), "d"))
-    plan = MountPlan(Overlay((at("lower2"), at("lower1")), at("upper"), at("work"), ()), None)
+    plan = MountPlan(Overlay((at("lower2"), at("lower1")), at("upper"), at("work"), ()))
     attach(plan, at("merged"))
     os.rmdir(os.path.join(at("merged"), "d"))
     if os.path.lexists(os.path.join(at("merged"), "d")):

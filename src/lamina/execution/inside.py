@@ -1,0 +1,64 @@
+"""The root of a running container, opened from another process by way of its first process.
+
+That is the container's own view, volumes included. Between the runtime's start and its entering
+the root, and after the container's end, the first process has another root, the host's among
+them: only what is the mounted root itself is handed out.
+"""
+
+import os
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def open_root(holder: int, root_path: str) -> int | None:
+    """A descriptor of the container's root; None while it is starting or ending.
+
+    `holder` is what `Running.pid` told, `root_path` where the root is mounted for it.
+    """
+    try:
+        mounted = os.stat(f"/proc/{holder}/root{root_path}")
+    except OSError:
+        return None
+    for pid in _candidates(holder):
+        try:
+            opened = os.open(f"/proc/{pid}/root", _DIRECTORY)
+        except OSError:
+            continue
+        if os.path.samestat(os.fstat(opened), mounted):
+            return opened
+        os.close(opened)
+    return None
+
+
+def _candidates(holder: int) -> list[int]:
+    """Processes that may be the container's first: a chroot's, or those of a runtime."""
+    space = _process_namespace(holder)
+    beside = [each for each in children(_parent(holder)) if _process_namespace(each) == space]
+    return [each for near in (holder, *beside) for each in children(near)]
+
+
+def _process_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def children(pid: int) -> list[int]:
+    """The processes that any thread of a process has started and not waited for."""
+    found = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+                found += [int(each) for each in file.read().split()]
+    except OSError:
+        pass  # it, or the thread, is gone
+    return found
