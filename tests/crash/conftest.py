@@ -112,7 +112,7 @@ OPERATIONS = {
 }
 
 
-@pytest.fixture(params=["overlay2", "vfs"])
+@pytest.fixture(params=["overlay2", "vfs", "erofs"])
 def victim(request, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("needs uid 0")
