@@ -11,7 +11,7 @@ import pytest
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 
-@pytest.fixture(params=["overlay2", "vfs"])
+@pytest.fixture(params=["overlay2", "vfs", "erofs"])
 def either(lamina, busybox_tar, request):
     """A store with the image `base`, on each driver."""
     lamina.driver = request.param

@@ -193,16 +193,15 @@ class _Area:
 
     def put(self, at: int, data: bytes) -> None:
         """`data` at offset `at`, which is not before the end of what was put last."""
-        gap = at - self._start - len(self._buffer)
-        if len(self._buffer) + gap > _BUFFERED:
+        if len(self._buffer) + len(data) > _BUFFERED or not self._buffer:
             self.flush()
-            self._start, gap = at, 0
-        self._buffer += bytes(gap)
+            self._start = at
+        self._buffer += bytes(at - self._start - len(self._buffer))
         self._buffer += data
 
     def flush(self) -> None:
+        """Write what was gathered; between two areas nothing is written."""
         pwrite_all(self._fd, self._buffer, self._start)
-        self._start += len(self._buffer)
         self._buffer = bytearray()
 
 

@@ -195,4 +195,6 @@ class ErofsDriver:
         else:
             rows.append(("Tar", self._layout.path(layer, TAR)))
             rows.append(("Image", self._layout.path(layer, IMAGE)))
+            if os.path.exists(self._layout.path(layer, DATA)):
+                rows.append(("Contents", self._layout.path(layer, DATA)))
         return tuple(row for row in rows if row[1])
