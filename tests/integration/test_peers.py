@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from lamina.fs.erofs import mount_image
+from lamina.testing.facts import facts
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -75,44 +76,6 @@ FORMATS = {
     "pax sparse 0.1": ["--format=pax", "-S", "--sparse-version=0.1"],
     "pax sparse 1.0": ["--format=pax", "-S", "--sparse-version=1.0"],
 }
-
-
-def facts(root):
-    """Everything about every entry that a tar carries."""
-    found = {}
-    links = {}
-    for folder, folders, files in os.walk(os.fsencode(root)):
-        for name in [*folders, *files, b"."] if folder == os.fsencode(root) else [*folders, *files]:
-            path = os.path.join(folder, name)
-            status = os.lstat(path)
-            kind = stat.S_IFMT(status.st_mode)
-            content = None
-            if stat.S_ISREG(status.st_mode):
-                with open(path, "rb") as file:
-                    content = hashlib.sha256(file.read()).hexdigest()
-                content = (
-                    content,
-                    links.setdefault(status.st_ino, os.path.relpath(path, os.fsencode(root)))
-                    if status.st_nlink > 1
-                    else None,
-                )
-            elif stat.S_ISLNK(status.st_mode):
-                content = os.readlink(path)
-            elif kind in (stat.S_IFCHR, stat.S_IFBLK):
-                content = status.st_rdev
-            xattrs = {
-                each: os.getxattr(path, each, follow_symlinks=False)
-                for each in os.listxattr(path, follow_symlinks=False)
-            }
-            found[os.path.relpath(path, os.fsencode(root))] = (
-                oct(status.st_mode),
-                status.st_uid,
-                status.st_gid,
-                status.st_mtime_ns,
-                content,
-                xattrs,
-            )
-    return found
 
 
 @contextmanager

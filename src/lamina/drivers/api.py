@@ -124,6 +124,14 @@ class ExactTar(Protocol):
 
 
 @runtime_checkable
+class ChecksItself(Protocol):
+    """A driver that keeps something beside a layer's content, and can say whether it is whole."""
+
+    def verify(self, layer: LayerID) -> None:
+        """Look at all of it; raises `StoreDamaged`. The content itself is compared elsewhere."""
+
+
+@runtime_checkable
 class SharesMounts(Protocol):
     """A driver that keeps mounts for all its users, and gives them up when the last one closes."""
 

@@ -7,7 +7,7 @@ never erased. `full` re-reads every layer and compares it with its diff ID.
 import os
 from collections.abc import Iterator
 
-from lamina.drivers.api import Driver
+from lamina.drivers.api import ChecksItself, Driver
 from lamina.errors import LaminaError
 from lamina.layers import export
 from lamina.layers.finding import Finding
@@ -71,6 +71,8 @@ def _damaged(root: StoreRoot, driver: Driver, rows: dict[LayerID, LayerRow]) -> 
             continue
         try:
             export.export(root, driver, row, _nowhere)
+            if isinstance(driver, ChecksItself):
+                driver.verify(row.id)
         except (LaminaError, OSError) as error:
             yield Finding("damaged", f"layer {row.id.short}", str(error), "")
 

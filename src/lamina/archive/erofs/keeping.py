@@ -7,6 +7,8 @@ Both are addressed in blocks of 512 bytes, which is how a tar places bodies. Kno
 extents; knows no names and no image.
 """
 
+import errno
+import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -20,6 +22,7 @@ from lamina.fs.copy import copy_data, copy_range
 TAR, DATA = "layer.tar", "layer.data"
 _BUFFERED = 1 << 20
 _CHUNK = 1 << 20
+_PAGE = 4096
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -64,6 +67,7 @@ class Contents:
         self._waiting_bytes += len(data)
         self._at += len(data)
         if self._waiting_bytes >= _BUFFERED:
+            _check_end(self._at, TAR)
             self._flush()
 
     def _flush(self) -> None:
@@ -90,10 +94,14 @@ class Contents:
         """Where the body that follows lies in the tar; `owner` is the number of its inode."""
         if not size:
             return NOWHERE
-        _check_end(self._at + size, TAR)
         if size % BLOCK:
             self._last = (owner, self._at, size)
-        return Extent(1, self._at >> BLOCK_BITS)
+        return Extent(1, self.block)
+
+    @property
+    def block(self) -> int:
+        """The block of the tar in which the body that follows begins."""
+        return self._at >> BLOCK_BITS
 
     def written_out(self, size: int, regions: Regions, body: Body) -> Extent:
         """A file with holes, written into the data from the body that follows."""
@@ -125,17 +133,44 @@ class Contents:
         os.ftruncate(self._data, self._data_end)
         return start >> BLOCK_BITS
 
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """The size of each device in blocks; of the data only where there is any."""
-        sizes = (self._at, self._data_end) if self._data >= 0 else (self._at,)
-        return tuple(-(-size >> BLOCK_BITS) for size in sizes)
+    def devices(self) -> list[tuple[bytes, int]]:
+        """Tag and size in blocks of each file; of the data only where there is any."""
+        found = [(TAR.encode(), -(-self._at >> BLOCK_BITS))]
+        if self._data >= 0:
+            found.append((content_digest(self._data).encode(), self._data_end >> BLOCK_BITS))
+        return found
 
     def close(self) -> None:
         """Close both files."""
         os.close(self._tar)
         if self._data >= 0:
             os.close(self._data)
+
+
+def content_digest(descriptor: int) -> str:
+    """SHA-256, in hex, of every 4 KiB of a file that are not all zeros, each with its offset.
+
+    So a hole and zeros are the same, wherever a file system allows holes.
+    """
+    digest = hashlib.sha256()
+    size = os.fstat(descriptor).st_size
+    digest.update(size.to_bytes(8, "little"))
+    at = 0
+    while (at := _next_data(descriptor, at)) < size:
+        page = os.pread(descriptor, _PAGE, at)
+        if page.strip(b"\0"):
+            digest.update(at.to_bytes(8, "little") + page)
+        at += _PAGE
+    return digest.hexdigest()
+
+
+def _next_data(descriptor: int, at: int) -> int:
+    """The page at or behind `at` where a file may hold something but zeros."""
+    try:
+        found = os.lseek(descriptor, at, os.SEEK_DATA)
+    except OSError as error:
+        return os.fstat(descriptor).st_size if error.errno == errno.ENXIO else at
+    return found - found % _PAGE
 
 
 def _check_end(end: int, name: str) -> None:

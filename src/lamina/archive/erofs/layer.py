@@ -33,7 +33,7 @@ def write_layer(
         tree = ImageTree(lower, contents, heap)
         kept = contents.passing(segments)
         figures = apply_onto(tree, kept, lower=lower, on_placed=on_placed)
-        write_image(os.path.join(folder, IMAGE), tree, contents.blocks)
+        write_image(os.path.join(folder, IMAGE), tree, contents.devices())
         return figures
     except OSError as error:
         raise from_oserror(error, "writing a layer into", folder) from error

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from lamina.archive.clearing import OnFile
 from lamina.archive.copyup import entry_below
-from lamina.archive.entry import CHAR, DIR, FILE, SYMLINK, Body, Entry
+from lamina.archive.entry import CHAR, DIR, FILE, SYMLINK, Body, Entry, Regions
 from lamina.archive.erofs import format as erofs
+from lamina.archive.erofs.chunks import ChunkMap, chunk_map, whole
 from lamina.archive.erofs.heap import Heap
-from lamina.archive.erofs.inodes import Facts, Inodes
-from lamina.archive.erofs.keeping import Contents, Extent
+from lamina.archive.erofs.inodes import MAPPED, Facts, Inodes
+from lamina.archive.erofs.keeping import NOWHERE, Contents, Extent
 from lamina.archive.ground import follow
 from lamina.archive.making import NODES, device_of
 from lamina.errors import BadArchive
@@ -229,9 +230,18 @@ class ImageTree:
         if entry.sparse is None:
             extent = self._contents.stored(number, entry.size)
         else:
-            extent = self._contents.written_out(entry.size, entry.sparse, body)
+            extent = self._put_sparse(entry.size, entry.sparse, body)
         names[name] = self._add_file(entry, extent)
         return number
+
+    def _put_sparse(self, size: int, regions: Regions, body: Body) -> Extent:
+        """Point at the stored regions, or write the file out where that cannot be."""
+        if not size:
+            return NOWHERE
+        chunks = chunk_map(size, regions, self._contents.block)
+        if chunks is None:
+            return self._contents.written_out(size, regions, body)
+        return Extent(MAPPED, self.heap.put(chunks.record()))
 
     def _add_file(self, entry: Entry, extent: Extent) -> int:
         return self.inodes.add(stat.S_IFREG, entry, extent.device, entry.size, extent.block)
@@ -334,8 +344,11 @@ class ImageTree:
     def finish(self) -> None:
         """Files that had to be moved are where they are now; the rest stands already."""
 
-    def file(self, number: int) -> Facts:
-        """An inode with its bytes where they finally lie."""
-        facts = self.inodes[number]
+    def chunks(self, number: int, facts: Facts) -> ChunkMap:
+        """Where a file's bytes finally lie."""
+        if facts.device == MAPPED:
+            return ChunkMap.of_record(self.heap.get(facts.value))
         moved = self._contents.moved.get(number)
-        return facts if moved is None else facts._replace(device=2, value=moved)
+        if moved is None:
+            return whole(facts.size, facts.device, facts.value)
+        return whole(facts.size, 2, moved)

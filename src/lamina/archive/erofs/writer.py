@@ -8,7 +8,6 @@ import hashlib
 import os
 import stat
 from array import array
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from lamina.archive.erofs import format as erofs
@@ -21,13 +20,12 @@ _BUFFERED = 1 << 20
 _TAIL_LIMIT = 384  # a longer tail goes into a block of its own: less is wasted than by aligning
 _OPAQUE = erofs.pack_xattrs(((OPAQUE[0], b"y"),))
 _BLOCK = erofs.BLOCK
-_TAGS = (b"layer.tar", b"layer.data")
 
 
-def write_image(path: str, tree: ImageTree, device_blocks: tuple[int, ...]) -> None:
+def write_image(path: str, tree: ImageTree, devices: list[tuple[bytes, int]]) -> None:
     """Write the image of `tree` at `path`, which must not exist; raises OSError.
 
-    `device_blocks` are the sizes of layer.tar and, if there is one, layer.data.
+    `devices` are tag and size in blocks of layer.tar and, if there is one, layer.data.
     """
     layout = _Layout(tree)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -35,7 +33,7 @@ def write_image(path: str, tree: ImageTree, device_blocks: tuple[int, ...]) -> N
     try:
         _write_inodes(descriptor, tree, layout)
         os.ftruncate(descriptor, layout.blocks * _BLOCK)
-        _write_head(descriptor, layout, device_blocks)
+        _write_head(descriptor, layout, devices)
     finally:
         os.close(descriptor)
 
@@ -139,20 +137,12 @@ def shape_of(tree: ImageTree, number: int) -> Shape:
         return Shape(head, 0, False, False, len(runs))
     if kind == stat.S_IFREG and facts.size:
         aligned = head + -head % 8
-        return Shape(aligned, erofs.CHUNK_SIZE * _chunks(facts), False, False, 0)
+        return Shape(aligned, len(tree.chunks(number, facts).indexes), False, False, 0)
     if kind == stat.S_IFLNK:
         if head - erofs.INODE_SIZE + facts.size <= _TAIL_LIMIT:
             return Shape(head, facts.size, True, True, 0)
         return Shape(head, 0, False, False, -(-facts.size // _BLOCK))
     return Shape(head, 0, False, False, 0)
-
-
-def _chunks(facts: Facts) -> int:
-    return erofs.chunk_count(facts.size, _bits(facts))
-
-
-def _bits(facts: Facts) -> int:
-    return erofs.chunk_bits(facts.size)
 
 
 def _xattrs(tree: ImageTree, number: int) -> bytes:
@@ -207,7 +197,7 @@ class _Area:
 
 def _encode(tree: ImageTree, layout: _Layout, number: int) -> tuple[bytes, bytes]:
     """An inode with what stands right behind it, and its own blocks."""
-    facts = tree.file(number)
+    facts = tree.inodes[number]
     kind = stat.S_IFMT(facts.mode)
     if kind == stat.S_IFDIR:
         return _encode_directory(tree, layout, number, facts)
@@ -240,14 +230,9 @@ def _head(
 
 
 def _encode_file(tree: ImageTree, layout: _Layout, number: int, facts: Facts) -> bytes:
-    bits = _bits(facts)
+    bits, indexes = tree.chunks(number, facts)
     head = _head(tree, layout, number, facts, erofs.CHUNKED, erofs.CHUNK_INDEXES | bits)
-    return head + bytes(-len(head) % 8) + b"".join(_indexes(facts, bits))
-
-
-def _indexes(facts: Facts, bits: int) -> Iterator[bytes]:
-    for chunk in range(_chunks(facts)):
-        yield erofs.pack_chunk(facts.device, facts.value + (chunk << bits))
+    return head + bytes(-len(head) % 8) + indexes
 
 
 def _encode_link(
@@ -289,11 +274,11 @@ def _whole_blocks(data: bytes) -> bytes:
     return data + bytes(-len(data) % _BLOCK)
 
 
-def _write_head(descriptor: int, layout: _Layout, device_blocks: tuple[int, ...]) -> None:
+def _write_head(descriptor: int, layout: _Layout, devices: list[tuple[bytes, int]]) -> None:
     """Super block and device slots, last: they hold the digest of all."""
     slots = []
     start = layout.blocks
-    for tag, blocks in zip(_TAGS, device_blocks, strict=False):
+    for tag, blocks in devices:
         slots.append(erofs.Device(tag, blocks, start).pack())
         start += blocks
     block = erofs.SuperBlock(

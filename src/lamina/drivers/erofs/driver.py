@@ -135,6 +135,17 @@ class ErofsDriver:
         """The tar as it lies there."""
         return os.open(self._layout.path(layer, TAR), os.O_RDONLY | os.O_CLOEXEC)
 
+    def verify(self, layer: LayerID) -> None:
+        """Read the image, and compare what lies beside the tar with its digest."""
+        from lamina.archive.erofs.reader import check_image
+
+        data = self._layout.path(layer, DATA)
+        check_image(
+            self._layout.path(layer, IMAGE),
+            self._layout.path(layer, TAR),
+            data if os.path.exists(data) else None,
+        )
+
     def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
         """Read off the upper directory; work grows with the changes, not with the image."""
         from lamina.archive.diff import upper_changes
