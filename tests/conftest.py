@@ -8,11 +8,22 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from lamina.drivers.erofs import probe
+
+DRIVERS = ["overlay2", "btrfs", "erofs", "vfs"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`driver` is each driver in turn, `other_driver` each but overlay2."""
+    if "driver" in metafunc.fixturenames:
+        metafunc.parametrize("driver", DRIVERS)
+    if "other_driver" in metafunc.fixturenames:
+        metafunc.parametrize("other_driver", [name for name in DRIVERS if name != "overlay2"])
 
 
 def lacking(reason: str) -> None:
@@ -125,3 +136,49 @@ def _file_kind(path: str) -> bytes:
     with open(path, "rb") as file:
         data = file.read(4096)
     return b"statically linked" if b"/ld-linux" not in data else b"dynamic"
+
+
+@contextmanager
+def loop_mounted(make: list[str], size: str) -> Iterator[str]:
+    """A new file system in a file in memory, mounted; its loop device goes with the mount."""
+    if shutil.which(make[0]) is None:
+        lacking(f"needs the program {make[0]}")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        image, target = f"{folder}/image", f"{folder}/mounted"
+        os.mkdir(target)
+        subprocess.run(["truncate", "-s", size, image], check=True)
+        subprocess.run([*make, image], check=True, stdout=subprocess.DEVNULL)
+        mounted = subprocess.run(
+            ["mount", "-o", "loop", image, target], check=False, capture_output=True, text=True
+        )
+        if mounted.returncode:
+            lacking(f"needs to mount a loop device: {mounted.stderr.strip()}")
+        try:
+            yield target
+        finally:
+            subprocess.run(["umount", target], check=True)
+
+
+@pytest.fixture(scope="session")
+def btrfs() -> Iterator[str]:
+    """A mounted btrfs, one for the whole session."""
+    if os.geteuid() != 0 or not can_mount():
+        lacking("needs root to mount btrfs")
+    with loop_mounted(["mkfs.btrfs", "-q"], "512M") as path:
+        yield path
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, tmp_path: os.PathLike[str]) -> Callable[[str], str]:
+    """A function that gives a new directory in which a driver of that name works, or skips."""
+
+    def find(driver: str) -> str:
+        if os.geteuid() != 0 or not can_mount():
+            lacking(f"needs root to mount layers of {driver}")
+        if driver == "erofs":
+            request.getfixturevalue("needs_erofs")
+        if driver == "btrfs":
+            return tempfile.mkdtemp(dir=request.getfixturevalue("btrfs"))
+        return tempfile.mkdtemp(dir=tmp_path)
+
+    return find

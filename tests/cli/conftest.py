@@ -66,3 +66,20 @@ def base(lamina: Lamina, busybox_tar: str) -> Lamina:
 
 
 Run = Callable[..., Said]
+
+
+@pytest.fixture
+def on(site: Callable[[str], str], busybox_tar: str) -> Callable[[str], Lamina]:
+    """A function that gives a store on a driver, with the images `bare` and `base` in it."""
+
+    def make(driver: str) -> Lamina:
+        made = Lamina(site(driver))
+        made.driver = driver
+        made.env["SOURCE_DATE_EPOCH"] = "1600000000"
+        with open(f"{made.folder}/Dockerfile", "w", encoding="utf-8") as file:
+            file.write("FROM bare\nRUN mkdir -p /opt/old && echo hi > /etc/motd\n")
+        made.ok("import", busybox_tar, "bare")
+        made.ok("build", "-q", "-t", "base", made.folder)
+        return made
+
+    return make

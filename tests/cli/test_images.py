@@ -145,7 +145,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(lamina, name):
         (["images", "--format", "{{.Nope"], "template parsing error"),
         (["--driver", "nope", "images"], "no storage driver is called 'nope'"),
         (["--driver", "aufs", "images"], "removed from the field"),
-        (["--driver", "btrfs", "images"], "not written yet"),
+        (["--driver", "devicemapper", "images"], "not written yet"),
         (["inspect", "nope"], "no such image or container"),
     ],
 )

@@ -1,11 +1,13 @@
 """Every driver of ours under the one suite."""
 
 import os
+import tempfile
 from collections.abc import Callable
 
 import pytest
 
 from lamina.drivers.api import Driver
+from lamina.drivers.btrfs import BtrfsDriver
 from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
@@ -32,3 +34,9 @@ class TestErofs(DriverSuite):
     def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
         home, run = (os.path.join(tmp_path, name) for name in ("erofs", "run"))
         return lambda: ErofsDriver(home, run)
+
+
+class TestBtrfs(DriverSuite):
+    @pytest.fixture
+    def make(self, btrfs: str) -> Callable[[], Driver]:
+        return lambda: BtrfsDriver(os.path.join(tempfile.mkdtemp(dir=btrfs), "btrfs"))

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -56,6 +57,7 @@ class Victim:
         return done.stdout
 
     def save_state(self):
+        """Keep what is there now, to be brought back as often as wished."""
         subprocess.run(["cp", "-a", self.root, f"{self.folder}/saved"], check=True)
 
     def restore_state(self):
@@ -74,8 +76,38 @@ class Victim:
         assert os.listdir(f"{self.root}/locks/leases") == []
 
 
-def prepare(folder, driver):
-    victim = Victim(folder, driver)
+class MountedVictim(Victim):
+    """One whose store is a file system of its own: its image is what is kept and brought back."""
+
+    def __init__(self, folder, driver, *make):
+        super().__init__(folder, driver)
+        self.image = f"{folder}/image"
+        os.mkdir(self.root)
+        subprocess.run(["truncate", "-s", "256M", self.image], check=True)
+        subprocess.run([*make, self.image], check=True, stdout=subprocess.DEVNULL)
+        self.mount()
+
+    def mount(self):
+        subprocess.run(["mount", "-o", "loop", self.image, self.root], check=True)
+
+    def unmount(self):
+        subprocess.run(["umount", self.root], check=True)
+
+    def save_state(self):
+        self.unmount()
+        self._copy(self.image, f"{self.folder}/saved")
+
+    def restore_state(self):
+        self.unmount()
+        self._copy(f"{self.folder}/saved", self.image)
+
+    def _copy(self, source, target):
+        subprocess.run(["cp", "--sparse=always", source, target], check=True)
+        self.mount()
+
+
+def prepare(victim):
+    folder = victim.folder
     with open(f"{folder}/base.tar", "wb") as file:
         file.write(BASE)
     os.mkdir(f"{folder}/context")
@@ -112,10 +144,24 @@ OPERATIONS = {
 }
 
 
-@pytest.fixture(params=["overlay2", "vfs", "erofs"])
-def victim(request, tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("needs uid 0")
-    made = prepare(str(tmp_path), request.param)
-    made.save_state()
-    return made
+THOROUGH = ["overlay2", "vfs", "erofs"]
+FURTHER = ["btrfs"]
+
+
+@pytest.fixture(params=[*THOROUGH, *FURTHER])
+def victim(request, site):
+    driver = request.param
+    site(driver)  # skips where the driver does not work
+    if driver != "btrfs":
+        made = prepare(Victim(site(driver), driver))
+        made.save_state()
+        yield made
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        made = MountedVictim(folder, driver, "mkfs.btrfs", "-q")
+        try:
+            prepare(made)
+            made.save_state()
+            yield made
+        finally:
+            made.unmount()

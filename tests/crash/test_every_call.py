@@ -44,6 +44,7 @@ CALLS = [
     "fchmodat",
     "fchownat",
     "flock",
+    "ioctl",
 ]
 MUTATING = [call for call in CALLS if call not in ("openat", "openat2", "flock")]
 

@@ -95,21 +95,39 @@ def _is_opaque(upper: FlatTree, path: bytes) -> bool:
     return xattr.get(here, OPAQUE[0]) == b"y"  # the user form is any container's to set
 
 
+Names = Callable[[TreeView, TreeView, bytes], list[bytes]]
+"""Which names in a directory of the new tree may differ from the old one's, sorted."""
+
+
+def names_of_both(new: TreeView, old: TreeView, folder: bytes) -> list[bytes]:
+    """All of them: what is in the one directory or in the other."""
+    names = set(new.listdir(folder))
+    below = old.lstat(folder)
+    if below is not None and stat.S_ISDIR(below.st_mode):
+        names.update(old.listdir(folder))
+    return sorted(names)
+
+
 def tree_changes(
-    new: TreeView, old: TreeView, *, suspicious: Callable[[os.stat_result], bool]
+    new: TreeView,
+    old: TreeView,
+    *,
+    suspicious: Callable[[os.stat_result], bool],
+    names: Names = names_of_both,
 ) -> Iterator[Change]:
     """What `new` changed over `old`, by walking both; sorted by path.
 
     `suspicious` tells of a file with equal metadata whether its content may differ all the
-    same, so that it must be compared.
+    same, so that it must be compared; `names` leaves out of a directory what cannot differ, by
+    what a driver knows, with all below it.
     """
-    yield from _with_parents(_walk_both(new, old, suspicious))
+    yield from _with_parents(_walk_both(new, old, suspicious, names))
 
 
 def _walk_both(
-    new: TreeView, old: TreeView, suspicious: Callable[[os.stat_result], bool]
+    new: TreeView, old: TreeView, suspicious: Callable[[os.stat_result], bool], names_in: Names
 ) -> Iterator[Change]:
-    waiting = [(b"", iter(_both(new, old, b"")))]
+    waiting = [(b"", iter(names_in(new, old, b"")))]
     while waiting:
         folder, names = waiting[-1]
         name = next(names, None)
@@ -126,15 +144,7 @@ def _walk_both(
         if kind is not None:
             yield Change(kind, path)
         if stat.S_ISDIR(now.st_mode):
-            waiting.append((path, iter(_both(new, old, path))))
-
-
-def _both(new: TreeView, old: TreeView, folder: bytes) -> list[bytes]:
-    names = set(new.listdir(folder))
-    below = old.lstat(folder)
-    if below is not None and stat.S_ISDIR(below.st_mode):
-        names.update(old.listdir(folder))
-    return sorted(names)
+            waiting.append((path, iter(names_in(new, old, path))))
 
 
 def _kind(

@@ -139,6 +139,17 @@ class SharesMounts(Protocol):
         """Give up what this process held; idempotent."""
 
 
+@runtime_checkable
+class SetsAside(Protocol):
+    """A driver whose layers are not set aside by renaming their directory."""
+
+    def set_aside(self, layer: LayerID, target: str) -> str:
+        """Move a stray layer out of the way, to the path `target` if it can lie there.
+
+        Gives where it lies now. Raises `StorageError`.
+        """
+
+
 class Probe(NamedTuple):
     """What trying a driver out gave: whether it works, and the evidence in words."""
 

@@ -3,11 +3,13 @@
 A name maps to its module on demand: adding a driver edits this one table.
 """
 
+import os
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import NamedTuple, cast
 
 from lamina.drivers.api import Driver, Probe
-from lamina.errors import DriverUnknown
+from lamina.errors import ConfigurationError, DriverUnknown
 
 PRIORITY = ("overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs")
 
@@ -16,7 +18,8 @@ class Entry(NamedTuple):
     """What the field says of a driver; `module` is empty while there is none here.
 
     `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
-    last resort or removed, `cost` what it costs in disk. One that `shares` mounts keeps them in
+    last resort or removed, `cost` what it costs in disk. `folder` is where in its home its layers lie,
+    `options` are the keys of `--storage-opt` that it knows. One that `shares` mounts keeps them in
     the run root.
     """
 
@@ -26,6 +29,8 @@ class Entry(NamedTuple):
     factory: str
     standing: str
     cost: str
+    folder: str = ""
+    options: tuple[str, ...] = ()
     shares: bool = False
 
     def probe(self, home: str) -> Probe:
@@ -34,10 +39,40 @@ class Entry(NamedTuple):
             return Probe(False, "not written yet" if self.standing != "removed" else self.cost)
         return cast("Probe", import_module(self.module).probe(home))
 
-    def make(self, home: str, run: str) -> Driver:
-        """The driver on `home`; `run` is the store's volatile folder, which may come to be."""
+    def make(self, home: str, run: str, options: Iterable[str] = ()) -> Driver:
+        """The driver on `home`; `run` is the store's volatile folder, which may come to be.
+
+        `options` are `KEY=VALUE` texts; raises `ConfigurationError` for one that is not its own.
+        """
         factory = getattr(import_module(self.module), self.factory)
-        return cast("Driver", factory(home, run) if self.shares else factory(home))
+        known = self.parse(options)
+        arguments = (home, *([run] if self.shares else []), *([known] if self.options else []))
+        return cast("Driver", factory(*arguments))
+
+    def parse(self, options: Iterable[str]) -> Mapping[str, str]:
+        """The `KEY=VALUE` texts as a mapping; raises `ConfigurationError`."""
+        known: dict[str, str] = {}
+        for option in options:
+            key, equals, value = option.partition("=")
+            if not equals or not key or not value:
+                raise ConfigurationError(
+                    f"unable to parse storage-opt {option!r}", hint="write it as KEY=VALUE"
+                )
+            if key not in self.options:
+                there = ", ".join(self.options) or "none"
+                raise ConfigurationError(
+                    f"{self.name}: unknown option {key}", hint=f"its options: {there}"
+                )
+            known[key] = value
+        return known
+
+    def layers(self, root: str) -> list[str]:
+        """The names of what looks like layers of this driver beneath `root`."""
+        try:
+            found = os.listdir(os.path.join(root, self.home, self.folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [name for name in found if len(name) == 64]
 
 
 CATALOG: dict[str, Entry] = {
@@ -59,7 +94,16 @@ CATALOG: dict[str, Entry] = {
             "supported",
             "layers are shared; every access passes through user space",
         ),
-        Entry("btrfs", "btrfs", "", "", "supported", "layers share blocks by snapshots"),
+        Entry(
+            "btrfs",
+            "btrfs",
+            "lamina.drivers.btrfs",
+            "BtrfsDriver",
+            "supported",
+            "layers share blocks by snapshots; a changed file takes up what changed of it",
+            "subvolumes",
+            ("btrfs.min_space",),
+        ),
         Entry("zfs", "zfs", "", "", "supported", "layers share blocks by clones"),
         Entry(
             "vfs",
@@ -68,6 +112,7 @@ CATALOG: dict[str, Entry] = {
             "VfsDriver",
             "last resort",
             "every layer is a full copy of all below it, unless the file system can reflink",
+            "dir",
         ),
         Entry(
             "erofs",

@@ -135,23 +135,12 @@ def refuse_foreign(root: str) -> None:
     """
     for candidate in CATALOG.values():
         home = _home(root, candidate)
-        if _has_layers(home):
+        if candidate.layers(root):
             raise ForeignStore(
                 f"{home} holds layers that this store knows nothing of",
                 hint="if they are strays, `lamina check --repair` sets them aside; "
                 "else choose another --root",
             )
-
-
-def _has_layers(home: str) -> bool:
-    for folder in (home, os.path.join(home, "dir")):
-        try:
-            with os.scandir(folder) as found:
-                if any(len(each.name) == 64 for each in found):
-                    return True
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-    return False
 
 
 def _home(root: str, candidate: Entry) -> str:

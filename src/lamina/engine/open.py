@@ -94,7 +94,8 @@ def _choose(store: StoreRoot, settled: Config, run_root: str) -> _Chosen:
             set_meta(db, "driver", choice.name)
             set_meta(db, "driver_proof", proof)
     catalogued = entry(choice.name)
-    return _Chosen(choice, catalogued.make(store.folder(catalogued.home), run_root))
+    home = store.folder(catalogued.home)
+    return _Chosen(choice, catalogued.make(home, run_root, settled.storage_opts))
 
 
 def _run_root(settled: Config, store: StoreRoot) -> str:

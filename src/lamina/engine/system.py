@@ -122,8 +122,8 @@ class System:
         """Set strays aside; gives where each lies now."""
         from lamina.layers.check import set_aside
 
-        root = self._engine.layers.root
-        return [set_aside(root, each) for each in findings if each.path]
+        layers = self._engine.layers
+        return [set_aside(layers.root, layers.driver, each) for each in findings if each.path]
 
     def prune_cache(self) -> int:
         """Forget the build cache and collect what it alone held; gives the bytes."""

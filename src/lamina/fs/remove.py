@@ -1,7 +1,7 @@
 """Removing trees thoroughly: by descriptor, however deep, protected or half made they are.
 
 Never follows a link and never enters a mount, whatever is mounted there: that is an error, and
-what is mounted stays as it is.
+what is mounted stays as it is. A btrfs subvolume is removed like the directory it looks like.
 """
 
 import errno
@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.descent import Descent
+from lamina.kernel import btrfs
 from lamina.kernel.ioctl import clear_protection
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
@@ -85,6 +86,7 @@ class _Eraser:
     def _enter(self, name: str) -> None:
         """Go into a directory and take away all that is not itself a directory with content."""
         self._allowed(self._descent.enter, name)
+        _open_subvolume(self._descent.here)
         with os.scandir(self._descent.here) as entries:
             found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         full: list[str] = []
@@ -135,6 +137,15 @@ class _Eraser:
         except PermissionError:
             _unlock(self._descent.here, name, inside=self._descent.depth > 0)
             call(name)
+
+
+def _open_subvolume(directory: int) -> None:
+    """Let a read-only btrfs subvolume be changed, where this is the root of one."""
+    if os.fstat(directory).st_ino == btrfs.ROOT_INODE:
+        try:
+            btrfs.set_readonly(directory, False)
+        except OSError:
+            pass  # another file system's directory with that number, or what follows says why
 
 
 def _is_directory(parent: int, name: str) -> bool:

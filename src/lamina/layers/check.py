@@ -7,7 +7,7 @@ never erased. `full` re-reads every layer and compares it with its diff ID.
 import os
 from collections.abc import Iterator
 
-from lamina.drivers.api import ChecksItself, Driver
+from lamina.drivers.api import ChecksItself, Driver, SetsAside
 from lamina.errors import LaminaError
 from lamina.layers import export
 from lamina.layers.finding import Finding
@@ -35,7 +35,9 @@ def check(root: StoreRoot, driver: Driver, *, full: bool = False) -> list[Findin
 def _stray_layers(root: StoreRoot, driver: Driver, strays: set[LayerID]) -> Iterator[Finding]:
     for layer in sorted(strays):
         path = driver.location(layer)
-        yield Finding("stray", f"layer {layer.short}", "no row of the database names it", path)
+        yield Finding(
+            "stray", f"layer {layer.short}", "no row of the database names it", path, layer
+        )
 
 
 def _index_names(rows: dict[LayerID, LayerRow]) -> set[str]:
@@ -81,9 +83,11 @@ def _nowhere(_data: bytes) -> object:
     return None
 
 
-def set_aside(root: StoreRoot, finding: Finding) -> str:
+def set_aside(root: StoreRoot, driver: Driver, finding: Finding) -> str:
     """Move a stray into `quarantine/`; gives where it lies now."""
     name = f"{os.path.basename(finding.path)}.{os.urandom(4).hex()}"
     target = root.folder("quarantine", name)
+    if finding.layer is not None and isinstance(driver, SetsAside):
+        return driver.set_aside(finding.layer, target)
     os.rename(finding.path, target)
     return target

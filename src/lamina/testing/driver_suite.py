@@ -99,11 +99,9 @@ class DriverSuite:
         raise NotImplementedError("a suite needs a fixture `make` that gives a driver")
 
     @pytest.fixture
-    def bench(self, make: Callable[[], Driver], tmp_path: os.PathLike[str]) -> Iterator[Bench]:
-        scratch = os.path.join(tmp_path, "scratch")
-        os.makedirs(scratch)
+    def bench(self, make: Callable[[], Driver]) -> Iterator[Bench]:
         driver = make()
-        yield Bench(driver, scratch)
+        yield Bench(driver, f"{driver.home}.scratch")
         if isinstance(driver, SharesMounts):
             driver.close()
 

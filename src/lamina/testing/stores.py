@@ -57,7 +57,8 @@ class ScratchStore:
     def files(self) -> list[str]:
         """What lies in the folders that grow with images."""
         found = []
-        home = {"vfs": "vfs/dir"}.get(self.driver_name, entry(self.driver_name).home)
+        used = entry(self.driver_name)
+        home = os.path.join(used.home, used.folder).rstrip("/")
         for name in ("blobs/sha256", "index", "staging", "trash", home):
             path = os.path.join(self.path, name)
             if os.path.isdir(path):

@@ -203,7 +203,7 @@ def test_check_finds_strays_and_sets_them_aside_but_opening_leaves_them(store: S
     store.reopen()
     findings = check(store.root, store.driver, full=True)
     assert [(found.kind, found.subject) for found in findings] == [("stray", "layer abababababab")]
-    assert os.path.isdir(set_aside(store.root, findings[0]))
+    assert os.path.isdir(set_aside(store.root, store.layers.driver, findings[0]))
     assert check(store.root, store.driver, full=True) == []
 
 

@@ -1,0 +1,89 @@
+"""The whole way of an image through the command, on every driver: the same bytes come out."""
+
+import json
+import os
+import secrets
+
+from lamina.drivers.catalog import entry
+
+DOCKERFILE = """\
+FROM base
+COPY context.txt /data/context.txt
+RUN mkdir /made && echo one > /made/file && rm /etc/motd && chmod 700 /data
+RUN mv /made/file /made/moved && rm -r /opt && mkdir /opt && echo new > /opt/new
+"""
+
+
+def built(lamina):
+    """The ID of an image built on `base`."""
+    folder = os.path.join(lamina.folder, "context")
+    os.makedirs(folder)
+    for name, text in (("Dockerfile", DOCKERFILE), ("context.txt", "text\n")):
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+    lamina.ok("build", "-q", "-t", "built", folder)
+    return json.loads(lamina.ok("inspect", "built"))[0]["Id"]
+
+
+def test_a_build_gives_the_same_image_as_on_overlay2(on, other_driver):
+    assert built(on(other_driver)) == built(on("overlay2"))
+
+
+def test_an_image_is_run_committed_saved_and_removed(on, driver):
+    lamina = on(driver)
+    script = "echo more >> /etc/motd; rm /etc/passwd; echo x > /new; cat /etc/motd"
+    assert lamina.ok("run", "--name", "cc", "base", "sh", "-c", script) == "hi\nmore\n"
+    assert lamina.ok("diff", "cc") == "C /etc\nC /etc/motd\nD /etc/passwd\nA /new\n"
+    lamina.ok("commit", "cc", "again")
+    lamina.ok("save", "-o", f"{lamina.folder}/again.tar", "again")
+    script = "cat /etc/motd /new; ls /etc/passwd"
+    assert lamina("run", "--rm", "again", "sh", "-c", script).out == "hi\nmore\nx\n"
+    lamina.ok("cp", "cc:/new", f"{lamina.folder}/new")
+    assert lamina.ok("check", "--full") == "clean\n"
+    lamina.ok("rm", "cc")
+    lamina.ok("rmi", "again", "base", "bare")
+    assert lamina.ok("check", "--full") == "clean\n"
+    assert entry(driver).layers(lamina.root) == []
+    lamina.ok("load", "-i", f"{lamina.folder}/again.tar")
+    assert lamina.ok("run", "--rm", "again", "cat", "/new") == "x\n"
+
+
+def test_a_stray_layer_is_set_aside(on, driver):
+    lamina = on(driver)
+    used = entry(driver)
+    made = used.make(f"{lamina.root}/{used.home}", f"{lamina.folder}/run")
+    stray = type(next(made.layers())).from_random(secrets.token_bytes(32))
+    made.create(stray, None)
+    made.commit(stray)
+    said = lamina("check", "--repair")
+    assert said.code == 1, said
+    assert f"stray: layer {stray.short}" in said.out
+    assert lamina.ok("check", "--full") == "clean\n"
+    assert stray not in set(made.layers())
+
+
+def test_a_container_is_held_to_its_size(on):
+    lamina = on("btrfs")
+    write = "dd if=/dev/urandom of=/f bs=1M count=8"
+    said = lamina("run", "--rm", "--storage-opt", "size=4m", "base", "sh", "-c", write)
+    assert said.code != 0
+    assert "Disk quota exceeded" in said.err
+    assert lamina("run", "--rm", "--storage-opt", "size=64m", "base", "sh", "-c", write).code == 0
+
+
+def test_options_of_the_driver_are_known_by_their_names(on):
+    lamina = on("btrfs")
+    least = ("--storage-opt", "btrfs.min_space=1g")
+    said = lamina(*least, "create", "--storage-opt", "size=4m", "base", "true")
+    assert said.code != 0
+    assert "storage size cannot be less than 1GiB" in said.err
+    said = lamina("--storage-opt", "btrfs.what=1", "images")
+    assert said.code != 0
+    assert "btrfs: unknown option btrfs.what" in said.err
+
+
+def test_a_store_on_btrfs_is_found_again_without_its_name(on):
+    lamina = on("btrfs")
+    lamina.driver = None
+    assert "Storage Driver: btrfs" in lamina.ok("info")
+    assert "layers are on it already" in lamina.ok("info", "--why")
