@@ -15,7 +15,7 @@ import pytest
 
 from lamina.drivers.erofs import probe
 
-DRIVERS = ["overlay2", "btrfs", "erofs", "vfs"]
+DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "erofs", "vfs"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -177,6 +177,8 @@ def site(request: pytest.FixtureRequest, tmp_path: os.PathLike[str]) -> Callable
             lacking(f"needs root to mount layers of {driver}")
         if driver == "erofs":
             request.getfixturevalue("needs_erofs")
+        if driver == "fuse-overlayfs" and shutil.which(driver) is None:
+            lacking("needs the program fuse-overlayfs")
         if driver == "btrfs":
             return tempfile.mkdtemp(dir=request.getfixturevalue("btrfs"))
         return tempfile.mkdtemp(dir=tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from lamina.drivers.api import Driver
 from lamina.drivers.btrfs import BtrfsDriver
 from lamina.drivers.erofs import ErofsDriver
+from lamina.drivers.fuse_overlayfs import FuseOverlayDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.testing.driver_suite import DriverSuite
@@ -40,3 +41,9 @@ class TestBtrfs(DriverSuite):
     @pytest.fixture
     def make(self, btrfs: str) -> Callable[[], Driver]:
         return lambda: BtrfsDriver(os.path.join(tempfile.mkdtemp(dir=btrfs), "btrfs"))
+
+
+class TestFuseOverlayfs(DriverSuite):
+    @pytest.fixture
+    def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
+        return lambda: FuseOverlayDriver(os.path.join(site("fuse-overlayfs"), "fuse-overlayfs"))

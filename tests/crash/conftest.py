@@ -145,7 +145,7 @@ OPERATIONS = {
 
 
 THOROUGH = ["overlay2", "vfs", "erofs"]
-FURTHER = ["btrfs"]
+FURTHER = ["fuse-overlayfs", "btrfs"]
 
 
 @pytest.fixture(params=[*THOROUGH, *FURTHER])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lamina.archive.apply import FLAT, apply
 from lamina.archive.diff import changed_entries
+from lamina.archive.entry import DIR, SYMLINK
 from lamina.archive.reader import read
 from lamina.archive.writer import write
 from lamina.drivers.catalog import entry
@@ -28,6 +29,10 @@ SLOW = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
+# What a driver's own tools cannot keep: a directory or a symbolic link that fuse-overlayfs copied
+# up has the time of the copying, so that a second name for such a link changes the first; a link
+# takes no attributes.
+LIMITS = {"fuse-overlayfs": {"copied times", "links"}}
 EPOCH = 1_600_000_000  # between the layers' times and now
 
 paths = st.sampled_from(["a", "b", "c", "a/x", "a/y", "b/x", "b/y", "b/y/z", "a/x/q"])
@@ -89,8 +94,10 @@ acts = st.lists(
 )
 
 
-def _perform(root, chosen):
+def _perform(root, chosen, limits):
     for act, path, other in chosen:
+        if act in ("link", "xattr") and "links" in limits and os.path.islink(f"{root}/{path}"):
+            continue
         try:
             ACTS[act](root, path, other)
         except OSError:
@@ -131,15 +138,22 @@ def _flat(folder, wanted):
     return describe(f"{folder}/now")
 
 
-def _digest(bench, layer, parent):
+def _digest(bench, layer, parent, limits):
     """The digest of the tar of what changed, as `commit` would write it."""
     view = bench.driver.view(layer)
     try:
         out = io.BytesIO()
-        write(changed_entries(bench.driver.changes(layer, parent), view, clamp=EPOCH), out.write)
+        entries = changed_entries(bench.driver.changes(layer, parent), view, clamp=EPOCH)
+        write(((_blurred(entry, limits), opener) for entry, opener in entries), out.write)
         return hashlib.sha256(out.getvalue()).hexdigest()
     finally:
         view.close()
+
+
+def _blurred(entry, limits):
+    if "copied times" in limits and entry.kind in (DIR, SYMLINK):
+        return entry._replace(mtime_ns=0)
+    return entry
 
 
 def test_the_tree_is_that_of_layers_applied_onto_one_root(site, driver):
@@ -163,6 +177,8 @@ def test_the_tree_is_that_of_layers_applied_onto_one_root(site, driver):
 def test_the_same_change_gives_the_same_bytes_as_on_overlay2(site, other_driver):
     benches = [_bench(site, name) for name in ("overlay2", other_driver)]
 
+    limits = LIMITS.get(other_driver, ())
+
     @SLOW
     @given(layers, acts)
     def compare(wanted, chosen):
@@ -170,8 +186,9 @@ def test_the_same_change_gives_the_same_bytes_as_on_overlay2(site, other_driver)
         for bench in benches:
             top, outcomes = _built(bench, wanted)
             layer = bench.writable(top)
-            bench.inside(layer, lambda root: _perform(root, chosen), writable=True)
-            found.append((outcomes, bench.changes(layer, top), _digest(bench, layer, top)))
+            bench.inside(layer, lambda root: _perform(root, chosen, limits), writable=True)
+            digest = _digest(bench, layer, top, limits)
+            found.append((outcomes, bench.changes(layer, top), digest))
         assert found[0] == found[1]
 
     compare()

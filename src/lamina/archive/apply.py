@@ -23,7 +23,8 @@ from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
 from lamina.errors import BadArchive, LaminaError, from_oserror
 from lamina.fs.inroot import shown
-from lamina.fs.tree import TreeView, is_whiteout
+from lamina.fs.marks import is_whiteout
+from lamina.fs.tree import TreeView
 
 FLAT: Literal["flat"] = "flat"
 OVERLAY: Literal["overlay"] = "overlay"

@@ -24,7 +24,8 @@ from lamina.archive.entry import (
 )
 from lamina.archive.results import Change, Kind
 from lamina.archive.whiteout import marker
-from lamina.fs.tree import OPAQUE, FlatTree, TreeView, is_whiteout
+from lamina.fs.marks import KERNEL, OPAQUE_FILE, Marks, is_whiteout
+from lamina.fs.tree import FlatTree, TreeView
 from lamina.kernel import xattr
 
 _CHUNK = 1 << 18
@@ -39,21 +40,21 @@ _KINDS = {
 }
 
 
-def upper_changes(upper: int, lower: TreeView) -> Iterator[Change]:
+def upper_changes(upper: int, lower: TreeView, marks: Marks = KERNEL) -> Iterator[Change]:
     """What an overlay's upper directory changed over the tree below; sorted by path.
 
-    The work grows with the upper directory, not with the tree. The descriptor stays the
-    caller's.
+    `marks` is how its maker marks what is gone. The work grows with the upper directory, not
+    with the tree. The descriptor stays the caller's.
     """
     tree = FlatTree(os.dup(upper))
     try:
-        yield from _with_parents(_upper(tree, lower, b"", True))
+        yield from _with_parents(_upper(tree, lower, marks))
     finally:
         tree.close()
 
 
-def _upper(upper: FlatTree, lower: TreeView, root: bytes, root_merges: bool) -> Iterator[Change]:
-    waiting = [(root, root_merges, iter(_names(upper, lower, root, root_merges)))]
+def _upper(upper: FlatTree, lower: TreeView, marks: Marks) -> Iterator[Change]:
+    waiting = [(b"", True, iter(_names(upper, lower, marks, b"", True)))]
     while waiting:
         folder, merges, names = waiting[-1]
         name = next(names, None)
@@ -73,14 +74,16 @@ def _upper(upper: FlatTree, lower: TreeView, root: bytes, root_merges: bool) -> 
             yield Change(kind, path)
         if stat.S_ISDIR(now.st_mode):
             joins = merges and before is not None and stat.S_ISDIR(before.st_mode)
-            joins = joins and not _is_opaque(upper, path)
-            waiting.append((path, joins, iter(_names(upper, lower, path, joins))))
+            joins = joins and not _is_opaque(upper, path, marks)
+            waiting.append((path, joins, iter(_names(upper, lower, marks, path, joins))))
 
 
-def _names(upper: FlatTree, lower: TreeView, folder: bytes, merges: bool) -> list[bytes]:
+def _names(
+    upper: FlatTree, lower: TreeView, marks: Marks, folder: bytes, merges: bool
+) -> list[bytes]:
     """The names to look at: those in the upper directory and, where it hides the one below,
     those that vanished with it."""
-    names = set(upper.listdir(folder))
+    names = marks.meant(upper.listdir(folder))
     if not merges:
         below = lower.lstat(folder)
         if below is not None and stat.S_ISDIR(below.st_mode):
@@ -88,11 +91,12 @@ def _names(upper: FlatTree, lower: TreeView, folder: bytes, merges: bool) -> lis
     return sorted(names)
 
 
-def _is_opaque(upper: FlatTree, path: bytes) -> bool:
+def _is_opaque(upper: FlatTree, path: bytes, marks: Marks) -> bool:
     place = upper.locate(path)
     assert place is not None
-    here = xattr.place(*place)
-    return xattr.get(here, OPAQUE[0]) == b"y"  # the user form is any container's to set
+    if marks.is_opaque(xattr.place(*place)):
+        return True
+    return marks.files and upper.lstat(path + b"/" + OPAQUE_FILE) is not None
 
 
 Names = Callable[[TreeView, TreeView, bytes], list[bytes]]

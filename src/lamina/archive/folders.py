@@ -22,7 +22,8 @@ from lamina.archive.making import settle
 from lamina.errors import BadArchive
 from lamina.fs.descent import open_folder
 from lamina.fs.inroot import shown
-from lamina.fs.tree import TreeView, is_whiteout
+from lamina.fs.marks import is_whiteout
+from lamina.fs.tree import TreeView
 from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.kernel.openat import RESOLVE_NO_SYMLINKS, openat2

@@ -13,7 +13,8 @@ from lamina.archive.clearing import OnFile
 from lamina.archive.entry import Body, Entry
 from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
-from lamina.fs.tree import LINK_LIMIT, Node
+from lamina.fs.marks import Node
+from lamina.fs.tree import LINK_LIMIT
 
 
 class Where(Protocol):

@@ -18,9 +18,9 @@ class Entry(NamedTuple):
     """What the field says of a driver; `module` is empty while there is none here.
 
     `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
-    last resort or removed, `cost` what it costs in disk. `folder` is where in its home its layers lie,
-    `options` are the keys of `--storage-opt` that it knows. One that `shares` mounts keeps them in
-    the run root.
+    last resort or removed, `cost` what it costs in disk. `folder` is where in its home its
+    layers lie, `options` are the keys of `--storage-opt` that it knows. One that `shares` mounts
+    keeps them in the run root.
     """
 
     name: str
@@ -89,8 +89,8 @@ CATALOG: dict[str, Entry] = {
         Entry(
             "fuse-overlayfs",
             "fuse-overlayfs",
-            "",
-            "",
+            "lamina.drivers.fuse_overlayfs",
+            "FuseOverlayDriver",
             "supported",
             "layers are shared; every access passes through user space",
         ),

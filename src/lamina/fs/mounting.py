@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.erofs import Erofs, Shared, open_images
+from lamina.fs.fuse import Fuse, mount_fuse
 from lamina.fs.inroot import Root
 from lamina.fs.locks import hold_shared
 from lamina.fs.overlay import DESCRIPTORS, LOWER_LIMIT, WAYS, Overlay, attach_overlay, open_overlay
@@ -23,6 +24,7 @@ __all__ = [
     "LOWER_LIMIT",
     "Bind",
     "Erofs",
+    "Fuse",
     "MountPlan",
     "Overlay",
     "Shared",
@@ -70,7 +72,7 @@ class MountPlan(NamedTuple):
     says what is in use.
     """
 
-    root: Bind | Overlay | Erofs | Stacked
+    root: Bind | Overlay | Fuse | Erofs | Stacked
     holds: tuple[str, ...] = ()
 
 
@@ -85,6 +87,8 @@ def attach(plan: MountPlan, target: str) -> None:
     try:
         if isinstance(plan.root, Bind):
             _attach_bind(plan.root, target)
+        elif isinstance(plan.root, Fuse):
+            _attach_fuse(plan.root, target)
         elif isinstance(plan.root, Overlay):
             attach_overlay(plan.root, target)
         elif isinstance(plan.root, Erofs):
@@ -137,6 +141,8 @@ def open_detached(plan: MountPlan) -> int:
         return os.open(plan.root.source, _DIRECTORY)
     if isinstance(plan.root, Overlay):
         return open_overlay(plan.root)
+    if isinstance(plan.root, Fuse):
+        return _open_fuse(plan.root)
     if isinstance(plan.root, Erofs):
         return open_trees((plan.root,))[0]
     return _open_stacked(plan.root)
@@ -240,6 +246,22 @@ def _attach_bind(bind: Bind, target: str) -> None:
     if bind.readonly:
         flags = kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY
         kernel.mount(bind.source, target, "", flags | os.statvfs(target).f_flag & _KEPT)
+
+
+def _attach_fuse(fuse: Fuse, target: str) -> None:
+    made = mount_fuse(fuse)
+    try:
+        kernel.move_mount(made, target)
+    finally:
+        os.close(made)
+
+
+def _open_fuse(fuse: Fuse) -> int:
+    made = mount_fuse(fuse)
+    try:
+        return os.open(f"/proc/self/fd/{made}", _DIRECTORY)
+    finally:
+        os.close(made)
 
 
 def _refusal(error: OSError, target: str) -> StorageError:

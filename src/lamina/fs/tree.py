@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Protocol
 
+from lamina.fs.marks import KERNEL, PREFIX, Marks, is_whiteout
 from lamina.kernel import xattr
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,7 +26,13 @@ _READABLE = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # opening a link says EL
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
 
-OPAQUE = (b"trusted.overlay.opaque", b"user.overlay.opaque")
+_NOT_CARRIED = (
+    b"trusted.overlay.",
+    b"user.overlay.",
+    b"user.fuseoverlayfs.",
+    b"user.containers.override_stat",
+    b"system.nfs4_acl",
+)
 
 
 class Links(Protocol):
@@ -72,40 +79,25 @@ class TreeView(Protocol):
 def keep_xattr(name: bytes) -> bool:
     """Whether a layer carries the attribute: all but the host's labels and overlayfs's own."""
     return not (
-        name.startswith((b"trusted.overlay.", b"user.overlay.", b"system.nfs4_acl"))
+        name.startswith(_NOT_CARRIED)
         or name in (b"security.selinux", b"security.evm", b"security.ima")
     )
-
-
-class Node(Protocol):
-    """What kind of thing a name stands for; every os.stat_result tells it."""
-
-    @property
-    def st_mode(self) -> int: ...
-
-    @property
-    def st_rdev(self) -> int: ...
-
-
-def is_whiteout(status: Node) -> bool:
-    """Whether this is overlayfs's mark of an absent name: a character device 0:0."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 class StackedTree:
     """Directories united as overlayfs unites them, topmost first; takes over the descriptors.
 
-    `opaque_xattr` is the attribute in which this union's overlayfs marks opaque directories:
-    the other one may be set by anybody in a container and means nothing here. Beside the
+    `marks` is how this union's maker marks what is hidden: other marks may be set by anybody in a
+    container and mean nothing here. Beside the
     layers' own roots at most 256 directories are open at once (more only while one directory
     alone lies in more layers). Not for several threads at once.
     """
 
     _united = True
 
-    def __init__(self, descriptors: Iterable[int], *, opaque_xattr: bytes = OPAQUE[0]) -> None:
+    def __init__(self, descriptors: Iterable[int], *, marks: Marks = KERNEL) -> None:
         self._roots = tuple(descriptors)
-        self._opaque = opaque_xattr
+        self._marks = marks
         self._stacks: OrderedDict[bytes, tuple[int, ...]] = OrderedDict()
         self._open = 0
 
@@ -138,22 +130,27 @@ class StackedTree:
     def _merge(self, stack: tuple[int, ...], name: bytes) -> tuple[int, ...]:
         """Open `name` in each directory of `stack`, down to the first that hides the rest."""
         found: list[int] = []
-        if name in _NO_NAMES:
+        if name in _NO_NAMES or self._marks.is_mark(name):
             return ()
         try:
             for directory in stack:
                 descriptor = _enter(directory, name)
                 if descriptor is None:
+                    if self._marks.hides(directory, name):
+                        break
                     continue
                 if descriptor < 0:
                     break  # a file, a link or a whiteout hides the directories below
                 found.append(descriptor)
-                if len(stack) > 1 and xattr.get(descriptor, self._opaque) == b"y":
+                if len(stack) > 1 and self._hides_below(descriptor):
                     break
         except OSError:
             _close(found)
             raise
         return tuple(found)
+
+    def _hides_below(self, directory: int) -> bool:
+        return self._marks.is_opaque(directory) or self._marks.has_opaque_file(directory)
 
     def locate(self, path: bytes) -> tuple[int, bytes] | None:
         """Where `path` really lies: a directory and a name in it (b"" for the root itself).
@@ -167,12 +164,14 @@ class StackedTree:
         if not path:
             return (self._roots[0], b"", os.stat(self._roots[0])) if self._roots else None
         parent, _, name = path.rpartition(b"/")
-        if name in _NO_NAMES:
+        if name in _NO_NAMES or (self._united and self._marks.is_mark(name)):
             return None
         for directory in self._stack(parent):
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except FileNotFoundError:
+                if self._marks.hides(directory, name):
+                    return None
                 continue
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
@@ -226,10 +225,15 @@ class StackedTree:
             return sorted(map(os.fsencode, os.listdir(stack[0])))
         present: dict[str, bool] = {}
         for directory in stack:
+            hidden: set[str] = set()
             with os.scandir(directory) as entries:
                 for entry in entries:
-                    if entry.name not in present:
+                    if self._marks.is_mark(os.fsencode(entry.name)):
+                        hidden.add(entry.name[len(PREFIX) :])
+                    elif entry.name not in present:
                         present[entry.name] = not _hides(entry)
+            for name in hidden:
+                present.setdefault(name, False)
         return sorted(os.fsencode(name) for name, here in present.items() if here)
 
     def resolve(self, path: bytes, *, follow_last: bool) -> bytes:

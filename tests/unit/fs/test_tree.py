@@ -4,6 +4,7 @@ import stat
 
 import pytest
 
+from lamina.fs.marks import USER
 from lamina.fs.tree import FlatTree, StackedTree, keep_xattr, resolve
 from tests.unit.fs.conftest import DEEP
 
@@ -138,7 +139,7 @@ def test_only_this_unions_mark_makes_a_directory_opaque(tmp_path, stacked, needs
         _write(tmp_path / name / "d" / name)
     os.setxattr(tmp_path / "top" / "d", "user.overlay.opaque", b"y")
     assert stacked("top", "low").listdir(b"d") == [b"low", b"top"]
-    user = stacked("top", "low", opaque_xattr=b"user.overlay.opaque")
+    user = stacked("top", "low", marks=USER)
     assert user.listdir(b"d") == [b"top"]
     os.setxattr(tmp_path / "top" / "d", "trusted.overlay.opaque", b"y")
     assert stacked("top", "low").listdir(b"d") == [b"top"]

@@ -14,11 +14,11 @@ from lamina.archive.erofs import format as erofs
 from lamina.archive.erofs.inodes import Facts
 from lamina.archive.erofs.tree import ROOT, ImageTree
 from lamina.fs.atomic import pwrite_all
-from lamina.fs.tree import OPAQUE
+from lamina.fs.marks import KERNEL
 
 _BUFFERED = 1 << 20
 _TAIL_LIMIT = 384  # a longer tail goes into a block of its own: less is wasted than by aligning
-_OPAQUE = erofs.pack_xattrs(((OPAQUE[0], b"y"),))
+_OPAQUE = erofs.pack_xattrs(((KERNEL.opaque[0], b"y"),))
 _BLOCK = erofs.BLOCK
 
 

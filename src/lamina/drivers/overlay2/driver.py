@@ -13,6 +13,7 @@ from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import DriverNotSupported, from_oserror
+from lamina.fs.marks import KERNEL, Marks
 from lamina.fs.mounting import Bind, MountPlan, Overlay
 from lamina.fs.remove import remove_into
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
@@ -27,6 +28,7 @@ class OverlayDriver:
     """Layers beneath `home`, united by the kernel."""
 
     name = "overlay2"
+    marks: Marks = KERNEL
 
     def __init__(self, home: str) -> None:
         self.home = home
@@ -40,7 +42,7 @@ class OverlayDriver:
             if parent is not None:
                 self._layout.mark_committed(parent)
         except OSError as error:
-            raise from_oserror(error, "making an overlay2 layer in", self.home) from error
+            raise from_oserror(error, f"making a layer of {self.name} in", self.home) from error
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
         """As `create`: what makes it writable is how it is mounted."""
@@ -87,7 +89,7 @@ class OverlayDriver:
             for descriptor in descriptors:
                 os.close(descriptor)
             raise from_oserror(error, "opening a layer of", self.home) from error
-        return StackedTree(descriptors)
+        return StackedTree(descriptors, marks=self.marks)
 
     def commit(self, layer: LayerID) -> None:
         """Note it down, as docker does."""
@@ -124,7 +126,7 @@ class OverlayDriver:
         try:
             lower = self._stack(self._layout.lower_paths(layer))
             try:
-                yield from upper_changes(upper, lower)
+                yield from upper_changes(upper, lower, self.marks)
             finally:
                 lower.close()
         finally:

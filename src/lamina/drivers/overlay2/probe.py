@@ -23,7 +23,7 @@ _DTYPE_HINTS = {
 def probe(home: str) -> Probe:
     """Try overlayfs in `home`, or beside it where it is yet to be made."""
     try:
-        scratch = _scratch(home)
+        scratch = made_scratch(home)
     except OSError as error:
         return Probe(False, f"{home} cannot be written: {error.strerror}")
     try:
@@ -32,7 +32,8 @@ def probe(home: str) -> Probe:
         remove_tree(scratch)
 
 
-def _scratch(home: str) -> str:
+def made_scratch(home: str) -> str:
+    """A folder with directories to unite, in `home` or beside it; raises OSError."""
     base = home if os.path.isdir(home) else os.path.dirname(home)
     path = os.path.join(base, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
     os.mkdir(path, 0o700)
