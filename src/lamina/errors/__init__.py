@@ -49,6 +49,7 @@ from lamina.errors.storage import (
     StorageError,
     StoreDamaged,
     from_oserror,
+    hint_of,
 )
 from lamina.errors.usage import (
     ConfigurationError,
@@ -111,4 +112,5 @@ __all__ = [
     "UnknownCompression",
     "UsageError",
     "from_oserror",
+    "hint_of",
 ]

@@ -75,9 +75,16 @@ _HINTS: dict[type[StorageError], str] = {
 }
 
 
+def hint_of(error: OSError) -> str:
+    """What to do about an error of the kernel's; nothing where no general advice helps."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "raise the limit of open files (`ulimit -n`), or squash the image's layers"
+    return _HINTS.get(_BY_ERRNO.get(error.errno or 0, StorageError), "")
+
+
 def from_oserror(error: OSError, action: str, subject: str = "") -> StorageError:
     """The storage error for `error`: `action` on `subject`, in the kernel's own words."""
     kind = _BY_ERRNO.get(error.errno or 0, StorageError)
     on = subject or (str(error.filename) if error.filename is not None else "")
     words = error.strerror or str(error)
-    return kind(f"{action}{' ' + on if on else ''}: {words}", hint=_HINTS.get(kind, ""))
+    return kind(f"{action}{' ' + on if on else ''}: {words}", hint=hint_of(error))

@@ -9,7 +9,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from lamina.errors import RuntimeFailure, UsageError
+from lamina.errors import RuntimeFailure, UsageError, hint_of
 from lamina.execution.traces import Traces
 from lamina.fs.tree import TreeView
 from lamina.runtime.bundle import BindMount
@@ -116,7 +116,8 @@ def _resolved(tree: TreeView, target: str) -> bytes:
     try:
         return tree.resolve(os.fsencode(target), follow_last=True)
     except OSError as error:
-        raise RuntimeFailure(f"{target} of the image: {error.strerror}") from error
+        words = f"{target} of the image: {error.strerror}"
+        raise RuntimeFailure(words, hint=hint_of(error)) from error
 
 
 def _under(path: bytes, folders: tuple[bytes, ...]) -> bool:

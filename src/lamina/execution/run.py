@@ -10,7 +10,7 @@ leaves no mount and no container behind.
 
 import os
 
-from lamina.errors import RuntimeFailure, UsageError
+from lamina.errors import RuntimeFailure, UsageError, hint_of
 from lamina.execution import chroot, oci
 from lamina.execution.job import Job, inspect
 from lamina.execution.room import Room
@@ -39,7 +39,7 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     except OSError as error:
         about = f" ({error.filename})" if error.filename else ""
         words = f"cannot start the container: {error.strerror or error}{about}"
-        raise RuntimeFailure(words) from error
+        raise RuntimeFailure(words, hint=hint_of(error)) from error
 
 
 def run(job: Job, isolation: Isolation, stdio: Stdio) -> Exit:

@@ -109,6 +109,18 @@ class StackedTree:
         if known is not None:
             self._stacks.move_to_end(path)
             return known
+        try:
+            return self._merged(path)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+        self._forget()
+        stack = self._by_layers(path)
+        self._remember(path, stack)
+        return stack
+
+    def _merged(self, path: bytes) -> tuple[int, ...]:
+        """By way of the directories above, which are remembered for the next question."""
         missing: list[bytes] = []
         while path and path not in self._stacks:
             missing.append(path)
@@ -119,6 +131,35 @@ class StackedTree:
             self._remember(path, stack)
         return stack
 
+    def _by_layers(self, path: bytes) -> tuple[int, ...]:
+        """Layer by layer, for a process that may hardly open more than the answer."""
+        found: list[int] = []
+        try:
+            for root in self._roots:
+                descriptor, is_last = self._walk(root, path.split(b"/"))
+                if descriptor is not None:
+                    found.append(descriptor)
+                if is_last:
+                    break
+        except BaseException:
+            _close(found)
+            raise
+        return tuple(found)
+
+    def _walk(self, root: int, parts: list[bytes]) -> tuple[int | None, bool]:
+        """What one layer has at the path, and whether it hides the layers below there."""
+        here, is_last = os.dup(root), False
+        for name in parts:
+            try:
+                inner = _enter(here, name) if name not in _NO_NAMES else -1
+            finally:
+                os.close(here)
+            if inner is None or inner < 0:
+                return None, is_last or inner is not None
+            here = inner
+            is_last = is_last or xattr.get(here, self._opaque) == b"y"
+        return here, is_last
+
     def _remember(self, path: bytes, stack: tuple[int, ...]) -> None:
         self._stacks[path] = stack
         self._open += len(stack)
@@ -126,6 +167,12 @@ class StackedTree:
             oldest = self._stacks.popitem(last=False)[1]
             self._open -= len(oldest)
             _close(oldest)
+
+    def _forget(self) -> None:
+        for stack in self._stacks.values():
+            _close(stack)
+        self._stacks.clear()
+        self._open = 0
 
     def _merge(self, stack: tuple[int, ...], name: bytes) -> tuple[int, ...]:
         """Open `name` in each directory of `stack`, down to the first that hides the rest."""
@@ -242,10 +289,7 @@ class StackedTree:
 
     def close(self) -> None:
         """Give up every descriptor."""
-        for stack in self._stacks.values():
-            _close(stack)
-        self._stacks.clear()
-        self._open = 0
+        self._forget()
         _close(self._roots)
         self._roots = ()
 

@@ -5,6 +5,7 @@ cannot be judged from here (a volume brings the program, binfmt_misc may know it
 through.
 """
 
+import errno
 import os
 import stat
 from typing import NamedTuple
@@ -41,6 +42,8 @@ def check_program(tree: TreeView, process: Process, hidden: tuple[bytes, ...]) -
             where = tree.resolve(candidate, follow_last=True)
             status = tree.lstat(where)
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise  # that tells nothing of the image
             refusal = refusal or CommandNotExecutable(f"{search.subject}: {error.strerror}")
             continue
         if _is_below(where, hidden):

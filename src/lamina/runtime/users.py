@@ -11,7 +11,7 @@ import os
 import stat
 from typing import NamedTuple
 
-from lamina.errors import RuntimeFailure
+from lamina.errors import RuntimeFailure, hint_of
 from lamina.fs.tree import TreeView
 
 _FILE_LIMIT = 4 << 20  # bytes; a passwd file of 50,000 users is smaller
@@ -106,7 +106,8 @@ def _refuse_irregular(tree: TreeView, path: bytes) -> None:
     try:
         status = tree.lstat(tree.resolve(path, follow_last=True))
     except OSError as error:
-        raise RuntimeFailure(f"the image's /{os.fsdecode(path)}: {error.strerror}") from error
+        words = f"the image's /{os.fsdecode(path)}: {error.strerror}"
+        raise RuntimeFailure(words, hint=hint_of(error)) from error
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise RuntimeFailure(
             f"the image's /{os.fsdecode(path)} is no regular file", hint="repair the image"

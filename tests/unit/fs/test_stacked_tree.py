@@ -1,5 +1,6 @@
 """The merged view says what the kernel's overlayfs says, for any layers."""
 
+import errno
 import os
 import stat
 import tempfile
@@ -46,6 +47,33 @@ def test_the_kernel_sees_the_same(layers):
             ours.close()
             remove_tree(base)
             os.mkdir(base)
+
+
+@pytest.mark.usefixtures("needs_root")
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layers=_LAYERS)
+def test_a_process_that_may_open_little_sees_the_same(layers):
+    """What is merged layer by layer is what is merged directory by directory."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as base:
+        paths = [f"{base}/{number}" for number in range(len(layers))]
+        for root, entries in zip(paths, layers, strict=True):
+            os.mkdir(root)
+            for path, kind, content in entries:
+                _make(os.fsencode(root), path, kind, content)
+        trees = [StackedTree([os.open(path, os.O_RDONLY) for path in paths]) for _ in range(2)]
+        trees[1]._merged = _too_many  # type: ignore[method-assign]
+        try:
+            assert _described(trees[1], b"") == _described(trees[0], b"")
+            assert _absent(trees[1]) == _absent(trees[0])
+        finally:
+            for tree in trees:
+                tree.close()
+            remove_tree(base)
+            os.mkdir(base)
+
+
+def _too_many(_path: bytes) -> tuple[int, ...]:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 def _make(root: bytes, path: bytes, kind: str, content: int) -> None:
