@@ -115,6 +115,7 @@ def _configure(names: list[str], image: str) -> int:
         kernel.fsconfig_string(context, "source", names[0])
         for name in names[1:]:
             kernel.fsconfig_string(context, "device", name)
+        kernel.fsconfig_flag(context, "ro")  # a read-only loop device is opened no other way
         kernel.fsconfig_create(context)
         return kernel.fsmount(context, kernel.MOUNT_ATTR_RDONLY)
     except OSError as error:
