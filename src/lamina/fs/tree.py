@@ -88,9 +88,9 @@ class StackedTree:
     """Directories united as overlayfs unites them, topmost first; takes over the descriptors.
 
     `marks` is how this union's maker marks what is hidden: other marks may be set by anybody in a
-    container and mean nothing here. Beside the
-    layers' own roots at most 256 directories are open at once (more only while one directory
-    alone lies in more layers). Not for several threads at once.
+    container and mean nothing here. Beside the layers' own roots at most 256 directories are open
+    at once (more only while one directory alone lies in more layers). Not for several threads at
+    once.
     """
 
     _united = True
@@ -151,14 +151,21 @@ class StackedTree:
         here, is_last = os.dup(root), False
         for name in parts:
             try:
-                inner = _enter(here, name) if name not in _NO_NAMES else -1
+                inner = self._enter_marked(here, name)
             finally:
                 os.close(here)
             if inner is None or inner < 0:
                 return None, is_last or inner is not None
             here = inner
-            is_last = is_last or xattr.get(here, self._opaque) == b"y"
+            is_last = is_last or self._hides_below(here)
         return here, is_last
+
+    def _enter_marked(self, directory: int, name: bytes) -> int | None:
+        """Open the directory `name`; None when there is nothing, -1 for what hides the below."""
+        if name in _NO_NAMES or self._marks.is_mark(name):
+            return -1
+        inner = _enter(directory, name)
+        return -1 if inner is None and self._marks.hides(directory, name) else inner
 
     def _remember(self, path: bytes, stack: tuple[int, ...]) -> None:
         self._stacks[path] = stack
@@ -177,14 +184,10 @@ class StackedTree:
     def _merge(self, stack: tuple[int, ...], name: bytes) -> tuple[int, ...]:
         """Open `name` in each directory of `stack`, down to the first that hides the rest."""
         found: list[int] = []
-        if name in _NO_NAMES or self._marks.is_mark(name):
-            return ()
         try:
             for directory in stack:
-                descriptor = _enter(directory, name)
+                descriptor = self._enter_marked(directory, name)
                 if descriptor is None:
-                    if self._marks.hides(directory, name):
-                        break
                     continue
                 if descriptor < 0:
                     break  # a file, a link or a whiteout hides the directories below
