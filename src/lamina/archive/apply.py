@@ -18,7 +18,7 @@ from typing import Generic, Literal
 from lamina.archive.clearing import salvage
 from lamina.archive.directories import Directories
 from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK, Body, Entry, Segment
-from lamina.archive.ground import Ground, W
+from lamina.archive.ground import Ground, W, leads_through
 from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
 from lamina.errors import BadArchive, LaminaError, from_oserror
@@ -30,6 +30,7 @@ FLAT: Literal["flat"] = "flat"
 OVERLAY: Literal["overlay"] = "overlay"
 Form = Literal["flat", "overlay"]
 
+_SIZE_LIMIT = 1 << 50  # bytes, holes included, so that an image's layers add up to a number
 _ID_LIMIT = 0xFFFFFFFF  # (uid_t) -1 means "leave it", chown(2)
 _IN_THE_WAY = (errno.ENOTDIR, errno.ELOOP)
 
@@ -262,8 +263,8 @@ class _Applier(Generic[W]):
             path = entry.name
         else:
             path = where.path + b"/" + name if where.path else name
-        if path in self._ground.followed:
-            self._ground.links_changed()  # a link below was followed here, and is hidden now
+        if self._ground.followed and leads_through(self._ground.followed, path):
+            self._ground.links_changed()  # a link below was followed, and is perhaps hidden now
         if entry.kind == FILE:
             self._file(entry, body, where, name, path)
         elif entry.kind == DIR:
@@ -297,6 +298,8 @@ class _Applier(Generic[W]):
             self._clear(where, name, path)
             inode = self._ground.put_file(where, name, entry, body)
         self._size += entry.size
+        if self._size > _SIZE_LIMIT:
+            raise BadArchive("with it the layer's files have more than a pebibyte together")
         self._placed += 1
         if self._on_placed is not None:
             self._on_placed(Placement(path, inode))
@@ -309,8 +312,8 @@ class _Applier(Generic[W]):
                 self._ground.describe(self._ground.make(path), entry, fresh=False)
                 return
             self._clear(where, name, path)
-            made = self._ground.put_directory(where, name, path)
             below = self._ground.below(path)
+            made = self._ground.put_directory(where, name, path)
             if below is not None and stat.S_ISDIR(below.st_mode):
                 self._ground.hide_fresh(made)
         self._ground.describe(made, entry, fresh=True)

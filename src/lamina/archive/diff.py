@@ -24,6 +24,8 @@ from lamina.archive.entry import (
 )
 from lamina.archive.results import Change, Kind
 from lamina.archive.whiteout import marker
+from lamina.errors import StorageError
+from lamina.fs.inroot import shown
 from lamina.fs.marks import KERNEL, OPAQUE_FILE, Marks, is_whiteout
 from lamina.fs.tree import FlatTree, TreeView
 from lamina.kernel import xattr
@@ -65,7 +67,7 @@ def _upper(upper: FlatTree, lower: TreeView, marks: Marks) -> Iterator[Change]:
         now = upper.lstat(path)
         before = lower.lstat(path) if merges else None
         was = before if merges else lower.lstat(path)
-        if now is None or is_whiteout(now):
+        if now is None or is_whiteout(now) or stat.S_ISSOCK(now.st_mode):
             if was is not None:
                 yield Change("D", path)
             continue
@@ -232,7 +234,11 @@ def changed_entries(
             yield Entry(marker(change.path), FILE, 0), None
             continue
         status = tree.lstat(change.path)
-        assert status is not None
+        if status is None:
+            raise StorageError(
+                f"{shown(change.path)} vanished while it was read",
+                hint="try again when it is still",
+            )
         identity = (status.st_dev, status.st_ino)
         first = links.get(identity) if status.st_nlink > 1 else None
         if first is not None and not stat.S_ISDIR(status.st_mode):

@@ -40,16 +40,14 @@ _NO_CALL = (errno.ENOSYS, errno.EPERM)
 class Folder:
     """An open directory of the layer, and what it gets when it is let go.
 
-    `shows` tells whether nothing of this layer hides what the layers below have there (None:
-    not asked yet); `mtime_ns` is None where the time is to stay as it comes.
+    `mtime_ns` is None where the time is to stay as it comes.
     """
 
-    __slots__ = ("acl", "fd", "mtime_ns", "path", "shows")
+    __slots__ = ("acl", "fd", "mtime_ns", "path")
 
-    def __init__(self, descriptor: int, path: bytes, shows: bool | None = None) -> None:
+    def __init__(self, descriptor: int, path: bytes) -> None:
         self.fd = descriptor
         self.path = path
-        self.shows = shows
         self.mtime_ns: int | None = None
         self.acl: bytes | None = None
 
@@ -66,7 +64,7 @@ class Folders:
         self._lower = lower
         self._opaque_xattr = opaque_xattr
         self._layered = layered
-        self._root = self._remembered(Folder(root, b"", lower is not None))
+        self._root = self._remembered(Folder(root, b""))
         self._open: OrderedDict[bytes, Folder] = OrderedDict()
         self._aliases: dict[bytes, Folder] = {}
         self._hidden: set[int] = set()  # hashes of paths that this layer made opaque
@@ -144,20 +142,31 @@ class Folders:
         return self._lower.lstat(path)
 
     def _shows(self, path: bytes) -> bool:
-        """Whether nothing of this layer at the directory `path` or on the way hides the below."""
-        asked = []
-        shows: bool | None = None
-        while shows is None:
-            folder = self.existing(path)
-            if folder is not None:
-                asked.append(folder)
-                shows = False if hash(path) in self._hidden else folder.shows
-            elif self.status(path) is not None:
-                shows = False
-            path = path.rpartition(b"/")[0]
-        for folder in asked:
-            folder.shows = shows
-        return shows
+        """Whether nothing of this layer at the directory `path` or on the way hides the below.
+
+        What hides it is a directory made opaque, or anything that is no directory.
+        """
+        above = path
+        while self._hidden and above:
+            if hash(above) in self._hidden:
+                return False
+            above = above.rpartition(b"/")[0]
+        return self.existing(path) is not None or not self._is_blocked(path)
+
+    def _is_blocked(self, path: bytes) -> bool:
+        """Whether this layer has something on the way to `path` that is no directory."""
+        at, rest = self._nearest(path)
+        for name in rest.split(b"/"):
+            try:
+                status = os.stat(name, dir_fd=at.fd, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+            if not stat.S_ISDIR(status.st_mode):
+                return True
+            entered = self._entered(at, name, at.path + b"/" + name if at.path else name)
+            assert entered is not None
+            at = entered
+        return False
 
     # --- from a physical path to an open directory --------------------------------------
 
@@ -243,8 +252,8 @@ class Folders:
     def settle(self, folder: Folder, entry: Entry) -> None:
         """Give a directory a member's owner, mode and attributes; a default ACL waits."""
         settle(folder.fd, entry, os.fstat(folder.fd))
-        if self._layered and entry.xattrs:
-            folder.acl = dict(entry.xattrs).get(DEFAULT_ACL)
+        if self._layered:
+            folder.acl = dict(entry.xattrs).get(DEFAULT_ACL) if entry.xattrs else None
             if folder.acl is not None:
                 xattr.remove(folder.fd, DEFAULT_ACL)
 
@@ -258,7 +267,6 @@ class Folders:
     def hide_fresh(self, folder: Folder) -> None:
         """Make a directory opaque that is empty still."""
         self._hidden.add(hash(folder.path))
-        folder.shows = False
         xattr.set_value(folder.fd, self._opaque_xattr, b"y")
 
     def hide(self, folder: Folder) -> None:
@@ -271,10 +279,6 @@ class Folders:
             if is_whiteout(found.status):
                 os.unlink(found.name, dir_fd=found.directory)
         self.hide_fresh(folder)
-        inside = folder.path + b"/"
-        for each in self._open.values():
-            if each.path.startswith(inside):
-                each.shows = False
         self.links_changed()
 
     # --- when something is replaced, removed or done with -------------------------------

@@ -99,6 +99,12 @@ class Ground(Protocol[W]):
         """Give every directory what it was to get in the end."""
 
 
+def leads_through(followed: set[bytes], path: bytes) -> bool:
+    """Whether a link that was followed stands at `path` or below it."""
+    inside = path + b"/"
+    return any(each == path or each.startswith(inside) for each in followed)
+
+
 def follow(
     start: bytes,
     rest: bytes,
@@ -126,7 +132,8 @@ def follow(
         if target is None:
             done.append(part)
             if b".." not in waiting and is_absent(path):
-                return b"/".join((*done, *reversed(waiting)))
+                names = (each for each in reversed(waiting) if each not in (b"", b"."))
+                return b"/".join((*done, *names))
             continue
         links += 1
         if links > LINK_LIMIT:

@@ -28,7 +28,7 @@ from lamina.archive.results import Placement
 from lamina.archive.salvage import discard_salvage
 from lamina.errors import StoreDamaged, from_oserror
 from lamina.fs.atomic import write_all
-from lamina.fs.copy import copy_range
+from lamina.fs.copy import copy_data
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView
 
@@ -38,6 +38,7 @@ _FRAME = struct.Struct("<II")  # compressed bytes, records
 _TRAILER = struct.Struct("<QI8s")  # footer's offset, its checksum, _END
 _PER_FRAME = 256
 _FRAME_BYTES = 4 << 20  # raw bytes after which a frame is closed early
+_EARLIEST, _LATEST = -(1 << 63), (1 << 64) - 1  # ns: what msgpack's integers hold
 _CHUNK = 1 << 20
 
 
@@ -111,8 +112,12 @@ class IndexWriter:
             record = _tail_record(segment)
         else:
             place = placement.path if placement and placement.path != entry.name else None
+            if not _EARLIEST <= entry.mtime_ns <= _LATEST:
+                entry = entry._replace(mtime_ns=_EARLIEST if entry.mtime_ns < 0 else _LATEST)
             record = Record(*entry, digest, segment.offset, segment.raw, place)
             self._size += entry.size if entry.kind == FILE else 0
+            if entry.xattrs:
+                self._waiting_bytes += sum(len(key) + len(value) for key, value in entry.xattrs)
         self._waiting.append(record)
         self._waiting_bytes += len(segment.raw)
         if len(self._waiting) >= _PER_FRAME or self._waiting_bytes >= _FRAME_BYTES:
@@ -166,7 +171,7 @@ class IndexWriter:
         try:
             size = os.fstat(source).st_size
             offset = os.lseek(self._fd, 0, os.SEEK_CUR)
-            copy_range(source, 0, self._fd, offset, size)
+            copy_data(source, self._fd, offset, size)
             os.lseek(self._fd, offset + size, os.SEEK_SET)
         finally:
             os.close(source)
@@ -255,7 +260,11 @@ class IndexReader:
         data = os.pread(self._fd, at - offset, offset)
         if zlib.crc32(data) != checksum:
             raise self._damaged()
-        return msgspec.msgpack.decode(data, type=Footer)
+        self._end = offset
+        try:
+            return msgspec.msgpack.decode(data, type=Footer)
+        except msgspec.MsgspecError:
+            raise self._damaged() from None
 
     def _damaged(self) -> StoreDamaged:
         return StoreDamaged(f"the layer index {self._path} is damaged", hint="run `lamina check`")
@@ -263,16 +272,19 @@ class IndexReader:
     def records(self) -> Iterator[Record]:
         """Every record in the tar's order, tail pieces included."""
         decode = msgspec.msgpack.Decoder(list[Record]).decode
-        at = len(_MAGIC)
-        try:
-            while True:
+        at, left = len(_MAGIC), self.footer.records
+        while left:
+            try:
                 length, count = _FRAME.unpack(os.pread(self._fd, _FRAME.size, at))
-                if not count:
-                    return
-                yield from decode(zlib.decompress(os.pread(self._fd, length, at + _FRAME.size)))
-                at += _FRAME.size + length
-        except (struct.error, zlib.error, msgspec.MsgspecError) as error:
-            raise self._damaged() from error
+                if not 0 < count <= left or at + length > self._end:
+                    raise self._damaged()
+                found = decode(zlib.decompress(os.pread(self._fd, length, at + _FRAME.size)))
+            except (struct.error, zlib.error, msgspec.MsgspecError, OSError) as error:
+                raise self._damaged() from error
+            if len(found) != count:
+                raise self._damaged()
+            yield from found
+            at, left = at + _FRAME.size + length, left - count
 
     def salvaged(self, number: int) -> tuple[int, int, int] | None:
         """Where the body of record `number` lies in this file: descriptor, offset, length."""
@@ -338,7 +350,10 @@ def _copy_body(descriptor: int, entry: Entry, digest: bytes, write: Write, base:
     for offset, length in entry.sparse or ((0, entry.size),):
         at, end = base + offset, base + offset + length
         while at < end:
-            data = os.pread(descriptor, min(_CHUNK, end - at), at)
+            try:
+                data = os.pread(descriptor, min(_CHUNK, end - at), at)
+            except OSError as error:
+                raise from_oserror(error, "reading", shown(entry.name)) from error
             if not data:
                 break
             hashed.update(data)

@@ -4,6 +4,7 @@ from lamina.errors import BadArchive
 
 XATTR = b"SCHILY.xattr."
 _NANO = 1_000_000_000
+_NUMBER_LIMIT = 1 << 63
 _TIME_LIMIT = 1 << 40  # seconds, either way; more fits no file system
 
 
@@ -47,19 +48,23 @@ def number(value: bytes, what: str) -> int:
     """A decimal number; raises `BadArchive`."""
     if not value.isdigit() or len(value) > 20:
         raise BadArchive(f"a PAX {what} is no number")
-    return int(value)
+    found = int(value)
+    if found >= _NUMBER_LIMIT:
+        raise BadArchive(f"a PAX {what} is out of range")
+    return found
 
 
 def time_ns(value: bytes) -> int:
-    """A decimal time with a fraction, in nanoseconds; raises `BadArchive`."""
+    """A decimal time with a fraction, in nanoseconds; raises `BadArchive`.
+
+    What is beyond 2^40 seconds either way is moved there, as file systems move it further.
+    """
     text = value[1:] if value.startswith(b"-") else value
     seconds, _, fraction = text.partition(b".")
     digits = fraction[:9].ljust(9, b"0")
     if not seconds.isdigit() or len(seconds) > 20 or not digits.isdigit():
         raise BadArchive("a PAX time is no number")
-    if int(seconds) > _TIME_LIMIT:
-        raise BadArchive("a PAX time is out of range")
-    total = int(seconds) * _NANO + int(digits)
+    total = min(int(seconds), _TIME_LIMIT) * _NANO + int(digits)
     return -total if value.startswith(b"-") else total
 
 

@@ -30,6 +30,8 @@ from lamina.fs.inroot import clean, shown
 _CHUNK = 1 << 20
 _META_LIMIT = 4 << 20  # bytes of one PAX or long-name header
 _META_CHAIN = 64  # such headers in a row before a member
+_SHARED_LIMIT = 256  # records of global headers, which every member after them carries
+_XATTR_LIMIT = 1 << 16  # bytes of one attribute's value, XATTR_SIZE_MAX of linux/limits.h
 _SIZE_LIMIT = 1 << 60
 _ZERO = bytes(BLOCK)
 _KINDS = {
@@ -198,9 +200,13 @@ def _take_records(data: bytes, extra: _Extra, shared: dict[bytes, bytes] | None)
     for key, value in pax.parse(data):
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             offsets.append(value)
-        extra.pax[key] = value
-        if shared is not None:
-            shared[key] = value
+        for kept in (extra.pax,) if shared is None else (extra.pax, shared):
+            if value or key.startswith(pax.XATTR):
+                kept[key] = value
+            else:
+                kept.pop(key, None)  # an empty value takes an earlier record back, pax(1)
+    if shared is not None and len(shared) > _SHARED_LIMIT:
+        raise BadArchive(f"the global headers have over {_SHARED_LIMIT} records")
     if offsets:
         extra.pax[b"GNU.sparse.map"] = b",".join(offsets)
 
@@ -327,6 +333,9 @@ def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         for key, value in records.items()
         if key.startswith(pax.XATTR)
     ]
+    for key, value in found:
+        if b"\0" in key or len(value) > _XATTR_LIMIT:
+            raise BadArchive(f"the attribute {shown(key)} can be no file's")
     return tuple(sorted(found))
 
 

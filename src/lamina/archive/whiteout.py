@@ -50,6 +50,11 @@ def classify(name: bytes) -> Whiteout | None:
     return Whiteout("gone", folder, target)
 
 
+def is_reserved(path: bytes) -> bool:
+    """Whether a file of that path can be part of no layer, since its name would delete another."""
+    return PREFIX in path and any(part.startswith(PREFIX) for part in path.split(b"/"))
+
+
 def marker(path: bytes) -> bytes:
     """The name of the member that says that `path` is gone."""
     folder, slash, base = path.rpartition(b"/")

@@ -5,7 +5,7 @@ times; equal entries give equal bytes. Two blocks of zeros end it.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from itertools import chain
 
 from lamina.archive import header, pax
@@ -47,7 +47,7 @@ def write(entries: EntryStream, out: Write) -> None:
             pass
 
 
-def segments(entries: EntryStream, tap: Write) -> Iterator[Segment]:
+def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]:
     """The entries as the segments of their tar; `tap` is given each byte of it in order.
 
     A body must be read to its end before the next segment is asked for.

@@ -16,6 +16,7 @@ from lamina.errors import BadArchive
 from lamina.fs.tree import LINK_LIMIT, resolve
 from lamina.kernel.openat import IN_ROOT, openat2
 
+_LENGTH = 1 << 16  # bytes of a whole path: some thousand levels, more than anything is made for
 _COMPONENT = 255  # bytes, NAME_MAX of every file system Lamina stores on
 # no such call, a seccomp filter that does not know it, a path longer than one call takes
 _BY_STEPS = (errno.ENOSYS, errno.EPERM, errno.ENAMETOOLONG)
@@ -25,8 +26,8 @@ _NO_NAMES = (b"", b".", b"..")
 def clean(name: bytes) -> bytes:
     """A member's name as a path below the root: no leading slash, no `.`, no `x/..`.
 
-    Raises `BadArchive` for a name that climbs above the root, holds NUL or has a component of
-    more than 255 bytes.
+    Raises `BadArchive` for a name that climbs above the root, holds NUL, has a component of
+    more than 255 bytes or more than 65,536 in all.
     """
     if b"\0" in name:
         raise BadArchive(f"the name {shown(name)} holds a NUL byte")
@@ -42,7 +43,10 @@ def clean(name: bytes) -> bytes:
         if len(part) > _COMPONENT:
             raise BadArchive(f"the name {shown(name)} has a component of over 255 bytes")
         parts.append(part)
-    return b"/".join(parts)
+    path = b"/".join(parts)
+    if len(path) > _LENGTH:
+        raise BadArchive(f"the name {shown(name)} has over {_LENGTH} bytes")
+    return path
 
 
 def shown(name: bytes) -> str:

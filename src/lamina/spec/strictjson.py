@@ -8,6 +8,7 @@ raises `BadDocument` naming the offending value. Knows no document's shape.
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, NoReturn, TypeAlias
 
@@ -78,8 +79,8 @@ _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counted = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counted.items() if count > 1)
         raise BadDocument(f"has the key {twice[:80]!r} more than once")
     return document
 

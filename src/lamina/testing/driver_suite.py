@@ -15,6 +15,7 @@ numbers under which they were reported.
 import io
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -266,6 +267,21 @@ class DriverSuite:
 
         bench.inside(layer, work, writable=True)
         assert bench.changes(layer, base) == []
+
+    def test_a_socket_in_the_place_of_something_is_its_removal(self, bench: Bench) -> None:
+        """No layer can hold a socket, and what it replaced is not there any more."""
+        base = bench.layer("f file one\nd dir\nf dir/in two\nf kept three")
+        layer = bench.writable(base)
+
+        def work(root: str) -> None:
+            os.unlink(f"{root}/file")
+            os.unlink(f"{root}/dir/in")
+            os.rmdir(f"{root}/dir")
+            for name in ("file", "dir", "new"):
+                os.mknod(f"{root}/{name}", stat.S_IFSOCK | 0o600)
+
+        bench.inside(layer, work, writable=True)
+        assert bench.changes(layer, base) == ["D /dir", "D /file"]
 
     def test_the_same_size_and_time_is_still_a_change(self, bench: Bench) -> None:
         base = bench.layer("f a one")

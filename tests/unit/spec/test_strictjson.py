@@ -146,3 +146,9 @@ def test_every_wrong_type_is_named(name):
             read({"field": value}, "field", "thing")
     for absent in ({}, {"field": None}):
         assert read(absent, "field", "thing") in ("", 0, None, (), {})
+
+
+def test_a_key_twice_among_very_many_is_found_without_comparing_each_with_each():
+    keys = ",".join(f'"k{number}":0' for number in range(100_000))
+    with pytest.raises(BadDocument, match="'k99999' more than once"):
+        strictjson.parse(f'{{{keys},"k99999":0}}'.encode(), "document")
