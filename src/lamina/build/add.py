@@ -7,13 +7,12 @@ as with `tar -x`. Names that begin with `.wh.` cannot be files of a layer and ar
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from lamina.archive.compress import Decompressed, detect, open_decompressed
 from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Segment
 from lamina.archive.header import BLOCK, parse
 from lamina.archive.reader import read
-from lamina.archive.whiteout import PREFIX
 from lamina.archive.writer import head
 from lamina.build import copy
 from lamina.build.copy import Destination, Manner
@@ -87,7 +86,7 @@ class WholeArchive:
         self._node = source.top
         self._digest = hashlib.sha256()
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Generator[Segment, None, None]:
         """The archive's members as they pass; raises `BadArchive` or `BuildError`."""
         with (
             _File(self._tree, self._node) as file,
@@ -95,22 +94,13 @@ class WholeArchive:
         ):
             for segment in read(plain):
                 if segment.entry is not None:
-                    refuse_whiteout(segment.entry.name)
+                    copy.refuse_whiteout(segment.entry.name)
                 yield segment
             plain.drain()
 
     def diff_id(self) -> DiffID:
         """The digest of the archive's plain bytes."""
         return DiffID("sha256:" + self._digest.hexdigest())
-
-
-def refuse_whiteout(name: bytes) -> None:
-    """Raise `BuildError` for a file name that would delete something as part of a layer."""
-    if name.rpartition(b"/")[2].startswith(PREFIX):
-        raise BuildError(
-            f"the file {shown(name)} cannot be part of a layer: names that begin with .wh. mean"
-            " deletions there"
-        )
 
 
 class Rewritten:
@@ -138,11 +128,11 @@ class Rewritten:
         """The digest of the tar that the members made."""
         return DiffID("sha256:" + self._digest.hexdigest())
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Generator[Segment, None, None]:
         """The members of the new tar; raises `BadArchive`, `BuildError` or a `StorageError`."""
         offset, padding = 0, b""
         for entry, body in self._members():
-            refuse_whiteout(entry.name)
+            copy.refuse_whiteout(entry.name)
             raw = padding + head(entry)
             self._digest.update(raw)
             tapped = _Tapped(entry, body, self._digest.update)

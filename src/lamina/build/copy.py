@@ -24,10 +24,12 @@ from lamina.archive.entry import (
     EntryStream,
     Opener,
 )
+from lamina.archive.whiteout import is_reserved
 from lamina.build.contentdigest import require_unchanged
 from lamina.build.selection import Node, Selected
 from lamina.build.sources import SourceTree
-from lamina.errors import UsageError, from_oserror
+from lamina.errors import BuildError, UsageError, from_oserror
+from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView, resolve
 
 _MADE_MODE = 0o755
@@ -135,6 +137,15 @@ def in_order(path: bytes) -> bytes:
     return path.replace(b"/", b"\0")
 
 
+def refuse_whiteout(name: bytes) -> None:
+    """Raise `BuildError` for a file name that would delete something as part of a layer."""
+    if is_reserved(name):
+        raise BuildError(
+            f"the file {shown(name)} cannot be part of a layer: names that begin with .wh. mean"
+            " deletions there"
+        )
+
+
 class _Writer:
     """Turns nodes into entries; remembers the first name of each hard link."""
 
@@ -176,6 +187,7 @@ class _Writer:
                 yield parents[name][1], None
 
     def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Opener | None]:
+        refuse_whiteout(name)
         return _entry(self._tree, name, laid, self._manner, self._first)
 
 

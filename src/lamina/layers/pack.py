@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lamina.archive.diff import changed_entries
+from lamina.archive.whiteout import is_reserved
 from lamina.drivers.api import Driver
+from lamina.errors import BadArchive
+from lamina.fs.inroot import shown
 from lamina.layers.source import EntrySource
 from lamina.metadata.layers import LayerRow
 
@@ -19,6 +22,13 @@ def changed(driver: Driver, row: LayerRow, clamp: int | None) -> Iterator[EntryS
     if not changes:
         yield None
         return
+    for change in changes:
+        if change.kind != "D" and is_reserved(change.path):
+            raise BadArchive(
+                f"the file {shown(change.path)} cannot be part of a layer: names that begin with"
+                " .wh. mean deletions there",
+                hint="remove it, or keep it in a volume",
+            )
     view = driver.view(row.id)
     try:
         yield EntrySource(changed_entries(changes, view, clamp=clamp))

@@ -364,3 +364,12 @@ def test_one_directory_and_several_sources_give_the_same_entries(context, stage)
         assert [entry.name for entry in alone] == sorted(
             (entry.name for entry in alone), key=copy.in_order
         )
+
+
+@pytest.mark.parametrize("name", [".wh.etc", "d/.wh.a", "d/.wh..wh..opq", ".wh..wh.plnk/a"])
+@pytest.mark.parametrize("source", [".", "./"])
+def test_a_name_that_would_delete_something_is_refused(context, stage, name, source):
+    folder = name.rpartition("/")[0]
+    tree = context(f"d {folder or 'other'}\nf {name} x\n")
+    with pytest.raises(BuildError, match="mean deletions"):
+        copied(tree, stage("d etc\nd d\nf d/a 1\n"), [source], "/")
