@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from lamina.drivers.api import ChecksItself, Driver, SetsAside
 from lamina.errors import LaminaError
-from lamina.layers import export
+from lamina.layers import export, indexes
 from lamina.layers.finding import Finding
 from lamina.metadata import blobs, layers
 from lamina.metadata.layers import LayerRow
@@ -41,7 +41,7 @@ def _stray_layers(root: StoreRoot, driver: Driver, strays: set[LayerID]) -> Iter
 
 
 def _index_names(rows: dict[LayerID, LayerRow]) -> set[str]:
-    return {row.diff_id.hex for row in rows.values() if row.diff_id is not None}
+    return {name for row in rows.values() for name in indexes.names(row)}
 
 
 def _stray_files(folder: str, known: set[str], what: str) -> Iterator[Finding]:
@@ -63,7 +63,7 @@ def _missing(
             continue
         if row.id not in here:
             yield Finding("missing", f"layer {row.id.short}", "its files are gone", "")
-        elif row.diff_id is not None and not os.path.exists(root.folder("index", row.diff_id.hex)):
+        elif row.diff_id is not None and not os.path.exists(indexes.path(root, row)):
             yield Finding("missing", f"layer {row.id.short}", "its index is gone", "")
 
 

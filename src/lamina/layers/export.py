@@ -9,6 +9,7 @@ from lamina.archive.entry import Write
 from lamina.archive.index import IndexReader, reassemble
 from lamina.drivers.api import Driver, ExactTar
 from lamina.errors import StoreDamaged
+from lamina.layers import indexes
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 
@@ -48,11 +49,10 @@ def _read_back(driver: ExactTar, row: LayerRow, write: Write) -> None:
 
 
 def _put_together(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) -> None:
-    assert row.diff_id is not None
     own = driver.own_tree(row.id)
     merged = driver.view(row.id)
     try:
-        with IndexReader(root.folder("index", row.diff_id.hex)) as reader:
+        with IndexReader(indexes.path(root, row)) as reader:
             reassemble(reader, own, merged, write)
     finally:
         own.close()
@@ -61,6 +61,5 @@ def _put_together(root: StoreRoot, driver: Driver, row: LayerRow, write: Write) 
 
 def tar_size(root: StoreRoot, row: LayerRow) -> int:
     """How many bytes the tar of `row` has, told by its index alone."""
-    assert row.diff_id is not None
-    with IndexReader(root.folder("index", row.diff_id.hex)) as reader:
+    with IndexReader(indexes.path(root, row)) as reader:
         return sum(len(record.raw) + record.entry().stored for record in reader.records())

@@ -12,6 +12,7 @@ from lamina.drivers.api import Driver
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.remove import remove_tree
+from lamina.layers import indexes
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
@@ -19,7 +20,18 @@ from lamina.values.ids import LayerID
 
 
 def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
-    """Remove every unreachable layer, children first; gives what went."""
+    """Remove every unreachable layer, children first; gives what went.
+
+    Looks again when it is done: a layer below one that was going could not go with it, and who
+    let go of it meanwhile had to leave it.
+    """
+    gone: list[LayerRow] = []
+    while more := _collect(root, driver):
+        gone += more
+    return gone
+
+
+def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     dead = dead_leases(root)
     with root.database.read() as db:
         if not dead and not layers.unreachable(db):
@@ -68,13 +80,13 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
         driver.remove(row.id, root.folder("trash"))
         _empty_trash(root, row)
         crash_point("erased")
-        discard_salvage(staging_index(root, row))
-        _unlink(staging_index(root, row))
+        discard_salvage(indexes.staged(root, row))
+        _unlink(indexes.staged(root, row))
         _unlink(use_lock(root, row.id).path)
         with root.database.write() as db:
             layers.forget(db, row.id)
-            if row.diff_id is not None and not layers.diff_in_use(db, row.diff_id):
-                _unlink(root.folder("index", row.diff_id.hex))
+            if row.diff_id is not None:
+                indexes.drop(root, row, last=not layers.diff_in_use(db, row.diff_id))
 
 
 def _empty_trash(root: StoreRoot, row: LayerRow) -> None:
@@ -95,11 +107,6 @@ def collect_blobs(root: StoreRoot) -> int:
             _unlink(root.folder("blobs", row.digest.algorithm, row.digest.hex))
             blobs.forget(db, row.digest)
     return sum(row.size for row in doomed)
-
-
-def staging_index(root: StoreRoot, row: LayerRow) -> str:
-    """Where the index of a layer grows while the layer is being made."""
-    return root.folder("staging", f"{row.id}.index")
 
 
 def _unlink(path: str) -> None:

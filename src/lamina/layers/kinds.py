@@ -1,6 +1,6 @@
 """What a new layer can be made from, as protocols."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Protocol
 
 from lamina.archive.entry import Segment
@@ -16,7 +16,7 @@ class ReadableStream(Protocol):
 class Source(Protocol):
     """The members of one layer, once, and then its diff ID."""
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Generator[Segment, None, None]:
         """The members in order; to be exhausted."""
 
     def diff_id(self) -> DiffID:

@@ -5,7 +5,7 @@ very bytes that passed is known.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from lamina.archive.compress import open_decompressed
 from lamina.archive.entry import EntryStream, Segment
@@ -22,7 +22,7 @@ class TarSource:
         self._stream = stream
         self._digest = hashlib.sha256()
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Generator[Segment, None, None]:
         """The tar's members, as they pass."""
         with open_decompressed(self._stream, self._digest.update) as plain:
             yield from read(plain)
@@ -40,7 +40,7 @@ class EntrySource:
         self._entries = entries
         self._digest = hashlib.sha256()
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> Generator[Segment, None, None]:
         """The entries as members of the deterministic tar they make."""
         return segments(self._entries, self._digest.update)
 

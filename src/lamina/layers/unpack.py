@@ -7,6 +7,7 @@ kill is undone by recovery, which finds the staging row.
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 
 from lamina.archive.entry import Segment
 from lamina.archive.index import IndexWriter, indexed
@@ -15,7 +16,7 @@ from lamina.drivers.api import Driver
 from lamina.errors import DigestMismatch, LayerNotFound
 from lamina.fs.faults import crash_point
 from lamina.fs.writeback import Writeback
-from lamina.layers import gc
+from lamina.layers import gc, indexes
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.metadata import layers, refs
@@ -73,9 +74,12 @@ def _extract(
 ) -> tuple[Figures, DiffID]:
     driver.create(row.id, row.parent)
     crash_point("layer-created")
-    path = gc.staging_index(root, row)
-    with IndexWriter(path) as writer, Writeback(driver.home) as writeback:
-        segments = _watched(indexed(source.segments(), writer), writeback)
+    with (
+        IndexWriter(indexes.staged(root, row)) as writer,
+        Writeback(driver.home) as writeback,
+        closing(source.segments()) as members,  # whatever reads ahead has ended when this fails
+    ):
+        segments = _watched(indexed(members, writer), writeback)
         figures = driver.apply(row.id, row.parent, segments, writer.placed, writer.salvage_fd)
         writer.finish()
     crash_point("layer-extracted")
@@ -100,7 +104,7 @@ def _publish(
     with root.database.write() as db:
         layers.note_diff(db, row.id, diff_id)
     crash_point("diff-noted")
-    _place_index(gc.staging_index(root, row), root.folder("index", diff_id.hex))
+    indexes.place(root, row, diff_id)
     crash_point("index-placed")
     with root.database.write() as db:
         refs.add(db, refs.LEASE, root.lease, chain_id)
@@ -121,17 +125,8 @@ def _publish(
     return Layer.from_row(known)
 
 
-def _place_index(staged: str, final: str) -> None:
-    if os.path.exists(final):
-        os.unlink(staged)
-    else:
-        os.rename(staged, final)
-
-
 def _discard(root: StoreRoot, driver: Driver, layer: LayerID) -> None:
-    with root.database.write() as db:
+    with root.database.read() as db:
         row = layers.by_id(db, layer)
-        if row.state == "ready":
-            return  # it was published before the error; a reference decides about it
-        layers.doom(db, [layer], root.lease)
-    gc.erase(root, driver, [row])
+    if row.state != "ready":  # else it was published before the error; a reference decides
+        gc.erase(root, driver, [row])

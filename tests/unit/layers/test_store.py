@@ -284,3 +284,14 @@ def test_the_mounted_tree_is_what_the_tars_say(store: Store) -> None:
         "f d/File3 three 644 0:0",
         "f d/File4 4 644 0:0",
     ]
+
+
+def test_a_file_that_would_delete_another_is_no_change_of_a_layer(store: Store) -> None:
+    base = store.layers.register(None, io.BytesIO(BASE))
+    layer = store.layers.create_rw(base.chain_id)
+    root = store.driver.writable_root(layer)
+    with open(os.path.join(root, ".wh.d"), "w", encoding="utf-8"):
+        pass
+    with pytest.raises(BadArchive, match="mean deletions"):
+        store.layers.snapshot_rw(layer)
+    store.layers.remove_rw(layer)
