@@ -123,8 +123,7 @@ class Inode(NamedTuple):
 
     def pack(self) -> bytes:
         """Its 64 bytes."""
-        layout, count, mode, *rest = self
-        return _INODE.pack(1 | layout << 1, count, mode, 0, *rest)
+        return _INODE.pack(1 | self[0] << 1, self[1], self[2], 0, *self[3:])
 
     @classmethod
     def unpack(cls, data: bytes) -> Self:

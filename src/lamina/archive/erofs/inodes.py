@@ -51,6 +51,10 @@ class Inodes:
     def __len__(self) -> int:
         return len(self._table) // _FACTS.size
 
+    def has_xattrs(self, number: int) -> bool:
+        """Whether it has attributes."""
+        return number in self._xattrs
+
     def __getitem__(self, number: int) -> Facts:
         return Facts._make(_FACTS.unpack_from(self._table, number * _FACTS.size))
 

@@ -10,10 +10,10 @@ extents; knows no names and no image.
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from lamina.archive.entry import Body, Regions, Segment
+from lamina.archive.entry import FILE, Body, Regions, Segment
 from lamina.archive.erofs.format import BLOCK, BLOCK_BITS, BLOCK_LIMIT
 from lamina.errors import StorageError
 from lamina.fs.atomic import pwrite_all, write_all
@@ -55,11 +55,16 @@ class Contents:
     def passing(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         """The same segments, each kept before the next is asked for."""
         for segment in segments:
-            self._check_tail(segment)
-            self._keep(segment.raw)
-            body = _Kept(segment.body, self)
-            yield segment._replace(body=body)
-            body.finish()
+            entry, raw, offset, body = segment
+            if self._last is not None:
+                self._check_tail(raw)
+            self._keep(raw)
+            if entry is None or entry.kind != FILE or not entry.size:
+                yield segment
+                continue
+            kept = _Kept(body, entry.stored, self._keep)
+            yield Segment(entry, raw, offset, kept)
+            kept.finish()
         self._flush()
 
     def _keep(self, data: bytes) -> None:
@@ -76,13 +81,12 @@ class Contents:
             self._waiting.clear()
             self._waiting_bytes = 0
 
-    def _check_tail(self, segment: Segment) -> None:
+    def _check_tail(self, raw: bytes) -> None:
         """Move a file whose last block ends in anything but zeros: a mapping would show it."""
-        last, self._last = self._last, None
-        if last is None:
-            return
-        owner, offset, size = last
-        if segment.raw[: -size % BLOCK].strip(b"\0"):
+        assert self._last is not None
+        owner, offset, size = self._last
+        self._last = None
+        if raw[: -size % BLOCK].strip(b"\0"):
             self._flush()
             block = self._reserve(size)
             copy_range(self._tar, offset, self._data, block << BLOCK_BITS, size)
@@ -184,18 +188,19 @@ def _check_end(end: int, name: str) -> None:
 class _Kept:
     """A body that is kept as it is read; what is left is kept by `finish`."""
 
-    __slots__ = ("_contents", "_read")
+    __slots__ = ("_keep", "_left", "_read")
 
-    def __init__(self, body: Body, contents: Contents) -> None:
+    def __init__(self, body: Body, size: int, keep: Callable[[bytes], None]) -> None:
         self._read = body.read
-        self._contents = contents
+        self._left = size
+        self._keep = keep
 
     def read(self, size: int, /) -> bytes:
         data = self._read(size)
-        if data:
-            self._contents._keep(data)
+        self._left -= len(data)
+        self._keep(data)
         return data
 
     def finish(self) -> None:
-        while self.read(_CHUNK):
+        while self._left and self.read(_CHUNK):
             pass

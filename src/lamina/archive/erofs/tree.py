@@ -344,6 +344,12 @@ class ImageTree:
     def finish(self) -> None:
         """Files that had to be moved are where they are now; the rest stands already."""
 
+    def chunk_count(self, facts: Facts) -> int:
+        """How many chunks a file has."""
+        if facts.device == MAPPED:
+            return len(ChunkMap.of_record(self.heap.get(facts.value)).indexes) // erofs.CHUNK_SIZE
+        return erofs.chunk_count(facts.size, erofs.chunk_bits(facts.size))
+
     def chunks(self, number: int, facts: Facts) -> ChunkMap:
         """Where a file's bytes finally lie."""
         if facts.device == MAPPED:

@@ -127,7 +127,7 @@ class Shape(NamedTuple):
 def shape_of(tree: ImageTree, number: int) -> Shape:
     """The shape of one inode."""
     facts = tree.inodes[number]
-    kind = stat.S_IFMT(facts.mode)
+    kind = facts.mode & 0xF000
     head = erofs.INODE_SIZE + len(_xattrs(tree, number))
     if kind == stat.S_IFDIR:
         runs = erofs.directory_runs(_names(tree, number))
@@ -137,7 +137,7 @@ def shape_of(tree: ImageTree, number: int) -> Shape:
         return Shape(head, 0, False, False, len(runs))
     if kind == stat.S_IFREG and facts.size:
         aligned = head + -head % 8
-        return Shape(aligned, len(tree.chunks(number, facts).indexes), False, False, 0)
+        return Shape(aligned, erofs.CHUNK_SIZE * tree.chunk_count(facts), False, False, 0)
     if kind == stat.S_IFLNK:
         if head - erofs.INODE_SIZE + facts.size <= _TAIL_LIMIT:
             return Shape(head, facts.size, True, True, 0)
@@ -146,6 +146,8 @@ def shape_of(tree: ImageTree, number: int) -> Shape:
 
 
 def _xattrs(tree: ImageTree, number: int) -> bytes:
+    if number not in tree.opaque and not tree.inodes.has_xattrs(number):
+        return b""
     entries = tree.inodes.xattrs(number)
     if number in tree.opaque:
         entries += _OPAQUE
@@ -198,7 +200,7 @@ class _Area:
 def _encode(tree: ImageTree, layout: _Layout, number: int) -> tuple[bytes, bytes]:
     """An inode with what stands right behind it, and its own blocks."""
     facts = tree.inodes[number]
-    kind = stat.S_IFMT(facts.mode)
+    kind = facts.mode & 0xF000
     if kind == stat.S_IFDIR:
         return _encode_directory(tree, layout, number, facts)
     if kind == stat.S_IFREG and facts.size:
