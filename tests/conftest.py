@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
 from lamina.drivers.erofs import probe
+from lamina.testing.filesystems import Unavailable, loop_mounted, zfs_pool
 
-DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "erofs", "vfs"]
+# zfs-fuse is one to a machine: all that need it run in one of the processes of a test run
+ZFS = pytest.param("zfs", marks=pytest.mark.xdist_group("zfs"))
+DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", ZFS, "erofs", "vfs"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -138,33 +141,27 @@ def _file_kind(path: str) -> bytes:
     return b"statically linked" if b"/ld-linux" not in data else b"dynamic"
 
 
-@contextmanager
-def loop_mounted(make: list[str], size: str) -> Iterator[str]:
-    """A new file system in a file in memory, mounted; its loop device goes with the mount."""
-    if shutil.which(make[0]) is None:
-        lacking(f"needs the program {make[0]}")
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        image, target = f"{folder}/image", f"{folder}/mounted"
-        os.mkdir(target)
-        subprocess.run(["truncate", "-s", size, image], check=True)
-        subprocess.run([*make, image], check=True, stdout=subprocess.DEVNULL)
-        mounted = subprocess.run(
-            ["mount", "-o", "loop", image, target], check=False, capture_output=True, text=True
-        )
-        if mounted.returncode:
-            lacking(f"needs to mount a loop device: {mounted.stderr.strip()}")
-        try:
-            yield target
-        finally:
-            subprocess.run(["umount", target], check=True)
-
-
 @pytest.fixture(scope="session")
 def btrfs() -> Iterator[str]:
     """A mounted btrfs, one for the whole session."""
+    yield from _mounted(loop_mounted(["mkfs.btrfs", "-q"], "512M"))
+
+
+@pytest.fixture(scope="session")
+def zfs() -> Iterator[str]:
+    """A mounted dataset of a pool, one for the whole session."""
+    yield from _mounted(zfs_pool())
+
+
+def _mounted(made: AbstractContextManager[str]) -> Iterator[str]:
     if os.geteuid() != 0 or not can_mount():
-        lacking("needs root to mount btrfs")
-    with loop_mounted(["mkfs.btrfs", "-q"], "512M") as path:
+        lacking("needs root to mount a file system")
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(made)
+        except Unavailable as error:
+            lacking(str(error))
+            raise AssertionError from error
         yield path
 
 
@@ -179,8 +176,8 @@ def site(request: pytest.FixtureRequest, tmp_path: os.PathLike[str]) -> Callable
             request.getfixturevalue("needs_erofs")
         if driver == "fuse-overlayfs" and shutil.which(driver) is None:
             lacking("needs the program fuse-overlayfs")
-        if driver == "btrfs":
-            return tempfile.mkdtemp(dir=request.getfixturevalue("btrfs"))
+        if driver in ("btrfs", "zfs"):
+            return tempfile.mkdtemp(dir=request.getfixturevalue(driver))
         return tempfile.mkdtemp(dir=tmp_path)
 
     return find

@@ -12,6 +12,7 @@ from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.fuse_overlayfs import FuseOverlayDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
+from lamina.drivers.zfs import ZfsDriver
 from lamina.testing.driver_suite import DriverSuite
 
 
@@ -47,3 +48,10 @@ class TestFuseOverlayfs(DriverSuite):
     @pytest.fixture
     def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
         return lambda: FuseOverlayDriver(os.path.join(site("fuse-overlayfs"), "fuse-overlayfs"))
+
+
+@pytest.mark.xdist_group("zfs")
+class TestZfs(DriverSuite):
+    @pytest.fixture
+    def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
+        return lambda: ZfsDriver(os.path.join(site("zfs"), "zfs"))

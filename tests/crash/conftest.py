@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -79,13 +80,19 @@ class Victim:
 class MountedVictim(Victim):
     """One whose store is a file system of its own: its image is what is kept and brought back."""
 
-    def __init__(self, folder, driver, *make):
+    def __init__(self, folder, driver):
         super().__init__(folder, driver)
         self.image = f"{folder}/image"
         os.mkdir(self.root)
         subprocess.run(["truncate", "-s", "256M", self.image], check=True)
-        subprocess.run([*make, self.image], check=True, stdout=subprocess.DEVNULL)
+        self.make()
+
+    def make(self):
+        subprocess.run(["mkfs.btrfs", "-q", self.image], check=True, stdout=subprocess.DEVNULL)
         self.mount()
+
+    def end(self):
+        self.unmount()
 
     def mount(self):
         subprocess.run(["mount", "-o", "loop", self.image, self.root], check=True)
@@ -106,6 +113,33 @@ class MountedVictim(Victim):
         self.mount()
 
 
+class ZfsVictim(MountedVictim):
+    """One whose store is a pool of its own."""
+
+    def mount(self):
+        self._until_done("zpool", "import", "-d", os.path.dirname(self.image), self.pool)
+
+    def unmount(self):
+        self._until_done("zpool", "export", self.pool)
+
+    def make(self):
+        self.pool = f"lamina-crash-{os.getpid()}"
+        create = ["zpool", "create", "-f", "-o", "cachefile=none", "-m", self.root]
+        subprocess.run([*create, self.pool, self.image], check=True)
+
+    def end(self):
+        self._until_done("zpool", "destroy", "-f", self.pool)
+
+    def _until_done(self, *command):
+        """A pool that was just used is busy for a moment."""
+        for _ in range(400):
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode == 0:
+                return
+            select.select([], [], [], 0.05)
+        raise AssertionError(done.stderr)
+
+
 def prepare(victim):
     folder = victim.folder
     with open(f"{folder}/base.tar", "wb") as file:
@@ -119,7 +153,7 @@ def prepare(victim):
     victim.ok("import", "base.tar", "base")
     victim.ok("create", "--name", "c1", "base", "true")
     where = json.loads(victim.ok("inspect", "c1"))[0]["GraphDriver"]["Data"]
-    upper = where.get("UpperDir") or where["SourceDir"]
+    upper = where.get("UpperDir") or where.get("Mountpoint") or where["SourceDir"]
     with open(f"{upper}/new", "w") as file:
         file.write("changed")
     victim.ok("build", "-q", "-t", "built", "context")
@@ -145,23 +179,29 @@ OPERATIONS = {
 
 
 THOROUGH = ["overlay2", "vfs", "erofs"]
-FURTHER = ["fuse-overlayfs", "btrfs"]
+FURTHER = ["fuse-overlayfs", "btrfs", "zfs"]
+MARKS = {"zfs": [pytest.mark.xdist_group("zfs")]}  # one daemon to a machine
 
 
-@pytest.fixture(params=[*THOROUGH, *FURTHER])
+MOUNTED = {"btrfs": MountedVictim, "zfs": ZfsVictim}
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=MARKS.get(name, ())) for name in (*THOROUGH, *FURTHER)]
+)
 def victim(request, site):
     driver = request.param
     site(driver)  # skips where the driver does not work
-    if driver != "btrfs":
+    if driver not in MOUNTED:
         made = prepare(Victim(site(driver), driver))
         made.save_state()
         yield made
         return
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        made = MountedVictim(folder, driver, "mkfs.btrfs", "-q")
+        made = MOUNTED[driver](folder, driver)
         try:
             prepare(made)
             made.save_state()
             yield made
         finally:
-            made.unmount()
+            made.end()

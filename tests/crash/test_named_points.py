@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from conftest import FURTHER, OPERATIONS, THOROUGH
+from conftest import FURTHER, MARKS, OPERATIONS, THOROUGH
 
 POINTS = [
     "layer-staged",
@@ -36,7 +36,11 @@ OF_DRIVERS = {
     "create": ["rw-staged", "rw-created"],
 }
 CASES = [(driver, name, POINTS) for driver in THOROUGH for name in OPERATIONS]
-CASES += [(driver, name, OF_DRIVERS[name]) for driver in FURTHER for name in OF_DRIVERS]
+CASES += [
+    pytest.param(driver, name, OF_DRIVERS[name], marks=MARKS.get(driver, ()))
+    for driver in FURTHER
+    for name in OF_DRIVERS
+]
 
 
 @pytest.mark.parametrize(("victim", "operation", "points"), CASES, indirect=["victim"])

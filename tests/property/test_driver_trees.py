@@ -24,11 +24,14 @@ from lamina.errors import BadArchive
 from lamina.testing.driver_suite import Bench
 from lamina.testing.trees import describe, tar_of
 
-SLOW = settings(
-    max_examples=int(os.environ.get("LAMINA_EXAMPLES", "20")),
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+EXAMPLES = {"zfs": 6}  # each layer is several commands there
+
+
+def slow(driver):
+    wanted = int(os.environ.get("LAMINA_EXAMPLES", EXAMPLES.get(driver, 20)))
+    return settings(max_examples=wanted, deadline=None, suppress_health_check=list(HealthCheck))
+
+
 # What a driver's own tools cannot keep: a directory or a symbolic link that fuse-overlayfs copied
 # up has the time of the copying, so that a second name for such a link changes the first; a link
 # takes no attributes.
@@ -159,7 +162,7 @@ def _blurred(entry, limits):
 def test_the_tree_is_that_of_layers_applied_onto_one_root(site, driver):
     bench = _bench(site, driver)
 
-    @SLOW
+    @slow(driver)
     @given(layers)
     def compare(wanted):
         folder = tempfile.mkdtemp()
@@ -179,7 +182,7 @@ def test_the_same_change_gives_the_same_bytes_as_on_overlay2(site, other_driver)
 
     limits = LIMITS.get(other_driver, ())
 
-    @SLOW
+    @slow(other_driver)
     @given(layers, acts)
     def compare(wanted, chosen):
         found = []

@@ -33,11 +33,13 @@ class Entry(NamedTuple):
     options: tuple[str, ...] = ()
     shares: bool = False
 
-    def probe(self, home: str) -> Probe:
-        """Try the driver out in `home`."""
+    def probe(self, home: str, options: Iterable[str] = ()) -> Probe:
+        """Try the driver out in `home`, with those of the options that are its own."""
         if not self.module:
             return Probe(False, "not written yet" if self.standing != "removed" else self.cost)
-        return cast("Probe", import_module(self.module).probe(home))
+        probe = import_module(self.module).probe
+        own = self.parse(each for each in options if each.partition("=")[0] in self.options)
+        return cast("Probe", probe(home, own) if self.options else probe(home))
 
     def make(self, home: str, run: str, options: Iterable[str] = ()) -> Driver:
         """The driver on `home`; `run` is the store's volatile folder, which may come to be.
@@ -104,7 +106,16 @@ CATALOG: dict[str, Entry] = {
             "subvolumes",
             ("btrfs.min_space",),
         ),
-        Entry("zfs", "zfs", "", "", "supported", "layers share blocks by clones"),
+        Entry(
+            "zfs",
+            "zfs",
+            "lamina.drivers.zfs",
+            "ZfsDriver",
+            "supported",
+            "layers share blocks by clones; each is a dataset and a mount of its own",
+            "graph",
+            ("zfs.fsname",),
+        ),
         Entry(
             "vfs",
             "vfs",

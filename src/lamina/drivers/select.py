@@ -5,7 +5,7 @@ that are here is an error, and so is a prior driver that no longer works.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lamina.drivers.api import Probe
@@ -33,12 +33,17 @@ class Choice(NamedTuple):
 
 
 def choose(
-    root: str, explicit: str | None, prior: Mapping[str, int], trusted: str | None = None
+    root: str,
+    explicit: str | None,
+    prior: Mapping[str, int],
+    trusted: str | None = None,
+    options: Sequence[str] = (),
 ) -> Choice:
     """The driver for the store at `root`.
 
     `explicit` is what the user named, `prior` how many layers each driver has here, `trusted`
-    the driver that was found to work on this very boot and need not be tried again. Raises
+    the driver that was found to work on this very boot and need not be tried again, `options` the
+    texts of `--storage-opt`. Raises
     `DriverUnknown`, `DriverNotSupported`, `DriverConflict` or `ForeignStore`.
     """
     holders = sorted(name for name, count in prior.items() if count)
@@ -52,15 +57,15 @@ def choose(
                 f"and {explicit} was asked for",
                 hint=f"use another --root for {explicit}",
             )
-        return _explicit(root, entry(explicit), trusted)
+        return _explicit(root, entry(explicit), trusted, options)
     if holders:
-        return _prior(root, entry(holders[0]), prior[holders[0]], trusted)
+        return _prior(root, entry(holders[0]), prior[holders[0]], trusted, options)
     refuse_foreign(root)
-    return _by_priority(root)
+    return _by_priority(root, options)
 
 
-def _explicit(root: str, wanted: Entry, trusted: str | None) -> Choice:
-    probe = _probe(root, wanted, trusted)
+def _explicit(root: str, wanted: Entry, trusted: str | None, options: Sequence[str]) -> Choice:
+    probe = _probe(root, wanted, trusted, options)
     if not probe.works:
         raise DriverNotSupported(
             f"the storage driver {wanted.name} cannot be used in {root}: {probe.reason}"
@@ -68,8 +73,10 @@ def _explicit(root: str, wanted: Entry, trusted: str | None) -> Choice:
     return Choice(wanted.name, "it was asked for", False)
 
 
-def _prior(root: str, holder: Entry, count: int, trusted: str | None) -> Choice:
-    probe = _probe(root, holder, trusted)
+def _prior(
+    root: str, holder: Entry, count: int, trusted: str | None, options: Sequence[str]
+) -> Choice:
+    probe = _probe(root, holder, trusted, options)
     if not probe.works:
         raise DriverNotSupported(
             f"the store at {root} has {count} layers on {holder.name}, which does not work "
@@ -79,17 +86,17 @@ def _prior(root: str, holder: Entry, count: int, trusted: str | None) -> Choice:
     return Choice(holder.name, f"{count} layers are on it already", False)
 
 
-def _probe(root: str, candidate: Entry, trusted: str | None) -> Probe:
+def _probe(root: str, candidate: Entry, trusted: str | None, options: Sequence[str]) -> Probe:
     if candidate.name == trusted:
         return Probe(True, "found to work since this boot")
-    return candidate.probe(_home(root, candidate))
+    return candidate.probe(_home(root, candidate), options)
 
 
-def _by_priority(root: str) -> Choice:
+def _by_priority(root: str, options: Sequence[str]) -> Choice:
     refused: list[str] = []
     for name in PRIORITY:
         candidate = entry(name)
-        probe = candidate.probe(_home(root, candidate))
+        probe = candidate.probe(_home(root, candidate), options)
         if probe.works:
             return _first_that_works(name, refused)
         if candidate.module:
@@ -103,11 +110,13 @@ def _first_that_works(name: str, refused: list[str]) -> Choice:
     return Choice(name, "; ".join(refused), name == "vfs")
 
 
-def verdicts(root: str, taken: str, reason: str) -> tuple[Verdict, ...]:
+def verdicts(
+    root: str, taken: str, reason: str, options: Sequence[str] = ()
+) -> tuple[Verdict, ...]:
     """What to say of each driver in the catalogue; tries each, one after the other."""
     rows = []
     for candidate in CATALOG.values():
-        probe = candidate.probe(_home(root, candidate))
+        probe = candidate.probe(_home(root, candidate), options)
         said = reason if candidate.name == taken else _not_taken(candidate, probe.reason)
         rows.append(
             Verdict(

@@ -88,7 +88,7 @@ def _choose(store: StoreRoot, settled: Config, run_root: str) -> _Chosen:
     meta = store.database.meta()
     proof = f"{store.boot_id} {effective_capabilities():x}"
     trusted = meta.get("driver") if meta.get("driver_proof") == proof else None
-    choice = select.choose(store.path, settled.driver, prior, trusted)
+    choice = select.choose(store.path, settled.driver, prior, trusted, settled.storage_opts)
     if choice.name != trusted:
         with store.database.write() as db:
             set_meta(db, "driver", choice.name)

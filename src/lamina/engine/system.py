@@ -63,7 +63,7 @@ class System:
         root = self._engine.layers.root.path
         source = self._engine.config.driver_source
         reason = f"{choice.reason} ({source})" if source else choice.reason
-        return select.verdicts(root, choice.name, reason)
+        return select.verdicts(root, choice.name, reason, self._engine.config.storage_opts)
 
     def usage(self) -> Usage:
         """What lies in the store, told by its rows alone; nothing is walked but what runs."""

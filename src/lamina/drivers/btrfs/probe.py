@@ -1,6 +1,7 @@
 """Can subvolumes be made and snapshotted here? Found out by doing it once."""
 
 import os
+from collections.abc import Mapping
 
 from lamina.drivers.api import Probe
 from lamina.errors import LaminaError
@@ -11,7 +12,7 @@ from lamina.kernel.statfs import filesystem_name
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def probe(home: str) -> Probe:
+def probe(home: str, _options: Mapping[str, str] | None = None) -> Probe:
     """Try a subvolume and a snapshot of it in `home`, or beside it where it is yet to be made."""
     base = home if os.path.isdir(home) else os.path.dirname(home)
     backing = filesystem_name(base)

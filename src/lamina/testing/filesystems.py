@@ -1,0 +1,103 @@
+"""Real file systems to try drivers on, made in memory and gone afterwards.
+
+Each is a context manager that gives the path where it is mounted, or raises `Unavailable` in
+words that a skipped test can show.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_PATIENCE = 20.0  # seconds for a daemon to come up, or to let go of a pool
+_POLL = 0.05
+
+
+class Unavailable(Exception):
+    """This machine cannot make that file system."""
+
+
+@contextmanager
+def loop_mounted(make: list[str], size: str) -> Iterator[str]:
+    """A file system that `make` makes in a file; its loop device goes with the mount."""
+    _need(make[0])
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        image, target = f"{folder}/image", f"{folder}/mounted"
+        os.mkdir(target)
+        _do("truncate", "-s", size, image)
+        _do(*make, image)
+        _do("mount", "-o", "loop", image, target)
+        try:
+            yield target
+        finally:
+            subprocess.run(["umount", target], check=True)
+
+
+@contextmanager
+def zfs_pool(size: str = "512M") -> Iterator[str]:
+    """A pool in a file: of OpenZFS where it runs, else of zfs-fuse, started for it.
+
+    zfs-fuse is one to a machine, so whoever else wants one waits.
+    """
+    for program in ("zpool", "zfs"):
+        _need(program)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, _zfs_daemon():
+        pool = f"lamina-test-{os.getpid()}"
+        _do("truncate", "-s", size, f"{folder}/image")
+        target = f"{folder}/mounted"
+        create = ["zpool", "create", "-f", "-o", "cachefile=none", "-m", target]
+        _do(*create, pool, f"{folder}/image")
+        try:
+            yield target
+        finally:
+            _until_done("zpool", "destroy", "-f", pool)
+
+
+@contextmanager
+def _zfs_daemon() -> Iterator[None]:
+    with open("/run/lock/lamina-test-zfs", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _answers("zpool", "list"):
+            yield
+            return
+        _need("zfs-fuse")
+        command = ["zfs-fuse", "-n", "-x", "--no-kstat-mount"]  # -x: with extended attributes
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as daemon:
+            try:
+                _until_done("zpool", "list")
+                yield
+            finally:
+                daemon.terminate()
+
+
+def _need(program: str) -> None:
+    if shutil.which(program) is None:
+        raise Unavailable(f"needs the program {program}")
+
+
+def _do(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Unavailable(f"{' '.join(command[:2])}: {done.stderr.strip()}")
+
+
+def _answers(*command: str) -> bool:
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, timeout=3)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def _until_done(*command: str) -> None:
+    limit = time.monotonic() + _PATIENCE
+    while not _answers(*command):
+        if time.monotonic() > limit:
+            raise Unavailable(f"{' '.join(command[:2])} gave no answer")
+        time.sleep(_POLL)
