@@ -13,7 +13,7 @@ from lamina.drivers.fuse_overlayfs import FuseOverlayDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.drivers.zfs import ZfsDriver
-from lamina.testing.driver_suite import DriverSuite
+from lamina.testing.driver_suite import Bench, DriverSuite
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -55,3 +55,8 @@ class TestZfs(DriverSuite):
     @pytest.fixture
     def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
         return lambda: ZfsDriver(os.path.join(site("zfs"), "zfs"))
+
+    def test_times_are_kept_below_the_second(self, bench: Bench) -> None:
+        """zfs-fuse loses them; OpenZFS, which has a device, does not."""
+        kept = 500_000_000 if os.path.exists("/dev/zfs") else 0
+        assert self.time_of(bench, 1_000_000_000.5) == 1_000_000_000_000_000_000 + kept

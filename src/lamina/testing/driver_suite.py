@@ -12,6 +12,7 @@ the merged tree as a process inside the mount would. The field's famous failures
 numbers under which they were reported.
 """
 
+import errno
 import io
 import os
 import secrets
@@ -23,7 +24,7 @@ import pytest
 from lamina.archive.reader import read
 from lamina.archive.results import Placement
 from lamina.drivers.api import Driver, SharesMounts
-from lamina.errors import BadArchive
+from lamina.errors import BadArchive, DriverNotSupported
 from lamina.fs.mounting import attach, in_private_namespace
 from lamina.testing.trees import describe, tar_of
 from lamina.values.ids import LayerID
@@ -31,6 +32,18 @@ from lamina.values.ids import LayerID
 
 def _ignore(_placement: Placement) -> None:
     return None
+
+
+def _fill(root: str) -> int:
+    """Write 16 MiB, as far as that goes; gives the errno that stopped it, or 0."""
+    try:
+        with open(f"{root}/big", "wb", buffering=0) as file:
+            for _ in range(128):
+                file.write(os.urandom(1 << 17))
+                os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno or -1
+    return 0
 
 
 class Bench:
@@ -132,6 +145,14 @@ class DriverSuite:
             return status.st_mode & 0o7777, status.st_uid, status.st_gid
 
         assert bench.inside(layer, root, writable=False) == (0o1711, 5, 6)
+
+    def test_times_are_kept_below_the_second(self, bench: Bench) -> None:
+        assert self.time_of(bench, 1_000_000_000.5) == 1_000_000_000_500_000_000
+
+    def time_of(self, bench: Bench, mtime: float) -> object:
+        """What a file of that time has in the mounted tree, in nanoseconds."""
+        layer = bench.layer_of_tar(tar_of("f a 1", mtime=mtime))
+        return bench.inside(layer, lambda path: os.stat(f"{path}/a").st_mtime_ns, writable=False)
 
     # --- layers upon each other ---------------------------------------------------------
 
@@ -341,6 +362,17 @@ class DriverSuite:
         layer = bench.writable(None)
         bench.inside(layer, lambda root: os.mkdir(f"{root}/d"), writable=True)
         assert bench.changes(layer, None) == ["A /d"]
+
+    def test_a_size_limits_what_is_written_or_is_refused(self, bench: Bench) -> None:
+        """The base counts for nothing; where a limit cannot be held, nothing is made."""
+        base = bench.layer("f base " + "x" * 3000)
+        layer = LayerID.from_random(secrets.token_bytes(32))
+        try:
+            bench.driver.create_rw(layer, base, 4 << 20)
+        except DriverNotSupported:
+            assert list(bench.driver.layers()) == [base]
+            return
+        assert bench.inside(layer, _fill, writable=True) in (errno.EDQUOT, errno.ENOSPC)
 
     # --- reading without a mount, removing ----------------------------------------------
 
