@@ -11,6 +11,7 @@ import secrets
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -107,10 +108,20 @@ def _perform(root, chosen, limits):
             pass  # what one driver's tree refuses, the others' refuse as well
 
 
-def _bench(site, driver):
-    found = entry(driver)
-    folder = site(driver)
-    return Bench(found.make(f"{folder}/{found.home}", f"{folder}/run"), f"{folder}/scratch")
+@pytest.fixture
+def make(site):
+    """A function that gives a bench for a driver."""
+    made = []
+
+    def bench(driver):
+        folder, found = site(driver), entry(driver)
+        home = f"{folder}/{found.home}"
+        made.append(Bench(found.make(home, f"{folder}/run"), f"{folder}/scratch"))
+        return made[-1]
+
+    yield bench
+    for each in made:
+        each.close()
 
 
 def _built(bench, wanted):
@@ -159,8 +170,8 @@ def _blurred(entry, limits):
     return entry
 
 
-def test_the_tree_is_that_of_layers_applied_onto_one_root(site, driver):
-    bench = _bench(site, driver)
+def test_the_tree_is_that_of_layers_applied_onto_one_root(make, driver):
+    bench = make(driver)
 
     @slow(driver)
     @given(layers)
@@ -177,8 +188,8 @@ def test_the_tree_is_that_of_layers_applied_onto_one_root(site, driver):
     compare()
 
 
-def test_the_same_change_gives_the_same_bytes_as_on_overlay2(site, other_driver):
-    benches = [_bench(site, name) for name in ("overlay2", other_driver)]
+def test_the_same_change_gives_the_same_bytes_as_on_overlay2(make, other_driver):
+    benches = [make(name) for name in ("overlay2", other_driver)]
 
     limits = LIMITS.get(other_driver, ())
 

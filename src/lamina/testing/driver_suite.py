@@ -57,6 +57,11 @@ class Bench:
         os.makedirs(self.trash, exist_ok=True)
         os.makedirs(self.target, exist_ok=True)
 
+    def close(self) -> None:
+        """Give up what the driver holds."""
+        if isinstance(self.driver, SharesMounts):
+            self.driver.close()
+
     def layer(self, text: str, parent: LayerID | None = None) -> LayerID:
         """A committed layer of what `text` states, over `parent`."""
         return self.layer_of_tar(tar_of(text), parent)
@@ -115,9 +120,9 @@ class DriverSuite:
     @pytest.fixture
     def bench(self, make: Callable[[], Driver]) -> Iterator[Bench]:
         driver = make()
-        yield Bench(driver, f"{driver.home}.scratch")
-        if isinstance(driver, SharesMounts):
-            driver.close()
+        made = Bench(driver, f"{driver.home}.scratch")
+        yield made
+        made.close()
 
     # --- one layer ----------------------------------------------------------------------
 
