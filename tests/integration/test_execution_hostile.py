@@ -222,6 +222,24 @@ def _await(condition) -> None:
         time.sleep(0.01)
 
 
+def test_kill_9_of_what_supervises_ends_the_container(unsettled, isolation):
+    rig = unsettled.settle()
+    mark = f"60{os.getpid()}{time.monotonic_ns() % 10**9}"
+    script = f"setsid sh -c 'trap : TERM; sleep {mark}; :' & echo up; sleep {mark}; true"
+    with _engine(rig, isolation, "sh", "-c", script) as engine:
+        assert engine.stdout is not None
+        assert {engine.stdout.readline(), engine.stdout.readline()} == {b"up\n", b"started\n"}
+        with open(f"/proc/{engine.pid}/task/{engine.pid}/children") as file:
+            for child in file.read().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(child), signal.SIGKILL)
+        engine.wait()
+        assert _sleepers(mark) == []
+    assert rig.run(isolation, "echo", "next").out == "next\n"
+    assert rig.traces() == []
+    assert rig.left_over() == []
+
+
 @pytest.mark.parametrize("user_code", ["plain", "daemon"])
 def test_kill_9_of_the_engine_ends_the_container(unsettled, isolation, user_code):
     rig = unsettled.settle()
@@ -471,6 +489,46 @@ def test_plain_kills_what_is_left(plain):
     script = f"setsid sh -c 'sleep {mark}; true' >/dev/null 2>&1 & sleep 0.1; exit 0"
     assert plain("sh", "-c", script) == [0, "", ""]
     assert _sleepers(mark) == []
+
+
+_SUPERVISED = """
+import os, sys
+sys.path.insert(0, {here!r})
+from test_execution_rig import Rig
+from lamina.execution.run import Stdio, start
+from lamina.runtime.isolation import choose
+rig = Rig.__new__(Rig)
+rig.__dict__.update({facts!r})
+reader, writer = os.pipe()
+running = start(rig.job("sh", "-c", {script!r}), choose("chroot"), Stdio(None, writer, None))
+os.close(writer)
+os.read(reader, 3)
+with open(f"/proc/{{running.pid}}/task/{{running.pid}}/children") as file:
+    inner = int(file.read())
+os.kill(running.pid if {which!r} == "outer" else inner, 9)
+print(running.wait().code)
+"""
+
+
+@pytest.mark.parametrize("which", ["outer", "inner"])
+def test_plain_leaves_nothing_when_a_supervisor_is_killed(plain, needs_program, which):
+    """Without namespaces nobody but another supervisor could end a daemon."""
+    rig = plain.rig.settle()
+    mark = f"50{os.getpid()}{time.monotonic_ns() % 10**9}"
+    script = f"setsid sh -c 'sleep {mark}; :' >/dev/null 2>&1 & echo up; sleep {mark}; true"
+    here = os.path.dirname(__file__)
+    code = _SUPERVISED.format(here=here, facts=dict(rig.__dict__), script=script, which=which)
+    limits = ["--bounding-set=-sys_admin", "--inh-caps=-all"]
+    done = subprocess.run(
+        [needs_program("setpriv"), *limits, sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("137\n", "")
+    assert _sleepers(mark) == []
+    assert rig.traces() == []
+    assert rig.left_over() == []
 
 
 def test_plain_errors(plain):

@@ -36,6 +36,7 @@ from lamina.kernel.namespaces import (
     CAP_SYS_ADMIN,
     CLONE_NEWIPC,
     CLONE_NEWNET,
+    CLONE_NEWPID,
     CLONE_NEWUTS,
     has_capability,
     unshare,
@@ -85,7 +86,16 @@ def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     if job.process.network == "none":
         unshare(CLONE_NEWNET)
         _raise_loopback()
-    return _Helper(room.root_path, room, stdio)
+    return _Helper(room.root_path, room, stdio, alone=_processes_apart())
+
+
+def _processes_apart() -> bool:
+    """Let what this thread starts be the first in a process namespace, where that is allowed."""
+    try:
+        unshare(CLONE_NEWPID)
+    except OSError:
+        return False
+    return True
 
 
 def _mount_system(root: Root, path: str) -> None:
@@ -139,7 +149,7 @@ def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
             hint="leave the option out, or run with more rights",
         )
     _furnish(job, scene, room, job.plan.root.source)
-    return _Helper(job.plan.root.source, room, stdio)
+    return _Helper(job.plan.root.source, room, stdio, alone=False)
 
 
 def _furnish(job: Job, scene: Scene, room: Room, root: str) -> None:
@@ -163,26 +173,34 @@ def _as_it_is(result: Exit) -> Exit:
 
 
 class _Helper:
-    """lamina.kernel.chroot_init, exec'ed; when our end of its line closes it kills its own."""
+    """lamina.kernel.chroot_init, exec'ed; when our end of its line closes it kills its own.
 
-    def __init__(self, root: str, room: Room, stdio: Stdio) -> None:
+    It is `alone` as the first process of a process namespace.
+    """
+
+    def __init__(self, root: str, room: Room, stdio: Stdio, *, alone: bool) -> None:
         python = os.path.realpath(sys.executable) if sys.executable else find_program("python3")
         if python is None:
             raise ProgramMissing("there is no python3 to start the chroot", hint="install python3")
         self._root = root
+        self._alone = alone
         self._report, reporting = os.pipe2(os.O_CLOEXEC)
         listening, self._line = os.pipe2(os.O_CLOEXEC)
+        self._life, living = os.pipe2(os.O_CLOEXEC)
+        given = (listening, reporting, living)
         try:
-            extra = zip((listening, reporting, *room.locks), range(3, 7), strict=False)
-            command = [python, "-I", "-S", chroot_init.__file__]
-            self.pid = spawn(command, stdio, extra=tuple(extra))
+            extra = tuple(zip((*given, *room.locks), range(3, 8), strict=False))
+            self.pid = spawn(
+                [python, "-I", "-S", chroot_init.__file__], stdio, extra=extra, deaf=True
+            )
         except BaseException:
             os.close(self._report)
+            os.close(self._life)
             self.cut()
             raise
         finally:
-            os.close(reporting)
-            os.close(listening)
+            for each in given:
+                os.close(each)
 
     def start(self, job: Job, scene: Scene) -> None:
         """Say what to start and wait until it is; raises what hindered it."""
@@ -208,6 +226,7 @@ class _Helper:
         return json.dumps(
             {
                 "root": self._root,
+                "alone": self._alone,
                 "cwd": job.process.cwd,
                 "args": job.process.args,
                 "env": environment(job.process, credentials.home),
@@ -218,7 +237,7 @@ class _Helper:
         ).encode()
 
     def _give_up(self) -> None:
-        self.cut()
+        self.end()
         os.waitpid(self.pid, 0)
 
     def cut(self) -> None:
@@ -228,5 +247,9 @@ class _Helper:
             os.close(line)
 
     def end(self) -> None:
-        """The helper ends when nothing is left of what it started."""
+        """Wait for whoever of the helper supervises: it ends when nothing is left."""
         self.cut()
+        life, self._life = self._life, -1
+        if life >= 0:
+            os.read(life, 1)
+            os.close(life)

@@ -24,15 +24,22 @@ class Exit(NamedTuple):
 QUIET = Stdio(None, None, None)
 
 
-def spawn(args: list[str], stdio: Stdio, *, extra: tuple[tuple[int, int], ...] = ()) -> int:
+def spawn(
+    args: list[str],
+    stdio: Stdio,
+    *,
+    extra: tuple[tuple[int, int], ...] = (),
+    deaf: bool = False,
+) -> int:
     """Start `args[0]` with the three descriptors and `extra` pairs (ours, its); gives its ID.
 
-    Its environment holds PATH alone. Raises `RuntimeFailure`.
+    Its environment holds PATH alone. One that is `deaf` has all signals blocked until it says
+    otherwise. Raises `RuntimeFailure`.
     """
     given: dict[int, int | None] = dict(enumerate(stdio))
     given.update((its, ours) for ours, its in extra)
     try:
-        return spawn_program(args, given)
+        return spawn_program(args, given, deaf=deaf)
     except OSError as error:
         raise RuntimeFailure(f"cannot execute {args[0]}: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ but the kernel's.
 
 import fcntl
 import os
+import signal
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -21,11 +22,14 @@ def spawn(
     args: list[str],
     given: Mapping[int, int | None],
     environment: Mapping[str, str] | None = None,
+    *,
+    deaf: bool = False,
 ) -> int:
     """Start `args[0]`, an absolute path; gives its process ID, which the caller waits for.
 
     `given` maps its descriptors to ours, None to the null device; it has no others. Its
-    environment is `environment` and PATH. Raises OSError.
+    environment is `environment` and PATH. One that is `deaf` has all signals blocked until it says
+    otherwise. Raises OSError.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     above: list[tuple[int, int]] = []
@@ -40,7 +44,7 @@ def spawn(
             {"PATH": PATH, **(environment or {})},
             file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in above],
             setsigdef=_SIGNALS,
-            setsigmask=(),
+            setsigmask=signal.valid_signals() if deaf else (),
         )
     finally:
         for ours, _ in above:

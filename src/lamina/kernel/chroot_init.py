@@ -2,8 +2,12 @@
 
 Imports nothing of Lamina. Reads one JSON document from descriptor 3, enters the root, becomes
 the user and executes the command. What goes wrong before that is written to descriptor 4 as
-`<exit code> <sentence>`; a command that starts closes it without a word. A small supervisor
-stays outside: when the engine dies (descriptor 3's other end closes), it kills the group.
+`<exit code> <sentence>`; a command that starts closes it without a word.
+
+A supervisor stays outside of the root. When the engine dies (descriptor 3's other end closes) it
+kills all that it started. Should itself be killed: as the first process of a process namespace it
+takes all of that with it; where there can be no such namespace there are two supervisors, and
+whoever is left kills everything. Descriptor 5 stays open until the last of them is gone.
 
 Everything is imported before the root is entered: nothing of the image is ever loaded.
 
@@ -20,7 +24,13 @@ import signal
 import sys
 
 _REQUEST, _REPORT = 3, 4
-_LOCKS, _ABOVE = 5, 7  # locks to hold while anything lives; what is above is none of ours
+_KEPT_OPEN, _ABOVE = 5, 8  # what lives as long as we do, and locks; above is none of ours
+_OURS = (  # what nobody can catch, and what means this program itself
+    *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD),
+    *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+)
+_FORWARDED = signal.valid_signals() - {*_OURS}
+_MS_QUIET = 2 | 4 | 8  # MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _KEPT = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))  # docker's fourteen
@@ -28,16 +38,21 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def main() -> int:
-    """Start the command, wait for it, and end as it ended."""
+    """Start the command, wait for it, and end as it ended; all signals are blocked at first."""
+    os.setpgid(0, 0)  # what a terminal sends, the engine forwards: it would come twice
     os.closerange(_ABOVE, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
     length = int.from_bytes(_exact(8), "big")
     request = json.loads(_exact(length))
+    if request["alone"]:
+        _show_processes(request["root"])
+        return _supervise(request, _REQUEST)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    child = os.fork()
-    if child == 0:
-        _start(request)
-    os.close(_REPORT)
-    return _supervise(child)
+    return _supervise_doubly(request)
+
+
+def _show_processes(root: str) -> None:
+    """Let /proc be that of the namespace; where that is refused the host's is there already."""
+    ctypes.CDLL(None).mount(b"proc", os.fsencode(f"{root}/proc"), b"proc", _MS_QUIET, None)
 
 
 def _exact(size: int) -> bytes:
@@ -50,53 +65,98 @@ def _exact(size: int) -> bytes:
     return data
 
 
-def _supervise(child: int) -> int:
+def _supervise_doubly(request: dict) -> int:  # type: ignore[type-arg]
+    """Under an outer supervisor, to which everything falls should the inner one be killed."""
+    outer = os.getpid()
+    inner = os.fork()
+    if inner == 0:
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        os._exit(_supervise(request, _REQUEST, os.pidfd_open(outer)))
+    os.close(_REQUEST)
+    os.close(_REPORT)
+    return _forwarding_until(inner)
+
+
+def _supervise(request: dict, *lines: int) -> int:  # type: ignore[type-arg]
+    """Until the command has ended or one of `lines` says that nobody wants it any more."""
+    child = os.fork()
+    if child == 0:
+        _start(request)
+    os.close(_REPORT)
+    return _forwarding_until(child, *lines)
+
+
+def _forwarding_until(child: int, *lines: int) -> int:
+    """Hand signals on to the child till it ends; then nothing that was started is left."""
     handle = os.pidfd_open(child)
-    poller = select.poll()
-    poller.register(handle, select.POLLIN)
-    poller.register(_REQUEST, select.POLLIN | select.POLLHUP)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, lambda got, _frame: os.kill(child, got))
-    while True:
-        ready = {descriptor for descriptor, _ in poller.poll()}
-        if handle in ready:
-            break
-        poller.unregister(_REQUEST)
-        os.kill(child, signal.SIGKILL)  # reaped below, so that its status is not lost
+    for number in _FORWARDED:
+        signal.signal(number, lambda got, _frame: signal.pidfd_send_signal(handle, got))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _await(child, handle, lines)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    signal.pidfd_send_signal(handle, signal.SIGKILL)  # it may be a corpse already
     _, status = os.waitpid(child, 0)
     _kill_all()
-    if os.WIFSIGNALED(status):
-        return 128 + os.WTERMSIG(status)
-    return os.WEXITSTATUS(status)
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _await(child: int, handle: int, lines: tuple[int, ...]) -> None:
+    """Wait for the child's or a line's end; meanwhile bury whom others left to us."""
+    wakened, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    poller = select.poll()
+    for descriptor in (handle, wakened, *lines):
+        poller.register(descriptor, select.POLLIN | select.POLLHUP)
+    while True:
+        ready = {descriptor for descriptor, _ in poller.poll()}
+        if ready - {wakened}:
+            return
+        os.read(wakened, 4096)
+        _bury(child)
+
+
+def _bury(child: int) -> None:
+    """Reap every orphan that has ended, until it is the child, whose status is still wanted."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == child:
+            return
+        os.waitpid(ended.si_pid, 0)
 
 
 def _kill_all() -> None:
     """Kill whatever is left of the container: every process below this one."""
     while True:
-        children = _children()
-        if not children:
-            return
-        for pid in children:
+        for pid in _children():
             try:
                 os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                continue
+            except ProcessLookupError:
+                pass
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _children() -> list[int]:
-    me = os.getpid()
-    with open(f"/proc/{me}/task/{me}/children", encoding="utf-8") as file:
+    if os.getpid() == 1:
+        return [-1]  # all of the namespace
+    with open("/proc/thread-self/children", encoding="ascii") as file:
         return [int(pid) for pid in file.read().split()]
 
 
 def _start(request: dict) -> None:  # type: ignore[type-arg]
     try:
         os.close(_REQUEST)
-        os.closerange(_LOCKS, _ABOVE)
+        os.closerange(_KEPT_OPEN, _ABOVE)
         os.set_inheritable(_REPORT, False)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and then for ever
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         _enter(request)
         _become(request)
         # Last: the kernel forgets it when the user changes (prctl(2)).
