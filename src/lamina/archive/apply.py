@@ -168,7 +168,7 @@ class _Applier(Generic[W]):
         except OSError as error:
             raise _named(error, entry) from error
         except BadArchive as error:
-            if shown(entry.name) in error.brief:
+            if not entry.name or shown(entry.name) in error.brief:
                 raise
             raise BadArchive(f"the member {shown(entry.name)}: {error.brief}") from error
 

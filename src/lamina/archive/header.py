@@ -65,7 +65,10 @@ _ADLER = 65521  # the modulus of Adler-32, whose low half is one more than the s
 
 
 def _check_sum(block: bytes) -> None:
-    wanted = number(block[148:156], "checksum")
+    try:
+        wanted = number(block[148:156], "checksum")
+    except BadArchive as error:
+        raise BadArchive(f"this is no tar: {error.brief}") from None
     total = wanted - 256 + sum(block[148:156])  # the sum that all 512 bytes must have
     if (adler32(block) & 0xFFFF) == (1 + total) % _ADLER and 0 <= total <= 255 * BLOCK:
         return

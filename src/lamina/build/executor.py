@@ -19,6 +19,7 @@ from lamina.build.statcache import StatCache
 from lamina.build.state import State
 from lamina.build.steps import Outcome, Steps
 from lamina.dockerfile import Copy as CopyLine
+from lamina.dockerfile import Position
 from lamina.errors import (
     BadInput,
     BuildError,
@@ -91,7 +92,7 @@ class Executor:
     def _begin(self, stage: Stage) -> State:
         text = " ".join(stage.position.source.split())
         with self._reported(stage, text, stage.position.first) as report:
-            with _placed(stage.position.file, stage.position.first):
+            with _placed(stage.position):
                 state = self._base(stage)
             report(Outcome(None, 0.0, 0, False, stage.reason))
         return state
@@ -120,9 +121,9 @@ class Executor:
     # --- one step -----------------------------------------------------------------------
 
     def _step(self, stage: Stage, step: Step, state: State) -> State:
-        line = step.instruction.position.first
-        with self._reported(stage, step.text, line) as report:
-            with _placed(step.instruction.position.file, line):
+        position = step.instruction.position
+        with self._reported(stage, step.text, position.first) as report:
+            with _placed(position):
                 after, outcome = self._carry_out(stage, step, state)
             report(outcome)
         return after
@@ -196,27 +197,28 @@ class Executor:
 
 
 @contextmanager
-def _placed(file: str, line: int) -> Iterator[None]:
+def _placed(position: Position) -> Iterator[None]:
     """Give what a step raises its place in the Dockerfile; storage errors have none."""
     try:
         yield
     except DockerfileError as error:
         if error.line:
             raise
-        raise _at(file, line, error) from error
+        raise position.error(error.brief, hint=error.hint) from error
     except StepFailed as error:
         raise StepFailed(
-            f"{file}:{line}: {error.brief}",
+            _at(position, error),
             status=error.status,
             hint=error.hint,
             details=error.details,
         ) from error
     except _OF_A_STEP as error:
-        raise _at(file, line, error) from error
+        brief = _at(position, error)
+        raise BuildError(brief, hint=error.hint, details=error.details) from error
 
 
-def _at(file: str, line: int, error: LaminaError) -> BuildError:
-    return BuildError(f"{file}:{line}: {error.brief}", hint=error.hint, details=error.details)
+def _at(position: Position, error: LaminaError) -> str:
+    return f"{position.file}:{position.first}: {error.brief}"
 
 
 def _parse_platform(text: str) -> Platform:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from lamina.cli.flags import Flag, HelpAsked, Parsed, UnknownFlag, Usage, help_text, parse
-from lamina.errors import LaminaError, UsageError
+from lamina.errors import DockerfileError, LaminaError, UsageError, from_oserror
 
 
 class Command(Protocol):
@@ -124,16 +124,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(100_000)  # a command makes many small values and lives briefly
     try:
-        status = _dispatch(words)
-        sys.stdout.flush()
-        return status
+        return _flushed(_dispatch(words))
     except LaminaError as error:
-        return _complain(str(error), error.exit_code)
+        _flush()
+        beneath = error.excerpt if isinstance(error, DockerfileError) else ""
+        return _complain(str(error), error.exit_code, beneath)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         _mute(sys.stdout.fileno())
         return 1
+    except OSError as error:
+        if os.environ.get("LAMINA_DEBUG"):
+            raise
+        return _flushed(0) or _complain(str(from_oserror(error, "reading or writing")), 1)
     except Exception as error:
         if os.environ.get("LAMINA_DEBUG"):
             raise
@@ -141,12 +145,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"internal error: {what}; set LAMINA_DEBUG=1 to see where", 70)
 
 
-def _complain(sentence: str, status: int) -> int:
+def _flushed(status: int) -> int:
+    """The exit status once all output is written; where it cannot be, that is the failure."""
+    lost = _flush()
+    if lost is None:
+        return status
+    if not isinstance(lost, BrokenPipeError):
+        _complain(f"writing to standard output: {lost.strerror}", 1)
+    return status or 1
+
+
+def _flush() -> OSError | None:
+    """Write what is still held back; gives why that failed, and nothing is written after that."""
     try:
         sys.stdout.flush()
-        print(f"lamina: {_printable(sentence)}", file=sys.stderr)
-    except BrokenPipeError:
+    except OSError as error:
         _mute(sys.stdout.fileno())
+        return error
+    return None
+
+
+def _complain(sentence: str, status: int, beneath: str = "") -> int:
+    text = f"lamina: {_printable(sentence)}\n" + (f"{beneath}\n" if beneath else "")
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _mute(sys.stderr.fileno())
     return status
 
 

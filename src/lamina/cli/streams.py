@@ -1,6 +1,7 @@
 """Standard input and output as the engine's streams, and the environment's epoch."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -26,14 +27,6 @@ def stdin_stream(stdin: BinaryIO) -> Stdin:
     return Stdin(stdin.fileno())
 
 
-def refuse_terminal(stdout: BinaryIO) -> None:
-    """Raise `UsageError` when an archive would be written to a terminal."""
-    if stdout.isatty():
-        raise UsageError(
-            "an archive is not written to a terminal", hint="use --output or redirect it"
-        )
-
-
 def source_date_epoch(environ: Mapping[str, str]) -> int | None:
     """SOURCE_DATE_EPOCH in seconds, if it is set; raises `UsageError` when it is no number."""
     text = environ.get("SOURCE_DATE_EPOCH", "")
@@ -42,6 +35,32 @@ def source_date_epoch(environ: Mapping[str, str]) -> int | None:
     if not text.isdigit() or len(text) > 12:
         raise UsageError(f"SOURCE_DATE_EPOCH is {text!r}, and a number of seconds is expected")
     return int(text)
+
+
+@contextmanager
+def written(path: str | None) -> Iterator[Callable[[bytes], object]]:
+    """A way to write an archive: to a file, or (None, `-`) to standard output.
+
+    Raises `UsageError` when that is a terminal, and `StorageError`.
+    """
+    if path is not None and path != "-":
+        with written_file(path) as write:
+            yield write
+        return
+    if sys.stdout.isatty():
+        raise UsageError(
+            "an archive is not written to a terminal", hint="use --output or redirect it"
+        )
+    yield _to_stdout
+
+
+def _to_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise from_oserror(error, "writing to", "standard output") from error
 
 
 @contextmanager

@@ -75,7 +75,8 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
             raise ConfigurationError(f"the configuration file {file} does not exist") from None
         return _File(path, None, None, (), None)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"the configuration file {path} cannot be read: {error}") from None
+        words = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ConfigurationError(f"the configuration file {path} cannot be read: {words}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"the configuration file {path} is not a JSON object")
     return _File(

@@ -70,8 +70,8 @@ _BY_ERRNO: dict[int, type[StorageError]] = {
 
 _HINTS: dict[type[StorageError], str] = {
     DiskFull: "free some space (`lamina prune`, `lamina rmi`) and try again",
-    ReadOnlyStore: "remount it read-write or choose another --root",
-    PermissionRefused: "run as root or choose a --root that is yours",
+    ReadOnlyStore: "remount it read-write or choose another place",
+    PermissionRefused: "run as root or choose a place that is yours",
 }
 
 

@@ -50,7 +50,10 @@ def images(members: Members) -> Iterator[TravellingImage]:
 def _image(members: Members, item: dict[str, Json]) -> TravellingImage:
     what = "manifest.json"
     strictjson.refuse_lookalikes(item, ("Config", "RepoTags", "Layers"), what)
-    config = _config(members, strictjson.text(item, "Config", what))
+    name = strictjson.text(item, "Config", what)
+    if not name:
+        raise BadDocument(f"{what} has an image without a Config")
+    config = _config(members, name)
     paths = strictjson.texts(item, "Layers", what) or ()
     if len(paths) != len(config.diff_ids):
         raise BadDocument(f"{what} names {len(paths)} layers and the config {len(config.diff_ids)}")

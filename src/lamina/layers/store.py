@@ -1,7 +1,8 @@
 """The layers of one store: what is here, how it is reached, and what keeps it alive.
 
     staging row -> driver object -> index -> ready row          (register, create_rw)
-    ready row -> removing row -> driver object -> no row        (collect, remove_rw)
+    ready row -> removing row -> driver object -> no row        (collect)
+    staging or removing row -> driver object -> no row         (remove_rw, a failed register)
 
 Every arrow may be the last one before a kill: the row is written before the driver's object is
 made and dropped after it is gone, so that recovery always finds by name what to finish or undo.
@@ -181,12 +182,17 @@ class LayerStore:
         return layer
 
     def remove_rw(self, layer: LayerID) -> None:
-        """Remove a read-write layer that no container's row claims; raises `InUse`."""
+        """Remove a read-write layer that is being made, or whose row says that it is to go.
+
+        Either row is intent enough: nothing is written before the files are gone, so that a full
+        disk can be emptied. Raises `InUse`.
+        """
         with self.unused(layer):
-            with self.root.database.write() as db:
-                layers.doom(db, [layer], self.root.lease)
-            crash_point("rw-doomed")
             self.erase_doomed(layer)
+
+    def erase_doomed(self, layer: LayerID) -> None:
+        """The same for whoever has it alone already."""
+        gc.erase(self.root, self.driver, [self._row_by_id(layer)])
 
     @contextmanager
     def using(self, layer: LayerID) -> Iterator[None]:
@@ -223,10 +229,6 @@ class LayerStore:
             yield
         finally:
             lock.release()
-
-    def erase_doomed(self, layer: LayerID) -> None:
-        """Take away the files of a layer whose row says that it is being removed."""
-        gc.erase(self.root, self.driver, [self._row_by_id(layer)])
 
     def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> Layer | None:
         """Make what a read-write layer changed into a committed layer; None when nothing.

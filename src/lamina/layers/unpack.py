@@ -129,4 +129,4 @@ def _discard(root: StoreRoot, driver: Driver, layer: LayerID) -> None:
     with root.database.read() as db:
         row = layers.by_id(db, layer)
     if row.state != "ready":  # else it was published before the error; a reference decides
-        gc.erase(root, driver, [row])
+        gc.erase(root, driver, [row])  # its row is intent enough, and a full disk takes no other

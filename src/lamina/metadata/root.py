@@ -208,6 +208,7 @@ def boot_id() -> str:
 
 def _create(path: str) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
+    _refuse_strangers(path)  # before the lock file, which would be one more thing in their midst
     with FileLock(os.path.join(path, ".lock"), Rank.STORE).exclusive():
         if os.path.lexists(os.path.join(path, "store")):
             return  # another process was first

@@ -10,7 +10,7 @@ import time
 from typing import NamedTuple
 
 from lamina.content.verified import ByteStream
-from lamina.errors import from_oserror
+from lamina.errors import BadArchive, from_oserror
 from lamina.fs.status import IDENTITY, packed, settled
 from lamina.images import edit
 from lamina.images.changes import apply_changes
@@ -18,6 +18,7 @@ from lamina.images.store import ImageStore
 from lamina.layers.layer import Layer
 from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig, format_time
+from lamina.transfer.naming import named
 from lamina.values.digest import ImageID
 from lamina.values.reference import Reference
 
@@ -41,7 +42,7 @@ def import_root(
     base = edit.empty(platform, format_time(created))
     changed = apply_changes(base, changes)
     comment = message or "Imported from -"  # docker's words; where a file lay is nobody's business
-    with images.all_or_nothing():
+    with named(source), images.all_or_nothing():
         layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
         document = edit.with_layer(changed, layer.diff_id, format_time(created), "", comment)
         image = images.create(ImageConfig.of(document), names)
@@ -55,6 +56,9 @@ def _file(path: str, layers: LayerStore) -> Layer:
     except OSError as error:
         raise from_oserror(error, "reading", path) from error
     try:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            hint = f"make a tar of it: tar -C {path} -c . | lamina import -"
+            raise BadArchive("this is a directory", hint=hint)
         return layers.register(None, _Stream(descriptor), claim=_claim(descriptor))
     finally:
         os.close(descriptor)

@@ -21,6 +21,7 @@ from lamina.images.members import DirectoryMembers, Members, TarMembers
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
+from lamina.transfer.naming import named
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.events import LayerProgress, Sink, ignore
 
@@ -48,10 +49,12 @@ def load(
     Raises `BadInput` or `StorageError`; nothing of the offending image is left then. Ends with
     one barrier.
     """
-    with _members(source, layers) as members:
-        loaded = [load_one(image, images, layers, events) for image in _images(members, platform)]
-    if not loaded:
-        raise BadArchive("the archive holds no image")
+    with named(source):
+        with _members(source, layers) as members:
+            found = _images(members, platform)
+            loaded = [load_one(image, images, layers, events) for image in found]
+        if not loaded:
+            raise BadArchive("the archive holds no image")
     layers.barrier()
     return loaded
 

@@ -108,7 +108,7 @@ def test_an_explicit_driver_that_contradicts_the_layers_is_refused(tmp_path):
     with lamina.open(root) as opened:
         assert opened.driver.name == "vfs"
     with (
-        pytest.raises(DriverConflict, match="1 layers on vfs"),
+        pytest.raises(DriverConflict, match="1 layer on vfs"),
         lamina.open(root, driver="overlay2"),
     ):
         pass

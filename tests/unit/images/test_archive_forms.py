@@ -256,7 +256,7 @@ def relabelled(**fields):
 WRONG = {
     "manifest.json is no list": (changed(CLASSIC, "manifest.json", b"{}"), "not a JSON list"),
     "an item is null": (changed(CLASSIC, "manifest.json", b"[null]"), "not an object"),
-    "no config": (manifest_json(Config=None), "no file"),
+    "no config": (manifest_json(Config=None), "an image without a Config"),
     "config above the root": (manifest_json(Config="../../etc/passwd"), "climbs above the root"),
     "config of the host": (manifest_json(Config="/etc/passwd"), "no file '/etc/passwd'"),
     "config is missing": (manifest_json(Config="0.json"), "no file '0.json'"),

@@ -2,13 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.progress import Plain
 from lamina.cli.session import engine
-from lamina.cli.streams import source_date_epoch
-from lamina.errors import UsageError
+from lamina.cli.streams import source_date_epoch, written_file
+from lamina.errors import StepFailed, UsageError
 from lamina.values.events import Sink, ignore
 
 USAGE = Usage(
@@ -39,7 +41,7 @@ def run(context: Context, given: Parsed) -> int:
     file = given.one("file")
     text = _standard_input(path, file)
     quiet = given.has("quiet") or given.one("progress") == "quiet"
-    with engine(context) as opened:
+    with engine(context) as opened, _output_of_failures(quiet):
         progress = Plain(sys.stderr)
         sink: Sink = ignore if quiet else progress.show
         image = opened.images.build(
@@ -57,12 +59,24 @@ def run(context: Context, given: Parsed) -> int:
         )
         if not quiet:
             progress.finish(image.id, image.tags)
-    if given.one("iidfile"):
-        with open(str(given.one("iidfile")), "w", encoding="utf-8") as out:
-            out.write(image.id)
+    iidfile = given.one("iidfile")
+    if iidfile:
+        with written_file(iidfile) as write:
+            write(image.id.encode("ascii"))
     if quiet:
         print(image.id)
     return 0
+
+
+@contextmanager
+def _output_of_failures(quiet: bool) -> Iterator[None]:
+    """A quiet build shows what a command wrote when it fails, and only then."""
+    try:
+        yield
+    except StepFailed as error:
+        if quiet and error.details:
+            print(error.details, file=sys.stderr)
+        raise
 
 
 def _standard_input(path: str, file: str | None) -> bytes | None:

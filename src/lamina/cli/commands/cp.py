@@ -5,7 +5,7 @@ import sys
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.cli.streams import refuse_terminal, stdin_stream
+from lamina.cli.streams import stdin_stream, written
 from lamina.engine.copying import copy_in, copy_out
 from lamina.errors import UsageError
 
@@ -32,9 +32,8 @@ def run(context: Context, given: Parsed) -> int:
         if from_container is not None:
             container = opened.containers.get(from_container[0])
             if target == "-":
-                refuse_terminal(sys.stdout.buffer)
-                container.get_archive(from_container[1], sys.stdout.buffer.write)
-                sys.stdout.buffer.flush()
+                with written(target) as write:
+                    container.get_archive(from_container[1], write)
             else:
                 keep = given.has("archive")
                 copy_out(container, from_container[1], target, keep_owner=keep)

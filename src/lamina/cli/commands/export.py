@@ -1,11 +1,9 @@
 """`lamina export`."""
 
-import sys
-
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.cli.streams import refuse_terminal, written_file
+from lamina.cli.streams import written
 
 USAGE = Usage(
     "[OPTIONS] CONTAINER",
@@ -18,14 +16,8 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Export."""
-    path = given.one("output")
     with engine(context) as opened:
         container = opened.containers.get(given.operands[0])
-        if path is None or path == "-":
-            refuse_terminal(sys.stdout.buffer)
-            container.export(sys.stdout.buffer.write)
-            sys.stdout.buffer.flush()
-        else:
-            with written_file(path) as write:
-                container.export(write)
+        with written(given.one("output")) as write:
+            container.export(write)
     return 0

@@ -1,11 +1,9 @@
 """`lamina save`."""
 
-import sys
-
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.cli.streams import refuse_terminal, written_file
+from lamina.cli.streams import written
 
 USAGE = Usage(
     "[OPTIONS] IMAGE [IMAGE...]",
@@ -18,13 +16,6 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Save."""
-    path = given.one("output")
-    with engine(context) as opened:
-        if path is None or path == "-":
-            refuse_terminal(sys.stdout.buffer)
-            opened.images.save(given.operands, sys.stdout.buffer.write)
-            sys.stdout.buffer.flush()
-        else:
-            with written_file(path) as write:
-                opened.images.save(given.operands, write)
+    with engine(context) as opened, written(given.one("output")) as write:
+        opened.images.save(given.operands, write)
     return 0

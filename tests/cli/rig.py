@@ -1,0 +1,101 @@
+"""The command as users have it, a process of its own on a store of its own; and what it left."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+
+class Said(NamedTuple):
+    """What a command wrote, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Lamina:
+    """Runs the command on one root."""
+
+    def __init__(self, folder: str, driver: str | None = None) -> None:
+        self.folder = folder
+        self.root = os.path.join(folder, "root")
+        self.env = {**os.environ, "LAMINA_RUN_ROOT": os.path.join(folder, "run")}
+        self.driver = driver
+
+    def command(self, *words: str) -> list[str]:
+        """The whole command line."""
+        driver = ["--driver", self.driver] if self.driver is not None else []
+        return [sys.executable, "-m", "lamina", "--root", self.root, *driver, *words]
+
+    def __call__(
+        self,
+        *words: str,
+        stdin: bytes | None = None,
+        env: dict[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+    ) -> Said:
+        done = subprocess.run(
+            [*prefix, *self.command(*words)],
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            env={**self.env, **(env or {})},
+            cwd=self.folder,
+            timeout=120,
+            check=False,
+        )
+        return Said(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ok(self, *words: str, stdin: bytes | None = None) -> str:
+        """The output of a command that must succeed."""
+        said = self(*words, stdin=stdin)
+        assert said.code == 0, said
+        assert "Traceback" not in said.err
+        return said.out
+
+    def write(self, name: str, data: bytes | str) -> str:
+        """A file of that content beside the store; its path."""
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data if isinstance(data, bytes) else data.encode())
+        return path
+
+    def inventory(self) -> list[str]:
+        """Every file and folder that grows with images, containers and work in progress."""
+        found = []
+        for name in ("blobs", "index", "staging", "trash", "containers", "quarantine"):
+            found += tree(f"{self.root}/{name}")
+        for name in ("vfs", "overlay2", "locks/leases"):
+            found += tree(f"{self.root}/{name}")
+        return found
+
+
+def tree(path: str) -> list[str]:
+    """Every path beneath a folder, sorted."""
+    return sorted(
+        os.path.join(base, name)
+        for base, folders, files in os.walk(path)
+        for name in (*folders, *files)
+    )
+
+
+@contextmanager
+def nothing_left(lamina: Lamina) -> Iterator[None]:
+    """Whatever happens within, the store's files are afterwards what they were."""
+    before = lamina.inventory()
+    yield
+    assert lamina.inventory() == before
+
+
+def assert_complaint(said: Said, *wanted: str, code: int = 1) -> None:
+    """One line of complaint that says all of `wanted`, beneath a build's progress if any."""
+    assert said.code == code, said
+    *progress, last = said.err.splitlines() or [""]
+    assert all(line.startswith("#") for line in progress), said
+    assert last.startswith("lamina: "), said
+    assert "internal error" not in last
+    for text in wanted:
+        assert text in last, said
