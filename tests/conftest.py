@@ -71,7 +71,7 @@ def needs_erofs(needs_mounts: None, erofs_probe: str) -> None:
         lacking(f"needs EROFS images: {erofs_probe}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def needs_program() -> Callable[[str], str]:
     """A function that gives the path of a program, or skips."""
 
