@@ -1,7 +1,8 @@
 """Stores for the command to work on."""
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 from rig import Lamina
@@ -32,3 +33,26 @@ def on(site: Callable[[str], str], busybox_tar: str) -> Callable[[str], Lamina]:
         return made
 
     return make
+
+
+@pytest.fixture
+def ext4(
+    tmp_path: os.PathLike[str], needs_program: Callable[[str], str]
+) -> Iterator[Callable[..., str]]:
+    """A function that mounts a new ext4 of so many bytes; gives where. Unmounted at the end."""
+    mounted: list[str] = []
+
+    def make(size: int, *options: str) -> str:
+        image = os.path.join(tmp_path, f"disk{len(mounted)}")
+        place = f"{image}.mounted"
+        with open(image, "wb") as file:
+            file.truncate(size)
+        subprocess.run([needs_program("mkfs.ext4"), "-q", "-m", "0", *options, image], check=True)
+        os.mkdir(place)
+        subprocess.run(["mount", "-o", "loop", image, place], check=True)
+        mounted.append(place)
+        return place
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", place], check=True)

@@ -165,18 +165,11 @@ def big_tar(size):
 
 
 @pytest.fixture(params=["vfs", "overlay2"])
-def small_disk(request, lamina):
+def small_disk(request, lamina, ext4):
     """A store on a file system of 24 MB."""
     lamina.driver = request.param
-    disk, place = f"{lamina.folder}/disk", f"{lamina.folder}/mounted"
-    with open(disk, "wb") as file:
-        file.truncate(24 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", disk], check=True)
-    os.mkdir(place)
-    subprocess.run(["mount", "-o", "loop", disk, place], check=True)
-    lamina.root = f"{place}/root"
-    yield lamina
-    subprocess.run(["umount", place], check=True)
+    lamina.root = f"{ext4(24 << 20)}/root"
+    return lamina
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")

@@ -53,7 +53,7 @@ def choose(
         entry(explicit)
         if holders and holders != [explicit]:
             raise DriverConflict(
-                f"the store at {root} has {prior[holders[0]]} layers on {holders[0]}, "
+                f"the store at {root} has {_layers(prior[holders[0]])} on {holders[0]}, "
                 f"and {explicit} was asked for",
                 hint=f"use another --root for {explicit}",
             )
@@ -79,11 +79,15 @@ def _prior(
     probe = _probe(root, holder, trusted, options)
     if not probe.works:
         raise DriverNotSupported(
-            f"the store at {root} has {count} layers on {holder.name}, which does not work "
+            f"the store at {root} has {_layers(count)} on {holder.name}, which does not work "
             f"here now: {probe.reason}",
             hint="bring that back, or choose another --root",
         )
-    return Choice(holder.name, f"{count} layers are on it already", False)
+    return Choice(holder.name, f"it has {_layers(count)} already", False)
+
+
+def _layers(count: int) -> str:
+    return "1 layer" if count == 1 else f"{count} layers"
 
 
 def _probe(root: str, candidate: Entry, trusted: str | None, options: Sequence[str]) -> Probe:

@@ -14,10 +14,7 @@ from lamina.fs.mounting import MountPlan, Overlay, attach, in_private_namespace
 from lamina.fs.remove import remove_tree
 from lamina.kernel.statfs import filesystem_name
 
-_DTYPE_HINTS = {
-    "xfs": "make it anew with `mkfs.xfs -n ftype=1`",
-    "extfs": "make it anew with `mkfs.ext4 -O filetype`",
-}
+_DTYPE_HINT = "make it anew with `mkfs.xfs -n ftype=1` or `mkfs.ext4 -O filetype`"
 
 
 def probe(home: str) -> Probe:
@@ -49,8 +46,8 @@ def _try(scratch: str) -> Probe:
     except (OSError, LaminaError) as error:
         return Probe(False, f"overlayfs on {backing} refused: {error}")
     if not supports_dtype(scratch):
-        hint = _DTYPE_HINTS.get(backing, "choose a file system that keeps it")
-        return Probe(False, f"{backing} here keeps no d_type in its directory entries; {hint}")
+        lacks = f"{backing} here keeps no d_type in its directory entries"
+        return Probe(False, f"{lacks}; {_DTYPE_HINT}")
     return Probe(True, f"mounted two lower directories and an upper one on {backing}; d_type kept")
 
 
