@@ -5,7 +5,8 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from rig import Lamina
+
+from tests.cli.rig import Lamina
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import subprocess
 import tarfile
 
 import pytest
-from rig import Lamina, assert_complaint, nothing_left
 
 from lamina.testing.trees import tar_of
+from tests.cli.rig import Lamina, assert_complaint, nothing_left
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 

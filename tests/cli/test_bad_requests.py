@@ -7,9 +7,9 @@ import subprocess
 import tarfile
 
 import pytest
-from rig import Lamina, assert_complaint, nothing_left, tree
 
 from lamina.testing.trees import tar_of
+from tests.cli.rig import Lamina, assert_complaint, nothing_left, tree
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SMALL = tar_of("d d\nf d/a text")

@@ -8,9 +8,9 @@ import os
 import subprocess
 
 import pytest
-from rig import assert_complaint
 
 from lamina.testing.trees import tar_of
+from tests.cli.rig import assert_complaint
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 

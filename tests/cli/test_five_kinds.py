@@ -10,7 +10,8 @@ import shutil
 import subprocess
 
 import pytest
-from rig import Lamina
+
+from tests.cli.rig import Lamina
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
