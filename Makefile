@@ -2,7 +2,7 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash bench docs wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential bench docs wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
@@ -15,7 +15,7 @@ demo: setup ## two real Debian images on one shared base, from nothing (BASE=arc
 	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
 
 test: check ## lint, types, import floors and all tests (TESTS=tests/unit for a part)
-	@$(VENV)/pytest -q -n auto -m "not exhaustive" $(TESTS)
+	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential" $(TESTS)
 
 ##@ The rest
 setup: ## the command alone, at .venv/bin/lamina
@@ -43,6 +43,9 @@ docs: setup ## links, commands and snippets of the documentation hold
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 	@$(VENV)/pytest -q -n auto -m exhaustive tests
 
+differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
+	@$(VENV)/pytest -q -m differential tests
+
 bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)
 	@$(VENV)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
@@ -58,4 +61,4 @@ clean: ## what was made here: caches, the environment, the demo's store
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -22,8 +22,9 @@ DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", ZFS, "erofs", "vfs"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`driver` is each driver in turn, `other_driver` each but overlay2."""
-    if "driver" in metafunc.fixturenames:
+    """`driver` is each driver in turn unless a test names its own, `other_driver` each but overlay2."""
+    named = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    if "driver" in metafunc.fixturenames and not any("driver" in names for names in named):
         metafunc.parametrize("driver", DRIVERS)
     if "other_driver" in metafunc.fixturenames:
         metafunc.parametrize("other_driver", [name for name in DRIVERS if name != "overlay2"])

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from conftest import OPERATIONS
+from tests.crash.conftest import OPERATIONS
 
 CALLS = [
     "openat",

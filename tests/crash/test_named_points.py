@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from conftest import FURTHER, MARKS, OPERATIONS, THOROUGH
+from tests.crash.conftest import FURTHER, MARKS, OPERATIONS, THOROUGH
 
 POINTS = [
     "layer-staged",

@@ -4,69 +4,13 @@ import contextlib
 import io
 import json
 import os
-import shutil
-import signal
-import subprocess
 import tarfile
-import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from lamina.cli.main import main
-from tests.conftest import lacking
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
-
-Docker = Callable[..., str]
-_PATIENCE = 30.0  # seconds; a bound, never a wait
-
-
-@pytest.fixture(scope="module")
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docker]:
-    """A function that runs the docker client with a daemon of its own; without networks."""
-    dockerd = shutil.which("dockerd")
-    if dockerd is None or os.geteuid() != 0:
-        lacking("needs dockerd (package docker.io) and uid 0")
-        raise AssertionError
-    folder = str(tmp_path_factory.mktemp("dockerd"))
-    # The path of a socket is short; pytest's folders are not.
-    socket = f"unix:///run/lamina-test-{os.getpid()}.sock"
-    flags = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--host", socket]
-    flags += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-s", "vfs"]
-    with open(f"{folder}/log", "wb") as log:
-        command = [dockerd, *flags, "--pidfile", f"{folder}/pid"]
-        daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    own = "/usr/bin/docker"  # the one that came with the daemon; another may stand before it
-    client = [own if os.access(own, os.X_OK) else "docker", "--host", socket]
-    env = {**os.environ, "DOCKER_CONFIG": folder, "DOCKER_BUILDKIT": "0"}
-
-    def run(*words: str, check: bool = True) -> str:
-        done = subprocess.run(
-            [*client, *words], env=env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0 or not check, done.stderr
-        return done.stdout
-
-    try:
-        _await_answer(daemon, run, f"{folder}/log")
-        yield run
-    finally:
-        daemon.send_signal(signal.SIGTERM)
-        daemon.wait(_PATIENCE)
-        left = ["umount", f"{folder}/exec/netns/default"]
-        subprocess.run(left, capture_output=True, check=False)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(socket.removeprefix("unix://"))
-
-
-def _await_answer(daemon: "subprocess.Popen[bytes]", run: Docker, log: str) -> None:
-    limit = time.monotonic() + _PATIENCE
-    while not run("version", "--format", "{{.Server.Version}}", check=False).strip():
-        if daemon.poll() is not None or time.monotonic() > limit:
-            with open(log, encoding="utf-8", errors="replace") as file:
-                lacking("dockerd does not start here: " + "".join(file.readlines()[-3:]))
-        time.sleep(0.05)
 
 
 IMAGE = [
