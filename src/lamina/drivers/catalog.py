@@ -87,6 +87,7 @@ CATALOG: dict[str, Entry] = {
             "OverlayDriver",
             "recommended",
             "layers are shared; a changed file is copied up whole",
+            options=("overlay2.size",),
         ),
         Entry(
             "fuse-overlayfs",

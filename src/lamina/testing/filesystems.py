@@ -22,7 +22,7 @@ class Unavailable(Exception):
 
 
 @contextmanager
-def loop_mounted(make: list[str], size: str) -> Iterator[str]:
+def loop_mounted(make: list[str], size: str, options: str = "") -> Iterator[str]:
     """A file system that `make` makes in a file; its loop device goes with the mount."""
     _need(make[0])
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
@@ -30,7 +30,7 @@ def loop_mounted(make: list[str], size: str) -> Iterator[str]:
         os.mkdir(target)
         _do("truncate", "-s", size, image)
         _do(*make, image)
-        _do("mount", "-o", "loop", image, target)
+        _do("mount", "-o", ",".join(filter(None, ("loop", options))), image, target)
         try:
             yield target
         finally:

@@ -6,13 +6,13 @@ extracts and compares is imported when it is first used.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced
 from lamina.drivers.overlay2.layout import Layout
-from lamina.errors import DriverNotSupported, from_oserror
+from lamina.errors import from_oserror
 from lamina.fs.marks import KERNEL, Marks
 from lamina.fs.mounting import Bind, MountPlan, Overlay
 from lamina.fs.remove import remove_into
@@ -20,18 +20,24 @@ from lamina.fs.tree import FlatTree, StackedTree, TreeView
 from lamina.fs.usage import Usage, usage_of
 from lamina.kernel.statfs import filesystem_name
 from lamina.values.ids import LayerID
+from lamina.values.size import parse as parse_size
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class OverlayDriver:
-    """Layers beneath `home`, united by the kernel."""
+    """Layers beneath `home`, united by the kernel.
+
+    The option `overlay2.size` limits read-write layers that come without a size of their own.
+    """
 
     name = "overlay2"
     marks: Marks = KERNEL
 
-    def __init__(self, home: str) -> None:
+    def __init__(self, home: str, options: Mapping[str, str] | None = None) -> None:
         self.home = home
+        size = (options or {}).get("overlay2.size")
+        self._size = parse_size(size) if size is not None else None
         self._layout = Layout(home)
         self._layout.prepare()
 
@@ -45,13 +51,19 @@ class OverlayDriver:
             raise from_oserror(error, f"making a layer of {self.name} in", self.home) from error
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
-        """As `create`: what makes it writable is how it is mounted."""
-        if size is not None:
-            raise DriverNotSupported(
-                "overlay2 cannot limit the size of a layer here: no project quota",
-                hint="leave out --storage-opt size",
-            )
+        """As `create`: what makes it writable is how it is mounted. A project quota limits it."""
+        size = size if size is not None else self._size
+        if not size:
+            self.create(layer, parent)
+            return
+        from lamina.drivers.overlay2 import limit
+
+        project = limit.begin(self._layout, layer, size)
         self.create(layer, parent)
+        try:
+            limit.settle(self._layout, layer, project)
+        except OSError as error:
+            raise from_oserror(error, "limiting", self._layout.path(layer)) from error
 
     def apply(
         self,
@@ -141,7 +153,10 @@ class OverlayDriver:
             os.close(root)
 
     def remove(self, layer: LayerID, trash: str) -> None:
-        """Take away the short link, then the directory."""
+        """Take away the limit, the short link, then the directory."""
+        from lamina.drivers.overlay2 import limit
+
+        limit.end(self._layout, layer)
         self._layout.unlink_short(layer)
         remove_into(self._layout.path(layer), trash)
 

@@ -35,14 +35,12 @@ class Layout:
         os.makedirs(self.path("l"), mode=0o700, exist_ok=True)
         if os.stat(self.home).st_mode & 0o777 != 0o710:
             os.chmod(self.home, 0o710)
-        if not os.path.lexists(self.path("backingFsBlockDev")):
+        if not os.path.lexists(self.device):
             self._make_device()
 
     def _make_device(self) -> None:
         try:
-            os.mknod(
-                self.path("backingFsBlockDev"), stat.S_IFBLK | 0o600, os.stat(self.home).st_dev
-            )
+            os.mknod(self.device, stat.S_IFBLK | 0o600, os.stat(self.home).st_dev)
         except FileExistsError:
             pass  # another process was first
         except PermissionError:
@@ -51,6 +49,11 @@ class Layout:
     def path(self, *names: str) -> str:
         """A path beneath the home."""
         return os.path.join(self.home, *names)
+
+    @property
+    def device(self) -> str:
+        """The node of the block device below, by which quotas are set."""
+        return self.path("backingFsBlockDev")
 
     def diff(self, layer: LayerID) -> str:
         """The directory of what `layer` itself holds."""

@@ -6,6 +6,7 @@ system without d_type the mount succeeds and the whiteouts are then listed as fi
 """
 
 import os
+from collections.abc import Mapping
 
 from lamina.drivers.api import Probe
 from lamina.errors import LaminaError
@@ -17,7 +18,7 @@ from lamina.kernel.statfs import filesystem_name
 _DTYPE_HINT = "make it anew with `mkfs.xfs -n ftype=1` or `mkfs.ext4 -O filetype`"
 
 
-def probe(home: str) -> Probe:
+def probe(home: str, _options: Mapping[str, str] | None = None) -> Probe:
     """Try overlayfs in `home`, or beside it where it is yet to be made."""
     try:
         scratch = made_scratch(home)
