@@ -9,8 +9,9 @@ import pytest
 
 from lamina.drivers.fuse_overlayfs import FuseOverlayDriver, probe
 from lamina.drivers.fuse_overlayfs import program as finding
+from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.errors import LaminaError, ProgramMissing
-from lamina.fs.mounting import Fuse, MountPlan, attach, in_private_namespace, open_detached
+from lamina.fs.mounting import MountPlan, attach, in_private_namespace, open_detached
 from lamina.testing.driver_suite import Bench
 
 
@@ -194,6 +195,6 @@ def test_an_old_program_is_refused(bench, tmp_path, monkeypatch, says, about):
 
 def test_what_the_program_cannot_unite_is_said_in_its_words(bench, tmp_path):
     missing = str(tmp_path / "missing")
-    plan = MountPlan(Fuse(finding.find(), (missing, missing), None, None, ()))
+    plan = MountPlan(united(finding.find(), (missing, missing), None, None))
     with pytest.raises(LaminaError, match="No such file"):
         open_detached(plan)

@@ -9,7 +9,6 @@ There is no pid to remember, and no signal to send (docs/adr/0006).
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from lamina.errors import DriverNotSupported, StorageError
 from lamina.fs.private import on_private_thread
@@ -18,29 +17,18 @@ from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import CLONE_FS, CLONE_NEWNS, setns, unshare
 
 _CONNECTION = 3  # the program's descriptor of it
-_SPECIAL = frozenset("\\:,")  # what the program's own splitting trips over
 
 
-class Fuse(NamedTuple):
-    """Directories united by a program like fuse-overlayfs; `lowers` topmost first.
+def mount_fuse(program: str, options: tuple[str, ...], *, readonly: bool) -> int:
+    """A detached mount that `program`, an absolute path, serves with these options.
 
-    `program` is its absolute path, `options` go before those that name the directories.
+    Raises OSError or `StorageError`.
     """
-
-    program: str
-    lowers: tuple[str, ...]
-    upper: str | None
-    work: str | None
-    options: tuple[str, ...]
-
-
-def mount_fuse(fuse: Fuse) -> int:
-    """A detached mount that the started program serves; raises OSError or `StorageError`."""
     connection = _connection()
     try:
-        mount = _mount(connection, os.path.basename(fuse.program), fuse.upper is None)
+        mount = _mount(connection, os.path.basename(program), readonly)
         try:
-            _serve(fuse, connection)
+            _serve([program, "-o", ",".join(options), f"/dev/fd/{_CONNECTION}"], connection)
             os.stat(f"/proc/self/fd/{mount}")  # answered by the program, or ENOTCONN
         except BaseException:
             os.close(mount)
@@ -81,9 +69,8 @@ def _mount(connection: int, name: str, readonly: bool) -> int:
         os.close(context)
 
 
-def _serve(fuse: Fuse, connection: int) -> None:
+def _serve(command: list[str], connection: int) -> None:
     """Start the program; it has gone to the background, or said why not, when this returns."""
-    command = _command(fuse)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         try:
@@ -98,26 +85,9 @@ def _serve(fuse: Fuse, connection: int) -> None:
     if status:
         words = said.decode("utf-8", "replace").strip().splitlines()
         raise StorageError(
-            f"{os.path.basename(fuse.program)} could not unite the layers: "
+            f"{os.path.basename(command[0])} could not unite the layers: "
             f"{words[-1] if words else f'it ended with status {status}'}"
         )
-
-
-def _command(fuse: Fuse) -> list[str]:
-    options = [*fuse.options, f"lowerdir={':'.join(map(_plain, fuse.lowers))}"]
-    if fuse.upper is not None and fuse.work is not None:
-        options += [f"upperdir={_plain(fuse.upper)}", f"workdir={_plain(fuse.work)}"]
-    return [fuse.program, "-o", ",".join(options), f"/dev/fd/{_CONNECTION}"]
-
-
-def _plain(path: str) -> str:
-    """A path as it is: the program splits the real paths once more, whatever they were called."""
-    if not _SPECIAL.isdisjoint(path):
-        raise StorageError(
-            f"fuse-overlayfs takes no path with a colon, a comma or a backslash: {path}",
-            hint="choose another --root",
-        )
-    return path
 
 
 def _in_callers_namespace(command: list[str], given: Mapping[int, int | None]) -> int:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.erofs import Erofs, Shared, open_images
-from lamina.fs.fuse import Fuse, mount_fuse
 from lamina.fs.inroot import Root
 from lamina.fs.locks import hold_shared
 from lamina.fs.overlay import DESCRIPTORS, LOWER_LIMIT, WAYS, Overlay, attach_overlay, open_overlay
@@ -54,6 +53,14 @@ class Bind(NamedTuple):
     """A directory as it is."""
 
     source: str
+    readonly: bool
+
+
+class Fuse(NamedTuple):
+    """What a program in user space serves (lamina.fs.fuse); `program` is its absolute path."""
+
+    program: str
+    options: tuple[str, ...]
     readonly: bool
 
 
@@ -248,8 +255,14 @@ def _attach_bind(bind: Bind, target: str) -> None:
         kernel.mount(bind.source, target, "", flags | os.statvfs(target).f_flag & _KEPT)
 
 
+def _mount_fuse(fuse: Fuse) -> int:
+    from lamina.fs.fuse import mount_fuse  # few need it
+
+    return mount_fuse(fuse.program, fuse.options, readonly=fuse.readonly)
+
+
 def _attach_fuse(fuse: Fuse, target: str) -> None:
-    made = mount_fuse(fuse)
+    made = _mount_fuse(fuse)
     try:
         kernel.move_mount(made, target)
     finally:
@@ -257,7 +270,7 @@ def _attach_fuse(fuse: Fuse, target: str) -> None:
 
 
 def _open_fuse(fuse: Fuse) -> int:
-    made = mount_fuse(fuse)
+    made = _mount_fuse(fuse)
     try:
         return os.open(f"/proc/self/fd/{made}", _DIRECTORY)
     finally:

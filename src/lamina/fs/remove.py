@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.descent import Descent
-from lamina.kernel import btrfs
 from lamina.kernel.ioctl import clear_protection
 
+_SUBVOLUME = 256  # the inode of the root of every btrfs subvolume
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
@@ -141,7 +141,9 @@ class _Eraser:
 
 def _open_subvolume(directory: int) -> None:
     """Let a read-only btrfs subvolume be changed, where this is the root of one."""
-    if os.fstat(directory).st_ino == btrfs.ROOT_INODE:
+    if os.fstat(directory).st_ino == _SUBVOLUME:
+        from lamina.kernel import btrfs
+
         try:
             btrfs.set_readonly(directory, False)
         except OSError:

@@ -10,14 +10,32 @@ import os
 
 from lamina.drivers.fuse_overlayfs.program import find
 from lamina.drivers.overlay2.driver import OverlayDriver
-from lamina.errors import from_oserror
+from lamina.errors import StorageError, from_oserror
 from lamina.fs.marks import FUSE, USER
 from lamina.fs.mounting import Bind, Fuse, MountPlan, Overlay
 from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.values.ids import LayerID
 
-_OPTIONS = ("writeback=0",)
+_SPECIAL = frozenset("\\:,")  # what the program's own splitting trips over
+
+
+def united(program: str, lowers: tuple[str, ...], upper: str | None, work: str | None) -> Fuse:
+    """The union of directories, `lowers` topmost first; raises `StorageError` for a bad path."""
+    options = ["writeback=0", f"lowerdir={':'.join(map(_plain, lowers))}"]
+    if upper is not None and work is not None:
+        options += [f"upperdir={_plain(upper)}", f"workdir={_plain(work)}"]
+    return Fuse(program, tuple(options), upper is None)
+
+
+def _plain(path: str) -> str:
+    """A path as it is: the program splits the real paths once more, whatever they were called."""
+    if not _SPECIAL.isdisjoint(path):
+        raise StorageError(
+            f"fuse-overlayfs takes no path with a colon, a comma or a backslash: {path}",
+            hint="choose another --root",
+        )
+    return path
 
 
 class FuseOverlayDriver(OverlayDriver):
@@ -36,7 +54,7 @@ class FuseOverlayDriver(OverlayDriver):
         if not isinstance(root, Overlay):
             assert isinstance(root, Bind)
             return MountPlan(root)
-        return MountPlan(Fuse(find(), root.lowers, root.upper, root.work, _OPTIONS))
+        return MountPlan(united(find(), root.lowers, root.upper, root.work))
 
     def _disarm(self, layer: LayerID) -> None:
         """Take away the marks that only a container can have set: the program believes them."""

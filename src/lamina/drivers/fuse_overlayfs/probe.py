@@ -3,10 +3,11 @@
 import os
 
 from lamina.drivers.api import Probe
+from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.drivers.fuse_overlayfs.program import LEAST, find, version
 from lamina.drivers.overlay2.probe import made_scratch
 from lamina.errors import LaminaError
-from lamina.fs.mounting import Fuse, MountPlan, open_detached
+from lamina.fs.mounting import MountPlan, open_detached
 from lamina.fs.remove import remove_tree
 from lamina.kernel.statfs import filesystem_name
 
@@ -47,8 +48,8 @@ def _unite(scratch: str, program: str) -> None:
         return os.path.join(scratch, name)
 
     os.mkdir(os.path.join(at("lower1"), "d"))
-    plan = MountPlan(Fuse(program, (at("lower2"), at("lower1")), at("upper"), at("work"), ()))
-    mounted = open_detached(plan)
+    step = united(program, (at("lower2"), at("lower1")), at("upper"), at("work"))
+    mounted = open_detached(MountPlan(step))
     try:
         os.rmdir("d", dir_fd=mounted)
         if os.listdir(mounted):
