@@ -9,8 +9,6 @@ import errno
 import os
 from typing import NamedTuple
 
-from lamina.fs.shared import Wanted, borrow
-from lamina.kernel import loop
 from lamina.kernel import mount as kernel
 
 _NAME_LIMIT = 255  # fsconfig(2) takes texts up to this many bytes
@@ -45,6 +43,8 @@ def open_images(steps: list[Erofs]) -> list[int]:
     folders = {step.shared.folder for step in steps if step.shared is not None}
     if len(folders) != 1 or not all(step.shared for step in steps):
         return _each(steps)
+    from lamina.fs.shared import Wanted, borrow  # only who mounts one
+
     wanted = [Wanted(step.shared.name, step.mount) for step in steps if step.shared is not None]
     return borrow(folders.pop(), wanted)
 
@@ -95,6 +95,8 @@ def _short(path: str, opened: list[int]) -> str:
 
 
 def _mount_by_loops(files: tuple[str, ...]) -> int:
+    from lamina.kernel import loop
+
     held: list[int] = []
     try:
         for path in files:
