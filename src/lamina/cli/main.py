@@ -121,6 +121,7 @@ _GLOBAL = Usage(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Every error is one line on standard error."""
+    _open_closed_ones()
     words = list(sys.argv[1:] if arguments is None else arguments)
     gc.set_threshold(100_000)  # a command makes many small values and lives briefly
     try:
@@ -143,6 +144,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         what = f"{type(error).__name__}: {error}"
         return _complain(f"internal error: {what}; set LAMINA_DEBUG=1 to see where", 70)
+
+
+def _open_closed_ones() -> None:
+    """A standard stream that we were started without must not become one of the store's files."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(descriptor, True)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for the whole process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _flushed(status: int) -> int:

@@ -10,6 +10,7 @@ Does not protect against a process that is root inside: a chroot is no container
 import fcntl
 import json
 import os
+import signal
 import stat
 import struct
 import sys
@@ -245,6 +246,10 @@ class _Helper:
         line, self._line = self._line, -1
         if line >= 0:
             os.close(line)
+
+    def resize(self, _size: os.terminal_size) -> None:
+        """The terminal is the caller's own: it has the size, and the command is told."""
+        os.kill(self.pid, signal.SIGWINCH)
 
     def end(self) -> None:
         """Wait for whoever of the helper supervises: it ends when nothing is left."""

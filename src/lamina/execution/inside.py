@@ -5,8 +5,12 @@ the root, and after the container's end, the first process has another root, the
 them: only what is the mounted root itself is handed out.
 """
 
+import fcntl
 import os
+import struct
+import termios
 
+_PSEUDO_TERMINALS = range(136, 144)  # Documentation/admin-guide/devices.txt, Unix98 slaves
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -50,6 +54,28 @@ def _parent(pid: int) -> int:
             return int(file.read().rpartition(b")")[2].split()[1])
     except OSError:
         return 0
+
+
+def resize_terminal(runtime: int, size: os.terminal_size) -> None:
+    """Give the terminal of a runtime's container another size, by a standard stream of it.
+
+    The kernel tells its foreground processes (SIGWINCH). Nothing when there is no terminal.
+    """
+    packed = struct.pack("HHHH", size.lines, size.columns, 0, 0)
+    for pid in children(runtime):
+        for number in range(3):
+            path = f"/proc/{pid}/fd/{number}"
+            try:
+                if os.major(os.stat(path).st_rdev) not in _PSEUDO_TERMINALS:
+                    continue
+                terminal = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError:
+                continue  # it is gone, or closed
+            try:
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, packed)
+            finally:
+                os.close(terminal)
+            return
 
 
 def children(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.complaints import Complaints
+from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
 from lamina.execution.life import Life
 from lamina.execution.mountpoints import make
@@ -35,7 +36,7 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         refuse_devices(room.root.fd, room.root_path)
         if isolation.cover:
             cover(isolation.cover)
-        room.write("config.json", _document(job, scene, isolation, room), 0o600)
+        room.write("config.json", _document(job, scene, isolation, room, stdio), 0o600)
         life = Life(room.locks)
         try:
             return life, spawn(_command(isolation, room), stdio._replace(stderr=stderr))
@@ -51,14 +52,15 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
     except BaseException:
         complaints.close()
         raise
-    return Running(life.pid, child, _Tie(life, complaints), room, _judge(job, complaints))
+    return Running(life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints))
 
 
 class _Tie(NamedTuple):
-    """The container's life, and what it still says as it ends."""
+    """The container's life, and what it still says as it ends; `child` is the runtime."""
 
     life: Life
     complaints: Complaints
+    child: int
 
     def cut(self) -> None:
         """Let everything be killed; does not wait."""
@@ -68,6 +70,10 @@ class _Tie(NamedTuple):
         """Let everything be killed, and wait until all that was said is passed on."""
         self.life.end()
         self.complaints.finish()
+
+    def resize(self, size: os.terminal_size) -> None:
+        """Give the container's terminal another size."""
+        resize_terminal(self.child, size)
 
 
 def refuse_devices(root: int, path: str) -> None:
@@ -83,7 +89,7 @@ def refuse_devices(root: int, path: str) -> None:
         kernel.mount("none", path, "", flags)
 
 
-def _document(job: Job, scene: Scene, isolation: Isolation, room: Room) -> bytes:
+def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
     host = bundle.Host(
         bounding=bounding_capabilities(),
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
@@ -97,7 +103,15 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room) -> bytes
         host=host,
         binds=binds,
         hook=_device_guard(job, room) if isolation.name == "crun" else (),
+        terminal_size=_terminal_size(stdio) if job.process.tty else None,
     )
+
+
+def _terminal_size(stdio: Stdio) -> os.terminal_size | None:
+    try:
+        return None if stdio.stdin is None else os.get_terminal_size(stdio.stdin)
+    except OSError:
+        return None
 
 
 def _device_guard(job: Job, room: Room) -> tuple[str, ...]:

@@ -20,6 +20,9 @@ class Tie(Protocol):
     def end(self) -> None:
         """Let it all be killed and wait until it is."""
 
+    def resize(self, size: os.terminal_size) -> None:
+        """Tell the command that its terminal has another size."""
+
 
 class Running:
     """A process that was started; whoever started it has to wait for it.
@@ -50,6 +53,12 @@ class Running:
         with self._sending:
             if not self._reaped:
                 os.kill(self._child, number)
+
+    def resize(self, size: os.terminal_size) -> None:
+        """Give the container's terminal another size; nothing once the command has ended."""
+        with self._sending:
+            if not self._reaped:
+                self._tie.resize(size)
 
     def kill(self) -> None:
         """Kill the command and all that it started; `wait` then tells 137."""

@@ -33,8 +33,9 @@ def spawn(
 ) -> int:
     """Start `args[0]` with the three descriptors and `extra` pairs (ours, its); gives its ID.
 
-    Its environment holds PATH alone. One that is `deaf` has all signals blocked until it says
-    otherwise. Raises `RuntimeFailure`.
+    Its environment holds PATH alone, and it has a session of its own: what a terminal sends to
+    everybody (Ctrl-C) it gets once, from us. One that is `deaf` has all signals blocked until it
+    says otherwise. Raises `RuntimeFailure`.
     """
     given: dict[int, int | None] = dict(enumerate(stdio))
     given.update((its, ours) for ours, its in extra)

@@ -28,7 +28,8 @@ def spawn(
     """Start `args[0]`, an absolute path; gives its process ID, which the caller waits for.
 
     `given` maps its descriptors to ours, None to the null device; it has no others. Its
-    environment is `environment` and PATH. One that is `deaf` has all signals blocked until it says
+    environment is `environment` and PATH, and its session its own: what a terminal sends to all
+    of ours (Ctrl-C) does not reach it. One that is `deaf` has all signals blocked until it says
     otherwise. Raises OSError.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -43,6 +44,7 @@ def spawn(
             args,
             {"PATH": PATH, **(environment or {})},
             file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for ours, its in above],
+            setsid=True,
             setsigdef=_SIGNALS,
             setsigmask=signal.valid_signals() if deaf else (),
         )

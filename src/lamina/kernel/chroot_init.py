@@ -39,7 +39,6 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Start the command, wait for it, and end as it ended; all signals are blocked at first."""
-    os.setpgid(0, 0)  # what a terminal sends, the engine forwards: it would come twice
     os.closerange(_ABOVE, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
     length = int.from_bytes(_exact(8), "big")
     request = json.loads(_exact(length))

@@ -7,6 +7,7 @@ host's disks against mknod(2); instead every mount of the container but single h
 There is no seccomp filter yet.
 """
 
+import os
 from typing import NamedTuple
 
 from lamina.runtime.process import Process, environment
@@ -77,6 +78,7 @@ def config(
     host: Host,
     binds: tuple[BindMount, ...],
     hook: tuple[str, ...] = (),
+    terminal_size: os.terminal_size | None = None,
 ) -> bytes:
     """The bytes of `config.json`; `root` is the absolute path of the mounted root.
 
@@ -87,7 +89,7 @@ def config(
             "ociVersion": "1.0.2",
             "hostname": process.hostname,
             "root": {"path": root, "readonly": process.readonly_root},
-            "process": _process(process, credentials, host),
+            "process": {**_process(process, credentials, host), **_console(terminal_size)},
             "mounts": [
                 *_SYSTEM,
                 *(
@@ -106,7 +108,7 @@ def config(
     )
 
 
-def _process(process: Process, credentials: Credentials, host: Host) -> Json:
+def _process(process: Process, credentials: Credentials, host: Host) -> dict[str, Json]:
     granted: Json = [name for name, bit in _CAPABILITIES.items() if host.bounding >> bit & 1]
     effective = granted if credentials.uid == 0 else []
     return {
@@ -131,6 +133,11 @@ def _process(process: Process, credentials: Credentials, host: Host) -> Json:
         "rlimits": [{"type": "RLIMIT_CORE", "hard": host.core & _UNLIMITED, "soft": 0}],
         "noNewPrivileges": False,
     }
+
+
+def _console(size: os.terminal_size | None) -> dict[str, Json]:
+    """crun takes the size from here alone."""
+    return {"consoleSize": {"height": size.lines, "width": size.columns}} if size else {}
 
 
 _UNLIMITED = (1 << 64) - 1  # RLIM_INFINITY, asm-generic/resource.h

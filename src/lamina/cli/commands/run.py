@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from lamina.cli.containerflags import FLAGS, RUN_FLAGS, made
@@ -23,7 +23,10 @@ USAGE = Usage(
     None,
     True,
 )
-_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1)
+_FORWARDED = (
+    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
+    *(signal.SIGUSR2, signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH),
+)
 
 
 def run(context: Context, given: Parsed) -> int:
@@ -46,20 +49,65 @@ def run(context: Context, given: Parsed) -> int:
 
 def _foreground(container: Container, given: Parsed) -> int:
     stdin = 0 if given.has("interactive") or given.has("tty") else None
-    with container.running(Stdio(stdin, 1, 2)) as process, _forwarding(process):
+    with (
+        _terminal_kept(given.has("tty")),
+        _forwarding() as forwarder,
+        container.running(Stdio(stdin, 1, 2)) as process,
+    ):
+        forwarder.begin(process)
         return process.wait().code
 
 
+class _Forwarder:
+    """Hands signals on to the container; one that comes before it runs waits for it."""
+
+    def __init__(self) -> None:
+        self._process: Running | None = None
+        self._waiting: list[int] = []
+
+    def begin(self, process: Running) -> None:
+        self._process = process
+        while self._waiting:
+            self._hand_on(process, self._waiting.pop(0))
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if self._process is None:
+            self._waiting.append(number)
+        else:
+            self._hand_on(self._process, number)
+
+    @staticmethod
+    def _hand_on(process: Running, number: int) -> None:
+        if number == signal.SIGWINCH:
+            if os.isatty(0):
+                process.resize(os.get_terminal_size(0))
+        else:
+            process.signal(number)
+
+
 @contextmanager
-def _forwarding(process: Running) -> Iterator[None]:
-    """Hand signals on to the container; its end is ours."""
-
-    def forward(number: int, _frame: FrameType | None) -> None:
-        process.signal(number)
-
-    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+def _forwarding() -> Iterator[_Forwarder]:
+    """What is sent to us is meant for the container; its end is ours."""
+    forwarder = _Forwarder()
+    before = {number: signal.signal(number, forwarder) for number in _FORWARDED}
     try:
-        yield
+        yield forwarder
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _terminal_kept(is_used: bool) -> Iterator[None]:
+    """The runtime sets the terminal to raw mode; when it is killed, nobody else sets it back."""
+    if not is_used:
+        yield
+        return
+    import termios
+
+    before = termios.tcgetattr(0)
+    try:
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(0, termios.TCSADRAIN, before)

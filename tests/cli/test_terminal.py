@@ -1,0 +1,159 @@
+"""`run` at a terminal, and with standard input that ends early or is long."""
+
+import contextlib
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+_PATIENCE = 30.0  # seconds; a bound, never a wait
+ISOLATIONS = ("crun", "runc", "chroot")
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolated(base, request, needs_program):
+    if request.param != "chroot":
+        needs_program(request.param)
+    base.env["LAMINA_ISOLATION"] = request.param
+    return base
+
+
+class Terminal:
+    """A command at a terminal of its own; `screen` is all that it has shown."""
+
+    def __init__(self, command, env, folder, size):
+        self.ours, theirs = os.openpty()
+        self.theirs = theirs
+        self.resize(*size)
+        self.before = termios.tcgetattr(theirs)
+        self.screen = b""
+        # setsid --ctty makes the terminal the command's own, as a shell's user has it
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *command],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=env,
+            cwd=folder,
+        )
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, text):
+        os.write(self.ours, text)
+
+    def see(self, text):
+        """Read until `text` is on the screen."""
+        limit = time.monotonic() + _PATIENCE
+        while text not in self.screen:
+            ready, _, _ = select.select([self.ours], [], [], max(0, limit - time.monotonic()))
+            assert ready, self.screen
+            self.screen += os.read(self.ours, 4096)
+
+    def end(self):
+        code = self.process.wait(_PATIENCE)
+        assert termios.tcgetattr(self.theirs) == self.before, "the terminal is not as it was"
+        return code
+
+    def close(self):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.fixture
+def terminal(isolated):
+    """A function that starts `lamina run -it --name c1 base WORDS` at a terminal of 33 by 77."""
+    made = []
+
+    def start(*words, flags=("-it",)):
+        command = isolated.command("run", *flags, "--name", "c1", "base", *words)
+        made.append(Terminal(command, isolated.env, isolated.folder, (33, 77)))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+def test_a_shell_at_a_terminal(terminal):
+    at = terminal("sh", "-c", 'test -t 0 && echo at $(stty size); read x; echo "<$x>"; exit 7')
+    at.see(b"at 33 77")
+    at.type(b"hello\r")
+    at.see(b"<hello>")
+    assert at.end() == 7
+
+
+def test_a_new_size_is_the_containers_too(terminal):
+    at = terminal(
+        "sh", "-c", "trap 'echo now $(stty size)' WINCH; echo up; while :; do sleep 0.1; done"
+    )
+    at.see(b"up")
+    at.resize(44, 99)
+    at.see(b"now 44 99")
+
+
+_COUNTING = "n=0; trap 'n=$((n+1)); echo caught $n' INT; echo up; until read x; do :; done; exit $n"
+
+
+@pytest.mark.parametrize("flags", [("-it",), ("-i",)])
+def test_ctrl_c_reaches_the_command_once(terminal, flags):
+    at = terminal("sh", "-c", _COUNTING, flags=flags)
+    at.see(b"up")
+    at.type(b"\x03")
+    at.see(b"caught 1")
+    at.type(b"\n")
+    assert at.end() == 1
+
+
+def test_a_killed_container_leaves_the_terminal_as_it_was(terminal, isolated):
+    at = terminal("sh", "-c", "echo up; sleep 1000")
+    at.see(b"up")
+    isolated.ok("rm", "-f", "c1")
+    assert at.end() == 137
+
+
+def test_a_command_that_is_not_there(terminal):
+    at = terminal("none")
+    assert at.end() == 127
+    at.see(b"executable file not found in $PATH")
+
+
+def test_a_terminal_is_asked_for_where_there_is_none(isolated):
+    said = isolated("run", "--rm", "-it", "base", "true")
+    assert said.code in (1, 125)
+    assert said.err.count("\n") == 1
+    assert "TTY" in said.err or "terminal" in said.err
+
+
+def test_input_that_ends_at_once_and_input_that_nobody_reads(isolated):
+    assert isolated.ok("run", "--rm", "-i", "base", "cat", stdin=b"") == ""
+    said = isolated("run", "--rm", "-i", "base", "head", "-c", "3", stdin=b"x" * (4 << 20))
+    assert (said.code, said.out) == (0, "xxx")
+
+
+def test_long_input_arrives_whole(isolated):
+    data = os.urandom(1 << 16) * 96  # 6 MiB
+    command = isolated.command("run", "--rm", "-i", "base", "sha256sum")
+    done = subprocess.run(command, input=data, env=isolated.env, capture_output=True, check=True)
+    import hashlib
+
+    assert done.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+def test_closed_descriptors_are_no_error(isolated):
+    command = " ".join(isolated.command("run", "--rm", "-i", "base", "true"))
+    for closed in ("<&-", ">&-", "2>&-"):
+        done = subprocess.run(
+            ["sh", "-c", f"exec {command} {closed}"], env=isolated.env, check=False
+        )
+        assert done.returncode == 0, closed
