@@ -33,11 +33,14 @@ _SUPER = struct.Struct("<IIIBBHQQIIII16s16sIHHHBBIQ24x")
 _DEVICE = struct.Struct("<64sII56x")
 _INODE = struct.Struct("<HHHHQIIIIqII16x")
 _CHUNK = struct.Struct("<HHI")
+_SIMPLE_FILE = struct.Struct("<HHHHQIIIIqII16xHHI")
 _DIRENT = struct.Struct("<QHBx")
 _XATTR_ENTRY = struct.Struct("<BBH")
 _XATTR_HEAD = bytes(12)
 CHUNK_SIZE = _CHUNK.size
 INODE_SIZE = _INODE.size
+SIMPLE_FILE_SIZE = _SIMPLE_FILE.size
+SIMPLE_FILE_LIMIT = BLOCK << CHUNK_BITS_LIMIT
 SUPER_SIZE = _SUPER.size
 DEVICE_SIZE = _DEVICE.size
 CHECKSUM_AT = 4  # of the super block
@@ -134,6 +137,24 @@ class Inode(NamedTuple):
         return cls(form >> 1, count, mode, *rest)
 
 
+def pack_simple_file(
+    mode: int,
+    size: int,
+    number: int,
+    uid: int,
+    gid: int,
+    seconds: int,
+    nanoseconds: int,
+    links: int,
+    device: int,
+    block: int,
+) -> bytes:
+    """The inode of a file without attributes and with one chunk, and that chunk's index."""
+    form, value = 1 | CHUNKED << 1, CHUNK_INDEXES | chunk_bits(size)
+    inode = (form, 0, mode, 0, size, value, number, uid, gid, seconds, nanoseconds, links)
+    return _SIMPLE_FILE.pack(*inode, 0, device, block)
+
+
 # --- device numbers and chunks ----------------------------------------------------------------
 
 
@@ -149,8 +170,7 @@ def decode_device(value: int) -> tuple[int, int]:
 
 def chunk_bits(size: int) -> int:
     """The power of two, over a block, of the smallest chunk that holds `size` bytes (or 2**40)."""
-    blocks = (size + BLOCK - 1) >> BLOCK_BITS
-    return min((blocks - 1).bit_length(), CHUNK_BITS_LIMIT) if blocks > 1 else 0
+    return min((size - 1 >> BLOCK_BITS).bit_length(), CHUNK_BITS_LIMIT)
 
 
 def chunk_count(size: int, bits: int) -> int:

@@ -4,18 +4,15 @@ Attributes, link targets and chunk maps lie in the heap; a set of attributes tha
 share lies there once. Knows no names and no directories.
 """
 
-import errno
 import hashlib
-import os
 import stat
 import struct
 from typing import NamedTuple
 
 from lamina.archive.entry import Entry
-from lamina.archive.erofs import format as erofs
+from lamina.archive.erofs.attributes import encoded
 from lamina.archive.erofs.heap import Heap
-from lamina.fs.inroot import shown
-from lamina.fs.tree import Xattrs, keep_xattr
+from lamina.fs.tree import Xattrs
 
 _NANO = 1_000_000_000
 _FACTS = struct.Struct("<HBIIqIQQ")
@@ -71,7 +68,7 @@ class Inodes:
         uid, gid = entry.uid, entry.gid
         self._table += _FACTS.pack(mode, device, uid, gid, seconds, nanoseconds, size, value)
         if entry.xattrs:
-            self._attach(number, kind, entry.xattrs)
+            self._attach(number, mode, entry.xattrs)
         return number
 
     def describe(self, number: int, entry: Entry) -> None:
@@ -87,15 +84,12 @@ class Inodes:
         )
         _FACTS.pack_into(self._table, number * _FACTS.size, *facts)
         self._xattrs.pop(number, None)
-        self._attach(number, stat.S_IFDIR, entry.xattrs)
+        self._attach(number, facts.mode, entry.xattrs)
 
-    def _attach(self, number: int, kind: int, xattrs: Xattrs) -> None:
-        kept = [(name, value) for name, value in xattrs if keep_xattr(name)]
-        if not kept:
+    def _attach(self, number: int, mode: int, xattrs: Xattrs) -> None:
+        entries = encoded(xattrs, stat.S_IFMT(mode), mode)
+        if not entries:
             return
-        entries = b"".join([_encoded(name, value, kind) for name, value in kept])
-        if len(entries) > erofs.XATTRS_LIMIT - 64:  # an opaque mark may join them
-            raise _refusal(errno.ENOSPC, kept[-1][0])
         key = hashlib.blake2b(entries, digest_size=16).digest()
         place = self._known.get(key)
         if place is None:
@@ -106,19 +100,3 @@ class Inodes:
         """Its attributes as the image's entries."""
         place = self._xattrs.get(number)
         return self._heap.get(place) if place is not None else b""
-
-
-def _encoded(name: bytes, value: bytes, kind: int) -> bytes:
-    """One attribute; refuses what the kernel would refuse to set, in its words."""
-    if name.startswith(b"user.") and kind not in (stat.S_IFREG, stat.S_IFDIR):
-        raise _refusal(errno.EPERM, name)
-    try:
-        return erofs.pack_xattrs(((name, value),))
-    except KeyError:
-        raise _refusal(errno.EOPNOTSUPP, name) from None
-    except ValueError:
-        raise _refusal(errno.ENOSPC, name) from None
-
-
-def _refusal(number: int, name: bytes) -> OSError:
-    return OSError(number, f"{os.strerror(number)} (setting the attribute {shown(name)})")

@@ -44,8 +44,7 @@ class Contents:
         self._tar = os.open(os.path.join(folder, TAR), _NEW, 0o400)
         self._data = -1
         self._waiting: list[bytes] = []
-        self._waiting_bytes = 0
-        self._at = 0  # bytes of the tar that have passed
+        self._at = self._written = 0  # bytes of the tar that have passed, and are in the file
         self._data_end = 0
         self._last: tuple[int, int, int] | None = None  # owner, offset, size of the last file
         self.moved: dict[int, int] = {}  # files that lie in the data after all: owner to block
@@ -69,9 +68,8 @@ class Contents:
 
     def _keep(self, data: bytes) -> None:
         self._waiting.append(data)
-        self._waiting_bytes += len(data)
         self._at += len(data)
-        if self._waiting_bytes >= _BUFFERED:
+        if self._at - self._written >= _BUFFERED:
             _check_end(self._at, TAR)
             self._flush()
 
@@ -79,7 +77,7 @@ class Contents:
         if self._waiting:
             write_all(self._tar, b"".join(self._waiting))
             self._waiting.clear()
-            self._waiting_bytes = 0
+            self._written = self._at
 
     def _check_tail(self, raw: bytes) -> None:
         """Move a file whose last block ends in anything but zeros: a mapping would show it."""

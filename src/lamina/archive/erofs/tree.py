@@ -344,17 +344,22 @@ class ImageTree:
     def finish(self) -> None:
         """Files that had to be moved are where they are now; the rest stands already."""
 
-    def chunk_count(self, facts: Facts) -> int:
-        """How many chunks a file has."""
-        if facts.device == MAPPED:
-            return len(ChunkMap.of_record(self.heap.get(facts.value)).indexes) // erofs.CHUNK_SIZE
-        return erofs.chunk_count(facts.size, erofs.chunk_bits(facts.size))
+    def is_simple(self, number: int, facts: Facts) -> bool:
+        """Whether this is a file without attributes, in one piece: nearly everything is."""
+        return (
+            facts.mode & 0xF000 == stat.S_IFREG
+            and 0 < facts.size <= erofs.SIMPLE_FILE_LIMIT
+            and facts.device != MAPPED
+            and not self.inodes.has_xattrs(number)
+        )
+
+    def extent(self, number: int, facts: Facts) -> Extent:
+        """Where a file in one piece finally lies."""
+        moved = self._contents.moved.get(number)
+        return Extent(facts.device, facts.value) if moved is None else Extent(2, moved)
 
     def chunks(self, number: int, facts: Facts) -> ChunkMap:
         """Where a file's bytes finally lie."""
         if facts.device == MAPPED:
             return ChunkMap.of_record(self.heap.get(facts.value))
-        moved = self._contents.moved.get(number)
-        if moved is None:
-            return whole(facts.size, facts.device, facts.value)
-        return whole(facts.size, 2, moved)
+        return whole(facts.size, *self.extent(number, facts))

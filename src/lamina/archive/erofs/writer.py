@@ -124,9 +124,14 @@ class Shape(NamedTuple):
         return slot
 
 
+_SIMPLE = Shape(erofs.SIMPLE_FILE_SIZE, 0, False, False, 0)
+
+
 def shape_of(tree: ImageTree, number: int) -> Shape:
     """The shape of one inode."""
     facts = tree.inodes[number]
+    if tree.is_simple(number, facts):
+        return _SIMPLE
     kind = facts.mode & 0xF000
     head = erofs.INODE_SIZE + len(_xattrs(tree, number))
     if kind == stat.S_IFDIR:
@@ -137,7 +142,7 @@ def shape_of(tree: ImageTree, number: int) -> Shape:
         return Shape(head, 0, False, False, len(runs))
     if kind == stat.S_IFREG and facts.size:
         aligned = head + -head % 8
-        return Shape(aligned, erofs.CHUNK_SIZE * tree.chunk_count(facts), False, False, 0)
+        return Shape(aligned, len(tree.chunks(number, facts).indexes), False, False, 0)
     if kind == stat.S_IFLNK:
         if head - erofs.INODE_SIZE + facts.size <= _TAIL_LIMIT:
             return Shape(head, facts.size, True, True, 0)
@@ -200,6 +205,8 @@ class _Area:
 def _encode(tree: ImageTree, layout: _Layout, number: int) -> tuple[bytes, bytes]:
     """An inode with what stands right behind it, and its own blocks."""
     facts = tree.inodes[number]
+    if tree.is_simple(number, facts):
+        return _encode_simple(tree, layout, number, facts), b""
     kind = facts.mode & 0xF000
     if kind == stat.S_IFDIR:
         return _encode_directory(tree, layout, number, facts)
@@ -221,7 +228,7 @@ def _head(
         facts.mode,
         facts.size,
         value,
-        layout.nids[number] & 0xFFFFFFFF,
+        layout.nids[number],
         facts.uid,
         facts.gid,
         facts.seconds,
@@ -229,6 +236,15 @@ def _head(
         layout.links[number],
     )
     return inode.pack() + body
+
+
+def _encode_simple(tree: ImageTree, layout: _Layout, number: int, facts: Facts) -> bytes:
+    mode, _, uid, gid, seconds, nanoseconds, size, _ = facts
+    nid, links = layout.nids[number], layout.links[number]
+    device, block = tree.extent(number, facts)
+    return erofs.pack_simple_file(
+        mode, size, nid, uid, gid, seconds, nanoseconds, links, device, block
+    )
 
 
 def _encode_file(tree: ImageTree, layout: _Layout, number: int, facts: Facts) -> bytes:
