@@ -14,6 +14,7 @@ from lamina.fs.inroot import shown
 from lamina.fs.tree import Xattrs, keep_xattr
 
 ACCESS, DEFAULT = b"system.posix_acl_access", b"system.posix_acl_default"
+_NAMELESS = (b"user.", b"trusted.", b"security.")
 _CAPABILITY = b"security.capability"
 _CAPABILITY_SIZES = {2: 20, 3: 24}  # by revision
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR)  # what alone may have user attributes
@@ -48,7 +49,7 @@ def _encoded(name: bytes, value: bytes, kind: int, mode: int) -> bytes:
         value = _acl(name, value, kind, mode)
         if not value:
             return b""
-    elif name.endswith(b"."):
+    elif name in _NAMELESS:
         raise _refusal(errno.EINVAL, name)
     try:
         return erofs.pack_xattrs(((name, value),))
