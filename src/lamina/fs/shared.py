@@ -2,7 +2,7 @@
 
     <folder>/          bound onto itself and private: a namespace's file can be kept nowhere else
       ns               the namespace, kept by a bind mount of its file (nsfs)
-      lock             taken alone while anything here is looked up, made or undone
+      guard            taken alone while anything here is looked up, made or undone
       hold             held shared by every user: a container's processes, an open driver
 
 In the namespace there is nothing but a tmpfs with a directory per mount. A user enters it on a
@@ -50,7 +50,7 @@ def borrow(folder: str, wanted: list[Wanted]) -> list[int]:
     Where no such namespace can be had, each is made for this user alone. Raises OSError.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    with FileLock(os.path.join(folder, "lock"), Rank.MOUNTS).exclusive():
+    with FileLock(os.path.join(folder, "guard"), Rank.MOUNTS).exclusive():
         try:
             namespace = _in_our_namespace(lambda: _open(folder) or _make(folder))
         except OSError:
@@ -63,8 +63,9 @@ def borrow(folder: str, wanted: list[Wanted]) -> list[int]:
 
 def _clones(namespace: int, wanted: list[Wanted]) -> list[int]:
     names = [each.name for each in wanted]
+    makers = {each.name: each.make for each in wanted}
     missing = _inside(namespace, lambda: _missing(names))
-    made = _all_or_none(each.make for each in wanted if each.name in missing)
+    made = _all_or_none(makers[name] for name in missing)
     try:
         return _inside(namespace, lambda: _attach_and_clone(missing, made, names))
     finally:
@@ -102,11 +103,22 @@ def _detach(name: str) -> None:
     os.rmdir(f"/{name}")
 
 
+def refusal(folder: str) -> str:
+    """Why mounts cannot be shared at `folder`, in the kernel's words; empty where they can."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with FileLock(os.path.join(folder, "guard"), Rank.MOUNTS).exclusive():
+        try:
+            os.close(_in_our_namespace(lambda: _open(folder) or _make(folder)))
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
+
+
 def drop(folder: str, of: str) -> None:
     """Unmount whatever is mounted of `of`, so that its files are free; nothing when nothing is."""
     if not os.path.exists(os.path.join(folder, "ns")):
         return
-    with FileLock(os.path.join(folder, "lock"), Rank.MOUNTS).exclusive():
+    with FileLock(os.path.join(folder, "guard"), Rank.MOUNTS).exclusive():
         namespace = _in_our_namespace(lambda: _open(folder))
         if namespace is None:
             return
@@ -129,7 +141,7 @@ def dissolve(folder: str) -> None:
     try:
         with (
             FileLock(hold_path(folder), Rank.LEASE).exclusive(timeout=0),
-            FileLock(os.path.join(folder, "lock"), Rank.MOUNTS).exclusive(),
+            FileLock(os.path.join(folder, "guard"), Rank.MOUNTS).exclusive(),
         ):
             _in_our_namespace(lambda: _unpin(folder))
     except LockHeld:

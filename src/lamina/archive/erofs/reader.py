@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from lamina.archive.erofs import format as erofs
+from lamina.archive.erofs.heads import HINT
 from lamina.archive.erofs.keeping import TAR, content_digest
 from lamina.archive.erofs.writer import image_uuid
 from lamina.errors import StoreDamaged
@@ -34,7 +35,7 @@ def check_image(path: str, tar: str, data: str | None) -> None:
     except (ValueError, OverflowError) as error:
         raise StoreDamaged(
             f"the image {path} is damaged: {error}",
-            hint="remove the image that it belongs to and get it again",
+            hint=HINT,
         ) from error
     finally:
         for descriptor in opened:

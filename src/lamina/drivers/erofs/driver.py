@@ -16,7 +16,7 @@ from lamina.errors import DriverNotSupported, from_oserror
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.mounting import Bind, Erofs, MountPlan, Stacked, open_trees
 from lamina.fs.remove import remove_into
-from lamina.fs.shared import dissolve, drop, hold_path
+from lamina.fs.shared import dissolve, drop, hold_path, refusal
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
 from lamina.fs.usage import Usage, usage_of
 from lamina.kernel.statfs import filesystem_name
@@ -194,8 +194,16 @@ class ErofsDriver:
         return self._layout.path(layer)
 
     def status(self) -> tuple[tuple[str, str], ...]:
-        """What lies below, and how images are mounted on it."""
-        return (("Backing Filesystem", filesystem_name(self.home)),)
+        """What lies below, how images are mounted on it, and whether their mounts are shared."""
+        from lamina.drivers.erofs.probe import way_of_mounting
+
+        alone = refusal(self._layout.shared)
+        return (
+            ("Backing Filesystem", filesystem_name(self.home)),
+            ("Images Mounted", way_of_mounting(self.home)),
+            ("Mounts Shared", f"false ({alone})" if alone else "true"),
+            ("Native Overlay Diff", "true"),
+        )
 
     def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
         """The tar and the image, or the directories of a read-write layer."""

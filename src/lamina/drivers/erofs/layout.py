@@ -13,6 +13,8 @@ Knows names and files; mounts nothing.
 
 import os
 
+from lamina.archive.erofs.format import BLOCK
+from lamina.archive.erofs.heads import HINT, device_blocks
 from lamina.errors import StoreDamaged
 from lamina.fs.erofs import Erofs, Shared
 from lamina.values.ids import LayerID
@@ -74,18 +76,37 @@ class Layout:
         return os.path.isdir(self.path(layer, "diff"))
 
     def step(self, layer: LayerID) -> Erofs | str:
-        """What `layer` itself is mounted from; raises OSError when its image is not there."""
+        """What `layer` itself is mounted from; raises `StoreDamaged` for files that do not fit."""
         if self.is_writable(layer):
             return self.path(layer, "diff")
         image = self.path(layer, IMAGE)
-        status = os.stat(image)
+        try:
+            status = os.stat(image)
+            devices = self._devices(layer)
+        except OSError as error:
+            raise _damaged(layer, f"{error.filename}: {error.strerror}") from error
         # another file under the same name (a store that was put back) is another mount
         name = f"{layer}.{status.st_dev:x}.{status.st_ino:x}.{status.st_ctime_ns:x}"
-        devices = [self.path(layer, TAR)]
-        if os.path.exists(self.path(layer, DATA)):
-            devices.append(self.path(layer, DATA))
-        return Erofs(image, tuple(devices), self.path(layer, "tree"), Shared(self.shared, name))
+        return Erofs(image, devices, self.path(layer, "tree"), Shared(self.shared, name))
+
+    def _devices(self, layer: LayerID) -> tuple[str, ...]:
+        """The files that the image points into, each as long as the image says."""
+        found = []
+        for name, blocks in zip((TAR, DATA), device_blocks(self.path(layer, IMAGE)), strict=False):
+            path = self.path(layer, name)
+            size = os.stat(path).st_size
+            if -(-size // BLOCK) != blocks:
+                raise _damaged(layer, f"{name} has {size} bytes, not {blocks} blocks of {BLOCK}")
+            found.append(path)
+        return tuple(found)
 
     def steps_below(self, layer: LayerID) -> tuple[Erofs | str, ...]:
         """What all below `layer` are mounted from, topmost first."""
         return tuple(self.step(each) for each in self.below(layer))
+
+
+def _damaged(layer: LayerID, what: str) -> StoreDamaged:
+    return StoreDamaged(
+        f"layer {layer.short} is damaged: {what}",
+        hint=HINT,
+    )

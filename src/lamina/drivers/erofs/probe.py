@@ -31,6 +31,17 @@ def probe(home: str) -> Probe:
         remove_tree(scratch)
 
 
+def way_of_mounting(home: str) -> str:
+    """How images in `home` are mounted, found out by mounting one."""
+    scratch = _scratch(home)
+    try:
+        return f"by {_mount(scratch)}"
+    except (OSError, LaminaError) as error:
+        return f"not at all ({error})"
+    finally:
+        remove_tree(scratch)
+
+
 def _scratch(home: str) -> str:
     base = home if os.path.isdir(home) else os.path.dirname(home)
     path = os.path.join(base, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
