@@ -10,7 +10,6 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from test_archive import applied, layers, paths
 
 from lamina.archive import header
 from lamina.archive.apply import OVERLAY
@@ -34,6 +33,7 @@ from lamina.fs.mounting import (
 from lamina.fs.tree import StackedTree
 from lamina.testing.facts import facts
 from lamina.testing.trees import describe, tar_of
+from tests.property.test_archive import applied, layers, paths
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_erofs")
 
