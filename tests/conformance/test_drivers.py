@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -36,6 +36,16 @@ class TestErofs(DriverSuite):
     def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
         home, run = (os.path.join(tmp_path, name) for name in ("erofs", "run"))
         return lambda: ErofsDriver(home, run)
+
+
+@pytest.mark.usefixtures("needs_root", "needs_erofs")
+class TestErofsByLoopDevices(DriverSuite):
+    """In memory, where the kernel takes no file as a source."""
+
+    @pytest.fixture
+    def make(self) -> Iterator[Callable[[], Driver]]:
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            yield lambda: ErofsDriver(f"{folder}/erofs", f"{folder}/run")
 
 
 class TestBtrfs(DriverSuite):
