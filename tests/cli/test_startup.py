@@ -39,3 +39,11 @@ def test_version_opens_no_store(lamina):
     _, names = modules("--version", root=lamina.root)
     assert "sqlite3" not in names
     assert "lamina.engine" not in names
+
+
+def test_templates_are_loaded_when_one_is_given(lamina):
+    lamina.driver = "vfs"
+    lamina.ok("images")
+    for words, is_loaded in ((["images"], False), (["images", "--format", "{{.ID}}"], True)):
+        _, names = modules(*words, root=lamina.root)
+        assert ("lamina.cli.template" in names) is is_loaded

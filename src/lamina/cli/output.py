@@ -22,7 +22,16 @@ def show(rows: Sequence[Row], columns: Sequence[Column], format_: str | None) ->
     if format_.startswith("table "):
         return _templated_table(rows, columns, format_.removeprefix("table "), compile_template)
     template = compile_template(format_)
-    return "".join(template(row) + "\n" for row in rows)
+    return "".join(template(_with_label(row)) + "\n" for row in rows)
+
+
+def _with_label(row: Row) -> Row:
+    """docker's `.Label "key"`, where a row tells its labels as one text."""
+    if "Labels" not in row:
+        return row
+    pairs = (pair.partition("=") for pair in str(row["Labels"]).split(","))
+    labels = {key: value for key, _, value in pairs}
+    return {**row, "Label": lambda key: labels.get(key, "")}
 
 
 def _templated_table(
@@ -35,8 +44,8 @@ def _templated_table(
     template = compiler(text)
     headers = dict(columns)
     names = {key: headers.get(key, key.upper()) for row in rows for key in row} or headers
-    header = template(names)
-    lines = [template(row).split("\t") for row in rows]
+    header = template({**names, "Label": lambda key: key})
+    lines = [template(_with_label(row)).split("\t") for row in rows]
     return table(header.split("\t"), lines)
 
 
