@@ -52,8 +52,8 @@ class BuildResult(NamedTuple):
 class Layers(Protocol):
     """A store of layers, as `lamina.layers.LayerStore` is."""
 
-    def get(self, chain_id: ChainID) -> Layer | None:
-        """The layer on top of a chain, if it is here."""
+    def held(self, chain_id: ChainID) -> Layer | None:
+        """The layer on top of a chain, if it is here; then it stays while the build goes on."""
 
     def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
         """Make a layer over `parent`; nothing is left when it raises."""
@@ -72,6 +72,10 @@ class Layers(Protocol):
 
     def barrier(self) -> None:
         """Make all that is visible survive a power cut."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether nothing waits for a barrier."""
 
 
 class Images(Protocol):

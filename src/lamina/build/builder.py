@@ -153,7 +153,7 @@ class Builder:
         moved = [name for name in names if self._resolve(str(name)) != config.id]
         for name in moved:
             self._images.tag(config.id, name)
-        if carried_out or moved:
+        if carried_out or moved or not self._layers.is_durable:
             self._layers.barrier()
         return config.id
 

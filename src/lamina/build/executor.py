@@ -104,6 +104,7 @@ class Executor:
         if isinstance(base, FromImage):
             config = self._images.config(self._images.resolve(base.reference))
             self._check_platform(stage, base.reference, config)
+            self._steps.keep(config.top_chain, f"the image {base.reference}")
             return State.over(config)
         wanted = _parse_platform(stage.platform) if stage.platform else self._platform
         return State.scratch(
@@ -175,6 +176,7 @@ class Executor:
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"
         config = self._images.config(self._images.resolve(origin))
+        self._steps.keep(config.top_chain, f"the image {origin}")
         return config.top_chain, f"the image {origin}"
 
     # --- saying what happens ------------------------------------------------------------

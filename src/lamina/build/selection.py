@@ -4,6 +4,7 @@ Knows globs, links given as sources, --exclude and --parents, and says why a sou
 Reads names and status only, never content; knows nothing of the destination's tree.
 """
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -89,9 +90,23 @@ class Selected:
             listing.add(node)
             yield node
         if listing.digest() != self._listing:
-            raise BuildError(
-                f"{self.title!r} changed while it was read", hint="build again when it is still"
-            )
+            raise self._changed()
+
+    def confirm(self) -> None:
+        """Raise `BuildError` when it is no longer what is expected: a file may have changed
+        while it was read."""
+        if self._listing is None:
+            return
+        try:
+            for _ in self.nodes():
+                pass
+        except OSError:
+            raise self._changed() from None
+
+    def _changed(self) -> BuildError:
+        return BuildError(
+            f"{self.title!r} changed while it was read", hint="build again when it is still"
+        )
 
 
 class Listing:
@@ -224,6 +239,10 @@ def _follow(tree: SourceTree, path: bytes) -> bytes | None:
 
 def _walked(tree: SourceTree, top: Node, wanted: Wanted) -> Iterator[Node]:
     path = top.path or b""
+    status = tree.lstat(path)
+    if status is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
+    top = top._replace(packed=packed(status))
     if wanted.parents:
         yield from _parents(tree, top.name, path)
     yield top

@@ -23,7 +23,7 @@ from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
 from lamina.build.sources import ChainTree, SourceTree
 from lamina.build.statcache import StatCache
 from lamina.dockerfile.ignore import IgnoreFile
-from lamina.errors import StepFailed
+from lamina.errors import LayerNotFound, StepFailed
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
@@ -113,7 +113,7 @@ class Steps:
             return None
         if record.chain_id == parent:
             return Outcome(None, record.created, 0, True, "the same step changed nothing before")
-        layer = self._layers.get(record.chain_id) if record.chain_id is not None else None
+        layer = self._layers.held(record.chain_id) if record.chain_id is not None else None
         if layer is None:
             return None
         return Outcome(layer.diff_id, record.created, layer.size, True, "nothing it reads changed")
@@ -132,6 +132,11 @@ class Steps:
 
     def _view(self, chain: ChainID | None) -> TreeView:
         return self._layers.view(chain) if chain is not None else StackedTree(())
+
+    def keep(self, chain: ChainID | None, title: str) -> None:
+        """Let nobody remove a chain while the build needs it; raises `LayerNotFound`."""
+        if chain is not None and self._layers.held(chain) is None:
+            raise LayerNotFound(f"the layers of {title} were removed just now")
 
     def open_chain(self, chain: ChainID | None, title: str) -> ChainTree:
         """The tree of an earlier stage or an image, to copy from; the caller closes it."""
@@ -260,7 +265,12 @@ class Steps:
         view = self._view(parent)
         try:
             source = _source(view, step, chosen, manner)
-            return self._layers.register_entries(parent, source) if source is not None else None
+            if source is None:
+                return None
+            layer = self._layers.register_entries(parent, source)
+            for each in chosen.selected:
+                each.confirm()
+            return layer
         finally:
             view.close()
 

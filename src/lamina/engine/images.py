@@ -267,8 +267,9 @@ class Images:
         before = sum(layer.size for layer in self._store.layers.all())
         removed: list[Removed] = []
         for image in doomed:
-            removed += [Removed("Untagged", name) for name in image.tags]
-            removed += self._images.delete(image.id)
+            deleted = self._images.delete(image.id, image.names)
+            if deleted is not None:  # else it got or lost a name just now
+                removed += [*(Removed("Untagged", name) for name in image.tags), *deleted]
         after = sum(layer.size for layer in self._store.layers.all())
         return Pruned(tuple(removed), before - after)
 

@@ -28,6 +28,22 @@ def write_file(path: str, data: bytes, *, mode: int = 0o644, durable: bool = Fal
         sync_directory(os.path.dirname(path) or ".")
 
 
+def replace_file(path: str, data: bytes, *, temporary: str, mode: int = 0o600) -> None:
+    """Put `data` at `path` by way of `temporary`, a name of the caller's that nobody else uses.
+
+    A power cut leaves the old file or the new one: the bytes are on disk before they have the
+    name. Raises OSError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(temporary, flags, mode)
+    try:
+        write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+
+
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
     """Write every byte, however many calls it takes."""
     view = memoryview(data)

@@ -121,7 +121,7 @@ class ImageStore:
         if found:
             return [(image, name) for name, image in found]
         image = self.resolve(text)
-        return [(image, self._name_meant(text, list(self.row(image).names)))]
+        return [(image, self._name_meant(text, self.row(image).names))]
 
     def _repository(self, text: str) -> list[tuple[str, ImageID]]:
         try:
@@ -249,6 +249,8 @@ class ImageStore:
     def tag(self, image: ImageID, name: Reference) -> ImageID | None:
         """Let a name point at an image; gives the image it pointed at before."""
         with self.root.database.write() as db:
+            if image_rows.get(db, image) is None:
+                raise ImageNotFound(f"the image {image.short} was removed just now")
             return image_rows.point(db, str(name.with_default_tag()), image)
 
     def remove(self, text: str, *, force: bool = False) -> list[Removed]:
@@ -257,31 +259,42 @@ class ImageStore:
         By ID, an image with several names is only removed with `force`; one that a container
         uses only loses its names. Raises `ImageNotFound` or `InUse`.
         """
-        image = self.resolve(text)
-        names = list(self.row(image).names)
+        done: list[Removed] | None = None
+        while done is None:  # until nobody gave or took a name between the look and the deed
+            image = self.resolve(text)
+            done = self._remove(text, image, self.row(image).names, force)
+        return done
+
+    def _remove(
+        self, text: str, image: ImageID, names: tuple[str, ...], force: bool
+    ) -> list[Removed] | None:
         named = self._name_meant(text, names)
         if named is not None and len(names) > 1:
-            return [self._untag(named)]
+            return self._untag(image, names, named)
         if named is None and len(names) > 1 and not force:
             raise InUse(
                 f"the image {image.short} has {len(names)} names",
                 hint="remove them one by one, or all with --force",
             )
         self._refuse_used(image, force)
-        done = [Removed("Untagged", Reference.parse(name).familiar) for name in names]
-        return done + self.delete(image)
+        deleted = self.delete(image, names)
+        if deleted is None:
+            return None
+        return [Removed("Untagged", Reference.parse(name).familiar) for name in names] + deleted
 
-    def _name_meant(self, text: str, names: list[str]) -> str | None:
+    def _name_meant(self, text: str, names: tuple[str, ...]) -> str | None:
         try:
             name = str(Reference.parse(text).with_default_tag())
         except InvalidReference:
             return None
         return name if name in names else None
 
-    def _untag(self, name: str) -> Removed:
+    def _untag(self, image: ImageID, names: tuple[str, ...], name: str) -> list[Removed] | None:
         with self.root.database.write() as db:
+            if tuple(image_rows.names_of(db, image)) != names:
+                return None
             image_rows.unname(db, name)
-        return Removed("Untagged", Reference.parse(name).familiar)
+        return [Removed("Untagged", Reference.parse(name).familiar)]
 
     def _refuse_used(self, image: ImageID, force: bool) -> None:
         with self.root.database.read() as db:
@@ -292,13 +305,17 @@ class ImageStore:
                 hint=f"remove it first (`lamina rm {users[0].name}`) or use --force",
             )
 
-    def delete(self, image: ImageID) -> list[Removed]:
+    def delete(self, image: ImageID, names: tuple[str, ...]) -> list[Removed] | None:
         """Delete an image with what it alone holds; its containers keep what they need.
 
-        What this very opener held of it, because it made or loaded it, it holds no longer.
+        `names` are those it is known to have (canonical, sorted); when it has others by now,
+        nothing is done, and None is given. What this very opener held of it, because it made or
+        loaded it, it holds no longer.
         """
         chain = self.layers.chain(self.row(image).row.top_chain)
         with self.root.database.write(durable=True) as db:
+            if tuple(image_rows.names_of(db, image)) != names:
+                return None
             if self.root.has_lease:
                 held = [*refs.targets(db, refs.IMAGE, image), *(each.chain_id for each in chain)]
                 refs.drop(db, refs.LEASE, self.root.lease, held)

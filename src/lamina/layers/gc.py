@@ -5,6 +5,7 @@ brings back a row without its files. A row goes when its driver object is gone.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterable
 
 from lamina.archive.salvage import discard_salvage
@@ -16,6 +17,7 @@ from lamina.layers import indexes
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
+from lamina.values.digest import BlobDigest
 from lamina.values.ids import LayerID
 
 
@@ -104,9 +106,19 @@ def collect_blobs(root: StoreRoot) -> int:
     with root.database.write(durable=True) as db:
         doomed = blobs.unreferenced(db)
         for row in doomed:
-            _unlink(root.folder("blobs", row.digest.algorithm, row.digest.hex))
-            blobs.forget(db, row.digest)
+            drop_blob(root, db, row.digest)
     return sum(row.size for row in doomed)
+
+
+def blob_path(root: StoreRoot, digest: BlobDigest) -> str:
+    """Where a blob lies."""
+    return root.folder("blobs", digest.algorithm, digest.hex)
+
+
+def drop_blob(root: StoreRoot, db: sqlite3.Connection, digest: BlobDigest) -> None:
+    """Remove a blob with its row."""
+    _unlink(blob_path(root, digest))
+    blobs.forget(db, digest)
 
 
 def _unlink(path: str) -> None:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
 from lamina.drivers.api import Driver, SharesMounts
-from lamina.errors import InUse, LayerNotFound, LockHeld
+from lamina.errors import InUse, LaminaError, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank, hold_shared
 from lamina.fs.mounting import MountPlan
@@ -79,7 +79,7 @@ class LayerStore:
             refs.add(db, refs.LEASE, self.root.lease, chain_id)
         return True
 
-    def _held(self, chain_id: ChainID) -> Layer | None:
+    def held(self, chain_id: ChainID) -> Layer | None:
         """The layer on top of a chain, kept by this opener from now on; None when it is gone."""
         known = self.get(chain_id)
         return known if known is not None and self.hold(chain_id) else None
@@ -125,7 +125,7 @@ class LayerStore:
             return unpack.register(self.root, self.driver, self._parent_row(parent), source, None)
         wanted = ChainID.extend(parent, expect)
         with self.lock_for(wanted).exclusive():
-            known = self._held(wanted)
+            known = self.held(wanted)
             if known is not None:
                 return known
             row = self._parent_row(parent)
@@ -135,7 +135,7 @@ class LayerStore:
         from lamina.layers import claim as claims
 
         with claims.taken(self.root, parent, claim.name) as held:
-            shared = self._held(held.made) if held.made is not None else None
+            shared = self.held(held.made) if held.made is not None else None
             if shared is not None:
                 return shared
             held.begin()
@@ -293,26 +293,55 @@ class LayerStore:
     # --- keeping and reclaiming ---------------------------------------------------------
 
     def barrier(self) -> None:
-        """Make all that is visible now survive a power cut."""
+        """Make all that is visible now survive a power cut.
+
+        What others finish while it goes on is their own barrier's matter.
+        """
+        with self.root.database.read() as db:
+            ready = layers.undurable(db)
+            announced = blobs.undurable(db)
+        placed = [each for each in announced if os.path.exists(gc.blob_path(self.root, each))]
         self.root.barrier()
         crash_point("synced")
-        generation = self.root.next_generation()
         with self.root.database.write(durable=True) as db:
-            layers.mark_durable(db)
-            blobs.mark_durable(db)
+            layers.mark_durable(db, ready)
+            blobs.mark_durable(db, placed)
+            generation = int(self.root.database.meta().get("generation", "0")) + 1
             set_meta(db, "generation", str(generation))
         crash_point("durable")
         self.root.note_generation(generation)
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether no layer and no blob waits for a barrier."""
+        with self.root.database.read() as db:
+            return not layers.undurable(db) and not blobs.undurable(db)
+
     def release(self) -> None:
         """Let go of what `hold` and making kept."""
-        if self.root.has_lease:
-            with self.root.database.write() as db:
-                refs.drop_owner(db, refs.LEASE, self.root.lease)
+        self._let_go()
+
+    def _let_go(self) -> bool:
+        """Whether something is left now that nobody needs."""
+        if not self.root.has_lease:
+            return False
+        with self.root.database.write() as db:
+            held = refs.targets(db, refs.LEASE, self.root.lease)
+            refs.drop_owner(db, refs.LEASE, self.root.lease)
+            return any(layers.is_idle(db, target) for target in held)
 
     def close(self) -> None:
-        """Let go of everything; the root itself stays open."""
-        self.release()
+        """Let go of everything, and collect what nobody else needs; the root itself stays open.
+
+        In a forked child nothing is let go of: it is its parent's.
+        """
+        if self.root.is_forked:
+            return
+        if self._let_go():
+            try:
+                self.collect()
+            except LaminaError:
+                pass  # what could not be removed is the next removal's matter
         if isinstance(self.driver, SharesMounts):
             self.driver.close()
 

@@ -1,6 +1,7 @@
 """Rows of blobs: manifests, configs and compressed layers as they came."""
 
 import sqlite3
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lamina.values.digest import BlobDigest, DiffID
@@ -55,6 +56,15 @@ def all_rows(db: sqlite3.Connection) -> list[BlobRow]:
     return [_row(values) for values in found]
 
 
+def needed_by_images(db: sqlite3.Connection) -> list[BlobDigest]:
+    """The blobs that must be in place, because an image has them."""
+    found = db.execute(
+        "SELECT digest FROM blobs WHERE digest IN (SELECT target FROM refs WHERE kind = 'image')"
+        " ORDER BY digest"
+    )
+    return [BlobDigest(digest) for (digest,) in found]
+
+
 def unreferenced(db: sqlite3.Connection) -> list[BlobRow]:
     """Blobs that nothing refers to."""
     found = db.execute(
@@ -69,9 +79,16 @@ def forget(db: sqlite3.Connection, digest: str) -> None:
     db.execute("DELETE FROM blobs WHERE digest = ?", (digest,))
 
 
-def mark_durable(db: sqlite3.Connection) -> None:
-    """Say that every blob recorded now survives a power cut."""
-    db.execute("UPDATE blobs SET boot_id = NULL WHERE boot_id IS NOT NULL")
+def undurable(db: sqlite3.Connection) -> list[BlobDigest]:
+    """The blobs that no barrier has covered yet; some may only be announced."""
+    found = db.execute("SELECT digest FROM blobs WHERE boot_id IS NOT NULL")
+    return [BlobDigest(digest) for (digest,) in found]
+
+
+def mark_durable(db: sqlite3.Connection, digests: Iterable[BlobDigest]) -> None:
+    """Say that these blobs survive a power cut; they were in place before the barrier began."""
+    rows = [(digest,) for digest in digests]
+    db.executemany("UPDATE blobs SET boot_id = NULL WHERE digest = ?", rows)
 
 
 def undurable_of_other_boots(db: sqlite3.Connection, boot_id: str) -> list[BlobRow]:

@@ -71,6 +71,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise _translate(error, path) from error
         _remove_database(path)  # an unpublished earlier try; its WAL must not meet our file
+        os.chmod(fresh, 0o600)  # its WAL takes after it; settings of containers hold secrets
         os.rename(fresh, path)
         return cls(path, lock_path)
 

@@ -163,6 +163,16 @@ def drop_chain(db: sqlite3.Connection, chain_id: ChainID) -> None:
         remove(db, ImageID(image))
 
 
+def drop_blob(db: sqlite3.Connection, digest: str) -> None:
+    """Drop the image whose config is lost; one whose manifest or kept layer is, goes without."""
+    if get(db, digest) is not None:
+        remove(db, ImageID(digest))
+    for owner in refs.owners_of(db, refs.IMAGE, digest):
+        manifest = db.execute("SELECT manifest FROM images WHERE id = ?", (owner,)).fetchone()
+        refs.drop(db, refs.IMAGE, owner, [digest, *(manifest or ())])
+        db.execute("UPDATE images SET manifest = NULL WHERE id = ?", (owner,))
+
+
 def chain_users(db: sqlite3.Connection, chain_id: ChainID) -> list[ImageID]:
     """The images whose topmost layer has that chain ID."""
     found = db.execute("SELECT id FROM images WHERE top_chain = ?", (chain_id,))

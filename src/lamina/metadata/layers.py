@@ -154,18 +154,34 @@ def undurable_of_other_boots(db: sqlite3.Connection, boot_id: str) -> list[Layer
     """Layers that no barrier covered before the machine went down, newest first."""
     found = db.execute(
         f"SELECT {_COLUMNS} FROM layers WHERE boot_id IS NOT NULL AND boot_id <> ?"
-        " AND kind = 'committed' ORDER BY created DESC, id",
+        " AND kind = 'committed' AND state <> 'removing' ORDER BY created DESC, id",
         (boot_id,),
     )
     return [_row(values) for values in found]
 
 
-def mark_durable(db: sqlite3.Connection) -> None:
-    """Say that every committed layer that is ready now survives a power cut."""
-    db.execute(
-        "UPDATE layers SET boot_id = NULL"
-        " WHERE boot_id IS NOT NULL AND state = 'ready' AND kind = 'committed'"
+def undurable(db: sqlite3.Connection) -> list[LayerID]:
+    """The committed layers that are ready and that no barrier has covered yet."""
+    found = db.execute(
+        "SELECT id FROM layers WHERE boot_id IS NOT NULL AND state = 'ready' AND kind = 'committed'"
     )
+    return [LayerID(layer) for (layer,) in found]
+
+
+def mark_durable(db: sqlite3.Connection, layers: Iterable[LayerID]) -> None:
+    """Say that these layers survive a power cut; they were ready before the barrier began."""
+    db.executemany("UPDATE layers SET boot_id = NULL WHERE id = ?", [(each,) for each in layers])
+
+
+def is_idle(db: sqlite3.Connection, target: str) -> bool:
+    """Whether a ready layer, by its chain ID or its own, has no reference and none upon it."""
+    found = db.execute(
+        "SELECT 1 FROM layers AS one WHERE (chain_id = ? OR id = ?) AND state = 'ready'"
+        " AND NOT EXISTS (SELECT 1 FROM refs WHERE target IN (one.chain_id, one.id))"
+        " AND NOT EXISTS (SELECT 1 FROM layers WHERE parent = one.id)",
+        (target, target),
+    ).fetchone()
+    return found is not None
 
 
 def unreachable(db: sqlite3.Connection) -> list[LayerRow]:

@@ -52,6 +52,14 @@ def owners(db: sqlite3.Connection, kind: str) -> list[str]:
     return [owner for (owner,) in found]
 
 
+def owners_of(db: sqlite3.Connection, kind: str, target: str) -> list[str]:
+    """The owners of that kind that need `target`."""
+    found = db.execute(
+        "SELECT owner FROM refs WHERE target = ? AND kind = ? ORDER BY owner", (target, kind)
+    )
+    return [owner for (owner,) in found]
+
+
 def targets(db: sqlite3.Connection, kind: str, owner: str) -> list[str]:
     """What `owner` needs."""
     found = db.execute(

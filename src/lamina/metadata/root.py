@@ -15,9 +15,10 @@ import os
 from typing import NamedTuple
 
 from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
-from lamina.fs.atomic import write_file
+from lamina.fs.atomic import replace_file, write_file
 from lamina.fs.locks import FileLock, Rank
 from lamina.kernel.ioctl import syncfs
+from lamina.metadata import refs
 from lamina.metadata.db import Database
 from lamina.values.ids import LeaseID
 
@@ -60,6 +61,7 @@ class StoreRoot:
         self.database = database
         self.uuid = identity.uuid
         self.boot_id = boot_id()
+        self._pid = os.getpid()
         self._lease: Lease | None = None
 
     @classmethod
@@ -87,13 +89,22 @@ class StoreRoot:
         return FileLock(path, rank)
 
     @property
+    def is_forked(self) -> bool:
+        """Whether this is a child of the process that opened the root: nothing here is its own."""
+        return os.getpid() != self._pid
+
+    @property
     def has_lease(self) -> bool:
         """Whether this opener has made or held anything yet."""
-        return self._lease is not None
+        return self._lease is not None and not self.is_forked
 
     @property
     def lease(self) -> LeaseID:
         """This opener's claim on what it makes; taken at the first use, dies with the process."""
+        if self.is_forked:
+            raise StorageError(
+                "a store was used in a forked process", hint="open it again in the child"
+            )
         if self._lease is None:
             self._lease = Lease.take(self.folder("locks", "leases"))
         return self._lease.id
@@ -107,14 +118,19 @@ class StoreRoot:
         return Lease.is_held(self.folder("locks", "leases"), lease)
 
     def sweep_leases(self) -> None:
-        """Take away what dead leases left in `locks/` and `staging/`."""
-        if not Lease.sweep(self.folder("locks", "leases")):
-            return
-        alive = set(os.listdir(self.folder("locks", "leases")))
+        """Take away what dead leases left in `staging/` and `locks/`.
+
+        A lease is there before what it stages, so its owner is looked for after the listing;
+        its file goes last, for whoever is killed here leaves the rest to the next opener.
+        """
         for name in os.listdir(self.folder("staging")):
-            owner = name.partition(".")[0]
-            if ".blob." in name and owner not in alive:
-                os.unlink(self.folder("staging", name))
+            owner, mark, _ = name.partition(".blob.")
+            if mark and not self.owner_is_alive(refs.lease_id(owner)):
+                try:
+                    os.unlink(self.folder("staging", name))
+                except FileNotFoundError:
+                    pass  # another opener was here
+        Lease.sweep(self.folder("locks", "leases"))
 
     def barrier(self) -> None:
         """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
@@ -126,18 +142,18 @@ class StoreRoot:
         finally:
             os.close(descriptor)
 
-    def next_generation(self) -> int:
-        """Count one barrier: in the database first (by the caller's durable write)."""
-        return int(self.database.meta().get("generation", "0")) + 1
-
     def note_generation(self, generation: int) -> None:
         """Let the `store` file say that the database has reached `generation`."""
         identity = Identity(self.uuid, FORMAT, generation)
-        write_file(self.folder("store"), identity.text(), mode=0o600)
+        staged = self.folder("staging", f"{self.lease}.blob.identity")
+        try:
+            replace_file(self.folder("store"), identity.text(), temporary=staged)
+        except OSError as error:
+            raise from_oserror(error, "writing", self.folder("store")) from error
 
     def close(self) -> None:
-        """Give up the lease and the database."""
-        if self._lease is not None:
+        """Give up the lease and the database; in a forked child both stay its parent's."""
+        if self._lease is not None and not self.is_forked:
             self._lease.release()
             self._lease = None
         self.database.close()
@@ -168,22 +184,19 @@ class Lease:
             return cls(lease, path, lock)
 
     @staticmethod
-    def sweep(folder: str) -> bool:
-        """Take away the files of leases whose holders died; True when there were any."""
+    def sweep(folder: str) -> None:
+        """Take away the files of leases whose holders died."""
         try:
             names = os.listdir(folder)
         except FileNotFoundError:
-            return False
-        found = False
+            return
         for name in names:
             path = os.path.join(folder, name)
             if not FileLock.is_held(path):
-                found = True
                 try:
                     os.unlink(path)
                 except FileNotFoundError:
                     pass
-        return found
 
     @staticmethod
     def is_held(folder: str, lease: LeaseID) -> bool:
@@ -213,6 +226,7 @@ def _create(path: str) -> None:
         if os.path.lexists(os.path.join(path, "store")):
             return  # another process was first
         _refuse_strangers(path)
+        os.chmod(path, 0o700)  # also one that was there: what is inside is nobody else's
         for name in _FOLDERS:
             os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
         os.makedirs(os.path.join(path, "locks"), mode=0o700, exist_ok=True)
@@ -223,7 +237,7 @@ def _create(path: str) -> None:
             {"uuid": identity.uuid, "format": str(FORMAT), "generation": "0"},
         )
         database.close()
-        write_file(os.path.join(path, "store"), identity.text(), mode=0o600)
+        write_file(os.path.join(path, "store"), identity.text(), mode=0o600, durable=True)
 
 
 def _refuse_strangers(path: str) -> None:

@@ -16,6 +16,7 @@ from lamina.errors import (
     StepFailed,
     UsageError,
 )
+from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
 from lamina.values.events import Caution, StepCached, StepDone, StepStarted
 
@@ -660,3 +661,60 @@ def test_the_config_is_valid_json_with_sorted_keys(rig):
     document = json.loads(config.raw)
     assert document["config"]["Env"][-1] == "A=é"
     assert document["rootfs"] == {"type": "layers", "diff_ids": []}
+
+
+# --- others at the same time ------------------------------------------------------------
+
+
+def test_what_a_build_found_in_the_cache_is_not_pruned_under_it(rig):
+    """Another process forgets the cache and removes the base before a later step begins."""
+    rig.build("FROM scratch\nRUN put /base x\n", tags=("base",))
+    rig.build("FROM base\nRUN put /a x\n")
+    rig.layers.release()
+    create = rig.layers.create_rw
+
+    def meanwhile(*arguments):
+        other = ScratchStore(rig.root.path)
+        with other.root.database.write() as db:
+            db.execute("DELETE FROM cache")
+            db.execute("DELETE FROM refs WHERE kind = 'cache'")
+        for named in other.images.all():
+            other.images.remove(named.row.id)
+        other.close()
+        return create(*arguments)
+
+    rig.layers.create_rw = meanwhile
+    config = rig.build("FROM base\nRUN put /a x\nRUN put /b x\n")
+    assert rig.cached() == [True, False]
+    assert [len(rig.layers.chain(config.top_chain)), len(config.diff_ids)] == [3, 3]
+
+
+def test_a_file_that_changes_while_it_is_copied_makes_no_record(rig):
+    """Its layer holds bytes that are not those of the key."""
+    rig.write(a="one")
+    register = rig.layers.register_entries
+
+    def meanwhile(*arguments):
+        layer = register(*arguments)
+        rig.write(a="two")
+        return layer
+
+    rig.layers.register_entries = meanwhile
+    with pytest.raises(BuildError, match="changed while it was read"):
+        rig.build("FROM scratch\nCOPY a /a\n")
+    rig.layers.register_entries = register
+    rig.write(a="one")
+    rig.build("FROM scratch\nCOPY a /a\n")
+    assert rig.cached() == [False]
+
+
+def test_an_image_that_nobody_made_durable_is_made_so_when_it_is_built_again(rig, monkeypatch):
+    """The first builder was killed before its barrier; all is cached for the second."""
+    text = "FROM scratch\nRUN put /a x\n"
+    monkeypatch.setattr(rig.layers, "barrier", lambda: None)
+    rig.build(text)
+    assert not rig.layers.is_durable
+    monkeypatch.undo()
+    rig.build(text)
+    assert rig.cached() == [True]
+    assert rig.layers.is_durable

@@ -15,6 +15,7 @@ from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor
 from lamina.testing.sample_images import sample
+from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
 from lamina.values.digest import BlobDigest, ImageID
 from lamina.values.ids import ContainerID
@@ -331,3 +332,40 @@ def test_a_thousand_images_are_listed_by_few_queries(store):
         (each.row.created for each in found), reverse=True
     )
     assert len([each for each in asked if each.startswith("SELECT")]) == 2
+
+
+@pytest.fixture
+def other(store):
+    """Another opener of the same store."""
+    made = ScratchStore(store.path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("text", ["a:1", "by ID"])
+def test_a_name_that_is_given_while_the_last_one_goes_keeps_the_image(
+    store, other, monkeypatch, text
+):
+    image = store.make("f a 1", names=["a:1"])
+    looked = store.images._refuse_used
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(store.images, "_refuse_used", looked)
+        other.images.tag(image, Reference.parse("b:1"))
+        looked(*arguments)
+
+    monkeypatch.setattr(store.images, "_refuse_used", meanwhile)
+    if text == "a:1":
+        store.images.remove(text)
+        assert other.images.row(image).names == ("docker.io/library/b:1",)
+    else:
+        with pytest.raises(InUse, match="2 names"):
+            store.images.remove(image)
+        assert len(other.images.row(image).names) == 2
+
+
+def test_an_image_that_was_removed_just_now_gets_no_name(store, other):
+    image = store.make("f a 1")
+    other.images.remove(image)
+    with pytest.raises(ImageNotFound):
+        store.images.tag(image, Reference.parse("a:1"))
