@@ -68,12 +68,13 @@ class ContainersStore:
         self._documents.close()
 
     def images(self) -> Iterator[ForeignImage]:
-        """What `podman images` lists: what has a name, or a top layer that is not built upon."""
+        """What has a name, and what has none but is no step on the way to another image."""
         layers = {each.id: each for each in self._records("layers", _LAYERS)}
         images = self._records("images", _IMAGES)
-        below = {each.parent for each in layers.values()}
+        steps = {each.parent for each in layers.values()}
+        steps |= {image.layer for image in images if image.names}
         for image in images:
-            if image.names or image.layer not in below:
+            if image.names or image.layer not in steps:
                 yield self._travelling(image, layers)
 
     def _only_driver(self) -> str:
