@@ -20,7 +20,6 @@ from lamina.errors import LockHeld
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.private import enter_private_namespace, on_private_thread
 from lamina.kernel import mount as kernel
-from lamina.kernel import mountinfo
 from lamina.kernel.namespaces import CLONE_FS, CLONE_NEWNS, setns, unshare
 from lamina.kernel.statfs import NSFS, magic
 
@@ -192,6 +191,8 @@ def _is_pinned(folder: str) -> bool:
 
 
 def _times_bound(folder: str) -> int:
+    from lamina.kernel import mountinfo
+
     path = os.fsencode(os.path.realpath(folder))
     return sum(1 for entry in mountinfo.mounts() if entry.target == path)
 

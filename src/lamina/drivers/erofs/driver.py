@@ -195,7 +195,7 @@ class ErofsDriver:
 
     def status(self) -> tuple[tuple[str, str], ...]:
         """What lies below, how images are mounted on it, and whether their mounts are shared."""
-        from lamina.drivers.erofs.probe import way_of_mounting
+        from lamina.drivers.erofs.trial import way_of_mounting
 
         alone = refusal(self._layout.shared)
         return (

@@ -13,12 +13,11 @@ Knows names and files; mounts nothing.
 
 import os
 
-from lamina.archive.erofs.format import BLOCK
-from lamina.archive.erofs.heads import HINT, device_blocks
 from lamina.errors import StoreDamaged
 from lamina.fs.erofs import Erofs, Shared
 from lamina.values.ids import LayerID
 
+_BLOCK = 512  # bytes, in which a tar and its image are addressed
 TAR, IMAGE, DATA = "layer.tar", "layer.erofs", "layer.data"
 
 
@@ -91,12 +90,14 @@ class Layout:
 
     def _devices(self, layer: LayerID) -> tuple[str, ...]:
         """The files that the image points into, each as long as the image says."""
+        from lamina.archive.erofs.heads import device_blocks
+
         found = []
         for name, blocks in zip((TAR, DATA), device_blocks(self.path(layer, IMAGE)), strict=False):
             path = self.path(layer, name)
             size = os.stat(path).st_size
-            if -(-size // BLOCK) != blocks:
-                raise _damaged(layer, f"{name} has {size} bytes, not {blocks} blocks of {BLOCK}")
+            if -(-size // _BLOCK) != blocks:
+                raise _damaged(layer, f"{name} has {size} bytes, not {blocks} blocks of {_BLOCK}")
             found.append(path)
         return tuple(found)
 
@@ -108,5 +109,5 @@ class Layout:
 def _damaged(layer: LayerID, what: str) -> StoreDamaged:
     return StoreDamaged(
         f"layer {layer.short} is damaged: {what}",
-        hint=HINT,
+        hint="remove the image that the layer belongs to and get it again",
     )

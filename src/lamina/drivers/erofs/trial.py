@@ -4,12 +4,11 @@ A small layer is made and mounted, from its files or by loop devices, and stacke
 writable directory, in which one of its directories is then removed.
 """
 
-import io
 import os
-import tarfile
 
+from lamina.archive.entry import FILE, Entry
 from lamina.archive.erofs.layer import write_layer
-from lamina.archive.reader import read
+from lamina.archive.writer import segments
 from lamina.drivers.api import Probe
 from lamina.errors import LaminaError
 from lamina.fs.dtype import supports_dtype
@@ -18,8 +17,10 @@ from lamina.fs.mounting import MountPlan, Stacked, attach, in_private_namespace
 from lamina.fs.remove import remove_tree
 from lamina.kernel.statfs import filesystem_name
 
+_BODY = b"probe"
 
-def probe(home: str) -> Probe:
+
+def try_out(home: str) -> Probe:
     """Try it in `home`, or beside it where it is yet to be made."""
     try:
         scratch = _scratch(home)
@@ -65,18 +66,17 @@ def _try(scratch: str) -> Probe:
 
 
 def _mount(scratch: str) -> str:
-    folder = os.path.join(scratch, "layer")
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as archive:
-        member = tarfile.TarInfo("d/file")
-        member.size = 5
-        archive.addfile(member, io.BytesIO(b"probe"))
-    tar.seek(0)
-    write_layer(folder, read(tar), None, None)
+    def body() -> int:
+        return os.open(os.path.join(scratch, "body"), os.O_RDONLY | os.O_CLOEXEC)
+
+    with open(os.path.join(scratch, "body"), "wb") as made:
+        made.write(_BODY)
+    entries = iter([(Entry(b"d/file", FILE, 0o644, size=len(_BODY)), body)])
+    write_layer(os.path.join(scratch, "layer"), segments(entries, len), None, None)
     mounted, way = mount_image(*_step(scratch)[:2])
     try:
         with open(f"/proc/self/fd/{mounted}/d/file", "rb") as file:
-            if file.read() != b"probe":
+            if file.read() != _BODY:
                 raise OSError(0, "a file of the image reads as something else")
     finally:
         os.close(mounted)
