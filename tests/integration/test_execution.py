@@ -324,6 +324,15 @@ def test_host_files_over_the_images_own(unsettled, isolation):
     assert rig.changes() == []
 
 
+def test_what_docker_hides_is_hidden(rig, isolation):
+    hidden = "/proc/keys /proc/timer_list"
+    script = f"cat {hidden} | head -c 9 | wc -c; ls -d /sys/firmware/* | wc -l"
+    script += "; echo 1 >/proc/sys/kernel/panic"
+    said = rig.run(isolation, "sh", "-c", script)
+    assert said.out.split() == ["0", "0"]
+    assert said.err.count("Read-only file system") == 1, said.err
+
+
 def test_network_none_has_only_a_loopback_that_works(rig, isolation):
     out = rig.run(isolation, "ip", "-o", "link", network="none").out
     assert len(out.splitlines()) == 1
@@ -492,9 +501,13 @@ def test_a_lock_is_held_until_the_last_process_is_gone(rig, isolation, tmp_path)
     import fcntl
 
     path = str(tmp_path / "hold")
+    others = tuple(str(tmp_path / f"other{number}") for number in range(4))
     job = rig.job("sleep", "1000")
-    job = job._replace(plan=MountPlan(job.plan.root, (path,)))
+    job = job._replace(plan=MountPlan(job.plan.root, (*others, path)))
     running = start(job, choose(isolation), Stdio(None, None, None))
+    kept = f"/proc/{running.pid}/fd"
+    held = {os.readlink(f"{kept}/{number}") for number in os.listdir(kept)}
+    assert held >= {*others, path}, "whatever becomes of us, the container holds them"
     with open(path, "w") as file:
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,9 @@ Where mounting is allowed the root is attached in a private mount namespace, wit
 and /sys and a small /dev. Where it is not, the layer's directory itself is the root: the host's
 files are lent to it and missing device nodes made for the time of the run.
 
-Does not protect against a process that is root inside: a chroot is no container.
+Not a boundary against a process that is root inside: it has docker's fourteen capabilities and no
+others, but the host's user and (unless apart) process namespaces, no seccomp filter, and without
+the right to mount no namespace at all. Set-user-ID programs work, as they do under docker.
 """
 
 import fcntl
@@ -42,7 +44,7 @@ from lamina.kernel.namespaces import (
     has_capability,
     unshare,
 )
-from lamina.runtime.bundle import DEVICES
+from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY
 from lamina.runtime.hostfiles import contents
 from lamina.runtime.isolation import Isolation, find_program
 from lamina.runtime.process import environment
@@ -87,7 +89,7 @@ def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     if job.process.network == "none":
         unshare(CLONE_NEWNET)
         _raise_loopback()
-    return _Helper(room.root_path, room, stdio, alone=_processes_apart())
+    return _Helper(room.root_path, room, stdio, alone=_processes_apart(), hides=True)
 
 
 def _processes_apart() -> bool:
@@ -176,24 +178,26 @@ def _as_it_is(result: Exit) -> Exit:
 class _Helper:
     """lamina.kernel.chroot_init, exec'ed; when our end of its line closes it kills its own.
 
-    It is `alone` as the first process of a process namespace.
+    It is `alone` as the first process of a process namespace, and `hides` what docker hides.
     """
 
-    def __init__(self, root: str, room: Room, stdio: Stdio, *, alone: bool) -> None:
+    def __init__(
+        self, root: str, room: Room, stdio: Stdio, *, alone: bool, hides: bool = False
+    ) -> None:
         python = os.path.realpath(sys.executable) if sys.executable else find_program("python3")
         if python is None:
             raise ProgramMissing("there is no python3 to start the chroot", hint="install python3")
         self._root = root
         self._alone = alone
+        self._hides = hides
         self._report, reporting = os.pipe2(os.O_CLOEXEC)
         listening, self._line = os.pipe2(os.O_CLOEXEC)
         self._life, living = os.pipe2(os.O_CLOEXEC)
         given = (listening, reporting, living)
         try:
-            extra = tuple(zip((*given, *room.locks), range(3, 8), strict=False))
-            self.pid = spawn(
-                [python, "-I", "-S", chroot_init.__file__], stdio, extra=extra, deaf=True
-            )
+            extra = tuple((each, its) for its, each in enumerate((*given, *room.locks), 3))
+            command = [python, "-I", "-S", chroot_init.__file__, str(3 + len(extra))]
+            self.pid = spawn(command, stdio, extra=extra, deaf=True)
         except BaseException:
             os.close(self._report)
             os.close(self._life)
@@ -228,6 +232,8 @@ class _Helper:
             {
                 "root": self._root,
                 "alone": self._alone,
+                "masked": MASKED if self._hides else (),
+                "readonly": READ_ONLY if self._hides else (),
                 "cwd": job.process.cwd,
                 "args": job.process.args,
                 "env": environment(job.process, credentials.home),

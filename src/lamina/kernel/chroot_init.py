@@ -1,8 +1,9 @@
-"""The first process in a chroot; run as a program of its own (`python -I -S <this file>`).
+"""The first process in a chroot; run as a program of its own: `python -I -S <this file> NUMBER`.
 
-Imports nothing of Lamina. Reads one JSON document from descriptor 3, enters the root, becomes
-the user and executes the command. What goes wrong before that is written to descriptor 4 as
-`<exit code> <sentence>`; a command that starts closes it without a word.
+Imports nothing of Lamina. Descriptors from NUMBER on are none of its own. Reads one JSON document
+from descriptor 3, enters the root, becomes the user and executes the command. What goes wrong
+before that is written to descriptor 4 as `<exit code> <sentence>`; a command that starts closes it
+without a word.
 
 A supervisor stays outside of the root. When the engine dies (descriptor 3's other end closes) it
 kills all that it started. Should itself be killed: as the first process of a process namespace it
@@ -24,13 +25,14 @@ import signal
 import sys
 
 _REQUEST, _REPORT = 3, 4
-_KEPT_OPEN, _ABOVE = 5, 8  # what lives as long as we do, and locks; above is none of ours
+_KEPT_OPEN = 5  # from here on what lives as long as we do, and locks
 _OURS = (  # what nobody can catch, and what means this program itself
     *(signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD),
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
 )
 _FORWARDED = signal.valid_signals() - {*_OURS}
 _MS_QUIET = 2 | 4 | 8  # MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)
+_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 32, 4096, 16384
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _KEPT = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))  # docker's fourteen
@@ -39,11 +41,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 def main() -> int:
     """Start the command, wait for it, and end as it ended; all signals are blocked at first."""
-    os.closerange(_ABOVE, os.sysconf("SC_OPEN_MAX"))  # what the engine's caller left open
+    os.closerange(int(sys.argv[1]), os.sysconf("SC_OPEN_MAX"))  # what the caller left open
     length = int.from_bytes(_exact(8), "big")
     request = json.loads(_exact(length))
     if request["alone"]:
         _show_processes(request["root"])
+    _hide(request)
+    if request["alone"]:
         return _supervise(request, _REQUEST)
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     return _supervise_doubly(request)
@@ -52,6 +56,22 @@ def main() -> int:
 def _show_processes(root: str) -> None:
     """Let /proc be that of the namespace; where that is refused the host's is there already."""
     ctypes.CDLL(None).mount(b"proc", os.fsencode(f"{root}/proc"), b"proc", _MS_QUIET, None)
+
+
+def _hide(request: dict) -> None:  # type: ignore[type-arg]
+    """Cover and make read-only what the caller names of the kernel's own /proc and /sys."""
+    mount = ctypes.CDLL(None).mount
+    for path in request["readonly"]:
+        place = os.fsencode(request["root"] + path)
+        if os.path.exists(place) and not mount(place, place, None, _MS_BIND | _MS_REC, None):
+            flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_QUIET
+            mount(place, place, None, flags, None)
+    for path in request["masked"]:
+        place = os.fsencode(request["root"] + path)
+        if os.path.isdir(place):
+            mount(b"tmpfs", place, b"tmpfs", _MS_RDONLY | _MS_QUIET, b"size=4k,mode=555")
+        elif os.path.exists(place):
+            mount(os.fsencode(request["root"] + "/dev/null"), place, None, _MS_BIND, None)
 
 
 def _exact(size: int) -> bytes:
@@ -151,7 +171,7 @@ def _children() -> list[int]:
 def _start(request: dict) -> None:  # type: ignore[type-arg]
     try:
         os.close(_REQUEST)
-        os.closerange(_KEPT_OPEN, _ABOVE)
+        os.closerange(_KEPT_OPEN, int(sys.argv[1]))
         os.set_inheritable(_REPORT, False)
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and then for ever
             signal.signal(number, signal.SIG_DFL)

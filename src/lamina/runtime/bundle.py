@@ -31,7 +31,7 @@ _CAPABILITIES = {
     "CAP_AUDIT_WRITE": 29,
     "CAP_SETFCAP": 31,
 }
-_MASKED = (
+MASKED = (
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -45,7 +45,7 @@ _MASKED = (
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
 )
-_READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 
 
@@ -101,8 +101,8 @@ def config(
             "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
             "linux": {
                 "namespaces": _namespaces(process),
-                "maskedPaths": list(_MASKED),
-                "readonlyPaths": list(_READ_ONLY),
+                "maskedPaths": list(MASKED),
+                "readonlyPaths": list(READ_ONLY),
             },
         }
     )
