@@ -2,14 +2,17 @@
 
 import json
 import os
-import select
 import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 
 import pytest
 
+from lamina.fs.remove import remove_tree
+from lamina.kernel import btrfs
+from lamina.testing.filesystems import until_done
 from lamina.testing.trees import tar_of
 
 BASE = tar_of("d d\nf d/File1 one\nf d/File2 two\nd bin 755\nf d/File3 three")
@@ -65,6 +68,9 @@ class Victim:
         shutil.rmtree(self.root)
         subprocess.run(["cp", "-a", f"{self.folder}/saved", self.root], check=True)
 
+    def end(self):
+        """Leave nothing behind."""
+
     def images(self):
         rows = [json.loads(line) for line in self.ok("images", "--format", "json").splitlines()]
         return sorted(row["Repository"] for row in rows if row["Repository"] != "<none>")
@@ -77,67 +83,74 @@ class Victim:
         assert os.listdir(f"{self.root}/locks/leases") == []
 
 
-class MountedVictim(Victim):
-    """One whose store is a file system of its own: its image is what is kept and brought back."""
+class BtrfsVictim(Victim):
+    """One whose store is a subvolume: snapshots keep it and bring it back, with those in it.
+
+    No image is copied: its file system lives on while anybody's namespace has the mount.
+    """
+
+    def __init__(self, folder, driver):
+        super().__init__(folder, driver)
+        with opened(folder) as parent:
+            btrfs.create_subvolume(parent, "root")
+
+    def save_state(self):
+        self._snapshot(self.root, f"{self.folder}/saved")
+
+    def restore_state(self):
+        remove_tree(self.root)
+        self._snapshot(f"{self.folder}/saved", self.root)
+
+    def _snapshot(self, source, target):
+        with opened(source) as made, opened(os.path.dirname(target)) as parent:
+            btrfs.snapshot(made, parent, os.path.basename(target))
+            readonly = btrfs.is_readonly(made)
+        layers = "btrfs/subvolumes"
+        for name in os.listdir(f"{source}/{layers}") if os.path.isdir(f"{source}/{layers}") else ():
+            os.rmdir(f"{target}/{layers}/{name}")  # what a snapshot has in a subvolume's place
+            self._snapshot(f"{source}/{layers}/{name}", f"{target}/{layers}/{name}")
+        with opened(target) as copy:
+            btrfs.set_readonly(copy, readonly)
+
+    def end(self):
+        remove_tree(self.folder)
+
+
+class ZfsVictim(Victim):
+    """One whose store is a pool of its own: its image is what is kept and brought back."""
 
     def __init__(self, folder, driver):
         super().__init__(folder, driver)
         self.image = f"{folder}/image"
+        self.pool = f"lamina-crash-{os.getpid()}"
         os.mkdir(self.root)
         subprocess.run(["truncate", "-s", "256M", self.image], check=True)
-        self.make()
-
-    def make(self):
-        subprocess.run(["mkfs.btrfs", "-q", self.image], check=True, stdout=subprocess.DEVNULL)
-        self.mount()
-
-    def end(self):
-        self.unmount()
-
-    def mount(self):
-        subprocess.run(["mount", "-o", "loop", self.image, self.root], check=True)
-
-    def unmount(self):
-        subprocess.run(["umount", self.root], check=True)
-
-    def save_state(self):
-        self.unmount()
-        self._copy(self.image, f"{self.folder}/saved")
-
-    def restore_state(self):
-        self.unmount()
-        self._copy(f"{self.folder}/saved", self.image)
-
-    def _copy(self, source, target):
-        subprocess.run(["cp", "--sparse=always", source, target], check=True)
-        self.mount()
-
-
-class ZfsVictim(MountedVictim):
-    """One whose store is a pool of its own."""
-
-    def mount(self):
-        self._until_done("zpool", "import", "-d", os.path.dirname(self.image), self.pool)
-
-    def unmount(self):
-        self._until_done("zpool", "export", self.pool)
-
-    def make(self):
-        self.pool = f"lamina-crash-{os.getpid()}"
         create = ["zpool", "create", "-f", "-o", "cachefile=none", "-m", self.root]
         subprocess.run([*create, self.pool, self.image], check=True)
 
-    def end(self):
-        self._until_done("zpool", "destroy", "-f", self.pool)
+    def save_state(self):
+        self._copy(self.image, f"{self.folder}/saved")
 
-    def _until_done(self, *command):
-        """A pool that was just used is busy for a moment."""
-        for _ in range(400):
-            done = subprocess.run(command, check=False, capture_output=True, text=True)
-            if done.returncode == 0:
-                return
-            select.select([], [], [], 0.05)
-        raise AssertionError(done.stderr)
+    def restore_state(self):
+        self._copy(f"{self.folder}/saved", self.image)
+
+    def _copy(self, source, target):
+        until_done("zpool", "export", self.pool)
+        subprocess.run(["cp", "--sparse=always", source, target], check=True)
+        until_done("zpool", "import", "-d", self.folder, self.pool)
+
+    def end(self):
+        until_done("zpool", "destroy", "-f", self.pool)
+        remove_tree(self.folder)
+
+
+@contextmanager
+def opened(path):
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def prepare(victim):
@@ -183,25 +196,18 @@ FURTHER = ["fuse-overlayfs", "btrfs", "zfs"]
 MARKS = {"zfs": [pytest.mark.xdist_group("zfs")]}  # one daemon to a machine
 
 
-MOUNTED = {"btrfs": MountedVictim, "zfs": ZfsVictim}
-
-
 @pytest.fixture(
     params=[pytest.param(name, marks=MARKS.get(name, ())) for name in (*THOROUGH, *FURTHER)]
 )
 def victim(request, site):
     driver = request.param
-    site(driver)  # skips where the driver does not work
-    if driver not in MOUNTED:
-        made = prepare(Victim(site(driver), driver))
+    folder = site(driver)  # skips where the driver does not work
+    if driver == "zfs":
+        folder = tempfile.mkdtemp(dir="/dev/shm")
+    made = {"btrfs": BtrfsVictim, "zfs": ZfsVictim}.get(driver, Victim)(folder, driver)
+    try:
+        prepare(made)
         made.save_state()
         yield made
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        made = MOUNTED[driver](folder, driver)
-        try:
-            prepare(made)
-            made.save_state()
-            yield made
-        finally:
-            made.end()
+    finally:
+        made.end()
