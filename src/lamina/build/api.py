@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+from lamina.build.statcache import StatCache
 from lamina.fs.tree import TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
@@ -135,8 +136,8 @@ class Cache(Protocol):
     def record(self, key: str, record: Record) -> None:
         """Remember; the newest answer stands."""
 
-    def context_file(self, context: str) -> str | None:
-        """Where to keep what the files of a context held; None for nowhere."""
+    def stat_cache(self, context: str) -> StatCache:
+        """What is known of the files of a context, to be saved after the build."""
 
     def single_flight(self, key: str) -> AbstractContextManager[None]:
         """Hold off every other builder that wants to carry out the same step."""

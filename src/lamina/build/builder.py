@@ -25,7 +25,6 @@ from lamina.build.context import Opened, open_context
 from lamina.build.executor import Executor, Platform, warn
 from lamina.build.interpret import Scope
 from lamina.build.plan import Plan, make_plan
-from lamina.build.statcache import StatCache
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.errors import DockerfileError, ImageNotFound, UsageError
@@ -78,7 +77,7 @@ class Builder:
             plan = self._plan(request, context)
             for text in plan.warnings:
                 warn(sink, warnings, text)
-            stat_cache = StatCache(self._cache.context_file(context.path))
+            stat_cache = self._cache.stat_cache(context.path)
             executor = Executor(
                 plan,
                 steps=self._steps(request, epoch),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lamina.build.api import Record
+from lamina.build.statcache import StatCache
 from lamina.fs.locks import Rank
 from lamina.metadata import cache
 from lamina.metadata.root import StoreRoot
@@ -30,12 +31,13 @@ class StoreCache:
         with self._root.database.write() as db:
             cache.record(db, key, record.chain_id, record.inputs, record.created)
 
-    def context_file(self, context: str) -> str | None:
+    def stat_cache(self, context: str) -> StatCache:
         """The stat cache of a context (docs/format/build-cache.md)."""
         if not context:
-            return None
+            return StatCache(None)
         digest = hashlib.sha256(os.fsencode(context)).hexdigest()
-        return self._root.folder("contexts", digest[:32])
+        path = self._root.folder("contexts", digest[:32])
+        return StatCache(path, self._root.scratch("context"))
 
     @contextmanager
     def single_flight(self, key: str) -> Iterator[None]:
@@ -58,9 +60,9 @@ class MemoryCache:
         """Remember what `key` gave."""
         self.records[key] = record
 
-    def context_file(self, context: str) -> str | None:
-        """Nowhere."""
-        return None
+    def stat_cache(self, context: str) -> StatCache:
+        """One that is forgotten."""
+        return StatCache(None)
 
     @contextmanager
     def single_flight(self, key: str) -> Iterator[None]:

@@ -24,10 +24,14 @@ _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago go
 
 
 class StatCache:
-    """Digests by packed status, loaded from `path` and saved there; in memory when it is None."""
+    """Digests by packed status, loaded from `path` and saved there; in memory when it is None.
 
-    def __init__(self, path: str | None) -> None:
+    `temporary` is where a file that is not yet complete may be left by a kill.
+    """
+
+    def __init__(self, path: str | None, temporary: str | None = None) -> None:
         self.path = path
+        self._temporary = temporary
         self._known = _load(path) if path is not None else {}
         self._used: set[bytes] = set()
         self._fresh = False
@@ -55,7 +59,7 @@ class StatCache:
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             _make_room(os.path.dirname(self.path))
-            write_file(self.path, self._pack(), mode=0o600)
+            write_file(self.path, self._pack(), mode=0o600, temporary=self._temporary)
         except OSError:
             return
         self._fresh = False

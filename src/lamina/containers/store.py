@@ -29,7 +29,7 @@ from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
-from lamina.metadata import containers, images, layers
+from lamina.metadata import containers, images, layers, refs
 from lamina.metadata.containers import ContainerRow
 from lamina.runtime.isolation import Isolation
 from lamina.spec.imageconfig import ImageConfig
@@ -146,7 +146,6 @@ class ContainerStore:
         Raises `RuntimeFailure` (125) or its kinds for a missing (127) or unusable (126)
         command; the failure is noted in the container's row.
         """
-        self._clear_rooms()
         with self.alone(container, _MOMENT) as stored:
             try:
                 running = self._start(stored, stdio)
@@ -184,12 +183,6 @@ class ContainerStore:
         except ContainerNotFound:
             _unlink(lock.path)  # it was removed meanwhile
             raise
-
-    def _clear_rooms(self) -> None:
-        """Clear away what killed engines left of their starts."""
-        from lamina.execution.room import sweep
-
-        sweep(self.run_root)
 
     def open_running(self, stored: StoredContainer) -> int | None:
         """A descriptor of a running container's root as it sees it; None while there is none."""
@@ -287,8 +280,13 @@ class ContainerStore:
             with self._root.database.write() as db:
                 containers.remove(db, stored.row.id)
                 layers.doom(db, [stored.row.layer_id], self._root.lease)
+                last = images.get(db, stored.row.image_id) is None
+                if last:  # the image is gone: the container alone may have held its layers
+                    refs.note_garbage(db, self._root.lease)
             crash_point("container-removed")
             self.layers.erase_doomed(stored.row.layer_id)
+        if last:
+            self.layers.reclaim()
         _unlink(self._root.folder("locks", "containers", stored.row.id))
 
 

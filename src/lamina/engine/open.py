@@ -13,7 +13,7 @@ from lamina.drivers.api import Driver
 from lamina.drivers.catalog import entry
 from lamina.engine.config import Config, settle
 from lamina.engine.engine import Engine
-from lamina.errors import StorageError
+from lamina.errors import LaminaError, StorageError
 from lamina.images.store import ImageStore
 from lamina.kernel.namespaces import effective_capabilities
 from lamina.layers.store import LayerStore
@@ -21,6 +21,8 @@ from lamina.metadata import layers as layer_rows
 from lamina.metadata.db import set_meta
 from lamina.metadata.root import StoreRoot
 from lamina.values.events import Caution, Sink, ignore
+
+_ID_DIGITS = 64  # of a container, which names the folder of its start
 
 
 def open_store(
@@ -64,6 +66,7 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
     layers = LayerStore(store, chosen.driver)
     blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
+    _clear_rooms(run_root, events)
     return Engine(
         root=store,
         layers=layers,
@@ -96,6 +99,18 @@ def _choose(store: StoreRoot, settled: Config, run_root: str) -> _Chosen:
     catalogued = entry(choice.name)
     home = store.folder(catalogued.home)
     return _Chosen(choice, catalogued.make(home, run_root, settled.storage_opts))
+
+
+def _clear_rooms(run_root: str, events: Sink) -> None:
+    """Take back what killed engines left of starts: their mount points are nobody's changes."""
+    if all(len(name) != _ID_DIGITS for name in os.listdir(run_root)):
+        return
+    from lamina.execution.room import sweep
+
+    try:
+        sweep(run_root)
+    except (OSError, LaminaError) as error:
+        events(Caution(f"what a killed container left cannot be cleared away: {error}"))
 
 
 def _run_root(settled: Config, store: StoreRoot) -> str:

@@ -12,6 +12,7 @@ from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
 from lamina.metadata import cache as cache_rows
 from lamina.metadata import containers as container_rows
+from lamina.metadata import refs
 from lamina.runtime.isolation import Isolation
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.reference import Reference
@@ -131,8 +132,8 @@ class System:
         with engine.layers.root.database.write() as db:
             for row in cache_rows.all_rows(db):
                 cache_rows.forget(db, row.key)
-        gone = engine.layers.collect()
-        return sum(layer.size for layer in gone) + engine.image_store.collect_blobs()
+            refs.note_garbage(db, engine.layers.root.lease)
+        return sum(layer.size for layer in engine.layers.reclaim())
 
     def facts(self) -> dict[str, str | int]:
         """This machine, for `info`."""

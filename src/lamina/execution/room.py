@@ -27,6 +27,8 @@ from lamina.runtime.hostfiles import contents
 
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
 _POLL = 0.01
+_RUNTIMES = ("crun", "runc")  # folders of their own states, beside the rooms
+ID_DIGITS = 64  # of a container, which names its room; what else lies beside is not ours
 
 
 class Room:
@@ -120,10 +122,10 @@ def sweep(run_dir: str) -> int:
     """
     cleared = 0
     for name in os.listdir(run_dir):
-        folder = os.path.join(run_dir, name)
-        if not os.path.exists(os.path.join(folder, "lock")):
+        if len(name) != ID_DIGITS:
             continue
-        lock = _try_lock(folder)
+        folder = os.path.join(run_dir, name)
+        lock = _try_lock(folder)  # also of one that has none yet, or no more
         if lock is None:
             continue
         try:
@@ -178,7 +180,7 @@ def _try_lock(folder: str) -> int | None:
 
 def _remove_states(run_dir: str, name: str) -> None:
     """What a killed runtime could not remove itself."""
-    for runtime in ("crun", "runc"):
+    for runtime in _RUNTIMES:
         state = os.path.join(run_dir, runtime, name)
         if os.path.isdir(state):
             remove_tree(state)

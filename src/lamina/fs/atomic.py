@@ -3,12 +3,21 @@
 import os
 
 
-def write_file(path: str, data: bytes, *, mode: int = 0o644, durable: bool = False) -> None:
+def write_file(
+    path: str,
+    data: bytes,
+    *,
+    mode: int = 0o644,
+    durable: bool = False,
+    temporary: str | None = None,
+) -> None:
     """Put `data` at `path` by way of a temporary name; with `durable` also on disk.
 
-    Raises OSError; then the old file is there and no temporary one.
+    A kill leaves the temporary file: whoever can find it again says where it is to be, by a name
+    that nobody else writes to. Raises OSError; then the old file is there and no temporary one.
     """
-    temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
+    if temporary is None:
+        temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode
     )

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from lamina.content.directory import BlobStore
 from lamina.errors import ImageNotFound, InUse, InvalidReference, LaminaError, LayerNotFound
 from lamina.fs.faults import crash_point
-from lamina.layers import gc
 from lamina.layers.store import LayerStore
 from lamina.metadata import blobs as blob_rows
 from lamina.metadata import cache as cache_rows
@@ -234,8 +233,8 @@ class ImageStore:
         with self.root.database.write() as db:
             now = refs.targets(db, refs.LEASE, self.root.lease)
             refs.drop(db, refs.LEASE, self.root.lease, set(now) - before)
-        self.layers.collect()
-        self.collect_blobs()
+            refs.note_garbage(db, self.root.lease)
+        self.layers.reclaim()
 
     def _size(self, chain: tuple[ChainID, ...]) -> int:
         if not chain:
@@ -316,9 +315,9 @@ class ImageStore:
         with self.root.database.write(durable=True) as db:
             if tuple(image_rows.names_of(db, image)) != names:
                 return None
-            if self.root.has_lease:
-                held = [*refs.targets(db, refs.IMAGE, image), *(each.chain_id for each in chain)]
-                refs.drop(db, refs.LEASE, self.root.lease, held)
+            held = [*refs.targets(db, refs.IMAGE, image), *(each.chain_id for each in chain)]
+            refs.drop(db, refs.LEASE, self.root.lease, held)
+            refs.note_garbage(db, self.root.lease)
             image_rows.remove(db, image)
             for layer in reversed(chain):
                 if layer_rows.has_users(db, layer.chain_id):
@@ -326,10 +325,5 @@ class ImageStore:
                 cache_rows.forget_chain(db, layer.chain_id)
         crash_point("image-removed")
         done = [Removed("Deleted", str(image))]
-        done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.collect()]
-        self.collect_blobs()
+        done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.reclaim()]
         return done
-
-    def collect_blobs(self) -> int:
-        """Remove the blobs that nothing refers to; gives the bytes that went."""
-        return gc.collect_blobs(self.root)

@@ -1,7 +1,10 @@
-"""Reclaiming layers that no reference reaches.
+"""Reclaiming layers and blobs that no reference reaches.
 
 The doomed rows are committed fully before the first file is unlinked, so that no power cut
 brings back a row without its files. A row goes when its driver object is gone.
+
+Whoever takes references away notes that in the same transaction, under its lease; the note goes
+with the last of what was collected. So what a kill leaves uncollected is found by a dead lease.
 """
 
 import os
@@ -21,8 +24,18 @@ from lamina.values.digest import BlobDigest
 from lamina.values.ids import LayerID
 
 
+def reclaim(root: StoreRoot, driver: Driver) -> list[LayerRow]:
+    """Remove every unreachable layer, children first, and every unreferenced blob.
+
+    Gives the layers that went.
+    """
+    doomed = collect(root, driver)
+    collect_blobs(root)
+    return doomed
+
+
 def collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
-    """Remove every unreachable layer, children first; gives what went.
+    """Remove every unreachable layer; `collect_blobs` is to follow. Gives what went.
 
     Looks again when it is done: a layer below one that was going could not go with it, and who
     let go of it meanwhile had to leave it.
@@ -43,6 +56,7 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
             refs.drop_owner(db, refs.LEASE, lease)
         doomed = _unused(root, layers.unreachable(db))
         layers.doom(db, [row.id for row in doomed], root.lease)
+        refs.note_garbage(db, root.lease)
     crash_point("doomed")
     erase(root, driver, doomed)
     return doomed
@@ -99,14 +113,19 @@ def _empty_trash(root: StoreRoot, row: LayerRow) -> None:
 
 
 def collect_blobs(root: StoreRoot) -> int:
-    """Remove the blobs that nothing refers to; gives the bytes that went."""
+    """Remove the blobs that nothing refers to; gives the bytes that went.
+
+    Nothing is left to collect then.
+    """
     with root.database.read() as db:
-        if not blobs.unreferenced(db):
+        some = bool(blobs.unreferenced(db))
+        if not some and not (root.has_lease and refs.notes_garbage(db, root.lease)):
             return 0
-    with root.database.write(durable=True) as db:
+    with root.database.write(durable=some) as db:
         doomed = blobs.unreferenced(db)
         for row in doomed:
             drop_blob(root, db, row.digest)
+        refs.forget_garbage(db, root.lease)
     return sum(row.size for row in doomed)
 
 

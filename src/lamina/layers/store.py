@@ -322,13 +322,17 @@ class LayerStore:
         self._let_go()
 
     def _let_go(self) -> bool:
-        """Whether something is left now that nobody needs."""
+        """Whether something is left now that nobody needs; noted, should we not get to it."""
         if not self.root.has_lease:
             return False
         with self.root.database.write() as db:
             held = refs.targets(db, refs.LEASE, self.root.lease)
             refs.drop_owner(db, refs.LEASE, self.root.lease)
-            return any(layers.is_idle(db, target) for target in held)
+            idle = any(layers.is_idle(db, target) for target in held)
+            garbage = idle or bool(blobs.unreferenced(db))
+            if garbage:
+                refs.note_garbage(db, self.root.lease)
+            return garbage
 
     def close(self) -> None:
         """Let go of everything, and collect what nobody else needs; the root itself stays open.
@@ -339,12 +343,12 @@ class LayerStore:
             return
         if self._let_go():
             try:
-                self.collect()
+                self.reclaim()
             except LaminaError:
                 pass  # what could not be removed is the next removal's matter
         if isinstance(self.driver, SharesMounts):
             self.driver.close()
 
-    def collect(self) -> list[Layer]:
-        """Remove every layer that no reference reaches; gives what went."""
-        return [Layer.from_row(row) for row in gc.collect(self.root, self.driver) if row.chain_id]
+    def reclaim(self) -> list[Layer]:
+        """Remove every layer and blob that no reference reaches; gives the layers that went."""
+        return [Layer.from_row(row) for row in gc.reclaim(self.root, self.driver) if row.chain_id]

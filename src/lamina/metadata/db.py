@@ -16,12 +16,14 @@ from contextlib import contextmanager
 
 from lamina.errors import DiskFull, ForeignStore, ReadOnlyStore, StorageError, StoreDamaged
 from lamina.fs.locks import FileLock, Rank
-from lamina.metadata import blobs, cache, containers, images, layers, refs
+from lamina.metadata import blobs, cache, containers, images, layers, refs, reserve
 
 APPLICATION_ID = 0x4C616D69  # "Lami"
 SCHEMA_VERSION = 1
 _BUSY_TIMEOUT = 10.0  # seconds; our own lock already serialises writers
 _CHECKPOINT_BYTES = 4 << 20  # a WAL larger than this is folded in by the writer that sees it
+
+COMPANIONS = ("-journal", "-wal", "-shm")  # what SQLite lays beside a database, at one time
 
 _META = ("CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",)
 _SCHEMA: tuple[str, ...] = (
@@ -49,6 +51,7 @@ class Database:
         try:
             self._connection = _connect(path)
             self._check_version()
+            reserve.fill_holes(f"{path}-shm")
         except sqlite3.DatabaseError as error:
             raise _translate(error, path) from error
 
@@ -79,7 +82,9 @@ class Database:
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
-            raise StoreDamaged(f"{self.path} is not a database of Lamina")
+            raise StoreDamaged(
+                f"{self.path} is not a database of Lamina", hint="restore it from a backup"
+            )
         if version > SCHEMA_VERSION:
             raise ForeignStore(
                 f"{self.path} has format {version}, and this Lamina knows formats up to "
@@ -99,8 +104,8 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise _translate(error, self.path) from error
         finally:
-            if outermost and connection.in_transaction:
-                connection.execute("COMMIT")
+            if outermost:
+                _give_up(connection)
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
@@ -118,8 +123,7 @@ class Database:
             except sqlite3.DatabaseError as error:
                 raise _translate(error, self.path) from error
             finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                _give_up(connection)
             self._fold_wal(connection)
 
     def _fold_wal(self, connection: sqlite3.Connection) -> None:
@@ -136,6 +140,12 @@ class Database:
             )
         return self._connection
 
+    def complaints(self) -> list[str]:
+        """What SQLite itself finds wrong in the file; nothing when it is sound."""
+        with self.read() as connection:
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(10)")]
+        return [] if found == ["ok"] else found
+
     def meta(self) -> dict[str, str]:
         """All of the store's own facts (`uuid`, `driver`, `generation` ...)."""
         with self.read() as connection:
@@ -147,6 +157,15 @@ class Database:
             return
         with self._lock.exclusive():
             self._connection.close()
+
+
+def _give_up(connection: sqlite3.Connection) -> None:
+    """End a transaction that is still open; an error of the block itself is what counts."""
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.DatabaseError:
+        pass  # SQLite has ended it already, or the next one says what is wrong
 
 
 def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
@@ -168,7 +187,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _remove_database(path: str) -> None:
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", *COMPANIONS):
         try:
             os.unlink(path + suffix)
         except FileNotFoundError:
@@ -183,6 +202,6 @@ def _translate(error: sqlite3.DatabaseError, path: str) -> StorageError:
         )
     if "readonly" in words:
         return ReadOnlyStore(f"writing {path}: {words}", hint="remount it read-write")
-    if "not a database" in words or "malformed" in words:
+    if any(each in words for each in ("not a database", "malformed", "no such")):
         return StoreDamaged(f"{path}: {words}", hint="restore it from a backup")
     return StorageError(f"database {path}: {words}")

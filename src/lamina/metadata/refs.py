@@ -21,6 +21,7 @@ SCHEMA = (
 )
 
 IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
+_GARBAGE = "garbage"  # the target of a lease that took references away and has yet to collect
 
 
 def add(db: sqlite3.Connection, kind: str, owner: str, target: str) -> None:
@@ -44,6 +45,21 @@ def drop_owner(db: sqlite3.Connection, kind: str, owner: str) -> None:
 def drop_target(db: sqlite3.Connection, kind: str, target: str) -> None:
     """Drop every claim of that kind on `target`."""
     db.execute("DELETE FROM refs WHERE kind = ? AND target = ?", (kind, target))
+
+
+def note_garbage(db: sqlite3.Connection, lease: LeaseID) -> None:
+    """Write down, with what takes references away, that something may have to be collected."""
+    add(db, LEASE, lease, _GARBAGE)
+
+
+def notes_garbage(db: sqlite3.Connection, lease: LeaseID) -> bool:
+    """Whether that was written down and is not done yet."""
+    return _GARBAGE in targets(db, LEASE, lease)
+
+
+def forget_garbage(db: sqlite3.Connection, lease: LeaseID) -> None:
+    """Say that it is collected."""
+    drop(db, LEASE, lease, [_GARBAGE])
 
 
 def owners(db: sqlite3.Connection, kind: str) -> list[str]:

@@ -5,6 +5,7 @@
       lamina.db      the database; holds the same UUID and a generation at least as high
       blobs/ index/ containers/ volumes/ <driver homes>
       staging/       what a live lease is making       locks/   lock files, leases/
+      reserve        room for a full disk (lamina.metadata.reserve)
       trash/         renamed away, being erased        quarantine/  set aside by `check --repair`
 
 A root whose database is missing, another store's, or older than its objects is an error and
@@ -18,12 +19,14 @@ from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
 from lamina.fs.atomic import replace_file, write_file
 from lamina.fs.locks import FileLock, Rank
 from lamina.kernel.ioctl import syncfs
-from lamina.metadata import refs
-from lamina.metadata.db import Database
+from lamina.metadata import reserve
+from lamina.metadata.db import COMPANIONS, Database
 from lamina.values.ids import LeaseID
 
 FORMAT = 1
 _FOLDERS = ("blobs", "index", "containers", "volumes", "staging", "trash", "quarantine")
+_RESERVE = "reserve"
+_SCRATCH = "blob."  # <lease>.blob.<name> in `staging/`: files, not layers, of a lease
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -109,6 +112,10 @@ class StoreRoot:
             self._lease = Lease.take(self.folder("locks", "leases"))
         return self._lease.id
 
+    def scratch(self, name: str) -> str:
+        """A path in `staging/` for this opener alone; after a kill it goes with the lease."""
+        return self.folder("staging", f"{self.lease}.{_SCRATCH}{name}")
+
     def owner_is_alive(self, lease: LeaseID | None) -> bool:
         """Whether some process still holds `lease`."""
         if lease is None:
@@ -118,19 +125,20 @@ class StoreRoot:
         return Lease.is_held(self.folder("locks", "leases"), lease)
 
     def sweep_leases(self) -> None:
-        """Take away what dead leases left in `staging/` and `locks/`.
+        """Take away what dead leases left in `staging/`, and last of all their own files.
 
-        A lease is there before what it stages, so its owner is looked for after the listing;
-        its file goes last, for whoever is killed here leaves the rest to the next opener.
+        Whoever is killed here leaves the rest to the next opener.
         """
+        dead = Lease.dead(self.folder("locks", "leases"))
+        if not dead:
+            return
+        owners = {name.partition(".")[0] for name in dead}
         for name in os.listdir(self.folder("staging")):
-            owner, mark, _ = name.partition(".blob.")
-            if mark and not self.owner_is_alive(refs.lease_id(owner)):
-                try:
-                    os.unlink(self.folder("staging", name))
-                except FileNotFoundError:
-                    pass  # another opener was here
-        Lease.sweep(self.folder("locks", "leases"))
+            owner, _, rest = name.partition(".")
+            if rest.startswith(_SCRATCH) and owner in owners:
+                _unlink(self.folder("staging", name))
+        for name in dead:
+            _unlink(self.folder("locks", "leases", name))
 
     def barrier(self) -> None:
         """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
@@ -145,7 +153,7 @@ class StoreRoot:
     def note_generation(self, generation: int) -> None:
         """Let the `store` file say that the database has reached `generation`."""
         identity = Identity(self.uuid, FORMAT, generation)
-        staged = self.folder("staging", f"{self.lease}.blob.identity")
+        staged = self.scratch("store")
         try:
             replace_file(self.folder("store"), identity.text(), temporary=staged)
         except OSError as error:
@@ -157,6 +165,10 @@ class StoreRoot:
             self._lease.release()
             self._lease = None
         self.database.close()
+        try:
+            reserve.take(self.path, self.folder(_RESERVE))
+        except OSError:
+            pass  # a read-only or full disk must not stop a clean end
 
 
 class Lease:
@@ -184,19 +196,13 @@ class Lease:
             return cls(lease, path, lock)
 
     @staticmethod
-    def sweep(folder: str) -> None:
-        """Take away the files of leases whose holders died."""
+    def dead(folder: str) -> list[str]:
+        """The names of the files of leases whose holders died."""
         try:
             names = os.listdir(folder)
         except FileNotFoundError:
-            return
-        for name in names:
-            path = os.path.join(folder, name)
-            if not FileLock.is_held(path):
-                try:
-                    os.unlink(path)
-                except FileNotFoundError:
-                    pass
+            return []
+        return [name for name in names if not FileLock.is_held(os.path.join(folder, name))]
 
     @staticmethod
     def is_held(folder: str, lease: LeaseID) -> bool:
@@ -213,6 +219,13 @@ class Lease:
         self._lock.release()
 
 
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # another opener was here
+
+
 def boot_id() -> str:
     """This boot's ID (random(4)); a row carrying another one was not made since."""
     with open(_BOOT_ID, encoding="utf-8") as file:
@@ -227,6 +240,7 @@ def _create(path: str) -> None:
             return  # another process was first
         _refuse_strangers(path)
         os.chmod(path, 0o700)  # also one that was there: what is inside is nobody else's
+        reserve.give_back(path, os.path.join(path, _RESERVE))
         for name in _FOLDERS:
             os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
         os.makedirs(os.path.join(path, "locks"), mode=0o700, exist_ok=True)
@@ -237,13 +251,26 @@ def _create(path: str) -> None:
             {"uuid": identity.uuid, "format": str(FORMAT), "generation": "0"},
         )
         database.close()
-        write_file(os.path.join(path, "store"), identity.text(), mode=0o600, durable=True)
+        _write_identity(path, identity)
+
+
+def _write_identity(path: str, identity: Identity) -> None:
+    """Last of all, and under the lock: what an earlier, killed try left is ours to replace."""
+    temporary = os.path.join(path, "staging", "store")
+    _unlink(temporary)
+    target = os.path.join(path, "store")
+    write_file(target, identity.text(), mode=0o600, durable=True, temporary=temporary)
 
 
 def _refuse_strangers(path: str) -> None:
-    ours = {*_FOLDERS, "locks", ".lock", "lamina.db", "lost+found"}
-    ours |= {f"lamina.db{suffix}" for suffix in (".new", ".new-wal", ".new-shm", "-wal", "-shm")}
+    ours = {*_FOLDERS, "locks", ".lock", "lost+found", _RESERVE}
+    ours |= {f"lamina.db{made}{suffix}" for made in ("", ".new") for suffix in ("", *COMPANIONS)}
     strangers = sorted(set(os.listdir(path)) - ours)
+    if strangers and os.path.lexists(os.path.join(path, "lamina.db")):
+        raise StoreDamaged(
+            f"{path} holds the database of a store but not its identity, the file `store`",
+            hint="restore it from a backup",
+        )
     if strangers:
         raise ForeignStore(
             f"{path} is not a Lamina store and is not empty (it holds {strangers[0]!r})",
@@ -281,6 +308,7 @@ def _open_existing(path: str) -> StoreRoot:
             hint="restore it from a backup; its layers are untouched",
         )
     lock_path = os.path.join(path, "locks", "database")
+    reserve.give_back(path, os.path.join(path, _RESERVE))
     # Asked of the kernel first: SQLite has no words for why it cannot open a file.
     os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = Database(database_path, lock_path)

@@ -118,7 +118,7 @@ def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
     """The plain bytes of a stream in a file that has no name."""
     folder = layers.root.folder("staging")
     try:
-        descriptor = _nameless(folder, f"{layers.root.lease}.blob.unrolled")
+        descriptor = _nameless(folder, layers.root.scratch("unrolled"))
     except OSError as error:
         raise from_oserror(error, "writing to", folder) from error
     try:
@@ -135,7 +135,7 @@ def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
     return descriptor
 
 
-def _nameless(folder: str, name: str) -> int:
+def _nameless(folder: str, path: str) -> int:
     """A new file that goes with its descriptor; for a moment with a name where it must have one."""
     flags = os.O_RDWR | os.O_CLOEXEC
     try:
@@ -143,7 +143,6 @@ def _nameless(folder: str, name: str) -> int:
     except OSError as error:
         if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             raise
-    path = os.path.join(folder, name)
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     os.unlink(path)
     return descriptor

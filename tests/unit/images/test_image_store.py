@@ -62,7 +62,7 @@ def test_it_is_all_there_after_reopening(store):
     store.layers.barrier()
     store.reopen()
     assert store.images.resolve("x") == image
-    assert store.layers.collect() == []
+    assert store.layers.reclaim() == []
     assert len(store.layers.chain(store.images.row(image).row.top_chain)) == 2
 
 

@@ -105,15 +105,14 @@ def test_layers_stay_after_closing_when_referred_to(store: Store) -> None:
     store.layers.barrier()
     store.reopen()
     assert store.layers.get(top.chain_id) == top
-    assert store.layers.collect() == []
+    assert store.layers.reclaim() == []
 
 
 def test_what_nothing_refers_to_is_collected_whole(store: Store) -> None:
     base = store.layers.register(None, io.BytesIO(BASE))
     store.layers.register(base.chain_id, io.BytesIO(NEXT))
-    assert store.layers.collect() == []  # this opener still holds them
-    store.reopen()
-    assert store.layers.collect() == []  # and closing it let go of them
+    assert store.layers.reclaim() == []  # this opener still holds them
+    store.reopen()  # closing collected them
     assert store.files() == []
 
 

@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 
 from lamina.drivers.api import Probe
+from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
-from lamina.fs.remove import remove_tree
 from lamina.kernel import btrfs
 from lamina.kernel.statfs import filesystem_name
 
@@ -18,13 +18,9 @@ def probe(home: str, _options: Mapping[str, str] | None = None) -> Probe:
     backing = filesystem_name(base)
     if backing != "btrfs":
         return Probe(False, f"{base} lies on {backing}, not on btrfs")
-    scratch = os.path.join(base, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        os.mkdir(scratch, 0o700)
-        try:
-            _try(scratch)
-        finally:
-            remove_tree(scratch)
+        with scratch(home) as folder:
+            _try(folder)
     except OSError as error:
         return Probe(False, f"btrfs refused a subvolume in {base}: {error.strerror}")
     except LaminaError as error:
@@ -32,16 +28,16 @@ def probe(home: str, _options: Mapping[str, str] | None = None) -> Probe:
     return Probe(True, f"made a subvolume and a snapshot of it in {base}")
 
 
-def _try(scratch: str) -> None:
-    folder = os.open(scratch, _DIRECTORY)
+def _try(folder: str) -> None:
+    opened = os.open(folder, _DIRECTORY)
     try:
-        btrfs.create_subvolume(folder, "made")
-        made = os.open("made", _DIRECTORY, dir_fd=folder)
+        btrfs.create_subvolume(opened, "made")
+        made = os.open("made", _DIRECTORY, dir_fd=opened)
         try:
-            btrfs.snapshot(made, folder, "copy")
+            btrfs.snapshot(made, opened, "copy")
         finally:
             os.close(made)
-        btrfs.destroy_subvolume(folder, "copy")
-        btrfs.destroy_subvolume(folder, "made")
+        btrfs.destroy_subvolume(opened, "copy")
+        btrfs.destroy_subvolume(opened, "made")
     finally:
-        os.close(folder)
+        os.close(opened)

@@ -10,70 +10,57 @@ from lamina.archive.entry import FILE, Entry
 from lamina.archive.erofs.layer import write_layer
 from lamina.archive.writer import segments
 from lamina.drivers.api import Probe
+from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
 from lamina.fs.dtype import supports_dtype
 from lamina.fs.erofs import FILES, Erofs, mount_image
 from lamina.fs.mounting import MountPlan, Stacked, attach, in_private_namespace
-from lamina.fs.remove import remove_tree
 from lamina.kernel.statfs import filesystem_name
 
 _BODY = b"probe"
+_FOLDERS = ("layer", "tree", "upper", "work", "merged")
 
 
 def try_out(home: str) -> Probe:
     """Try it in `home`, or beside it where it is yet to be made."""
     try:
-        scratch = _scratch(home)
+        with scratch(home, *_FOLDERS) as folder:
+            return _try(folder)
     except OSError as error:
         return Probe(False, f"{home} cannot be written: {error.strerror}")
-    try:
-        return _try(scratch)
-    finally:
-        remove_tree(scratch)
 
 
 def way_of_mounting(home: str) -> str:
     """How images in `home` are mounted, found out by mounting one."""
-    scratch = _scratch(home)
     try:
-        return f"by {_mount(scratch)}"
+        with scratch(home, *_FOLDERS) as folder:
+            return f"by {_mount(folder)}"
     except (OSError, LaminaError) as error:
         return f"not at all ({error})"
-    finally:
-        remove_tree(scratch)
 
 
-def _scratch(home: str) -> str:
-    base = home if os.path.isdir(home) else os.path.dirname(home)
-    path = os.path.join(base, f".probe-{os.getpid()}-{os.urandom(4).hex()}")
-    os.mkdir(path, 0o700)
-    for name in ("layer", "tree", "upper", "work", "merged"):
-        os.mkdir(os.path.join(path, name))
-    return path
-
-
-def _try(scratch: str) -> Probe:
-    backing = filesystem_name(scratch)
+def _try(folder: str) -> Probe:
+    backing = filesystem_name(folder)
     try:
-        way = _mount(scratch)
-        in_private_namespace(lambda: _stack(scratch))
+        way = _mount(folder)
+        in_private_namespace(lambda: _stack(folder))
     except (OSError, LaminaError) as error:
         return Probe(False, f"an EROFS image on {backing} was refused: {error}")
-    if not supports_dtype(scratch):
+    if not supports_dtype(folder):
         return Probe(False, f"{backing} here keeps no d_type in its directory entries")
     how = "from its files" if way == FILES else "by loop devices (it takes no file as a source)"
     return Probe(True, f"mounted an image on {backing} {how}, below a writable directory")
 
 
-def _mount(scratch: str) -> str:
+def _mount(folder: str) -> str:
     def body() -> int:
-        return os.open(os.path.join(scratch, "body"), os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(os.path.join(folder, "body"), os.O_RDONLY | os.O_CLOEXEC)
 
-    with open(os.path.join(scratch, "body"), "wb") as made:
+    with open(os.path.join(folder, "body"), "wb") as made:
         made.write(_BODY)
     entries = iter([(Entry(b"d/file", FILE, 0o644, size=len(_BODY)), body)])
-    write_layer(os.path.join(scratch, "layer"), segments(entries, len), None, None)
-    mounted, way = mount_image(*_step(scratch)[:2])
+    write_layer(os.path.join(folder, "layer"), segments(entries, len), None, None)
+    mounted, way = mount_image(*_step(folder)[:2])
     try:
         with open(f"/proc/self/fd/{mounted}/d/file", "rb") as file:
             if file.read() != _BODY:
@@ -83,17 +70,17 @@ def _mount(scratch: str) -> str:
     return way
 
 
-def _step(scratch: str) -> Erofs:
-    folder = os.path.join(scratch, "layer")
-    tar = os.path.join(folder, "layer.tar")
-    return Erofs(os.path.join(folder, "layer.erofs"), (tar,), os.path.join(scratch, "tree"), None)
+def _step(folder: str) -> Erofs:
+    layer = os.path.join(folder, "layer")
+    tar = os.path.join(layer, "layer.tar")
+    return Erofs(os.path.join(layer, "layer.erofs"), (tar,), os.path.join(folder, "tree"), None)
 
 
-def _stack(scratch: str) -> None:
+def _stack(folder: str) -> None:
     def at(name: str) -> str:
-        return os.path.join(scratch, name)
+        return os.path.join(folder, name)
 
-    attach(MountPlan(Stacked((_step(scratch),), at("upper"), at("work"))), at("merged"))
+    attach(MountPlan(Stacked((_step(folder),), at("upper"), at("work"))), at("merged"))
     os.unlink(os.path.join(at("merged"), "d", "file"))
     os.rmdir(os.path.join(at("merged"), "d"))
     if os.path.lexists(os.path.join(at("merged"), "d")):

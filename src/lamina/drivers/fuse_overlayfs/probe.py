@@ -5,10 +5,10 @@ import os
 from lamina.drivers.api import Probe
 from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.drivers.fuse_overlayfs.program import LEAST, find, version
-from lamina.drivers.overlay2.probe import made_scratch
+from lamina.drivers.overlay2.probe import FOLDERS
+from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
 from lamina.fs.mounting import MountPlan, open_detached
-from lamina.fs.remove import remove_tree
 from lamina.kernel.statfs import filesystem_name
 
 
@@ -31,21 +31,23 @@ def probe(home: str) -> Probe:
 
 def _tried(home: str, program: str, said: str) -> Probe:
     try:
-        scratch = made_scratch(home)
+        with scratch(home, *FOLDERS) as folder:
+            return _try(folder, program, said)
     except OSError as error:
         return Probe(False, f"{home} cannot be written: {error.strerror}")
+
+
+def _try(folder: str, program: str, said: str) -> Probe:
     try:
-        _unite(scratch, program)
+        _unite(folder, program)
     except (OSError, LaminaError) as error:
-        return Probe(False, f"fuse-overlayfs {said} on {filesystem_name(scratch)} refused: {error}")
-    finally:
-        remove_tree(scratch)
+        return Probe(False, f"fuse-overlayfs {said} on {filesystem_name(folder)} refused: {error}")
     return Probe(True, f"fuse-overlayfs {said} united two lower directories and an upper one")
 
 
-def _unite(scratch: str, program: str) -> None:
+def _unite(folder: str, program: str) -> None:
     def at(name: str) -> str:
-        return os.path.join(scratch, name)
+        return os.path.join(folder, name)
 
     os.mkdir(os.path.join(at("lower1"), "d"))
     step = united(program, (at("lower2"), at("lower1")), at("upper"), at("work"))
