@@ -2,7 +2,7 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash differential bench docs wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential bench docs reference wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
@@ -36,6 +36,9 @@ types: setup-dev ## mypy --strict
 
 floors: setup-dev ## imports run one way down
 	@$(VENV)/lint-imports --no-cache --no-logo
+
+reference: setup ## docs/reference/cli.md, written anew from the command's parsers
+	@$(VENV)/python -m scripts.cli_reference
 
 docs: setup ## links, commands and snippets of the documentation hold
 	@$(VENV)/python -m scripts.check_docs

@@ -1,7 +1,8 @@
 """`make docs`: what the documentation says of the project is held against the project.
 
 Links lead somewhere, `lamina` commands and `make` targets in examples exist, Python examples
-compile, the index names every page, and the code map names every folder of the package.
+compile, the index names every page, the code map names every folder of the package, and the
+command's reference is what the command's own parsers say now.
 """
 
 import ast
@@ -11,14 +12,14 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from lamina.cli.main import VERBS
+from lamina.cli.main import GROUPS, VERBS
+from scripts.cli_reference import PAGE, reference
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"(?:^|[|;&(`]|\$ )\s*(?:\.venv/bin/)?lamina ([a-z]+)", re.MULTILINE)
 _TARGET = re.compile(r"(?:^|`|\$ )make ([a-z][a-z-]*)", re.MULTILINE)
-_GROUPS = {"image", "container", "system", "builder", "volume"}
 
 
 class Page(NamedTuple):
@@ -34,6 +35,8 @@ def main() -> int:
     complaints = [f"{page.path}: {text}" for page in pages for text in _complaints(page)]
     complaints += _index_gaps(pages)
     complaints += _map_gaps()
+    if _read(PAGE) != reference():
+        complaints.append(f"{PAGE}: the command has changed; write it anew with `make reference`")
     for complaint in complaints:
         print(complaint, file=sys.stderr)
     print(f"docs: {len(pages)} pages, {len(complaints)} complaints")
@@ -59,7 +62,7 @@ def _complaints(page: Page) -> Iterator[str]:
         if not _leads_somewhere(page, link):
             yield f"the link {link} leads nowhere"
     for verb in _COMMAND.findall(page.text):
-        if verb not in VERBS and verb not in _GROUPS:
+        if verb not in VERBS and verb not in GROUPS:
             yield f"there is no command `lamina {verb}`"
     for target in _TARGET.findall(page.text):
         if target not in _targets():

@@ -65,7 +65,7 @@ VERBS: dict[str, Verb] = {
 }
 
 # docker's management spellings lead to the same commands.
-_GROUPS = {
+GROUPS = {
     "image": {
         "build": "build",
         "history": "history",
@@ -95,13 +95,13 @@ _GROUPS = {
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
 }
-_PRUNES = {
+PRUNES = {
     "image prune": "prune_images",
     "container prune": "prune_containers",
     "builder prune": "prune_cache",
 }
 
-_GLOBAL = Usage(
+GLOBAL = Usage(
     "[OPTIONS] COMMAND",
     "Container images as shared layers, with no daemon",
     (
@@ -204,7 +204,7 @@ def _mute(descriptor: int) -> None:
 
 def _dispatch(words: list[str]) -> int:
     try:
-        given = parse("", _GLOBAL, words)
+        given = parse("", GLOBAL, words)
     except HelpAsked:
         print(_overview(), end="")
         return 0
@@ -227,13 +227,13 @@ def _dispatch(words: list[str]) -> int:
 def _find(operands: list[str]) -> tuple[str, str, list[str]]:
     """The verb as the user knows it, its module and its words."""
     verb, *rest = operands
-    if verb in _GROUPS and rest and not rest[0].startswith("-"):
-        meant = _GROUPS[verb].get(rest[0])
+    if verb in GROUPS and rest and not rest[0].startswith("-"):
+        meant = GROUPS[verb].get(rest[0])
         if meant is None:
             raise UsageError(
                 f"'{verb} {rest[0]}' is not a lamina command", hint="see 'lamina --help'"
             )
-        module = _PRUNES[meant] if meant in _PRUNES else VERBS[meant].module
+        module = PRUNES[meant] if meant in PRUNES else VERBS[meant].module
         return f"{verb} {rest[0]}", module, rest[1:]
     if verb == "help" and rest:
         return rest[0], _find(rest)[1], ["--help"]
@@ -245,12 +245,18 @@ def _find(operands: list[str]) -> tuple[str, str, list[str]]:
 def _suggestion(verb: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(verb, [*VERBS, *_GROUPS], 1)
+    near = get_close_matches(verb, [*VERBS, *GROUPS], 1)
     return f"did you mean '{near[0]}'?" if near else "see 'lamina --help'"
 
 
-def _run(context: Context, verb: str, module: str, words: list[str]) -> int:
+def command_of(module: str) -> Command:
+    """The command in a module of `lamina.cli.commands`."""
     command: Command = import_module(f"lamina.cli.commands.{module}")
+    return command
+
+
+def _run(context: Context, verb: str, module: str, words: list[str]) -> int:
+    command = command_of(module)
     try:
         given = parse(verb, command.USAGE, words)
     except HelpAsked:
@@ -268,10 +274,10 @@ def _print_version() -> int:
 
 def _overview() -> str:
     width = max(len(verb) for verb in VERBS)
-    lines = [help_text("", _GLOBAL).replace("lamina  ", "lamina "), "Commands:"]
+    lines = [help_text("", GLOBAL).replace("lamina  ", "lamina "), "Commands:"]
     lines += [f"  {verb:<{width}}   {entry.summary}" for verb, entry in VERBS.items()]
     lines += ["", "Run 'lamina COMMAND --help' for more on a command."]
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["VERBS", "Context", "UnknownFlag", "main"]
+__all__ = ["GLOBAL", "GROUPS", "PRUNES", "VERBS", "Context", "UnknownFlag", "command_of", "main"]

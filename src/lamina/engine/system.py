@@ -29,15 +29,24 @@ class ImageLayers(NamedTuple):
     containers: int
 
 
+class ContainerUsage(NamedTuple):
+    """A container with the bytes it wrote over its image."""
+
+    name: str
+    size: int
+    running: bool
+    image: ImageID
+
+
 class Usage(NamedTuple):
     """What lies in the store: images with their layers, containers, cache records, blobs.
 
-    Sizes in bytes; `held` are the chains that images or containers stand on.
+    Sizes in bytes; `cached` are the chains that records of the build cache stand on.
     """
 
     images: tuple[ImageLayers, ...]
     layers: tuple[Layer, ...]
-    containers: tuple[tuple[str, int, bool], ...]
+    containers: tuple[ContainerUsage, ...]
     cached: frozenset[ChainID]
     blob_bytes: int
     copies_parents: bool
@@ -102,13 +111,14 @@ class System:
             )
         return tuple(found)
 
-    def _containers(self) -> tuple[tuple[str, int, bool], ...]:
+    def _containers(self) -> tuple[ContainerUsage, ...]:
         engine = self._engine
         return tuple(
-            (
+            ContainerUsage(
                 stored.row.name,
                 engine.layers.usage(stored.row.layer_id).size,
                 stored.status == "running",
+                stored.row.image_id,
             )
             for stored in engine.container_store.all()
         )

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
-from lamina.drivers.api import Driver, SharesMounts
+from lamina.drivers.api import CopiesParents, Driver, SharesMounts
 from lamina.errors import InUse, LaminaError, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank, hold_shared
@@ -271,9 +271,20 @@ class LayerStore:
             yield from self.driver.changes(row.id, row.parent)
 
     def usage(self, layer: LayerID) -> Usage:
-        """What a layer itself takes up, measured now."""
+        """What a read-write layer itself brings, measured now; of a copy, what it changed."""
         with self.using(layer):
-            return self.driver.usage(layer)
+            if not isinstance(self.driver, CopiesParents):
+                return self.driver.usage(layer)
+            return self._changed_bytes(self._row_by_id(layer))
+
+    def _changed_bytes(self, row: LayerRow) -> Usage:
+        from lamina.drivers import naive
+
+        view = self.driver.view(row.id)
+        try:
+            return naive.usage(self.driver.changes(row.id, row.parent), view)
+        finally:
+            view.close()
 
     def export(self, chain_id: ChainID, write: Write) -> None:
         """Write the top layer's tar exactly as it came, verified by its diff ID.

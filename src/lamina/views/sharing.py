@@ -68,15 +68,15 @@ def df_document(usage: Usage) -> Document:
     cached = [layer for layer in usage.layers if layer.chain_id not in named]
     size = sum(layer.size for layer in in_images)
     free = sum(layer.size for layer in in_images if layer.chain_id not in used)
-    written = sum(each[1] for each in usage.containers)
-    stopped = sum(each[1] for each in usage.containers if not each[2])
+    written = sum(each.size for each in usage.containers)
+    stopped = sum(each.size for each in usage.containers if not each.running)
     cache = sum(layer.size for layer in cached)
     return {
         "Images": _kind(
             len(usage.images), sum(1 for i in usage.images if i.containers), size, free
         ),
         "Containers": _kind(
-            len(usage.containers), sum(1 for c in usage.containers if c[2]), written, stopped
+            len(usage.containers), sum(1 for c in usage.containers if c.running), written, stopped
         ),
         "Local Volumes": _kind(0, 0, 0, 0),
         "Build Cache": _kind(len(cached), 0, cache, cache),
@@ -85,9 +85,10 @@ def df_document(usage: Usage) -> Document:
 
 
 def copied_bytes(usage: Usage) -> int:
-    """What the layers take up where each is a full copy of all below it (vfs)."""
+    """What layers and containers take up where each is a full copy of all below it (vfs)."""
     sizes = {layer.id: layer for layer in usage.layers}
-    total = 0
+    whole = {image.id: sum(layer.size for layer in image.layers) for image in usage.images}
+    total = sum(each.size + whole.get(each.image, 0) for each in usage.containers)
     for layer in usage.layers:
         below: Layer | None = layer
         while below is not None:

@@ -46,5 +46,5 @@ def run(context: Context, given: Parsed) -> int:
         print(show(df_rows(counted), _COLUMNS, format_), end="")
         if usage.copies_parents and not format_:
             size = human(copied_bytes(usage), 4)
-            print(f"\nOn vfs every layer is a full copy of all below it: {size} of copies on disk.")
+            print(f"\nOn vfs each layer and container is a copy of all below it: {size} on disk.")
     return 0
