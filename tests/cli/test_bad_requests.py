@@ -52,7 +52,7 @@ UNKNOWN = [
     (["build", "-f", "/does/not/exist", "."], 1, "there is no Dockerfile /does/not/exist"),
     (["build", "small.tar"], 1, "small.tar is not a directory"),
     (["save", "-o", "/does/not/exist", "small"], 1, "/does/not/exist: No such file or dir"),
-    (["save", "-o", "folder", "small"], 1, "writing folder: Is a directory"),
+    (["save", "-o", "folder", "small"], 1, "folder: Is a directory"),
     (["images", "--bogus"], 125, "unknown flag: --bogus"),
     (["run", "--bogus", "small"], 125, "unknown flag: --bogus"),
     (["frobnicate"], 1, "'frobnicate' is not a lamina command"),
@@ -345,7 +345,7 @@ DAMAGED = [
     (_garbage, "file is not a database"),
     (_cut, "malformed"),
     (_empty, "is not a database of Lamina"),
-    (_no_identity, "is not a Lamina store and is not empty"),
+    (_no_identity, "holds the database of a store but not its identity"),
     (_bad_identity, "is not the identity of a Lamina store"),
 ]
 

@@ -161,7 +161,7 @@ def _undone(kind: str, start: bytes, stream: ByteStream) -> Iterator[bytes]:
     if kind == "none":
         return _chunks(start, stream)
     if kind == "gzip":
-        return _gunzipped(_Refilled(start, stream))
+        return _gunzipped(start, _Refilled(start, stream))
     return _members(kind, _chunks(start, stream))
 
 
@@ -172,7 +172,7 @@ def _chunks(start: bytes, stream: ByteStream) -> Iterator[bytes]:
         data = stream.read(_OUT)
 
 
-def _gunzipped(stream: "_Refilled") -> Iterator[bytes]:
+def _gunzipped(start: bytes, stream: "_Refilled") -> Iterator[bytes]:
     """Every member of gzip data, one after the other; zeros may pad the end.
 
     A file is asked, not a codec: it inflates into one buffer of the size that is wanted and takes
@@ -181,8 +181,26 @@ def _gunzipped(stream: "_Refilled") -> Iterator[bytes]:
     """
     open_file, damaged = _gzip()
     with open_file(fileobj=stream, mode="rb") as file:
-        while data := _piece_of(file, stream, damaged):
+        try:
+            data = _piece_of(file, stream, damaged)
+        except BadArchive:
+            yield from _beginning(start)
+            raise
+        while data:
             yield data
+            data = _piece_of(file, stream, damaged)
+
+
+def _beginning(start: bytes) -> Iterator[bytes]:
+    """What there is before the damage: enough to tell what it was."""
+    import zlib
+
+    try:
+        data = zlib.decompressobj(wbits=31).decompress(start, _OUT)
+    except zlib.error:
+        return
+    if data:
+        yield data
 
 
 def _gzip() -> "tuple[Callable[..., gzip.GzipFile], type[Exception]]":

@@ -128,7 +128,7 @@ def _damaged(root: StoreRoot, driver: Driver, rows: dict[LayerID, LayerRow]) -> 
                 driver.verify(row.id)
         except (LaminaError, OSError) as error:
             if _is_still_ready(root, row):
-                yield Finding("damaged", f"layer {row.id.short}", str(error), "")
+                yield Finding("damaged", f"layer {row.id.short}", _why(error), "")
 
 
 def _damaged_blobs(root: StoreRoot, needed: list[BlobDigest]) -> Iterator[Finding]:
@@ -141,7 +141,12 @@ def _damaged_blobs(root: StoreRoot, needed: list[BlobDigest]) -> Iterator[Findin
                 while blob.read(_CHUNK):
                     pass
         except (LaminaError, OSError) as error:
-            yield Finding("damaged", f"blob {digest.short}", str(error), "")
+            yield Finding("damaged", f"blob {digest.short}", _why(error), "")
+
+
+def _why(error: LaminaError | OSError) -> str:
+    """Without the advice to check, which is being done."""
+    return error.brief if isinstance(error, LaminaError) else str(error)
 
 
 def _nowhere(_data: bytes) -> object:

@@ -11,7 +11,6 @@ import os
 import sqlite3
 from collections.abc import Iterable
 
-from lamina.archive.salvage import discard_salvage
 from lamina.drivers.api import Driver
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
@@ -92,6 +91,8 @@ def dead_leases(root: StoreRoot) -> list[str]:
 
 def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
     """Remove the objects of doomed rows, then the rows."""
+    from lamina.archive.salvage import discard_salvage  # most commands remove nothing
+
     for row in doomed:
         driver.remove(row.id, root.folder("trash"))
         _empty_trash(root, row)

@@ -19,7 +19,7 @@ from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
 from lamina.fs.atomic import replace_file, write_file
 from lamina.fs.locks import FileLock, Rank
 from lamina.kernel.ioctl import syncfs
-from lamina.metadata import reserve
+from lamina.metadata import refs, reserve
 from lamina.metadata.db import COMPANIONS, Database
 from lamina.values.ids import LeaseID
 
@@ -130,12 +130,10 @@ class StoreRoot:
         Whoever is killed here leaves the rest to the next opener.
         """
         dead = Lease.dead(self.folder("locks", "leases"))
-        if not dead:
-            return
-        owners = {name.partition(".")[0] for name in dead}
         for name in os.listdir(self.folder("staging")):
             owner, _, rest = name.partition(".")
-            if rest.startswith(_SCRATCH) and owner in owners:
+            # a lease is there before what it stages: its owner is looked for after the listing
+            if rest.startswith(_SCRATCH) and not self.owner_is_alive(refs.lease_id(owner)):
                 _unlink(self.folder("staging", name))
         for name in dead:
             _unlink(self.folder("locks", "leases", name))

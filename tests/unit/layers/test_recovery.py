@@ -205,7 +205,7 @@ def test_a_base_that_two_removals_let_go_of_at_once_is_collected(store, other, m
     def remove(opener, number):
         with opener.root.database.write() as db:
             db.execute("DELETE FROM refs WHERE owner = ?", (str(number),))
-        return {each.id for each in opener.layers.collect()}
+        return {each.id for each in opener.layers.reclaim()}
 
     driver = store.layers.driver
     erase = driver.remove
@@ -231,7 +231,7 @@ def test_check_takes_nothing_for_wrong_that_others_make_or_remove(store, other, 
         keep(other, register(other, "f a 2").chain_id)
         found = list(listed())
         other.layers.release()
-        assert [each.id for each in other.layers.collect()] == [going.id]
+        assert [each.id for each in other.layers.reclaim()] == [going.id]
         return iter(found)
 
     monkeypatch.setattr(driver, "layers", layers)
