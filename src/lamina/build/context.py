@@ -16,6 +16,7 @@ from lamina.errors import BuildError, DockerfileError, PathNotFound, UsageError,
 from lamina.fs.inroot import Root
 
 _LIMIT = 2 << 20  # bytes of a Dockerfile or an ignore file
+_EXPLAINED = 1000  # lines of an ignore file, up to which the one that excludes is looked for
 _IGNORE_SUFFIX = ".dockerignore"
 
 
@@ -169,6 +170,8 @@ class _Ignore:
     def reason(self, path: str) -> str:
         """The last line that matches: `excluded by line 3 of .dockerignore`."""
         lines = self._text.split("\n")
+        if len(lines) > _EXPLAINED:
+            return f"excluded by {self._name}"
         for end in range(len(lines), 0, -1):
             before = IgnoreFile.parse("\n".join(lines[: end - 1]), self._name)
             if not before.excludes(path):

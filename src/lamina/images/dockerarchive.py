@@ -41,13 +41,24 @@ def images(members: Members) -> Iterator[TravellingImage]:
             "this is the `dir:` layout of skopeo and podman, which Lamina does not read",
             hint="copy it to an OCI layout: skopeo copy dir:HERE oci:THERE:latest",
         )
+    budget = ocilayout.Budget()
+    manifests = _manifests(members)
     for item in strictjson.parse_list(raw, "manifest.json"):
         if not isinstance(item, dict):
             raise BadDocument("manifest.json holds something that is not an object")
-        yield _image(members, item)
+        image = _image(members, item, manifests)
+        budget.spend(len(image.config.raw))
+        yield image
 
 
-def _image(members: Members, item: dict[str, Json]) -> TravellingImage:
+def _manifests(members: Members) -> dict[ImageID, Manifest]:
+    """What the archive holds beside `manifest.json` when it is an OCI layout, too."""
+    return ocilayout.manifests_by_config(members) if ocilayout.is_layout(members) else {}
+
+
+def _image(
+    members: Members, item: dict[str, Json], manifests: dict[ImageID, Manifest]
+) -> TravellingImage:
     what = "manifest.json"
     strictjson.refuse_lookalikes(item, ("Config", "RepoTags", "Layers"), what)
     name = strictjson.text(item, "Config", what)
@@ -57,7 +68,7 @@ def _image(members: Members, item: dict[str, Json]) -> TravellingImage:
     paths = strictjson.texts(item, "Layers", what) or ()
     if len(paths) != len(config.diff_ids):
         raise BadDocument(f"{what} names {len(paths)} layers and the config {len(config.diff_ids)}")
-    manifest = _came_with(members, config, paths)
+    manifest = _came_with(manifests.get(config.id), config, paths)
     blobs = [ocilayout.facts(each) for each in manifest.layers] if manifest else [None] * len(paths)
     layers = tuple(
         TravellingLayer(diff_id, _opener(members, path), blob)
@@ -76,12 +87,11 @@ def _config(members: Members, name: str) -> ImageConfig:
     return config
 
 
-def _came_with(members: Members, config: ImageConfig, paths: tuple[str, ...]) -> Manifest | None:
-    """The OCI manifest that names these very layers compressed (docker on containerd's store)."""
-    if not paths or not paths[0].startswith("blobs/") or not ocilayout.is_layout(members):
-        return None
-    manifest = ocilayout.manifest_of(members, config.id)
-    if manifest is None:
+def _came_with(
+    manifest: Manifest | None, config: ImageConfig, paths: tuple[str, ...]
+) -> Manifest | None:
+    """`manifest`, if it names these very layers compressed (docker on containerd's store)."""
+    if manifest is None or not paths:
         return None
     blobs = [f"blobs/{each.digest.algorithm}/{each.digest.hex}" for each in manifest.layers]
     plain = [f"blobs/{each.algorithm}/{each.hex}" for each in config.diff_ids]

@@ -18,6 +18,7 @@ from lamina.images.api import ByteStream
 
 _LINKS = 8
 _MEMBERS_LIMIT = 100_000
+_NAMES_LIMIT = 32 << 20  # bytes of their names and links, which are kept in memory
 
 
 class Members(Protocol):
@@ -63,6 +64,7 @@ class TarMembers:
     def __init__(self, descriptor: int) -> None:
         self._fd = descriptor
         self._found: dict[bytes, tuple[int, int] | bytes] = {}  # offset and size, or a link
+        self._named = 0
         try:
             for segment in read(_Whole(descriptor)):
                 if segment.entry is not None:
@@ -80,6 +82,9 @@ class TarMembers:
             self._found[entry.name] = entry.link
         else:
             self._found.pop(entry.name, None)
+        self._named += len(entry.name) + len(entry.link)
+        if self._named > _NAMES_LIMIT:
+            raise BadArchive(f"the archive's names have over {_NAMES_LIMIT} bytes together")
         if len(self._found) > _MEMBERS_LIMIT:
             raise BadArchive(f"the archive has over {_MEMBERS_LIMIT} members")
 

@@ -18,9 +18,23 @@ _REF_NAME = "org.opencontainers.image.ref.name"
 _FULL_NAME = "io.containerd.image.name"
 _NESTING = 4
 _LOOKED_AT = 1000  # manifests, when one is searched for by its config
+_DOCUMENTS_LIMIT = 64 << 20  # bytes of all manifests and configs of one archive
 _READABLE = (*mediatypes.MANIFESTS, *mediatypes.INDEXES, "")
 _ATTESTATION = "unknown"  # the platform that BuildKit gives to what is said of an image
 _UNFIT = 3
+
+
+class Budget:
+    """How many bytes of documents one archive may have read: a few bytes can name one often."""
+
+    def __init__(self) -> None:
+        self._left = _DOCUMENTS_LIMIT
+
+    def spend(self, size: int) -> None:
+        """Count a document; raises `BadDocument`."""
+        self._left -= size
+        if self._left < 0:
+            raise BadDocument(f"the archive's documents have over {_DOCUMENTS_LIMIT} bytes")
 
 
 def is_layout(members: Members) -> bool:
@@ -36,12 +50,19 @@ def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingIm
     """
     found: dict[bytes, Manifest] = {}
     names: dict[bytes, list[Reference]] = {}
+    known: dict[tuple[Digest, str, int], Manifest] = {}
+    budget = Budget()
     passed = ""
     for descriptor in _fitting(_index(members).manifests, platform):
         if descriptor.media_type not in _READABLE:
             passed = descriptor.media_type
             continue
-        manifest = _resolve(members, descriptor, platform, _NESTING)
+        identity = (descriptor.digest, descriptor.media_type, descriptor.size)
+        manifest = known.get(identity)
+        if manifest is None:
+            manifest = _resolve(members, descriptor, platform, _NESTING)
+            budget.spend(descriptor.size + manifest.config.size)
+            known[identity] = manifest
         if manifest.config.media_type not in mediatypes.CONFIGS:
             passed = manifest.config.media_type
             continue
@@ -53,14 +74,17 @@ def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingIm
         yield _image(members, manifest, tuple(dict.fromkeys(names[raw])))
 
 
-def manifest_of(members: Members, image: ImageID) -> Manifest | None:
-    """The manifest by which the layout names the config `image`; raises `BadInput`."""
+def manifests_by_config(members: Members) -> dict[ImageID, Manifest]:
+    """The first manifest of the layout for each config; raises `BadInput`."""
+    found: dict[ImageID, Manifest] = {}
+    budget = Budget()
     for descriptor in _index(members).manifests[:_LOOKED_AT]:
         if descriptor.media_type in mediatypes.MANIFESTS:
-            found = manifests.parse(_blob(members, descriptor), descriptor.media_type)
-            if isinstance(found, Manifest) and str(found.config.digest) == str(image):
-                return found
-    return None
+            budget.spend(descriptor.size)
+            manifest = manifests.parse(_blob(members, descriptor), descriptor.media_type)
+            if isinstance(manifest, Manifest):
+                found.setdefault(ImageID(manifest.config.digest), manifest)
+    return found
 
 
 def _index(members: Members) -> Index:

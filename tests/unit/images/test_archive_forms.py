@@ -443,3 +443,26 @@ def test_another_reader_finds_the_same_bytes():
 def test_the_samples_are_what_they_say():
     with tarfile.open(fileobj=io.BytesIO(as_tar(linked(IMAGE, OTHER)))) as archive:
         assert sum(each.issym() for each in archive) == 1
+
+
+def test_one_document_named_very_often_is_read_only_so_often(in_tar):
+    """Forty thousand mentions of one config of a megabyte fit into one manifest.json."""
+    config = json.dumps({**json.loads(IMAGE.config), "author": "a" * (1 << 20)}).encode()
+    item = {**ITEM, "Config": "c.json", "RepoTags": []}
+    files = {**CLASSIC, "c.json": config, "manifest.json": json.dumps([item] * 80).encode()}
+    with pytest.raises(BadDocument, match="documents have over"):
+        list(dockerarchive.images(in_tar(files)))
+
+
+def test_one_manifest_with_many_names_is_read_once(in_tar):
+    """As many mentions of one manifest are honest in a layout: each gives the image a name."""
+    files = blobs(IMAGE)
+    large = {"annotations": {"a": "a" * (1 << 20)}}
+    raw = json.dumps({**json.loads(RAW), **large}).encode()
+    named = [
+        descriptor(MANIFEST, raw, annotations={"org.opencontainers.image.ref.name": f"x:{number}"})
+        for number in range(100)
+    ]
+    files |= {blob_path(raw): raw, "oci-layout": LAYOUT["oci-layout"], "index.json": index(*named)}
+    (found,) = ocilayout.images(in_tar(files), HERE)
+    assert len(found.names) == 100

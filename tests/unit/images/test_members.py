@@ -8,7 +8,7 @@ import pytest
 
 from lamina.errors import BadArchive
 from lamina.images.members import DirectoryMembers, TarMembers
-from lamina.testing.sample_images import Link
+from lamina.testing.sample_images import Link, as_tar
 
 
 def content(members, name):
@@ -176,3 +176,12 @@ def test_an_archive_of_too_many_members_is_refused(tmp_path, monkeypatch):
 def test_a_directory_that_is_none_is_an_oserror(tmp_path):
     with pytest.raises(OSError, match="No such file"):
         DirectoryMembers(str(tmp_path / "none"))
+
+
+def test_an_archive_of_endless_names_is_refused(tmp_path, monkeypatch):
+    """They are kept in memory, and a compressed archive of them is small."""
+    monkeypatch.setattr("lamina.images.members._NAMES_LIMIT", 100)
+    path = tmp_path / "names.tar"
+    path.write_bytes(as_tar({f"{number}" * 30: b"" for number in range(4)}))
+    with pytest.raises(BadArchive, match="names have over 100 bytes"):
+        TarMembers(os.open(path, os.O_RDONLY))
