@@ -199,11 +199,11 @@ def _times_bound(folder: str) -> int:
 
 def _make(folder: str) -> int:
     """Make the namespace and keep it at `folder`; gives a descriptor of it."""
+    path = os.path.join(folder, "ns")  # first of all: `dissolve` looks for it
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if not _times_bound(folder):
         kernel.mount(folder, folder, "", kernel.MS_BIND)
     kernel.mount("none", folder, "", kernel.MS_PRIVATE)
-    path = os.path.join(folder, "ns")
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     made = on_private_thread(lambda: _new_namespace(folder))
     try:
         kernel.mount(f"/proc/self/fd/{made}", path, "", kernel.MS_BIND)

@@ -36,7 +36,7 @@ def way_of_mounting(home: str) -> str:
         with scratch(home, *_FOLDERS) as folder:
             return f"by {_mount(folder)}"
     except (OSError, LaminaError) as error:
-        return f"not at all ({error})"
+        return f"not at all ({_words(error)})"
 
 
 def _try(folder: str) -> Probe:
@@ -45,11 +45,15 @@ def _try(folder: str) -> Probe:
         way = _mount(folder)
         in_private_namespace(lambda: _stack(folder))
     except (OSError, LaminaError) as error:
-        return Probe(False, f"an EROFS image on {backing} was refused: {error}")
+        return Probe(False, f"an EROFS image on {backing} was refused: {_words(error)}")
     if not supports_dtype(folder):
         return Probe(False, f"{backing} here keeps no d_type in its directory entries")
     how = "from its files" if way == FILES else "by loop devices (it takes no file as a source)"
     return Probe(True, f"mounted an image on {backing} {how}, below a writable directory")
+
+
+def _words(error: OSError | LaminaError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
 def _mount(folder: str) -> str:
