@@ -16,8 +16,8 @@ POINTS = {
     "rmi": "image-removed doomed erased",
     "rm": "container-removed erased",
     "create": "rw-staged rw-created container-recorded",
+    "run-rm": "rw-created container-recorded container-removed",
 }
-
 
 # A driver beyond the first adds no row and no blob: what it is asked to do is enough.
 _OF_DRIVERS = {

@@ -107,7 +107,7 @@ class ContainerStore:
             time.time(),
         )
         try:
-            row = self._record(row)
+            row = self._record(row, brief=settings.auto_remove)
         except BaseException:
             self.layers.remove_rw(layer)
             raise
@@ -122,7 +122,8 @@ class ContainerStore:
                 hint=f"remove it (`lamina rm {name}`) or choose another name",
             )
 
-    def _record(self, row: ContainerRow) -> ContainerRow:
+    def _record(self, row: ContainerRow, *, brief: bool) -> ContainerRow:
+        """One that is `brief` is to be removed by its maker, or by whoever finds that dead."""
         with self._root.database.write() as db:
             if images.get(db, row.image_id) is None:
                 raise ImageNotFound(f"the image {row.image_id.short} was removed meanwhile")
@@ -134,6 +135,8 @@ class ContainerStore:
                     f"the container name {named.name!r} is in use",
                     hint=f"remove it (`lamina rm {named.name}`) or choose another name",
                 ) from None
+            if brief:
+                refs.add(db, refs.LEASE, self._root.lease, row.layer_id)
         crash_point("container-recorded")
         return named
 

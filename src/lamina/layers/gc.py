@@ -16,7 +16,7 @@ from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.remove import remove_tree
 from lamina.layers import indexes
-from lamina.metadata import blobs, layers, refs
+from lamina.metadata import blobs, containers, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import BlobDigest
@@ -52,6 +52,7 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
             return []
     with root.database.write(durable=True) as db:
         for lease in dead:
+            _end_brief_containers(db, lease)
             refs.drop_owner(db, refs.LEASE, lease)
         doomed = _unused(root, layers.unreachable(db))
         layers.doom(db, [row.id for row in doomed], root.lease)
@@ -59,6 +60,12 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     crash_point("doomed")
     erase(root, driver, doomed)
     return doomed
+
+
+def _end_brief_containers(db: sqlite3.Connection, lease: str) -> None:
+    """Those which the lease's holder was to remove; it holds their read-write layers."""
+    for target in refs.targets(db, refs.LEASE, lease):
+        containers.drop_layer(db, target)
 
 
 def _unused(root: StoreRoot, rows: list[LayerRow]) -> list[LayerRow]:
@@ -126,7 +133,8 @@ def collect_blobs(root: StoreRoot) -> int:
         doomed = blobs.unreferenced(db)
         for row in doomed:
             drop_blob(root, db, row.digest)
-        refs.forget_garbage(db, root.lease)
+        if not layers.unreachable(db):  # else it is in use, and the next one to look takes it
+            refs.forget_garbage(db, root.lease)
     return sum(row.size for row in doomed)
 
 

@@ -151,7 +151,7 @@ def rename(db: sqlite3.Connection, container: ContainerID, name: str) -> None:
     db.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container))
 
 
-def drop_layer(db: sqlite3.Connection, layer: LayerID) -> None:
-    """Drop the container whose read-write layer is lost."""
+def drop_layer(db: sqlite3.Connection, layer: str) -> None:
+    """Drop the container whose read-write layer is `layer`, if there is one."""
     for (container,) in db.execute("SELECT id FROM containers WHERE layer_id = ?", (layer,)):
         remove(db, ContainerID(container))
