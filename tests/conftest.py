@@ -16,9 +16,7 @@ import pytest
 from lamina.drivers.erofs import probe
 from lamina.testing.filesystems import Unavailable, loop_mounted, zfs_pool
 
-# zfs-fuse is one to a machine: all that need it run in one of the processes of a test run
-ZFS = pytest.param("zfs", marks=pytest.mark.xdist_group("zfs"))
-DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", ZFS, "erofs", "vfs"]
+DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "zfs", "erofs", "vfs"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -60,7 +60,6 @@ class TestFuseOverlayfs(DriverSuite):
         return lambda: FuseOverlayDriver(os.path.join(site("fuse-overlayfs"), "fuse-overlayfs"))
 
 
-@pytest.mark.xdist_group("zfs")
 class TestZfs(DriverSuite):
     @pytest.fixture
     def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:

@@ -11,8 +11,6 @@ from lamina.drivers.zfs import ZfsDriver, probe, tool
 from lamina.errors import DriverNotSupported, LaminaError, ProgramMissing
 from lamina.testing.driver_suite import Bench
 
-pytestmark = pytest.mark.xdist_group("zfs")
-
 
 @pytest.fixture
 def bench(zfs):

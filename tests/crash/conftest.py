@@ -40,7 +40,7 @@ def victim_of(
             if OPERATIONS[name].box:
                 needs_program("busybox")
             if driver in _MOUNTED:
-                mounted = _MOUNTED[driver](scratch, driver)
+                mounted = _MOUNTED[driver](ground if driver == "btrfs" else scratch, driver)
                 ending.callback(mounted.end)
                 victim: Victim = mounted
             else:  # an image of a file is mounted by loop devices where the file is in memory

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import sqlite3
@@ -13,12 +12,15 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-import pytest
-
 import lamina
+from lamina.fs.remove import remove_tree
+from lamina.kernel import btrfs
 from lamina.metadata import blobs, layers, refs
+from lamina.testing.filesystems import until_done
 from lamina.testing.trees import tar_of
 
 BASE = tar_of("d d\nf d/File1 one\nf d/File2 two\nd bin 755\nf d/File3 three")
@@ -81,8 +83,6 @@ OPERATIONS = {
     "cp-out": Operation(("cp", "c1:/d", "copied"), steps=True, repeatable=False, theirs="copied"),
 }
 
-MARKS = {"zfs": [pytest.mark.xdist_group("zfs")]}  # one daemon to a machine
-
 
 class State(NamedTuple):
     """What can be seen of a store: its names, and everything that lies in its folder."""
@@ -128,6 +128,10 @@ class Victim:
         done = self.run(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def make_folder(self) -> None:
+        """Make the folder that the store lies in."""
+        os.mkdir(self.folder)
 
     # --- going back to where it began -----------------------------------------------------
 
@@ -222,29 +226,55 @@ class Victim:
 
 
 class BtrfsVictim(Victim):
-    """One that lies on a file system of its own, whose image is what is kept and brought back."""
+    """One that lies in a subvolume: snapshots keep it and bring it back, with those in it.
 
-    def __init__(self, folder: str, driver: str) -> None:
-        super().__init__(f"{folder}/mounted/v", driver)
-        self._image, self._mounted = f"{folder}/image", f"{folder}/mounted"
-        self.saved = f"{folder}/saved"
-        os.mkdir(self._mounted)
-        subprocess.run(["truncate", "-s", "256M", self._image], check=True)
-        self._make()
+    No image is copied: its file system lives on while anybody's namespace has the mount.
+    """
 
-    def _make(self) -> None:
-        subprocess.run(["mkfs.btrfs", "-q", self._image], check=True)
-        self._mount()
+    def __init__(self, ground: str, driver: str) -> None:
+        super().__init__(f"{ground}/v", driver)
+        self._ground = ground
+        self.saved = f"{ground}/saved"
 
-    def _mount(self) -> None:
-        subprocess.run(["mount", "-o", "loop", self._image, self._mounted], check=True)
+    def make_folder(self) -> None:
+        """Make the folder that the store lies in."""
+        with _opened(self._ground) as parent:
+            btrfs.create_subvolume(parent, "v")
 
-    def _unmount(self) -> None:
-        subprocess.run(["umount", self._mounted], check=True)
+    def _save(self) -> None:
+        self._snapshot(self.folder, self.saved)
+
+    def restore_state(self) -> None:
+        """Go back."""
+        remove_tree(self.folder)
+        self._snapshot(self.saved, self.folder)
+
+    def _snapshot(self, source: str, target: str) -> None:
+        with _opened(source) as made, _opened(os.path.dirname(target)) as parent:
+            btrfs.snapshot(made, parent, os.path.basename(target))
+            readonly = btrfs.is_readonly(made)
+        layers = "root/btrfs/subvolumes"
+        for name in os.listdir(f"{source}/{layers}") if os.path.isdir(f"{source}/{layers}") else ():
+            os.rmdir(f"{target}/{layers}/{name}")  # what a snapshot has in a subvolume's place
+            self._snapshot(f"{source}/{layers}/{name}", f"{target}/{layers}/{name}")
+        with _opened(target) as copy:
+            btrfs.set_readonly(copy, readonly)
 
     def end(self) -> None:
         """To be called at last."""
-        self._unmount()
+        remove_tree(self._ground)
+
+
+class ZfsVictim(Victim):
+    """One that lies on a pool of its own, whose image is what is kept and brought back."""
+
+    def __init__(self, folder: str, driver: str) -> None:
+        super().__init__(f"{folder}/mounted/v", driver)
+        self._image, self._pool = f"{folder}/image", f"lamina-crash-{os.getpid()}"
+        self.saved = f"{folder}/saved"
+        subprocess.run(["truncate", "-s", "256M", self._image], check=True)
+        create = ["zpool", "create", "-f", "-o", "cachefile=none", "-m", f"{folder}/mounted"]
+        subprocess.run([*create, self._pool, self._image], check=True)
 
     def _save(self) -> None:
         self._copy(self._image, self.saved)
@@ -254,38 +284,34 @@ class BtrfsVictim(Victim):
         self._copy(self.saved, self._image)
 
     def _copy(self, source: str, target: str) -> None:
-        self._unmount()
+        until_done("zpool", "export", self._pool)
         subprocess.run(["cp", "--sparse=always", source, target], check=True)
-        self._mount()
+        until_done("zpool", "import", "-d", os.path.dirname(self._image), self._pool)
 
-
-class ZfsVictim(BtrfsVictim):
-    """One that lies on a pool of its own."""
-
-    def _make(self) -> None:
-        self._pool = f"lamina-crash-{os.getpid()}"
-        create = ["zpool", "create", "-f", "-o", "cachefile=none", "-m", self._mounted]
-        subprocess.run([*create, self._pool, self._image], check=True)
-
-    def _mount(self) -> None:
-        _until_done("zpool", "import", "-d", os.path.dirname(self._image), self._pool)
-
-    def _unmount(self) -> None:
-        _until_done("zpool", "export", self._pool)
+    def state(self) -> State:
+        """Everything visible, of layers that nobody needed since the pool came back, too."""
+        listed = subprocess.run(
+            ["zfs", "list", "-H", "-o", "name", "-r", self._pool],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for dataset in listed.stdout.split():
+            subprocess.run(["zfs", "mount", dataset], check=False, capture_output=True)
+        return super().state()
 
     def end(self) -> None:
         """To be called at last."""
-        _until_done("zpool", "destroy", "-f", self._pool)
+        until_done("zpool", "destroy", "-f", self._pool)
 
 
-def _until_done(*command: str) -> None:
-    """A pool that was just used is busy for a moment."""
-    for _ in range(400):
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
-        if done.returncode == 0:
-            return
-        select.select([], [], [], 0.05)
-    raise AssertionError(done.stderr)
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def assert_between(now: State, before: State, after: State, operation: Operation) -> None:
@@ -344,7 +370,7 @@ def _facts(folder: str) -> list[tuple[str, str]]:
 def prepare(victim: Victim, operation: Operation) -> Victim:
     """Give it a store with images, a container that changed something, an archive to load."""
     folder = victim.folder
-    os.mkdir(folder)
+    victim.make_folder()
     _write(f"{folder}/second.tar", SECOND)
     if operation.fresh:
         return victim

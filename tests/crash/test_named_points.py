@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.crash_victim import MARKS, OPERATIONS, assert_between, was_killed
+from tests.crash.crash_victim import OPERATIONS, assert_between, was_killed
 
 _LAYER = "layer-staged layer-created layer-extracted diff-noted index-placed layer-published"
 _IMAGE = "blob-announced image-blobs image-created synced durable"
@@ -29,7 +29,7 @@ _OF_DRIVERS = {
 }
 _CASES: list[object] = [("overlay2", name, points) for name, points in POINTS.items()]
 _CASES += [
-    pytest.param(storage, name, points, marks=MARKS.get(storage, ()))
+    (storage, name, points)
     for storage in ("vfs", "erofs", "fuse-overlayfs", "btrfs", "zfs")
     for name, points in _OF_DRIVERS.items()
 ]

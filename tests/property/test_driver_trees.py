@@ -93,13 +93,22 @@ ACTS = {
         f"{root}/{path}", "trusted.x", text.encode(), follow_symlinks=False
     ),
 }
+FOLLOWING = ("write", "write back in time", "chmod")  # a link at the end of their path
 acts = st.lists(
     st.tuples(st.sampled_from(sorted(ACTS)), paths, st.one_of(texts, paths)), max_size=9
 )
 
 
+def _is_inside(root, path):
+    """Whether a path stays in the tree for us, who are not confined to it as a container is."""
+    return f"{os.path.realpath(f'{root}/{path}')}/".startswith(f"{os.path.realpath(root)}/")
+
+
 def _perform(root, chosen, limits):
     for act, path, other in chosen:
+        place = path if act in FOLLOWING else os.path.dirname(path)
+        if not (_is_inside(root, place) and _is_inside(root, os.path.dirname(other))):
+            continue
         if act in ("link", "xattr") and "links" in limits and os.path.islink(f"{root}/{path}"):
             continue
         try:

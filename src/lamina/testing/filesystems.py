@@ -4,23 +4,20 @@ Each is a context manager that gives the path where it is mounted, or raises `Un
 words that a skipped test can show.
 """
 
-import fcntl
 import os
-import select
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import IO
+from contextlib import contextmanager, nullcontext
 
-from lamina.fs.spawn import spawn
+from lamina.fs.private import enter_private_namespace
+from lamina.kernel.mount import mount
+from lamina.kernel.namespaces import CLONE_NEWNS, setns
 
 _PATIENCE = 60.0  # seconds for a daemon to come up, or to let go of a pool
 _POLL = 0.05
-_LOCKS = "/run/lock/lamina-test-zfs"
 
 
 class Unavailable(Exception):
@@ -45,10 +42,16 @@ def loop_mounted(make: list[str], size: str, options: str = "") -> Iterator[str]
 
 @contextmanager
 def zfs_pool(size: str = "512M") -> Iterator[str]:
-    """A pool in a file: of OpenZFS where it runs, else of zfs-fuse, started for it."""
+    """A pool in a file: of OpenZFS where it runs, else of a zfs-fuse of our own.
+
+    zfs-fuse is one to a machine by the places where it keeps its socket and its lock. So the
+    calling thread, which should be the process's first, has a mount namespace of its own for the
+    time, with these places empty; what it starts meanwhile finds our daemon and our pool there.
+    """
     for program in ("zpool", "zfs"):
         _need(program)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, _zfs_daemon():
+    daemon = nullcontext() if os.path.exists("/dev/zfs") else _zfs_daemon()
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder, daemon:
         pool = f"lamina-test-{os.getpid()}"
         _do("truncate", "-s", size, f"{folder}/image")
         target = f"{folder}/mounted"
@@ -62,61 +65,27 @@ def zfs_pool(size: str = "512M") -> Iterator[str]:
 
 @contextmanager
 def _zfs_daemon() -> Iterator[None]:
-    """zfs-fuse is one to a machine: the first who needs it starts it, the last one ends it."""
-    with _locked("turn") as turn:
-        users = open(f"{_LOCKS}.users", "w", encoding="ascii")  # noqa: SIM115 - held until the end
-        fcntl.flock(users, fcntl.LOCK_SH)
-        if not _answers("zpool", "list"):
-            _start_daemon()
-        fcntl.flock(turn, fcntl.LOCK_UN)
-    try:
-        yield
-    finally:
-        with users, _locked("turn"):
-            try:
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pass  # others are at it
-            else:
-                _end_daemon()
-
-
-@contextmanager
-def _locked(name: str) -> Iterator[IO[str]]:
-    with open(f"{_LOCKS}.{name}", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield lock
-
-
-def _start_daemon() -> None:
     _need("zfs-fuse")
-    program = shutil.which("zfs-fuse")
-    assert program is not None
-    command = [program, "-n", "-x", "--no-kstat-mount"]  # -x: with extended attributes
-    pid = spawn(command, {0: None, 1: None, 2: None})
-    with open(f"{_LOCKS}.pid", "w", encoding="ascii") as file:
-        file.write(str(pid))
-    until_done("zpool", "list")
-
-
-def _end_daemon() -> None:
-    """End the daemon that one of us started, and wait until it is gone."""
+    before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with open(f"{_LOCKS}.pid", encoding="ascii") as file:
-            pid = int(file.read())
-        os.unlink(f"{_LOCKS}.pid")
-        handle = os.pidfd_open(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return  # it was here before us, or is gone
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-            if file.read() == "zfs-fuse\n":
-                signal.pidfd_send_signal(handle, signal.SIGTERM)
-                poller = select.poll()
-                poller.register(handle, select.POLLIN)
-                poller.poll(_PATIENCE * 1000)
+        enter_private_namespace()
+        for path in ("/run/zfs", "/run/lock/zfs", "/var/lib/zfs"):
+            os.makedirs(path, exist_ok=True)
+            mount("tmpfs", path, "tmpfs")
+        command = ["zfs-fuse", "-n", "-x", "--no-kstat-mount"]  # -x: with extended attributes
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as daemon:
+            try:
+                until_done("zpool", "list")
+                yield
+            finally:
+                daemon.terminate()
     finally:
-        os.close(handle)
+        here = os.getcwd()
+        setns(before, CLONE_NEWNS)
+        os.chdir(here)  # setns(2) goes to the root
+        os.close(before)
 
 
 def _need(program: str) -> None:
