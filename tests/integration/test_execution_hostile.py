@@ -1,6 +1,7 @@
 """Images that lie in wait, engines that are killed, and hosts that allow little."""
 
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -220,6 +221,23 @@ def _await(condition) -> None:
     while not condition():
         assert time.monotonic() < limit, "in vain"
         time.sleep(0.01)
+
+
+def test_a_runtime_that_is_killed_while_it_seals_itself_leaves_no_file(
+    unsettled, isolation, needs_program
+):
+    """crun and runc mount themselves on a file for a moment: it must not be one in /tmp."""
+    if isolation == "chroot":
+        pytest.skip("a chroot has no runtime")
+    rig = unsettled.settle()
+    before = set(glob.glob(f"/tmp/{isolation}.*"))
+    strace = [needs_program("strace"), "-qq", "-f", "-o", "/dev/null", "-e", "trace=umount2"]
+    under = (*strace, "-e", "inject=umount2:signal=KILL:when=1")
+    with _engine(rig, isolation, "true", under=under) as engine:
+        engine.wait()
+    assert set(glob.glob(f"/tmp/{isolation}.*")) <= before
+    assert rig.run(isolation, "echo", "next").out == "next\n"
+    assert rig.left_over() == []
 
 
 def test_kill_9_of_what_supervises_ends_the_container(unsettled, isolation):

@@ -1,6 +1,7 @@
 """What a container's process is started with and how it ended."""
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
@@ -30,17 +31,18 @@ def spawn(
     *,
     extra: tuple[tuple[int, int], ...] = (),
     deaf: bool = False,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Start `args[0]` with the three descriptors and `extra` pairs (ours, its); gives its ID.
 
-    Its environment holds PATH alone, and it has a session of its own: what a terminal sends to
-    everybody (Ctrl-C) it gets once, from us. One that is `deaf` has all signals blocked until it
-    says otherwise. Raises `RuntimeFailure`.
+    Its environment holds PATH and `environment` alone, and it has a session of its own: what a
+    terminal sends to everybody (Ctrl-C) it gets once, from us. One that is `deaf` has all signals
+    blocked until it says otherwise. Raises `RuntimeFailure`.
     """
     given: dict[int, int | None] = dict(enumerate(stdio))
     given.update((its, ours) for ours, its in extra)
     try:
-        return spawn_program(args, given, deaf=deaf)
+        return spawn_program(args, given, environment, deaf=deaf)
     except OSError as error:
         raise RuntimeFailure(f"cannot execute {args[0]}: {error.strerror}") from error
 
