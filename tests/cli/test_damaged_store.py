@@ -102,4 +102,8 @@ def test_check_finds_a_blob_that_is_lost_or_changed(store):
     said = store("check", "--full")
     assert said == (2, f"damaged: blob {name[:12]}: the blob sha256:{name} was changed\n", "")
     os.unlink(f"{folder}/{name}")
-    assert store("check") == (2, f"missing: blob {name[:12]}: an image needs it and it is gone\n", "")
+    assert store("check") == (
+        2,
+        f"missing: blob {name[:12]}: an image needs it and it is gone\n",
+        "",
+    )
