@@ -12,8 +12,11 @@ share super block and page cache. Who comes last takes all of it down with one u
 Knows nothing of what is mounted. Does not outlive a reboot, and need not.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from lamina.errors import LockHeld
@@ -204,20 +207,49 @@ def _make(folder: str) -> int:
     if not _times_bound(folder):
         kernel.mount(folder, folder, "", kernel.MS_BIND)
     kernel.mount("none", folder, "", kernel.MS_PRIVATE)
-    made = on_private_thread(lambda: _new_namespace(folder))
     try:
-        kernel.mount(f"/proc/self/fd/{made}", path, "", kernel.MS_BIND)
+        return _kept(folder, path)
     except BaseException:
-        os.close(made)
+        _unpin(folder)
         raise
-    return made
 
 
-def _new_namespace(folder: str) -> int:
+def _kept(folder: str, path: str) -> int:
+    """A new namespace, kept by its file's bind mount at `path`; gives a descriptor of it.
+
+    The kernel refuses (EINVAL) to bind a namespace that is older than the one it is bound in
+    (mnt_ns_loop() in fs/namespace.c). Since 6.18 age is a number of which each CPU gives out
+    a store of its own: what the CPU makes that made ours is younger.
+    """
+    try:
+        return _bound(on_private_thread(lambda: _new_namespace(folder)), path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        refused = error
+    for cpu in range(os.cpu_count() or 1):
+        with suppress(OSError):  # a CPU that is not ours to use, or not the right one either
+            return _bound(on_private_thread(partial(_new_namespace, folder, {cpu})), path)
+    raise refused
+
+
+def _bound(namespace: int, path: str) -> int:
+    try:
+        kernel.mount(f"/proc/self/fd/{namespace}", path, "", kernel.MS_BIND)
+    except BaseException:
+        os.close(namespace)
+        raise
+    return namespace
+
+
+def _new_namespace(folder: str, cpus: Iterable[int] = ()) -> int:
     """A mount namespace with nothing in it but an empty tmpfs; to be called on a thread of its own.
 
-    Nothing of the host stays in it: it would be busy for as long as the namespace lives.
+    Made on one of `cpus`, where given. Nothing of the host stays in it: it would be busy for as
+    long as the namespace lives.
     """
+    if cpus:
+        os.sched_setaffinity(0, cpus)
     enter_private_namespace()
     made = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:

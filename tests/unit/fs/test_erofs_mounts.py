@@ -139,6 +139,25 @@ def test_what_a_kill_left_of_the_making_is_used_again(step: Erofs, tmp_path: Pat
     assert lines(tmp_path) == []
 
 
+@pytest.mark.parametrize("born", sorted(os.sched_getaffinity(0)))
+def test_a_namespace_made_on_any_cpu_shares(born: int, tmp_path: Path, needs_mounts: None) -> None:
+    """Namespaces are numbered by CPU, and the kernel lets none keep one of a smaller number."""
+    code = f"""
+import os
+from lamina.fs.private import enter_private_namespace
+from lamina.fs.shared import dissolve, refusal
+os.sched_setaffinity(0, {{{born}}})
+enter_private_namespace()
+for cpu in {sorted(os.sched_getaffinity(0))}:
+    os.sched_setaffinity(0, {{cpu}})
+    print(cpu, refusal({f"{tmp_path}/shared"!r}) or "shared")
+    dissolve({f"{tmp_path}/shared"!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    said = [line.partition(" ")[2] for line in done.stdout.splitlines()]
+    assert said == ["shared"] * len(os.sched_getaffinity(0))
+
+
 def test_a_dropped_mount_holds_no_bytes(file_system: Callable[..., str], tmp_path: Path) -> None:
     """What is removed is free at once, and the disk can be unmounted."""
     disk = Path(file_system("64M", "mkfs.ext4", "-q"))
