@@ -45,10 +45,14 @@ class Entry(NamedTuple):
         return sum(length for _, length in self.sparse)
 
 
+Piece = bytes | memoryview
+"""Some bytes of a body: a view where nobody needs a copy."""
+
+
 class Body(Protocol):
     """The stored bytes of one member, once; what is not read is passed over."""
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Piece:
         """Up to `size` bytes; none at the end. Raises `BadArchive` when cut off."""
 
 

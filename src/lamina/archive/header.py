@@ -3,12 +3,14 @@
 Knows fields and numbers; knows nothing of the blocks that follow.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 from zlib import adler32
 
 from lamina.errors import BadArchive
 
 BLOCK = 512
+_REMEMBERED = 4096  # fields of a kind: most members repeat what one before them had
 _OCTAL = frozenset(b"01234567")
 
 
@@ -37,19 +39,32 @@ def parse(block: bytes) -> Header:
         name = block[345:500].partition(b"\0")[0] + b"/" + name
     typeflag = block[156:157]
     has_device = typeflag in (b"3", b"4") and magic[:5] == b"ustar"
+    mode, uid, gid = _owner(block[100:124])
     return Header(
         name,
-        number(block[100:108], "mode") & 0o7777,
-        number(block[108:116], "owner"),
-        number(block[116:124], "group"),
+        mode,
+        uid,
+        gid,
         number(block[124:136], "size"),
-        number(block[136:148], "time"),
+        _time(block[136:148]),
         typeflag,
         block[157:257].partition(b"\0")[0] if block[157] else b"",
         number(block[329:337], "device") if has_device else 0,
         number(block[337:345], "device") if has_device else 0,
         magic == b"ustar ",
     )
+
+
+@lru_cache(_REMEMBERED)
+def _owner(fields: bytes) -> tuple[int, int, int]:
+    """Mode, owner and group."""
+    mode = number(fields[:8], "mode") & 0o7777
+    return mode, number(fields[8:16], "owner"), number(fields[16:], "group")
+
+
+@lru_cache(_REMEMBERED)
+def _time(field: bytes) -> int:
+    return number(field, "time")
 
 
 def parse_extended(block: bytes) -> tuple[bytes, int] | None:
@@ -61,20 +76,28 @@ def parse_extended(block: bytes) -> tuple[bytes, int] | None:
     return typeflag, number(block[124:136], "size")
 
 
+def _check_sum(block: bytes) -> None:
+    field = block[148:156]
+    if adler32(block) & 0xFFFF == _low_half(field):
+        return
+    high = sum(1 for byte in block[:148] + block[156:] if byte > 127)
+    signed = sum(block) - sum(field) + 256 - 256 * high  # in some old tars
+    if number(field, "checksum") != signed:
+        raise BadArchive("this is no tar: a header's checksum is wrong")
+
+
 _ADLER = 65521  # the modulus of Adler-32, whose low half is one more than the sum of the bytes
 
 
-def _check_sum(block: bytes) -> None:
+@lru_cache(_REMEMBERED)
+def _low_half(field: bytes) -> int:
+    """The low half of a block's Adler-32 if its checksum field is true; -1 if no block has it."""
     try:
-        wanted = number(block[148:156], "checksum")
+        wanted = number(field, "checksum")
     except BadArchive as error:
         raise BadArchive(f"this is no tar: {error.brief}") from None
-    total = wanted - 256 + sum(block[148:156])  # the sum that all 512 bytes must have
-    if (adler32(block) & 0xFFFF) == (1 + total) % _ADLER and 0 <= total <= 255 * BLOCK:
-        return
-    high = sum(1 for byte in block[:148] + block[156:] if byte > 127)
-    if wanted != sum(block) - sum(block[148:156]) + 256 - 256 * high:  # signed, in some old tars
-        raise BadArchive("this is no tar: a header's checksum is wrong")
+    total = wanted - 256 + sum(field)  # the sum that all 512 bytes must have
+    return (1 + total) % _ADLER if 0 <= total <= 255 * BLOCK else -1
 
 
 def number(field: bytes, what: str) -> int:

@@ -23,7 +23,7 @@ try:
 except ImportError:
     from zlib import compress
 
-from lamina.archive.entry import FILE, Body, Entry, Segment, Write
+from lamina.archive.entry import FILE, Body, Entry, Piece, Segment, Write
 from lamina.archive.results import Placement
 from lamina.archive.salvage import discard_salvage
 from lamina.errors import StoreDamaged, from_oserror
@@ -206,10 +206,10 @@ def indexed(segments: Iterable[Segment], writer: IndexWriter) -> Iterator[Segmen
             yield segment
             writer.add(segment, b"")
             continue
-        body = _Hashed(segment.body)
-        yield segment._replace(body=body)
-        body.finish()
-        writer.add(segment, body.digest())
+        entry, raw, offset, stored = segment
+        body = _Hashed(stored)
+        yield Segment(entry, raw, offset, body)
+        writer.add(segment, body.finish())
 
 
 class _Hashed:
@@ -219,16 +219,15 @@ class _Hashed:
         self._read = body.read
         self._hash = hashlib.sha256()
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Piece:
         data = self._read(size)
         self._hash.update(data)
         return data
 
-    def finish(self) -> None:
-        while self.read(_CHUNK):
-            pass
-
-    def digest(self) -> bytes:
+    def finish(self) -> bytes:
+        """Read what is left; gives the digest of all."""
+        while data := self._read(_CHUNK):
+            self._hash.update(data)
         return self._hash.digest()
 
 

@@ -30,7 +30,7 @@ def write_file(directory: int, name: bytes, entry: Entry, body: Body) -> int:
         if entry.sparse is not None:
             _write_sparse(made, entry, body)
         elif entry.size:
-            _write(made, body)
+            _write(made, body, entry.size)
         return finish_file(made, entry)
     finally:
         os.close(made)
@@ -50,8 +50,12 @@ def finish_file(made: int, entry: Entry) -> int:
     return status.st_ino
 
 
-def _write(descriptor: int, body: Body) -> None:
-    while data := body.read(_CHUNK):
+def _write(descriptor: int, body: Body, size: int) -> None:
+    while size:
+        data = body.read(_CHUNK)
+        if not data:
+            return
+        size -= len(data)
         written = os.write(descriptor, data)
         while written < len(data):
             written += os.write(descriptor, data[written:])

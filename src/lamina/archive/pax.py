@@ -3,6 +3,7 @@
 from lamina.errors import BadArchive
 
 XATTR = b"SCHILY.xattr."
+_NEWLINE = 10
 _NANO = 1_000_000_000
 _NUMBER_LIMIT = 1 << 63
 _TIME_LIMIT = 1 << 40  # seconds, either way; more fits no file system
@@ -11,23 +12,21 @@ _TIME_LIMIT = 1 << 40  # seconds, either way; more fits no file system
 def parse(data: bytes) -> list[tuple[bytes, bytes]]:
     """The records in order; raises `BadArchive` for a length that lies."""
     records = []
-    at = 0
-    while at < len(data):
+    at, total = 0, len(data)
+    while at < total:
         space = data.find(b" ", at, at + 20)
         digits = data[at:space] if space > at else b""
         if not digits.isdigit():
             if not data[at:].strip(b"\0"):
                 break
             raise BadArchive("a PAX record has no length")
-        length = int(digits)
-        end = at + length
-        if end > len(data) or end <= space + 1 or data[end - 1 : end] != b"\n":
+        at += int(digits)
+        if at > total or at <= space + 1 or data[at - 1] != _NEWLINE:
             raise BadArchive("a PAX record's length is wrong")
-        key, separator, value = data[space + 1 : end - 1].partition(b"=")
+        key, separator, value = data[space + 1 : at - 1].partition(b"=")
         if not separator or not key:
             raise BadArchive("a PAX record has no key")
         records.append((key, value))
-        at = end
     return records
 
 

@@ -20,6 +20,7 @@ from lamina.archive.entry import (
     HARDLINK,
     SYMLINK,
     Entry,
+    Piece,
     Regions,
     Segment,
 )
@@ -33,6 +34,7 @@ _META_CHAIN = 64  # such headers in a row before a member
 _SHARED_LIMIT = 256  # records of global headers, which every member after them carries
 _XATTR_LIMIT = 1 << 16  # bytes of one attribute's value, XATTR_SIZE_MAX of linux/limits.h
 _SIZE_LIMIT = 1 << 60
+_NOT_KEPT = (b"atime", b"ctime")  # no layer sets them
 _ZERO = bytes(BLOCK)
 _KINDS = {
     b"0": FILE,
@@ -61,70 +63,82 @@ def read(stream: ByteStream) -> Iterator[Segment]:
     """
     source = _Input(stream)
     shared: dict[bytes, bytes] = {}
+    padding = b""  # after a body; it belongs to the next segment's raw
     while True:
-        start = source.offset
-        raw = source.pending
-        source.pending = b""
+        start = source.offset - len(padding)
         block = source.block()
-        if not block.strip(b"\0"):
-            yield from _tail(source, raw + block, start - len(raw))
+        if not block or (not block[0] and not block.strip(b"\0")):
+            yield from _tail(source, padding + block, start)
             return
         member = _member(source, block, shared)
+        if not member.stored:
+            yield Segment(member.entry, padding + member.raw, start, _NOTHING)
+            padding = b""
+            continue
         body = _Stored(source, member.stored)
-        yield Segment(member.entry, raw + member.raw, start - len(raw), body)
-        body.finish()
+        yield Segment(member.entry, padding + member.raw, start, body)
+        padding = body.finish()
 
 
 class _Input:
-    """The stream behind one buffer; counts the offset of what was taken."""
+    """The stream behind one buffer."""
 
-    __slots__ = ("_at", "_buffer", "_read", "offset", "pending")
+    __slots__ = ("_at", "_before", "_buffer", "_end", "_read", "_view")
 
     def __init__(self, stream: ByteStream) -> None:
         self._read = stream.read
         self._buffer = b""
-        self._at = 0
-        self.offset = 0
-        self.pending = b""  # padding after a body, which belongs to the next segment's raw
+        self._view = memoryview(b"")  # of the buffer
+        self._at = self._end = 0
+        self._before = 0  # bytes of the stream that came before the buffer
 
-    def take(self, size: int) -> bytes:
+    @property
+    def offset(self) -> int:
+        """How many bytes were taken."""
+        return self._before + self._at
+
+    def take(self, size: int) -> memoryview:
         """Up to `size` bytes, none at the end of the stream."""
         at = self._at
-        if at >= len(self._buffer):
+        if at == self._end:
+            self._before += at
             self._buffer = self._read(_CHUNK)
+            self._view = memoryview(self._buffer)
+            self._end = len(self._buffer)
             at = 0
-        piece = self._buffer[at : at + size]
-        self._at = at + len(piece)
-        self.offset += len(piece)
-        return piece
+        end = min(at + size, self._end)
+        self._at = end
+        return self._view[at:end]
 
     def exact(self, size: int) -> bytes:
         """Exactly `size` bytes; raises `BadArchive` when the stream ends before."""
-        piece = self.take(size)
-        if len(piece) == size:
-            return piece
-        pieces = [piece]
-        missing = size - len(piece)
-        while missing:
-            piece = self.take(missing)
+        at = self._at
+        end = at + size
+        if end <= self._end:
+            self._at = end
+            return self._buffer[at:end]
+        pieces: list[bytes] = []
+        while size:
+            piece = self.take(size)
             if not piece:
                 raise BadArchive("the tar is cut off")
-            pieces.append(piece)
-            missing -= len(piece)
+            pieces.append(bytes(piece))
+            size -= len(piece)
         return b"".join(pieces)
 
     def block(self) -> bytes:
-        """The next header block; zeros at the very end, where the end marker was left out."""
-        first = self.take(BLOCK)
-        if len(first) == BLOCK:
+        """The next header block; nothing at the very end, where the end marker was left out."""
+        end = self._at + BLOCK
+        if end <= self._end:
+            return self.exact(BLOCK)
+        first = bytes(self.take(BLOCK))
+        if len(first) == BLOCK or not first:
             return first
-        if not first:
-            return b""
         return first + self.exact(BLOCK - len(first))
 
 
 class _Stored:
-    """A member's stored bytes; `finish` passes over the rest and takes the padding."""
+    """A member's stored bytes; `finish` passes over the rest and gives the padding."""
 
     __slots__ = ("_left", "_pad", "_source")
 
@@ -133,20 +147,20 @@ class _Stored:
         self._left = size
         self._pad = -size % BLOCK
 
-    def read(self, size: int, /) -> bytes:
-        if not self._left:
+    def read(self, size: int, /) -> Piece:
+        left = self._left
+        if not left:
             return b""
-        piece = self._source.take(size if size < self._left else self._left)
+        piece = self._source.take(size if size < left else left)
         if not piece:
             raise BadArchive("the tar is cut off within a file")
-        self._left -= len(piece)
+        self._left = left - len(piece)
         return piece
 
-    def finish(self) -> None:
-        while self.read(_CHUNK):
-            pass
-        if self._pad:
-            self._source.pending = self._source.exact(self._pad)
+    def finish(self) -> bytes:
+        while self._left:
+            self.read(_CHUNK)
+        return self._source.exact(self._pad) if self._pad else b""
 
 
 class _Member(NamedTuple):
@@ -163,7 +177,7 @@ class _Extra:
     def __init__(self, shared: dict[bytes, bytes]) -> None:
         self.name: bytes | None = None
         self.link: bytes | None = None
-        self.pax: dict[bytes, bytes] = dict(shared)
+        self.pax: dict[bytes, bytes] = dict(shared) if shared else {}
         self.raw: list[bytes] = []
 
 
@@ -198,6 +212,8 @@ def _meta(source: _Input, size: int, extra: _Extra) -> bytes:
 def _take_records(data: bytes, extra: _Extra, shared: dict[bytes, bytes] | None) -> None:
     offsets: list[bytes] = []
     for key, value in pax.parse(data):
+        if key in _NOT_KEPT:
+            continue
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             offsets.append(value)
         for kept in (extra.pax,) if shared is None else (extra.pax, shared):
@@ -226,7 +242,7 @@ def _finish(source: _Input, head: Header, block: bytes, extra: _Extra) -> _Membe
         raise BadArchive(f"the member {shown(name)} claims {stored} bytes")
     size, regions, taken = _regions(source, head, block, extra, stored)
     return _Member(
-        _entry(head, records, _cleaned(name), kind, _link(head, extra, kind), size, regions),
+        _entry(head, records, clean(name), kind, _link(head, extra, kind), size, regions),
         b"".join(extra.raw),
         stored - taken,
     )
@@ -238,10 +254,6 @@ def _name(head: Header, extra: _Extra) -> bytes:
     if b"\0" in found:
         raise BadArchive(f"the name {shown(found)} holds a NUL byte")
     return found
-
-
-def _cleaned(name: bytes) -> bytes:
-    return clean(name)
 
 
 def _link(head: Header, extra: _Extra, kind: str) -> bytes:
@@ -342,16 +354,19 @@ def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
 def _tail(source: _Input, raw: bytes, offset: int) -> Iterator[Segment]:
     """What follows the last member, piece by piece: the end marker and whatever comes after."""
     if raw[-BLOCK:] == _ZERO:
-        second = source.take(BLOCK)
+        second = bytes(source.take(BLOCK))
         if len(second) == BLOCK and second != _ZERO:
             raise BadArchive("the tar has a lone block of zeros between its members")
         raw += second
     while raw:
-        yield Segment(None, raw, offset, _Nothing())
+        yield Segment(None, raw, offset, _NOTHING)
         offset += len(raw)
-        raw = source.take(_CHUNK)
+        raw = bytes(source.take(_CHUNK))
 
 
 class _Nothing:
     def read(self, _size: int, /) -> bytes:
         return b""
+
+
+_NOTHING = _Nothing()

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 
 from lamina.archive.compress import Decompressed, detect, open_decompressed
-from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Segment
+from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Piece, Segment
 from lamina.archive.header import BLOCK, parse
 from lamina.archive.reader import read
 from lamina.archive.writer import head
@@ -227,10 +227,10 @@ class _Filled:
 
     def __init__(self, body: Body, entry: Entry) -> None:
         self._pieces = self._all(body, entry)
-        self._rest = b""
+        self._rest: Piece = b""
 
     @staticmethod
-    def _all(body: Body, entry: Entry) -> Iterator[bytes]:
+    def _all(body: Body, entry: Entry) -> Iterator[Piece]:
         at = 0
         for offset, length in (*(entry.sparse or ()), (entry.size, 0)):
             yield from _zeros(offset - at)
@@ -240,7 +240,7 @@ class _Filled:
                 yield data
             at = offset + length
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Piece:
         data = self._rest or next(self._pieces, b"")
         self._rest = data[size:]
         return data[:size]
@@ -255,13 +255,13 @@ def _zeros(count: int) -> Iterator[bytes]:
 class _Tapped:
     """Exactly the bytes that an entry's header promises, digested as they are read."""
 
-    def __init__(self, entry: Entry, body: Body, tap: Callable[[bytes], object]) -> None:
+    def __init__(self, entry: Entry, body: Body, tap: Callable[[Piece], object]) -> None:
         self._entry = entry
         self._left = entry.stored
         self._body = body
         self._tap = tap
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Piece:
         if not self._left:
             return b""
         data = self._body.read(min(size, self._left))

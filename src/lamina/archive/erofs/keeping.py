@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from lamina.archive.entry import FILE, Body, Regions, Segment
+from lamina.archive.entry import FILE, Body, Piece, Regions, Segment
 from lamina.archive.erofs.format import BLOCK, BLOCK_BITS, BLOCK_LIMIT
 from lamina.errors import StorageError
 from lamina.fs.atomic import pwrite_all, write_all
@@ -43,7 +43,7 @@ class Contents:
         self._folder = folder
         self._tar = os.open(os.path.join(folder, TAR), _NEW, 0o400)
         self._data = -1
-        self._waiting: list[bytes] = []
+        self._waiting: list[Piece] = []
         self._at = self._written = 0  # bytes of the tar that have passed, and are in the file
         self._data_end = 0
         self._last: tuple[int, int, int] | None = None  # owner, offset, size of the last file
@@ -66,7 +66,7 @@ class Contents:
             kept.finish()
         self._flush()
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: Piece) -> None:
         self._waiting.append(data)
         self._at += len(data)
         if self._at - self._written >= _BUFFERED:
@@ -188,12 +188,12 @@ class _Kept:
 
     __slots__ = ("_keep", "_left", "_read")
 
-    def __init__(self, body: Body, size: int, keep: Callable[[bytes], None]) -> None:
+    def __init__(self, body: Body, size: int, keep: Callable[[Piece], None]) -> None:
         self._read = body.read
         self._left = size
         self._keep = keep
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Piece:
         data = self._read(size)
         self._left -= len(data)
         self._keep(data)
