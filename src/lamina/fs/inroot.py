@@ -32,7 +32,8 @@ def clean(name: bytes) -> bytes:
     if b"\0" in name:
         raise BadArchive(f"the name {shown(name)} holds a NUL byte")
     plain = name.removeprefix(b"./").removesuffix(b"/")
-    if plain and len(plain) <= _COMPONENT and b"//" not in plain and b"/." not in b"/" + plain:
+    rooted = b"/" + plain
+    if plain and len(plain) <= _COMPONENT and b"//" not in rooted and b"/." not in rooted:
         return plain  # nearly every name there is
     parts: list[bytes] = []
     for part in name.split(b"/"):
