@@ -43,6 +43,21 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d %s=%s\n" % (length, key, value)
 
 
+def attribute_key(name: bytes) -> bytes:
+    """The key of an extended attribute's record.
+
+    An equals sign would end the key: it is written as GNU tar does (xheader.c), which writes
+    every percent sign so, too. Here only those that would be read as something else.
+    """
+    escaped = name.replace(b"%25", b"%2525").replace(b"%3D", b"%253D").replace(b"=", b"%3D")
+    return XATTR + escaped
+
+
+def attribute_name(key: bytes) -> bytes:
+    """The attribute that a record's key names; the opposite of `attribute_key`."""
+    return key[len(XATTR) :].replace(b"%3D", b"=").replace(b"%25", b"%")
+
+
 def number(value: bytes, what: str) -> int:
     """A decimal number; raises `BadArchive`."""
     if not value.isdigit() or len(value) > 20:

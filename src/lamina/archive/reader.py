@@ -341,7 +341,7 @@ def _device(records: dict[bytes, bytes], key: bytes, default: int) -> int:
 
 def _xattrs(records: dict[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
     found = [
-        (key[len(pax.XATTR) :], value)
+        (pax.attribute_name(key), value)
         for key, value in records.items()
         if key.startswith(pax.XATTR)
     ]

@@ -125,7 +125,7 @@ def head(entry: Entry) -> bytes:
         devmajor=_octal(entry.devmajor, 7, b"SCHILY.devmajor", records),
         devminor=_octal(entry.devminor, 7, b"SCHILY.devminor", records),
     )
-    records += [(pax.XATTR + key, value) for key, value in entry.xattrs]
+    records += [(pax.attribute_key(key), value) for key, value in entry.xattrs]
     return _extended(records) + block if records else block
 
 
