@@ -86,6 +86,10 @@ class BlobStore:
             raise
         return digest, size
 
+    def writer(self, owner: str) -> "BlobWriter":
+        """A new blob whose digest nobody knows yet, to be written piece by piece."""
+        return BlobWriter(self, os.path.join(self._staging, f"{owner}.blob.{os.urandom(6).hex()}"))
+
     def put_bytes(self, data: bytes, *, owner: str) -> BlobDigest:
         """Keep a small document; one that is here and was damaged is whole again."""
         digest = BlobDigest.of(data)
@@ -140,6 +144,54 @@ class BlobStore:
                     yield BlobDigest(f"{algorithm}:{name}")
                 except InvalidDigest:
                     continue
+
+
+class BlobWriter:
+    """A blob that is being written; a context manager that leaves nothing unless it is placed."""
+
+    def __init__(self, store: BlobStore, path: str) -> None:
+        import hashlib
+
+        self._store = store
+        self._path = path
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def write(self, data: bytes) -> None:
+        """Take some bytes; raises `StorageError`."""
+        self._hash.update(data)
+        self.size += len(data)
+        try:
+            write_all(self._fd, data)
+        except OSError as error:
+            raise from_oserror(error, "writing a blob to", self._path) from error
+
+    @property
+    def digest(self) -> BlobDigest:
+        """Of what was written until now."""
+        return BlobDigest(f"sha256:{self._hash.hexdigest()}")
+
+    def place(self) -> None:
+        """Give it its name; its row is written already."""
+        target = self._store.path(self.digest)
+        try:
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            os.rename(self._path, target)
+        except OSError as error:
+            raise from_oserror(error, "writing a blob to", target) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+        _unlink(self._path)
 
 
 def _written(path: str, stream: ByteStream, expect: Digest | None) -> tuple[BlobDigest, int]:

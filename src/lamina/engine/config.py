@@ -19,7 +19,8 @@ class Config(NamedTuple):
     """Settled settings; `driver` is None where the store itself is to decide.
 
     `driver_source` says where the driver's name came from, for `info --why`; `isolation` is None
-    where the best that works is to be taken.
+    where the best that works is to be taken. `environ` is what was handed in, for credentials
+    and proxies.
     """
 
     root: str
@@ -28,6 +29,9 @@ class Config(NamedTuple):
     driver_source: str
     storage_opts: tuple[str, ...]
     isolation: str | None
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
+    environ: Mapping[str, str] = {}
 
 
 def settle(
@@ -54,6 +58,9 @@ def settle(
         source if chosen is not None else "",
         storage_opts or facts.storage_opts,
         environ.get("LAMINA_ISOLATION") or facts.isolation,
+        facts.insecure_registries,
+        facts.registry_mirrors,
+        environ,
     )
 
 
@@ -63,6 +70,8 @@ class _File(NamedTuple):
     driver: str | None
     storage_opts: tuple[str, ...]
     isolation: str | None
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -85,6 +94,8 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _text(document, "storage-driver", path),
         _texts(document, "storage-opts", path),
         _text(document, "default-runtime", path),
+        _texts(document, "insecure-registries", path),
+        _texts(document, "registry-mirrors", path),
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.containers.store import ContainerStore
     from lamina.engine.containers import Containers
     from lamina.engine.migration import Migration
+    from lamina.engine.registries import Registries
     from lamina.engine.system import System
 
 
@@ -83,6 +84,12 @@ class Engine:
         from lamina.engine.migration import Migration
 
         return Migration(self)
+
+    def registries(self, *, verify_tls: bool = True) -> "Registries":
+        """Log in to registries, list their tags; without `verify_tls` any certificate will do."""
+        from lamina.engine.registries import Registries
+
+        return Registries(self, verify_tls=verify_tls)
 
     @property
     def system(self) -> "System":

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
@@ -13,9 +13,13 @@ from lamina.images.store import NamedImage, Removed
 from lamina.layers.layer import Layer
 from lamina.metadata import containers as container_rows
 from lamina.spec.imageconfig import ImageConfig, parse_time
-from lamina.values.digest import ImageID
+from lamina.values.digest import Digest, ImageID
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # what speaks to registries is loaded by what does
+    from lamina.engine.registries import Registries
+    from lamina.transfer.push import Pushed
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
@@ -43,6 +47,14 @@ class LoadedImage(NamedTuple):
     image: "Image"
     names: tuple[str, ...]
     replaced: tuple[str, ...]
+
+
+class PulledImage(NamedTuple):
+    """An image that `pull` brought, the digest of what its name means, and whether that is new."""
+
+    image: "Image"
+    digest: Digest
+    fresh: bool
 
 
 class Image:
@@ -196,6 +208,46 @@ class Images:
         result = builder(self._store).build(request, events or self._store.events)
         return Image(self._store, self._images.row(result.image_id))
 
+    def pull(
+        self,
+        name: str,
+        *,
+        platform: str | None = None,
+        registries: "Registries | None" = None,
+        events: Sink | None = None,
+    ) -> PulledImage:
+        """Pull an image from a registry; `platform` is `os/architecture[/variant]`.
+
+        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        """
+        from lamina.engine.registries import Registries
+        from lamina.values.platform import Platform
+
+        wanted: tuple[str, ...] = host_platform()
+        if platform is not None:
+            wanted = Platform.parse(platform, host=Platform(*host_platform()))
+        pulled = (registries or Registries(self._store)).pull(
+            Reference.parse(name).with_default_tag(), wanted, events or self._store.events
+        )
+        image = Image(self._store, self._images.row(pulled.image))
+        return PulledImage(image, pulled.digest, pulled.fresh)
+
+    def push(
+        self,
+        name: str,
+        *,
+        registries: "Registries | None" = None,
+        events: Sink | None = None,
+    ) -> "Pushed":
+        """Push an image to the registry that its name begins with; gives digest and size in bytes.
+
+        Raises `ImageNotFound` or `RegistryError`.
+        """
+        from lamina.engine.registries import Registries
+
+        reference = Reference.parse(name).with_default_tag()
+        return (registries or Registries(self._store)).push(reference, events or self._store.events)
+
     def load(self, source: str | ByteStream, *, events: Sink | None = None) -> list[LoadedImage]:
         """Load a docker archive or an OCI layout, from a path or a stream, compressed or not.
 
@@ -298,4 +350,4 @@ def host_platform() -> tuple[str, str]:
     return "linux", _ARCHITECTURES.get(name, name)
 
 
-__all__ = ["HistoryRow", "Image", "Images", "LoadedImage", "Pruned"]
+__all__ = ["HistoryRow", "Image", "Images", "LoadedImage", "Pruned", "PulledImage"]

@@ -16,17 +16,22 @@ LaminaError
 │   ├── DiskFull, ReadOnlyStore, PermissionRefused
 │   ├── StoreDamaged, ForeignStore, KernelError
 │   └── DriverError ── DriverUnknown, DriverNotSupported, DriverConflict
+├── RegistryError             a registry refuses, fails or cannot be reached
+│   └── RegistryUnreachable, AccessRefused
 └── RuntimeFailure (125) ── ProgramMissing, CommandNotExecutable (126), CommandNotFound (127)
 """
 
 from lamina.errors.base import LaminaError
 from lamina.errors.input import (
+    AccessRefused,
     BadArchive,
     BadDocument,
     BadInput,
     BuildError,
     DigestMismatch,
     DockerfileError,
+    RegistryError,
+    RegistryUnreachable,
     StepFailed,
     UnknownCompression,
 )
@@ -71,6 +76,7 @@ from lamina.errors.usage import (
 )
 
 __all__ = [
+    "AccessRefused",
     "BadArchive",
     "BadDocument",
     "BadInput",
@@ -104,6 +110,8 @@ __all__ = [
     "PermissionRefused",
     "ProgramMissing",
     "ReadOnlyStore",
+    "RegistryError",
+    "RegistryUnreachable",
     "RuntimeFailure",
     "StepFailed",
     "StorageError",

@@ -1,4 +1,4 @@
-"""The peer answered wrongly: an archive, document or Dockerfile that breaks its contract."""
+"""The peer answered wrongly: an archive, document, Dockerfile or registry off its contract."""
 
 from lamina.errors.base import LaminaError
 
@@ -59,3 +59,19 @@ class StepFailed(BuildError):
     def __init__(self, brief: str, *, status: int, hint: str = "", details: str = "") -> None:
         super().__init__(brief, hint=hint, details=details)
         self.status = status
+
+
+class RegistryError(LaminaError):
+    """A registry that answers otherwise than its protocol says, or says that it failed."""
+
+    http_status = 502
+
+
+class RegistryUnreachable(RegistryError):
+    """A registry that cannot be reached, or stops in the middle of what it says."""
+
+
+class AccessRefused(RegistryError):
+    """A registry that wants credentials, or others than it was given."""
+
+    http_status = 401

@@ -1,12 +1,13 @@
 """The OCI image layout (image-spec, image-layout.md) as a source, in a directory or a tar."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from lamina.content.verified import VerifiedReader
 from lamina.errors import BadDocument, InvalidReference
 from lamina.images.api import BlobFacts, ByteStream, TravellingImage, TravellingLayer
 from lamina.images.members import Members
+from lamina.images.platforms import UNFIT, best, rank
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
@@ -19,9 +20,11 @@ _FULL_NAME = "io.containerd.image.name"
 _NESTING = 4
 _LOOKED_AT = 1000  # manifests, when one is searched for by its config
 _DOCUMENTS_LIMIT = 64 << 20  # bytes of all manifests and configs of one archive
+OpenerOf = Callable[[Descriptor], Callable[[], AbstractContextManager[ByteStream]]]
+"""Gives, for a layer's descriptor, what opens its bytes."""
+
 _READABLE = (*mediatypes.MANIFESTS, *mediatypes.INDEXES, "")
 _ATTESTATION = "unknown"  # the platform that BuildKit gives to what is said of an image
-_UNFIT = 3
 
 
 class Budget:
@@ -107,16 +110,8 @@ def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[D
             groups.setdefault(_names(each), []).append(each)
     chosen = []
     for group in groups.values():
-        chosen += [each for each in group if _rank(each, platform) < _UNFIT] or group
+        chosen += [each for each in group if rank(each, platform) < UNFIT] or group
     return chosen
-
-
-def _rank(descriptor: Descriptor, platform: tuple[str, str]) -> int:
-    """How well it fits: the plain variant of an architecture, another one, one that is not said."""
-    system, architecture, variant = descriptor.platform
-    if (system, architecture) == platform:
-        return 0 if variant in ("", "v8") else 1
-    return 2 if not system and not architecture else _UNFIT
 
 
 def _resolve(
@@ -127,14 +122,8 @@ def _resolve(
         return document
     if not depth:
         raise BadDocument("indexes are nested too deep")
-    best = min(document.manifests, key=lambda each: _rank(each, platform), default=None)
-    if best is None or _rank(best, platform) == _UNFIT:
-        there = {"/".join(each.platform[:2]) for each in document.manifests}
-        raise BadDocument(
-            f"the index {descriptor.digest.short} has no image for {'/'.join(platform)}",
-            hint=f"it has {', '.join(sorted(there)[:8]) or 'none at all'}",
-        )
-    return _resolve(members, best, platform, depth - 1)
+    chosen = best(document, platform, descriptor.digest.short)
+    return _resolve(members, chosen, platform, depth - 1)
 
 
 def _blob(members: Members, descriptor: Descriptor) -> bytes:
@@ -163,17 +152,32 @@ def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
 
 
 def _image(members: Members, manifest: Manifest, names: tuple[Reference, ...]) -> TravellingImage:
+    refuse_unreadable(manifest)
+    config = ImageConfig.parse(_blob(members, manifest.config))
+    return assembled(manifest, config, names, lambda layer: _opener(members, layer))
+
+
+def refuse_unreadable(manifest: Manifest) -> None:
+    """Raise `BadDocument` for layers that are no tars."""
     for layer in manifest.layers:
         if not mediatypes.is_layer(layer.media_type):
             kind = layer.media_type[:100]
             raise BadDocument(f"the layer {layer.digest.short} is of the unreadable type {kind!r}")
-    config = ImageConfig.parse(_blob(members, manifest.config))
+
+
+def assembled(
+    manifest: Manifest, config: ImageConfig, names: tuple[Reference, ...], opener: OpenerOf
+) -> TravellingImage:
+    """The image that a manifest and its config make, its layers opened by `opener`.
+
+    Raises `BadDocument` where the two do not fit.
+    """
     if len(config.diff_ids) != len(manifest.layers):
         raise BadDocument(
             f"the manifest has {len(manifest.layers)} layers and the config {len(config.diff_ids)}"
         )
     layers = tuple(
-        TravellingLayer(diff_id, _opener(members, descriptor), facts(descriptor))
+        TravellingLayer(diff_id, opener(descriptor), facts(descriptor))
         for diff_id, descriptor in zip(config.diff_ids, manifest.layers, strict=True)
     )
     return TravellingImage(config, layers, names, (manifest.raw, manifest.media_type))

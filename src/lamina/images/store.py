@@ -6,7 +6,7 @@ maker's lease.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -92,8 +92,9 @@ class ImageStore:
         except InvalidReference:
             return None
         with self.root.database.read() as db:
-            if reference.digest is None:
-                return image_rows.by_name(db, str(reference))
+            named = image_rows.by_name(db, str(reference))
+            if reference.digest is None or named is not None:
+                return named
             found = self._by_id(reference.digest)
             if found is None:
                 return None
@@ -208,6 +209,18 @@ class ImageStore:
             blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
         crash_point("blob-announced")
 
+    def announce_ingest(self, row: BlobRow) -> None:
+        """As `announce_blob`, of a blob that is to be fetched: what came of it stays for a day."""
+        with self.root.database.write() as db:
+            refs.add(db, refs.INGEST, str(int(time.time())), row.digest)
+        self.announce_blob(row)
+
+    def end_ingests(self, digests: Iterable[BlobDigest]) -> None:
+        """Say that these blobs are here and claimed by whoever needs them."""
+        with self.root.database.write() as db:
+            for digest in digests:
+                refs.drop_target(db, refs.INGEST, digest)
+
     @contextmanager
     def all_or_nothing(self) -> Iterator[None]:
         """When the block raises, what it held and put is given up again, and collected."""
@@ -242,6 +255,37 @@ class ImageStore:
         if not self.layers.hold(chain[-1]):
             raise LayerNotFound(f"the layers of the image are not here ({chain[-1].short})")
         return sum(layer.size for layer in self.layers.chain(chain[-1]))
+
+    def manifest(self, image: ImageID) -> tuple[bytes, str] | None:
+        """The manifest that an image came with, or was pushed with, and its media type."""
+        digest = self.row(image).row.manifest
+        if digest is None:
+            return None
+        with self.root.database.read() as db:
+            row = blob_rows.get(db, digest)
+        if row is None:
+            return None
+        return self.blobs.read(digest, strictjson.LIMIT), row.media_type
+
+    def compressed(self, diff_id: DiffID) -> list[BlobRow]:
+        """The compressed forms of a layer that are here."""
+        with self.root.database.read() as db:
+            found = blob_rows.of_layer(db, diff_id)
+        return [row for row in found if self.blobs.has(row.digest)]
+
+    def blob_row(self, digest: BlobDigest) -> BlobRow | None:
+        """What is written down of a blob, if it is here."""
+        with self.root.database.read() as db:
+            row = blob_rows.get(db, digest)
+        return row if row is not None and self.blobs.has(digest) else None
+
+    def repositories_of(self, digest: BlobDigest, domain: str) -> list[str]:
+        """The paths under which a registry should have a blob, by the images here that have it."""
+        with self.root.database.read() as db:
+            owners = refs.owners_of(db, refs.IMAGE, digest)
+            names = [name for each in owners for name in image_rows.names_of(db, ImageID(each))]
+        found = (Reference.parse(name) for name in names)
+        return sorted({each.path for each in found if each.domain == domain})
 
     # --- names and removal --------------------------------------------------------------
 

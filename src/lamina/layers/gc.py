@@ -143,10 +143,29 @@ def blob_path(root: StoreRoot, digest: BlobDigest) -> str:
     return root.folder("blobs", digest.algorithm, digest.hex)
 
 
+def partial_path(root: StoreRoot, digest: BlobDigest) -> str:
+    """Where a blob lies while it is being fetched."""
+    return root.folder("staging", f"{refs.INGEST}.{digest.algorithm}.{digest.hex}")
+
+
 def drop_blob(root: StoreRoot, db: sqlite3.Connection, digest: BlobDigest) -> None:
-    """Remove a blob with its row."""
+    """Remove a blob, whole or half fetched, with its row."""
+    refs.drop_target(db, refs.INGEST, digest)
     _unlink(blob_path(root, digest))
+    _unlink(partial_path(root, digest))
     blobs.forget(db, digest)
+
+
+def expire_ingests(root: StoreRoot, older_than: float) -> None:
+    """Let go of what was begun to be fetched before a time (seconds since the epoch)."""
+    with root.database.read() as db:
+        expired = [each for each in refs.owners(db, refs.INGEST) if float(each) < older_than]
+    if not expired:
+        return
+    with root.database.write() as db:
+        for owner in expired:
+            refs.drop_owner(db, refs.INGEST, owner)
+    collect_blobs(root)
 
 
 def _unlink(path: str) -> None:

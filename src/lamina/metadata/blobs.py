@@ -50,6 +50,16 @@ def get(db: sqlite3.Connection, digest: str) -> BlobRow | None:
     return _row(found) if found is not None else None
 
 
+def of_layer(db: sqlite3.Connection, diff_id: str) -> list[BlobRow]:
+    """The compressed forms of a layer, those that an image has first."""
+    found = db.execute(
+        "SELECT digest, size, media_type, diff_id FROM blobs WHERE diff_id = ?"
+        " ORDER BY digest NOT IN (SELECT target FROM refs WHERE kind = 'image'), digest",
+        (diff_id,),
+    )
+    return [_row(values) for values in found]
+
+
 def all_rows(db: sqlite3.Connection) -> list[BlobRow]:
     """Every stored blob."""
     found = db.execute("SELECT digest, size, media_type, diff_id FROM blobs ORDER BY digest")

@@ -1,7 +1,8 @@
 """References: the only roots that garbage collection reads.
 
 A reference says that an owner (an image, a container, a cache record, a live lease) needs a
-target (a chain ID, a layer ID or a blob digest). What no reference reaches may go.
+target (a chain ID, a layer ID or a blob digest). What no reference reaches may go. What is half
+fetched is needed until some time has passed.
 """
 
 import sqlite3
@@ -21,6 +22,7 @@ SCHEMA = (
 )
 
 IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
+INGEST = "ingest"  # of a blob that is being fetched: kept for the next try; owner is the time
 _GARBAGE = "garbage"  # the target of a lease that took references away and has yet to collect
 
 

@@ -44,7 +44,7 @@ class ScratchStore:
         self.close()
         self.open()
 
-    def make(self, *layers: str, names: Sequence[str] = (), **fields: Json) -> ImageID:
+    def make(self, *layers: str | bytes, names: Sequence[str] = (), **fields: Json) -> ImageID:
         """An image of layers stated in the language of trees; `fields` are the config's."""
         made = sample(*layers, names=(), **fields)
         top: ChainID | None = None

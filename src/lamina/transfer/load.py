@@ -157,7 +157,7 @@ def load_one(
     """
     before = {name: images.pointed_at(str(name)) for name in image.names}
     with images.all_or_nothing():
-        _load_layers(image, layers, events)
+        load_layers(image, layers, events)
         kept = _keep_blobs(image, images, layers)
         made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
     replaced = [name for name, old in before.items() if old is not None and old != made]
@@ -168,17 +168,19 @@ def load_one(
     )
 
 
-def _load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> None:
+def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> None:
+    """Have every layer of an image here and held; one that is here is not even opened."""
     top: ChainID | None = None
     for layer in image.layers:
         chain = ChainID.extend(top, layer.diff_id)
+        name = (layer.blob.digest if layer.blob is not None else layer.diff_id).short
         if layers.hold(chain):
-            events(LayerProgress(layer.diff_id.short, "already exists", 0, 0))
+            events(LayerProgress(name, "already exists", 0, 0))
         else:
-            events(LayerProgress(layer.diff_id.short, "extracting", 0, 0))
+            events(LayerProgress(name, "extracting", 0, 0))
             with layer.open() as stream:
                 layers.register(top, stream, expect=layer.diff_id)
-            events(LayerProgress(layer.diff_id.short, "complete", 0, 0))
+            events(LayerProgress(name, "complete", 0, 0))
         top = chain
 
 

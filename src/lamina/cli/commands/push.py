@@ -1,0 +1,49 @@
+"""`lamina push`."""
+
+import sys
+
+from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.main import Context
+from lamina.cli.session import engine
+from lamina.cli.transfers import Transfers
+from lamina.errors import ImageNotFound
+from lamina.values.events import ignore
+from lamina.values.reference import Reference
+
+USAGE = Usage(
+    "[OPTIONS] NAME[:TAG]",
+    "Push an image to a registry",
+    (
+        Flag("all-tags", "a", "", "every tag of the repository that is here"),
+        Flag("quiet", "q", "", "print only the image's full name"),
+        Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS"),
+    ),
+    1,
+    1,
+)
+
+
+def run(context: Context, given: Parsed) -> int:
+    """Push, and say what is there now."""
+    name = Reference.parse(given.operands[0])
+    quiet = given.has("quiet")
+    transfers = Transfers(sys.stdout)
+    with engine(context) as opened:
+        registries = opened.registries(verify_tls=given.one("tls-verify") != "false")
+        names = [name.with_default_tag()]
+        if given.has("all-tags"):
+            tagged = [tag for image in opened.images.list(name.name) for tag in image.tags]
+            names = [each for each in map(Reference.parse, tagged) if each.name == name.name]
+            if not names:
+                raise ImageNotFound(f"no image here has the name {name.familiar_name}")
+        if not quiet:
+            print(f"The push refers to repository [{name.name}]", flush=True)
+        for each in names:
+            pushed = opened.images.push(
+                str(each), registries=registries, events=ignore if quiet else transfers.show
+            )
+            if quiet:
+                print(each)
+            else:
+                print(f"{each.tag}: digest: {pushed.digest} size: {pushed.size}")
+    return 0

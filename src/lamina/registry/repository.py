@@ -1,0 +1,287 @@
+"""One repository of a registry: manifests, blobs, uploads, tags (OCI distribution 1.1).
+
+What comes is bounded and its digest checked before it is given on; what breaks off goes on where
+it stopped. Knows nothing of images here.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Self
+from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from lamina.content.verified import ByteStream
+from lamina.errors import DigestMismatch, ImageNotFound, RegistryError, RegistryUnreachable
+from lamina.registry.answers import begins_at, next_page
+from lamina.registry.session import Session
+from lamina.registry.transport import Answer
+from lamina.spec import mediatypes, strictjson
+from lamina.values.digest import BlobDigest, Digest
+
+_ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
+_RESUMED = 5  # times in a row without a byte
+_PAGES = 1000
+_CHUNK = 1 << 20
+
+Opener = Callable[[], ByteStream]
+
+
+class Found(NamedTuple):
+    """A manifest or an index: its bytes, what the registry says it is, and its digest."""
+
+    raw: bytes
+    media_type: str
+    digest: Digest
+
+
+class Repository:
+    """One repository; may be shared by threads."""
+
+    def __init__(self, session: Session, path: str) -> None:
+        self._session = session
+        self.path = path
+        self._pull = f"repository:{path}:pull"
+        self._push = f"repository:{path}:pull,push"
+
+    @property
+    def name(self) -> str:
+        """Host and path, for messages."""
+        return f"{self._session.address.host}/{self.path}"
+
+    def _url(self, *parts: str) -> str:
+        return "/".join((f"/v2/{self.path}", *(quote(each, safe=":") for each in parts)))
+
+    # --- manifests ----------------------------------------------------------------------
+
+    def manifest(self, reference: str | Digest) -> Found:
+        """The document that a tag or a digest names, verified.
+
+        Raises `ImageNotFound`, `DigestMismatch` or `RegistryError`.
+        """
+        with self._session.request(
+            "GET",
+            self._url("manifests", str(reference)),
+            scope=self._pull,
+            expected=(200, 404),
+            headers={"Accept": _ACCEPTED},
+        ) as answer:
+            if answer.status == 404:
+                joint = "@" if isinstance(reference, Digest) else ":"
+                raise ImageNotFound(f"{self.name} has no image {joint}{reference}")
+            raw = answer.whole(strictjson.LIMIT)
+            media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+            said = answer.headers.get("Docker-Content-Digest", "")
+        digest = BlobDigest.of(raw)
+        wanted = str(reference) if isinstance(reference, Digest) else said
+        if wanted.startswith("sha256:") and wanted != digest:
+            raise DigestMismatch(f"{self.name} gave the manifest {digest}, not {wanted}")
+        if isinstance(reference, Digest) and not wanted.startswith("sha256:"):
+            raise RegistryError(f"only sha256 digests can be asked for, not {reference.algorithm}")
+        return Found(raw, media_type, digest)
+
+    def head(self, reference: str | Digest) -> str | None:
+        """The digest of what a tag names now, as the registry says; None when there is none."""
+        with self._session.request(
+            "HEAD",
+            self._url("manifests", str(reference)),
+            scope=self._pull,
+            expected=(200, 404),
+            headers={"Accept": _ACCEPTED},
+        ) as answer:
+            found = answer.headers.get("Docker-Content-Digest", "")
+            return found if answer.status == 200 and found else None
+
+    def put_manifest(self, raw: bytes, media_type: str, reference: str | Digest) -> Digest:
+        """Store a document under a tag or its digest; gives its digest."""
+        with self._session.request(
+            "PUT",
+            self._url("manifests", str(reference)),
+            scope=self._push,
+            expected=(201, 202, 200),
+            headers={"Content-Type": media_type},
+            body=lambda: raw,
+        ) as answer:
+            answer.whole()
+        return BlobDigest.of(raw)
+
+    def delete(self, digest: Digest) -> None:
+        """Take a manifest away; raises `ImageNotFound`, or `RegistryError` where it may not be."""
+        with self._session.request(
+            "DELETE",
+            self._url("manifests", str(digest)),
+            scope=f"repository:{self.path}:pull,push,delete",
+            expected=(202, 200, 204, 404),
+        ) as answer:
+            if answer.status == 404:
+                raise ImageNotFound(f"{self.name} has no image @{digest}")
+
+    def tags(self) -> Iterator[str]:
+        """Every tag, in the registry's order."""
+        url: str | None = self._url("tags", "list")
+        for _ in range(_PAGES):
+            if url is None:
+                return
+            with self._session.request("GET", url, scope=self._pull, expected=(200, 404)) as answer:
+                if answer.status == 404:
+                    raise ImageNotFound(f"there is no repository {self.name}")
+                yield from _texts(answer.whole(), "tags", self.name)
+                url = next_page(answer.headers.get("Link"), answer.url)
+
+    # --- blobs --------------------------------------------------------------------------
+
+    def has(self, digest: Digest) -> bool:
+        """Whether the repository has a blob."""
+        with self._session.request(
+            "HEAD", self._url("blobs", str(digest)), scope=self._pull, expected=(200, 404)
+        ) as answer:
+            return answer.status == 200
+
+    def blob(self, digest: Digest, size: int, offset: int = 0) -> "BlobStream":
+        """A blob of `size` bytes from `offset` on; not verified, for that is its reader's part."""
+        return BlobStream(lambda at: self._blob_from(digest, at), digest, size, offset)
+
+    def _blob_from(self, digest: Digest, offset: int) -> Answer:
+        answer = self._session.request(
+            "GET",
+            self._url("blobs", str(digest)),
+            scope=self._pull,
+            expected=(200, 206, 404),
+            headers={"Range": f"bytes={offset}-"} if offset else {},
+        )
+        if answer.status == 404:
+            answer.close()
+            raise ImageNotFound(f"{self.name} has lost the blob {digest}")
+        return answer
+
+    def mount(self, digest: Digest, source: str) -> str | None:
+        """Take a blob from another repository of the registry without sending it.
+
+        None when that is done; else the registry wants it sent, and it is told where to.
+        """
+        query = urlencode({"mount": str(digest), "from": source})
+        scope = f"{self._push} repository:{source}:pull"
+        return self._begin(f"?{query}", scope)
+
+    def _begin(self, query: str, scope: str) -> str | None:
+        with self._session.request(
+            "POST",
+            f"{self._url('blobs', 'uploads')}/{query}",
+            scope=scope,
+            expected=(201, 202),
+            headers={"Content-Length": "0"},
+        ) as answer:
+            answer.whole()
+            if answer.status == 201:
+                return None
+            return self._location(answer)
+
+    def _location(self, answer: Answer) -> str:
+        target = urljoin(answer.url, answer.headers.get("Location", ""))
+        if urlsplit(target).netloc != self._session.address.host:
+            raise RegistryError(
+                f"{self.name} wants uploads at {urlsplit(target).netloc or 'no place'}",
+                hint="no credential is sent to another host",
+            )
+        return target
+
+    def upload(self, digest: Digest, size: int, opener: Opener, place: str | None = None) -> None:
+        """Send a blob whole; `opener` gives its bytes, from the start, for each try.
+
+        `place` is where a refused `mount` said to send it.
+        """
+        target = place or self._begin("", self._push)
+        if target is None:
+            return
+        joint = "&" if urlsplit(target).query else "?"
+        with self._session.request(
+            "PUT",
+            f"{target}{joint}{urlencode({'digest': str(digest)})}",
+            scope=self._push,
+            expected=(201, 204),
+            headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
+            body=lambda: _pieces(opener()),
+            repeat=False,
+        ) as answer:
+            answer.whole()
+
+
+class BlobStream:
+    """The bytes of a blob, asked for again from where they broke off; a context manager."""
+
+    def __init__(
+        self, ask: Callable[[int], Answer], digest: Digest, size: int, offset: int
+    ) -> None:
+        self._ask = ask
+        self._digest = digest
+        self._size = size
+        self._at = offset
+        self._answer: Answer | None = None
+        self._failed = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end. Never more than were announced."""
+        while self._at < self._size:
+            try:
+                if self._answer is None:
+                    self._answer = self._opened()
+                data = self._answer.read(min(size, self._size - self._at))
+                if not data:
+                    raise RegistryUnreachable(
+                        f"the blob {self._digest.short} broke off at {self._at} of {self._size}"
+                    )
+            except RegistryUnreachable:
+                self.close()
+                self._failed += 1
+                if self._failed >= _RESUMED:
+                    raise
+                continue
+            self._failed = 0
+            self._at += len(data)
+            return data
+        return b""
+
+    def _opened(self) -> Answer:
+        """An answer that gives what comes next, whether or not the registry knows ranges."""
+        answer = self._ask(self._at)
+        start = begins_at(answer.headers.get("Content-Range")) if answer.status == 206 else 0
+        try:
+            if start is None or start > self._at:
+                raise RegistryError(f"the blob {self._digest.short} comes from another offset")
+            left = self._at - start
+            while left:
+                data = answer.read(min(_CHUNK, left))
+                if not data:
+                    raise RegistryUnreachable(f"the blob {self._digest.short} broke off")
+                left -= len(data)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
+
+    def close(self) -> None:
+        """Stop; what is left is not asked for."""
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _pieces(stream: ByteStream) -> Iterator[bytes]:
+    while data := stream.read(_CHUNK):
+        yield data
+
+
+def _texts(body: bytes, key: str, name: str) -> list[str]:
+    try:
+        found = json.loads(body)[key]
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if found is None:
+        return []
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise RegistryError(f"{name} answers with a listing that is none")
+    return found

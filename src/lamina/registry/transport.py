@@ -1,0 +1,220 @@
+"""One HTTP request to a registry: the only module that knows the HTTP library.
+
+No request is repeated here, no redirect followed and no credential known: what is asked is what
+goes over the wire. Certificates are checked as the settings say, per host.
+"""
+
+import os
+import ssl
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3 import exceptions as failures
+
+from lamina.errors import RegistryError, RegistryUnreachable
+from lamina.registry.address import is_loopback
+
+Body = bytes | BinaryIO | Iterable[bytes]
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
+_CONNECTIONS = 8  # kept open for each host
+_SMALL = 8 << 20  # bytes of an answer that is read whole
+
+
+class Settings(NamedTuple):
+    """How registries are spoken to. `insecure` are hosts that may do without proof of who they
+    are; `certificates` folders with a folder per host (docker's `certs.d`); `proxies` the
+    environment's words; `timeout` in seconds of silence.
+    """
+
+    insecure: frozenset[str] = frozenset()
+    mirrors: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/containers/certs.d")
+    proxies: Mapping[str, str] = {}
+    timeout: float = 60.0
+
+
+class NoTls(RegistryUnreachable):
+    """A host that speaks, but without TLS."""
+
+
+class Answer:
+    """A registry's answer, its body not yet read; a context manager."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
+        self._response = response
+        self.url = url
+        self.status = response.status
+        self.reason = f"{response.status} {response.reason or ''}".strip()
+        self.headers: Mapping[str, str] = response.headers
+
+    def all_of(self, name: str) -> list[str]:
+        """Every header of that name."""
+        return self._response.headers.getlist(name)
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes of the body; raises `RegistryUnreachable` when it breaks off."""
+        try:
+            return self._response.read(size)
+        except (failures.HTTPError, OSError) as error:
+            host = urlsplit(self.url).netloc
+            raise RegistryUnreachable(f"{host} broke off its answer: {_words(error)}") from error
+
+    def whole(self, limit: int = _SMALL) -> bytes:
+        """The body; raises `RegistryError` when it has over `limit` bytes."""
+        pieces, left = [], limit + 1
+        while left and (piece := self.read(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        if not left:
+            host = urlsplit(self.url).netloc
+            raise RegistryError(f"{host} answered with over {limit} bytes where few are due")
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Done: the connection is used again if its answer was read to the end."""
+        if self._response.length_remaining == 0:
+            self._response.drain_conn()  # nothing comes, but the library must hear so itself
+            self._response.release_conn()
+        else:
+            self._response.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Transport:
+    """Connections to hosts, reused; may be shared by threads."""
+
+    def __init__(self, settings: Settings, agent: str) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+
+    def ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
+    ) -> Answer:
+        """Send one request; raises `RegistryUnreachable` (`NoTls` where it is for want of TLS)."""
+        parts = urlsplit(url)
+        try:
+            response = self._pool(parts.scheme, parts.netloc).urlopen(
+                method,
+                url,
+                body=body,
+                headers={"User-Agent": self._agent, **headers},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (failures.HTTPError, OSError, ValueError) as error:
+            raise _unreachable(parts.netloc, error) from error
+        return Answer(response, url)
+
+    def _pool(self, scheme: str, host: str) -> urllib3.PoolManager:
+        found = self._pools.get((scheme, host))
+        if found is None:
+            found = self._pools[scheme, host] = self._new_pool(scheme, host)
+        return found
+
+    def _new_pool(self, scheme: str, host: str) -> urllib3.PoolManager:
+        context = self._context(host) if scheme == "https" else None
+        timeout = urllib3.Timeout(
+            connect=min(10.0, self._settings.timeout), read=self._settings.timeout
+        )
+        proxy = _proxy(self._settings.proxies, scheme, host)
+        if proxy:
+            return urllib3.ProxyManager(
+                proxy, ssl_context=context, timeout=timeout, maxsize=_CONNECTIONS
+            )
+        return urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=_CONNECTIONS)
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        try:
+            for folder in self._settings.certificates:
+                _take_certificates(context, os.path.join(folder, host))
+        except (OSError, ssl.SSLError) as error:
+            raise RegistryError(f"the certificates for {host} cannot be read: {error}") from error
+        if host in self._settings.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def may_do_without_tls(settings: Settings, host: str) -> bool:
+    """Whether nothing need prove that a host is who it says: it is this machine, or was named."""
+    return host in settings.insecure or is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
+def _take_certificates(context: ssl.SSLContext, folder: str) -> None:
+    """docker's way: `*.crt` are authorities, `NAME.cert` with `NAME.key` show who we are."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.endswith(".crt"):
+            context.load_verify_locations(path)
+        elif name.endswith(".cert"):
+            context.load_cert_chain(path, f"{path.removesuffix('.cert')}.key")
+
+
+def _proxy(environment: Mapping[str, str], scheme: str, host: str) -> str | None:
+    """The proxy for a host, as curl reads the environment (lower case first; NO_PROXY)."""
+    if not environment:
+        return None
+
+    def word(name: str) -> str | None:
+        return environment.get(name) or environment.get(name.upper())
+
+    name = urlsplit(f"//{host}").hostname or ""
+    direct = [each.strip().lstrip("*").lstrip(".") for each in (word("no_proxy") or "").split(",")]
+    if is_loopback(name) or word("no_proxy") == "*":
+        return None
+    if any(each and (name == each or name.endswith(f".{each}")) for each in direct):
+        return None
+    return word(f"{scheme}_proxy") or word("all_proxy")
+
+
+def _unreachable(host: str, error: Exception) -> RegistryUnreachable:
+    text = str(error)
+    if any(each in text.replace(" ", "_").upper() for each in _NOT_TLS):
+        return NoTls(
+            f"{host} does not speak TLS",
+            hint="name it in insecure-registries of daemon.json if that is meant to be",
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in text.replace(" ", "_").upper():
+        return RegistryUnreachable(
+            f"{host} shows a certificate that is not trusted: {_words(error)}",
+            hint=f"put its authority into /etc/docker/certs.d/{host}/ca.crt",
+        )
+    return RegistryUnreachable(f"{host} cannot be reached: {_words(error)}")
+
+
+def _words(error: BaseException) -> str:
+    """The innermost reason, in its own words."""
+    seen: BaseException = error
+    for _ in range(8):
+        inner = getattr(seen, "reason", None) or seen.__cause__
+        if not isinstance(inner, BaseException):
+            break
+        seen = inner
+    if isinstance(seen, failures.ReadTimeoutError | TimeoutError):
+        return "it said nothing for too long"
+    if isinstance(seen, OSError) and seen.strerror:
+        return seen.strerror
+    text = str(seen)
+    return text.rpartition(": ")[2] if "object at 0x" in text else text

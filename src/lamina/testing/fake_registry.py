@@ -1,0 +1,202 @@
+"""A registry in this process that misbehaves to order.
+
+Serves what it was given, keeps what is pushed, and remembers every request with its headers.
+`wrong` lays a fault on the requests whose path matches: it takes the place of the answer.
+"""
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple, cast
+from urllib.parse import parse_qs, urlsplit
+
+Fault = Callable[["Exchange"], bool]
+"""Answers an exchange in its own way; False leaves it to the registry."""
+
+
+class Asked(NamedTuple):
+    """A request that came: method, path with query, and headers (lower case names)."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One request, and the ways to answer it."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def registry(self) -> "FakeRegistry":
+        """The registry that was asked."""
+        return cast("_Server", self.server).registry
+
+    def answer(
+        self,
+        status: int,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        length: int | None = None,
+    ) -> None:
+        """Answer; `length` is what is announced, where that is to be a lie."""
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        if length is not None and length != len(body):
+            self.close_connection = True
+
+    def body(self) -> bytes:
+        """What came with the request."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            pieces = []
+            while size := int(self.rfile.readline().strip() or b"0", 16):
+                pieces.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(pieces)
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+    def _handle(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.registry.asked.append(Asked(self.command, self.path, headers))
+        for pattern, fault, left in list(self.registry.faults):
+            if left[0] and re.search(pattern, f"{self.command} {self.path}"):
+                left[0] -= 1
+                if fault(self):
+                    return
+        self.registry.serve(self)
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815
+
+
+class FakeRegistry:
+    """What one registry holds, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, bytes] = {}
+        self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
+        self.asked: list[Asked] = []
+        self.faults: list[tuple[str, Fault, list[int]]] = []
+        self.host = ""
+
+    def wrong(self, pattern: str, fault: Fault, times: int = 1 << 30) -> None:
+        """Lay a fault on requests whose `METHOD path` matches, so many times."""
+        self.faults.append((pattern, fault, [times]))
+
+    def add_blob(self, data: bytes) -> str:
+        """Have a blob; gives its digest."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        self.blobs[digest] = data
+        return digest
+
+    def add_manifest(self, path: str, tag: str, raw: bytes, media_type: str) -> str:
+        """Have a manifest under a tag and its digest; gives the digest."""
+        digest = f"sha256:{hashlib.sha256(raw).hexdigest()}"
+        for reference in (tag, digest):
+            self.manifests[path, reference] = (raw, media_type)
+        return digest
+
+    def count(self, pattern: str) -> int:
+        """How many requests came whose `METHOD path` matches."""
+        return sum(1 for each in self.asked if re.search(pattern, f"{each.method} {each.path}"))
+
+    # --- the protocol -------------------------------------------------------------------
+
+    def serve(self, exchange: Exchange) -> None:
+        """Answer as a registry should."""
+        path = urlsplit(exchange.path).path
+        for pattern, serve in (
+            (r"/v2/(.+)/manifests/([^/]+)", self._manifest),
+            (r"/v2/(.+)/blobs/uploads/([^/]*)", self._upload),
+            (r"/v2/(.+)/blobs/([^/]+)", self._blob),
+            (r"/v2/(.+)/tags/(list)", self._tags),
+        ):
+            found = re.fullmatch(pattern, path)
+            if found:
+                serve(exchange, found[1], found[2])
+                return
+        exchange.body()
+        exchange.answer(200 if path == "/v2/" else 404, b"{}")
+
+    def _manifest(self, exchange: Exchange, path: str, reference: str) -> None:
+        body = exchange.body()
+        if exchange.command == "PUT":
+            kind = exchange.headers.get("Content-Type", "")
+            digest = self.add_manifest(path, reference, body, kind)
+            exchange.answer(201, b"", {"Docker-Content-Digest": digest})
+            return
+        found = self.manifests.get((path, reference))
+        if found is None:
+            exchange.answer(404, json.dumps({"errors": [{"message": "unknown"}]}).encode())
+            return
+        digest = f"sha256:{hashlib.sha256(found[0]).hexdigest()}"
+        headers = {"Content-Type": found[1], "Docker-Content-Digest": digest}
+        exchange.answer(200, found[0], headers)
+
+    def _blob(self, exchange: Exchange, _path: str, digest: str) -> None:
+        data = self.blobs.get(digest)
+        if data is None:
+            exchange.answer(404, b"{}")
+            return
+        begins = re.fullmatch(r"bytes=(\d+)-", exchange.headers.get("Range") or "")
+        if begins is None:
+            exchange.answer(200, data)
+            return
+        at = int(begins[1])
+        headers = {"Content-Range": f"bytes {at}-{len(data) - 1}/{len(data)}"}
+        exchange.answer(206, data[at:], headers)
+
+    def _upload(self, exchange: Exchange, path: str, session: str) -> None:
+        body = exchange.body()
+        query = parse_qs(urlsplit(exchange.path).query)
+        if exchange.command == "POST" and query.get("mount", [""])[0] in self.blobs:
+            exchange.answer(201)
+        elif exchange.command == "POST":
+            exchange.answer(202, b"", {"Location": f"/v2/{path}/blobs/uploads/{len(self.asked)}"})
+        elif f"sha256:{hashlib.sha256(body).hexdigest()}" != query.get("digest", [session])[0]:
+            exchange.answer(400, json.dumps({"errors": [{"message": "digest invalid"}]}).encode())
+        else:
+            self.add_blob(body)
+            exchange.answer(201)
+
+    def _tags(self, exchange: Exchange, path: str, _list: str) -> None:
+        tags = [tag for where, tag in self.manifests if where == path and ":" not in tag]
+        exchange.answer(200, json.dumps({"name": path, "tags": tags}).encode())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    registry: FakeRegistry
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+@contextmanager
+def fake_registry() -> Iterator[FakeRegistry]:
+    """A registry on a port of 127.0.0.1 without TLS, for as long as the block lasts."""
+    registry = FakeRegistry()
+    server = _Server(("127.0.0.1", 0), Exchange)
+    server.registry = registry
+    registry.host = f"127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

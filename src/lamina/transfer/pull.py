@@ -1,0 +1,167 @@
+"""`pull`: an image of a registry into the store.
+
+All layers are fetched at once and each is unpacked while it comes, the lowest first. Nothing is
+visible before every digest was right; what was fetched before a failure is not fetched again.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import NamedTuple
+
+from lamina.content.directory import BlobStore
+from lamina.content.verified import ByteStream, VerifiedReader
+from lamina.errors import BadDocument, DigestMismatch
+from lamina.images.api import BlobFacts, TravellingImage
+from lamina.images.ocilayout import assembled, facts, refuse_unreadable
+from lamina.images.platforms import best
+from lamina.images.store import ImageStore, KeptLayer
+from lamina.layers import gc
+from lamina.layers.store import LayerStore
+from lamina.metadata.blobs import BlobRow
+from lamina.registry.repository import Found, Repository
+from lamina.spec import manifest as manifests
+from lamina.spec import mediatypes, strictjson
+from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.manifest import Descriptor, Manifest
+from lamina.transfer.fetching import Fetching, Source
+from lamina.transfer.load import load_layers
+from lamina.values.digest import BlobDigest, DiffID, Digest, ImageID, chain_ids
+from lamina.values.events import Sink, ignore
+from lamina.values.reference import Reference
+
+_NESTING = 4
+_KEPT_FOR = 24 * 3600.0  # seconds that what was half fetched waits for the next try
+_CHUNK = 1 << 20
+
+
+class Pulled(NamedTuple):
+    """An image that is here now. `digest` is of the document that the name means at the registry,
+    `fresh` whether the name meant another image here before, or none.
+    """
+
+    image: ImageID
+    digest: Digest
+    fresh: bool
+
+
+def pull(
+    source: Repository,
+    name: Reference,
+    images: ImageStore,
+    layers: LayerStore,
+    *,
+    platform: tuple[str, ...],
+    events: Sink = ignore,
+) -> Pulled:
+    """Pull what `name` (with a tag or a digest) means; the store then has it under that name.
+
+    Raises `ImageNotFound`, `BadInput`, `RegistryError` or `StorageError`; nothing of the image
+    is left then but what makes the next try shorter. Ends with a barrier.
+    """
+    gc.expire_ingests(images.root, time.time() - _KEPT_FOR)
+    before = images.pointed_at(str(name))
+    found = source.manifest(name.digest if name.digest is not None else name.tag or "latest")
+    manifest = _manifest(source, found, platform)
+    refuse_unreadable(manifest)
+    config = ImageConfig.parse(_document(source, manifest.config))
+    with images.all_or_nothing():
+        image = _fetched(source, manifest, config, name, images, layers, events)
+    layers.barrier()
+    return Pulled(image, found.digest, before != image)
+
+
+def _manifest(source: Repository, found: Found, platform: tuple[str, ...]) -> Manifest:
+    """The manifest for the platform, through whatever indexes lead to it."""
+    for _ in range(_NESTING):
+        document = manifests.parse(found.raw, found.media_type)
+        if isinstance(document, Manifest):
+            return _of_image(document)
+        chosen = best(document, platform, found.digest.short)
+        found = source.manifest(chosen.digest)
+        if len(found.raw) != chosen.size:
+            raise DigestMismatch(f"{chosen.digest} has {len(found.raw)} bytes, not {chosen.size}")
+        found = found._replace(media_type=chosen.media_type or found.media_type)
+    raise BadDocument("indexes are nested too deep")
+
+
+def _of_image(manifest: Manifest) -> Manifest:
+    if manifest.config.media_type not in mediatypes.CONFIGS:
+        kind = manifest.config.media_type[:100]
+        raise BadDocument(f"this is no container image but something of type {kind!r}")
+    return manifest
+
+
+def _document(source: Repository, descriptor: Descriptor) -> bytes:
+    if descriptor.size > strictjson.LIMIT:
+        raise BadDocument(f"the config {descriptor.digest.short} claims {descriptor.size} bytes")
+    with source.blob(descriptor.digest, descriptor.size) as stream:
+        verified = VerifiedReader(stream, descriptor.digest, descriptor.size)
+        return b"".join(iter(lambda: verified.read(_CHUNK), b""))
+
+
+def _fetched(
+    source: Repository,
+    manifest: Manifest,
+    config: ImageConfig,
+    name: Reference,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+) -> ImageID:
+    wanted = _wanted(manifest, config, images, layers)
+    with Fetching(_blobs_of(source), wanted, images, events) as fetching:
+        image = assembled(manifest, config, (name,), _Opening(fetching, images.blobs))
+        load_layers(image, layers, events)
+        fetching.wait()
+        made = images.create(config, (name,), manifest=image.manifest, kept=_kept(image, images))
+        images.end_ingests(fetching.digests)
+    return made
+
+
+def _blobs_of(source: Repository) -> Source:
+    return lambda blob, offset: source.blob(blob.digest, blob.size, offset)
+
+
+def _wanted(
+    manifest: Manifest, config: ImageConfig, images: ImageStore, layers: LayerStore
+) -> list[tuple[BlobFacts, DiffID]]:
+    """The blobs of layers that are not here; those that are here are held from now on."""
+    if len(config.diff_ids) != len(manifest.layers):
+        return []  # refused when the image is put together
+    chains = chain_ids(config.diff_ids)
+    return [
+        (facts(layer), diff_id)
+        for layer, diff_id, chain in zip(manifest.layers, config.diff_ids, chains, strict=True)
+        if not layers.hold(chain) and not images.blobs.has(layer.digest)
+    ]
+
+
+class _Opening:
+    """Opens a layer's blob: as it comes, or as it is here."""
+
+    def __init__(self, fetching: Fetching, blobs: BlobStore) -> None:
+        self._fetching = fetching
+        self._blobs = blobs
+
+    def __call__(self, layer: Descriptor) -> Callable[[], AbstractContextManager[ByteStream]]:
+        return partial(self._open, layer.digest)
+
+    def _open(self, digest: BlobDigest) -> AbstractContextManager[ByteStream]:
+        if digest in self._fetching.digests:
+            return self._fetching.open(digest)
+        return self._blobs.open(digest)
+
+
+def _kept(image: TravellingImage, images: ImageStore) -> tuple[KeptLayer, ...]:
+    """The compressed layers that are here, held, so that a push has the same digests."""
+    kept = []
+    for layer in image.layers:
+        if layer.blob is None or not images.blobs.has(layer.blob.digest):
+            continue
+        blob = layer.blob
+        images.announce_blob(BlobRow(blob.digest, blob.size, blob.media_type, layer.diff_id))
+        if images.blobs.has(blob.digest):  # still, now that it is held
+            kept.append(KeptLayer(blob.digest, blob.size, blob.media_type, layer.diff_id))
+    return tuple(kept)

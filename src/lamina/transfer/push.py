@@ -1,0 +1,210 @@
+"""`push`: an image of the store to a registry, which is sent nothing that it has.
+
+An image that came with a manifest leaves with it, bit for bit, so its digest stays. A layer that
+was made here is compressed once, the same on every machine, and kept for the next push.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from lamina.archive.gzipping import Gzip
+from lamina.content.directory import BlobStore
+from lamina.errors import BadDocument, ImageNotFound
+from lamina.images.store import ImageStore, KeptLayer
+from lamina.layers.store import LayerStore
+from lamina.metadata.blobs import BlobRow
+from lamina.registry.repository import Repository
+from lamina.spec import manifest as manifests
+from lamina.spec import mediatypes
+from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.manifest import Descriptor, Manifest
+from lamina.transfer.fetching import one_at_a_time
+from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, ImageID, chain_ids
+from lamina.values.events import LayerProgress, Sink, ignore
+from lamina.values.reference import Reference
+
+_AT_ONCE = 5  # docker's max-concurrent-uploads
+
+
+class Pushed(NamedTuple):
+    """What a registry has now: the manifest's digest and its size in bytes."""
+
+    digest: Digest
+    size: int
+
+
+def push(
+    target: Repository,
+    name: Reference,
+    image: ImageID,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink = ignore,
+) -> Pushed:
+    """Push an image under the tag of `name`; raises `RegistryError` or `StorageError`."""
+    config = images.config(image)
+    with images.all_or_nothing():
+        _hold(image, config, layers)
+        manifest = _manifest(target, image, config, images, layers, events)
+        blobs = {each.digest: each for each in manifest.layers}
+        sources = {each: images.repositories_of(each, name.domain) for each in blobs}
+        uploads = _Uploads(target, images.blobs, sources, one_at_a_time(events))
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lamina-push") as pool:
+            list(pool.map(uploads.send, blobs.values()))
+        uploads.send_document(manifest.config, config.raw)
+        digest = target.put_manifest(manifest.raw, manifest.media_type, name.tag or "latest")
+        _remember(image, config, manifest, images)
+    layers.barrier()
+    return Pushed(digest, len(manifest.raw))
+
+
+def _hold(image: ImageID, config: ImageConfig, layers: LayerStore) -> None:
+    chains = chain_ids(config.diff_ids)
+    if chains and not layers.hold(chains[-1]):
+        raise ImageNotFound(f"the image {image.short} was removed just now")
+
+
+def _manifest(
+    target: Repository,
+    image: ImageID,
+    config: ImageConfig,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+) -> Manifest:
+    """The manifest that the image has, if all it names can be had; else a new one."""
+    kept = images.manifest(image)
+    if kept is not None:
+        found = manifests.parse(*kept)
+        if isinstance(found, Manifest) and all(
+            images.blob_row(each.digest) is not None or target.has(each.digest)
+            for each in found.layers
+        ):
+            return found
+    chains = chain_ids(config.diff_ids)
+    rows = [
+        _compressed(diff_id, chain, images, layers, events)
+        for diff_id, chain in zip(config.diff_ids, chains, strict=True)
+    ]
+    described = tuple(_descriptor(row.digest, row.size, row.media_type) for row in rows)
+    about = _descriptor(BlobDigest(image), len(config.raw), mediatypes.OCI_CONFIG)
+    raw = manifests.build(about, described)
+    return Manifest(raw, mediatypes.OCI_MANIFEST, about, described)
+
+
+def _descriptor(digest: BlobDigest, size: int, media_type: str) -> Descriptor:
+    return Descriptor(media_type, digest, size, {}, ("", "", ""))
+
+
+def _compressed(
+    diff_id: DiffID, chain: ChainID, images: ImageStore, layers: LayerStore, events: Sink
+) -> BlobRow:
+    """A layer's blob that an OCI manifest may name; made and kept if there is none."""
+    for row in images.compressed(diff_id):
+        kind = _oci_kind(row.media_type)
+        if kind is not None:
+            images.announce_blob(row)
+            if images.blobs.has(row.digest):  # still, now that it is held
+                return row._replace(media_type=kind)
+    events(LayerProgress(diff_id.short, "compressing", 0, 0))
+    with images.blobs.writer(images.root.lease) as writer:
+        codec = Gzip(writer.write)
+        try:
+            layers.export(chain, codec.write)
+            codec.finish()
+        finally:
+            codec.close()
+        row = BlobRow(writer.digest, writer.size, mediatypes.OCI_LAYER_GZIP, diff_id)
+        images.announce_blob(row)
+        writer.place()
+    return row
+
+
+def _oci_kind(media_type: str) -> str | None:
+    if media_type in (mediatypes.OCI_LAYER_GZIP, mediatypes.DOCKER_LAYER_GZIP):
+        return mediatypes.OCI_LAYER_GZIP
+    return media_type if media_type == mediatypes.OCI_LAYER_ZSTD else None
+
+
+def _remember(image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore) -> None:
+    """The image has this manifest from now on, and needs the blobs that it names."""
+    pairs = zip(manifest.layers, config.diff_ids, strict=True)
+    kept = [
+        KeptLayer(each.digest, each.size, each.media_type, diff_id)
+        for each, diff_id in pairs
+        if images.blobs.has(each.digest)
+    ]
+    images.create(config, manifest=(manifest.raw, manifest.media_type), kept=tuple(kept))
+
+
+class _Uploads:
+    """Sends blobs to one repository; used by several threads."""
+
+    def __init__(
+        self,
+        target: Repository,
+        blobs: BlobStore,
+        sources: dict[BlobDigest, list[str]],
+        events: Sink,
+    ) -> None:
+        self._target = target
+        self._blobs = blobs
+        self._sources = sources
+        self._events = events
+
+    def send(self, blob: Descriptor) -> None:
+        """Have a layer's blob there."""
+        name = blob.digest.short
+        if self._target.has(blob.digest):
+            self._events(LayerProgress(name, "layer already exists", blob.size, blob.size))
+            return
+        place = None
+        for path in self._sources[blob.digest]:
+            if path != self._target.path:
+                place = self._target.mount(blob.digest, path)
+                if place is None:
+                    self._events(LayerProgress(name, f"mounted from {path}", 0, 0))
+                    return
+                break
+        self._target.upload(blob.digest, blob.size, self._opener(blob, name), place)
+        self._events(LayerProgress(name, "pushed", blob.size, blob.size))
+
+    def _opener(self, blob: Descriptor, name: str) -> Callable[[], "_Told"]:
+        return lambda: _Told(self._blobs, blob, name, self._events)
+
+    def send_document(self, about: Descriptor, raw: bytes) -> None:
+        """Have the config there."""
+        if BlobDigest.of(raw) != about.digest or len(raw) != about.size:
+            raise BadDocument("the image's manifest names another config than the image has")
+        if not self._target.has(about.digest):
+            self._target.upload(about.digest, about.size, lambda: _Bytes(raw))
+
+
+class _Told:
+    """A blob's bytes; says how many were read."""
+
+    def __init__(self, blobs: BlobStore, blob: Descriptor, name: str, events: Sink) -> None:
+        self._blob = blobs.open(blob.digest)
+        self._size = blob.size
+        self._name = name
+        self._events = events
+        self._at = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._blob.read(size)
+        self._at += len(data)
+        if data:
+            self._events(LayerProgress(self._name, "pushing", self._at, self._size))
+        else:
+            self._blob.close()
+        return data
+
+
+class _Bytes:
+    def __init__(self, data: bytes) -> None:
+        self._left = data
+
+    def read(self, size: int, /) -> bytes:
+        data, self._left = self._left[:size], self._left[size:]
+        return data

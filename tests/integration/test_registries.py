@@ -1,0 +1,257 @@
+"""Against Debian's docker-registry: with and without TLS and passwords, beside the field's tools."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cli.rig import Lamina
+from tests.integration.conftest import Docker
+
+_PATIENCE = 20.0  # seconds; a bound, never a wait
+# me:word, by bcrypt, the only way that the registry takes
+_USERS = "me:$2b$04$ORGkdSZ.MB8tANcuTvWkC.FDP.RFUuDXatwAYD0xHCaQZXO8ezLX6\n"
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def serve(
+    tmp_path_factory: pytest.TempPathFactory, needs_program: Callable[[str], str]
+) -> Iterator[Serve]:
+    """A function that starts a registry; gives its host. Ended with the module's tests."""
+    program = needs_program("docker-registry")
+    with contextlib.ExitStack() as running:
+
+        def start(*, users: bool = False, certificate: tuple[str, str] | None = None) -> str:
+            folder = str(tmp_path_factory.mktemp("registry"))
+            port = _free_port()
+            _configure(folder, port, users, certificate)
+            with open(f"{folder}/log", "wb") as log:
+                command = [program, "serve", f"{folder}/config.yml"]
+                process = subprocess.Popen(command, stdout=log, stderr=log)
+            running.callback(_end, process)
+            _await_port(port, process, f"{folder}/log")
+            return f"127.0.0.1:{port}"
+
+        yield start
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _configure(folder: str, port: int, users: bool, certificate: tuple[str, str] | None) -> None:
+    http: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
+    if certificate is not None:
+        http["tls"] = {"certificate": certificate[0], "key": certificate[1]}
+    document: dict[str, object] = {
+        "version": "0.1",
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": f"{folder}/data"}},
+        "http": http,
+    }
+    if users:
+        with open(f"{folder}/users", "w") as file:
+            file.write(_USERS)
+        document["auth"] = {"htpasswd": {"realm": "here", "path": f"{folder}/users"}}
+    with open(f"{folder}/config.yml", "w") as file:
+        json.dump(document, file)  # JSON is YAML
+
+
+def _await_port(port: int, process: "subprocess.Popen[bytes]", log: str) -> None:
+    limit = time.monotonic() + _PATIENCE
+    while time.monotonic() < limit and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+    with open(log, errors="replace") as file:
+        raise AssertionError(f"docker-registry does not start: {file.read()[-500:]}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.send_signal(signal.SIGTERM)
+    process.wait(_PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def host(serve: Serve) -> str:
+    return serve()
+
+
+@pytest.fixture
+def lamina(tmp_path: os.PathLike[str], busybox_tar: str) -> Lamina:
+    """A store with a two-layer image, `base`; its user has a home of its own."""
+    made = Lamina(str(tmp_path))
+    made.env["HOME"] = str(tmp_path)
+    made.env.pop("DOCKER_CONFIG", None)
+    made.write("Dockerfile", "FROM bare\nRUN echo hi > /etc/motd\nENV A=b\n")
+    made.ok("import", busybox_tar, "bare")
+    made.ok("build", "-q", "-t", "base", made.folder)
+    return made
+
+
+@pytest.fixture
+def other(tmp_path_factory: pytest.TempPathFactory, lamina: Lamina) -> Lamina:
+    """An empty store of the same user."""
+    made = Lamina(str(tmp_path_factory.mktemp("other")))
+    made.env["HOME"] = lamina.env["HOME"]
+    return made
+
+
+def image_id(store: Lamina, name: str) -> str:
+    return store.ok("inspect", "--format", "{{.Id}}", name).strip()
+
+
+def pushed(store: Lamina, host: str, name: str) -> str:
+    """Push `base` under a name; gives the manifest's digest."""
+    store.ok("tag", "base", f"{host}/{name}")
+    said = store.ok("push", f"{host}/{name}").splitlines()[-1]
+    return said.split()[2]
+
+
+def test_an_image_goes_and_comes_back_the_same(host: str, lamina: Lamina, other: Lamina) -> None:
+    digest = pushed(lamina, host, "there/and/back:1")
+    said = other.ok("pull", f"{host}/there/and/back:1")
+    assert f"Digest: {digest}\n" in said
+    assert f"Status: Downloaded newer image for {host}/there/and/back:1\n" in said
+    assert image_id(other, f"{host}/there/and/back:1") == image_id(lamina, "base")
+    assert other.ok("run", "--rm", f"{host}/there/and/back:1", "cat", "/etc/motd") == "hi\n"
+    assert "up to date" in other.ok("pull", f"{host}/there/and/back:1")
+    assert other.ok("check", "--full") == "clean\n"
+    assert digest in other.ok("push", f"{host}/there/and/back:1")
+    by_digest = f"{host}/there/and/back@{digest}"
+    other.ok("pull", "-q", by_digest)
+    assert other.ok("run", "--rm", by_digest, "cat", "/etc/motd") == "hi\n"
+
+
+def test_skopeo_reads_what_was_pushed_and_the_reverse(
+    host: str, lamina: Lamina, needs_program: Callable[[str], str], tmp_path: os.PathLike[str]
+) -> None:
+    skopeo = needs_program("skopeo")
+    digest = pushed(lamina, host, "skopeo:1")
+    copy = [skopeo, "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false"]
+    there, here = f"docker://{host}/skopeo", f"oci:{tmp_path}/layout:x"
+    subprocess.run([*copy, f"{there}:1", here], check=True)
+    lamina.ok("load", "-q", "-i", f"{tmp_path}/layout")
+    subprocess.run([*copy, here, f"{there}:2"], check=True)
+    lamina.ok("rmi", f"{host}/skopeo:1")
+    assert f"Digest: {digest}\n" in lamina.ok("pull", f"{host}/skopeo:2")
+    assert image_id(lamina, f"{host}/skopeo:2") == image_id(lamina, "base")
+    subprocess.run([*copy, "--format", "v2s2", here, f"{there}:3"], check=True)
+    lamina.ok("pull", "-q", f"{host}/skopeo:3")
+    assert lamina.ok("run", "--rm", f"{host}/skopeo:3", "cat", "/etc/motd") == "hi\n"
+
+
+def test_docker_runs_what_was_pushed_and_the_reverse(
+    host: str, lamina: Lamina, docker: Docker
+) -> None:
+    pushed(lamina, host, "docker:1")
+    docker("pull", "-q", f"{host}/docker:1")
+    assert docker("inspect", "-f", "{{.Id}}", f"{host}/docker:1").strip() == image_id(
+        lamina, "base"
+    )
+    docker("tag", f"{host}/docker:1", f"{host}/docker:2")
+    docker("push", "-q", f"{host}/docker:2")
+    lamina.ok("rmi", f"{host}/docker:1")
+    lamina.ok("pull", "-q", f"{host}/docker:2")
+    assert image_id(lamina, f"{host}/docker:2") == image_id(lamina, "base")
+
+
+def test_all_tags(host: str, lamina: Lamina, other: Lamina) -> None:
+    for tag in ("one", "two"):
+        lamina.ok("tag", "base", f"{host}/tags:{tag}")
+    lamina.ok("push", "-a", f"{host}/tags")
+    other.ok("pull", "-q", "-a", f"{host}/tags")
+    listed = other.ok("images", "--format", "{{.Tag}}", f"{host}/tags")
+    assert sorted(listed.split()) == ["one", "two"]
+
+
+def test_who_is_not_known_is_not_let_in(serve: Serve, lamina: Lamina, other: Lamina) -> None:
+    host = serve(users=True)
+    lamina.ok("tag", "base", f"{host}/mine:1")
+    said = lamina("push", f"{host}/mine:1")
+    assert said.code == 1
+    assert f"log in with `lamina login {host}`" in said.err
+    wrong = lamina("login", "-u", "me", "--password-stdin", host, stdin=b"wrong")
+    assert wrong.code == 1
+    assert not os.path.exists(f"{lamina.env['HOME']}/.docker/config.json")
+    assert "Login Succeeded" in lamina.ok(
+        "login", "-u", "me", "--password-stdin", host, stdin=b"word\n"
+    )
+    lamina.ok("push", f"{host}/mine:1")
+    other.ok("pull", "-q", f"{host}/mine:1")
+    assert "Removed" in lamina.ok("logout", host)
+    assert lamina("pull", f"{host}/mine:1").code == 1
+
+
+@pytest.fixture(scope="module")
+def certificate(
+    tmp_path_factory: pytest.TempPathFactory, needs_program: Callable[[str], str]
+) -> tuple[str, str]:
+    """A certificate for 127.0.0.1 that only itself vouches for, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    words = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test"
+    words += f" -addext subjectAltName=IP:127.0.0.1 -keyout {folder}/key -out {folder}/crt"
+    subprocess.run([needs_program("openssl"), *words.split()], check=True, capture_output=True)
+    return f"{folder}/crt", f"{folder}/key"
+
+
+def test_a_certificate_is_checked(
+    serve: Serve, certificate: tuple[str, str], lamina: Lamina
+) -> None:
+    host = serve(certificate=certificate)
+    lamina.ok("tag", "base", f"{host}/tls:1")
+    said = lamina("push", f"{host}/tls:1")
+    assert said.code == 1
+    assert "certificate that is not trusted" in said.err
+    assert "Traceback" not in said.err
+    trusting = {"SSL_CERT_FILE": certificate[0]}
+    assert lamina("push", f"{host}/tls:1", env=trusting).code == 0
+    assert lamina("pull", f"{host}/tls:1", env=trusting).code == 0
+    assert lamina("pull", "--tls-verify=false", f"{host}/tls:1").code == 0
+    configured = lamina.write("daemon.json", json.dumps({"insecure-registries": [host]}))
+    assert lamina("--config", configured, "pull", f"{host}/tls:1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("pull", "127.0.0.1:1/x"), "127.0.0.1:1 cannot be reached: Connection refused"),
+        (("pull", "{host}/nowhere"), "{host}/nowhere has no image :latest"),
+        (("pull", "{host}/nowhere@sha256:" + "0" * 64), "has no image @sha256:"),
+        (("pull", "UPPER"), "invalid reference"),
+        (("pull", "--platform", "a/b/c/d", "{host}/x"), "is no platform"),
+        (("push", "{host}/nowhere"), "no such image"),
+        (("login", "{host}"), "standard input is no terminal"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    host: str, other: Lamina, words: tuple[str, ...], reason: str
+) -> None:
+    said = other(*(word.format(host=host) for word in words))
+    assert said.code in (1, 125)
+    assert reason.format(host=host) in said.err
+    assert said.err.startswith("lamina: ")
+    assert said.err.count("\n") == 1
+
+
+def test_a_killed_pull_goes_on(host: str, lamina: Lamina, other: Lamina) -> None:
+    """Killed when both blobs are here and the image is not: nothing is seen, nothing sent again."""
+    pushed(lamina, host, "killed:1")
+    killed = other("pull", f"{host}/killed:1", env={"LAMINA_TEST_CRASH": "image-blobs"})
+    assert killed.code == -signal.SIGKILL
+    assert other.ok("images", "-q") == ""
+    files = [each for each in other.inventory() if "/blobs/sha256/" in each]
+    assert len(files) == 2
+    other.ok("pull", f"{host}/killed:1")
+    assert other.ok("run", "--rm", f"{host}/killed:1", "cat", "/etc/motd") == "hi\n"
+    assert other.ok("check", "--full") == "clean\n"
