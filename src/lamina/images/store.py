@@ -204,7 +204,7 @@ class ImageStore:
 
     def announce_blob(self, row: BlobRow) -> None:
         """Write down that a blob is about to be put in place, and hold it till an image has it."""
-        with self.root.database.write() as db:
+        with self.root.database.write(durable=True) as db:  # its file may outlive a power cut
             refs.add(db, refs.LEASE, self.root.lease, row.digest)
             blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
         crash_point("blob-announced")

@@ -160,7 +160,7 @@ class LayerStore:
         Whatever of it is not adopted (a container's row does that) goes when its maker dies.
         """
         layer = LayerID.from_random(os.urandom(32))
-        with self.root.database.write() as db:
+        with self.root.database.write(durable=True) as db:  # its files may outlive a power cut
             below = self._parent_row(parent)
             layers.stage(
                 db,

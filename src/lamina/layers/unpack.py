@@ -51,7 +51,7 @@ def register(
 
 def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None) -> LayerRow:
     layer = LayerID.from_random(os.urandom(32))
-    with root.database.write() as db:
+    with root.database.write(durable=True) as db:  # its files may outlive a power cut
         if parent is not None and layers.by_id(db, parent.id).state != "ready":
             raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")
         layers.stage(
@@ -101,7 +101,7 @@ def _publish(
     figures: Figures,
 ) -> Layer:
     chain_id = ChainID.extend(parent.chain_id if parent else None, diff_id)
-    with root.database.write() as db:
+    with root.database.write(durable=True) as db:  # the index is about to be named by it
         layers.note_diff(db, row.id, diff_id)
     crash_point("diff-noted")
     indexes.place(root, row, diff_id)
