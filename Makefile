@@ -2,20 +2,22 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash differential bench docs reference wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential test-vm bench docs reference wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
 PYTHON = $$(sh scripts/python.sh)
 TESTS ?= tests
 CODE := src tests demo bench scripts
+SUITE := tests/conformance/test_drivers.py
+VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs tests/conformance/test_project_quota.py
 
 ##@ The two commands
 demo: setup ## two real Debian images on one shared base, from nothing (BASE=archive, FRESH=1)
 	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
 
 test: check ## lint, types, import floors and all tests (TESTS=tests/unit for a part)
-	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential" $(TESTS)
+	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential and not vm" $(TESTS)
 
 ##@ The rest
 setup: ## the command alone, at .venv/bin/lamina
@@ -48,6 +50,10 @@ crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 
 differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
 	@$(VENV)/pytest -q -m differential tests
+
+test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts
+	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q $(VM_TESTS)
+	@$(VENV)/pytest -q -m vm tests/vm
 
 bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)
 	@$(VENV)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))

@@ -35,6 +35,13 @@ def lacking(reason: str) -> None:
     pytest.skip(reason)
 
 
+def kernel_lacks(reason: str) -> None:
+    """Skip for want of what no package brings; fail in the guest, which is there to have it."""
+    if os.environ.get("LAMINA_IN_GUEST"):
+        pytest.fail(f"promised but missing: {reason}")
+    pytest.skip(reason)
+
+
 def can_mount() -> bool:
     """True where this process holds CAP_SYS_ADMIN (bit 21, include/uapi/linux/capability.h)."""
     with open("/proc/self/status", encoding="ascii") as status:

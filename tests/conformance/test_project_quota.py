@@ -13,6 +13,7 @@ from lamina.errors import DriverNotSupported
 from lamina.testing.driver_suite import Bench
 from lamina.testing.filesystems import Unavailable, loop_mounted
 from lamina.values.ids import LayerID
+from tests.conftest import kernel_lacks
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -24,7 +25,7 @@ def quota():
         try:
             yield stack.enter_context(loop_mounted(["mkfs.xfs", "-q"], "320M", "prjquota"))
         except Unavailable as error:
-            pytest.skip(f"project quotas: {error}")
+            kernel_lacks(f"project quotas: {error}")
 
 
 def made(bench, parent, size=None):
