@@ -1,8 +1,10 @@
 """The whole way of an image through the command, on every driver: the same bytes come out."""
 
+import io
 import json
 import os
 import secrets
+import tarfile
 
 from lamina.drivers.api import SharesMounts
 from lamina.drivers.catalog import entry
@@ -91,3 +93,21 @@ def test_a_store_on_btrfs_is_found_again_without_its_name(on):
     lamina.driver = None
     assert "Storage Driver: btrfs" in lamina.ok("info")
     assert "layers already" in lamina.ok("info", "--why")
+
+
+def test_a_tar_that_holds_a_file_twice_leaves_as_it_came(on, driver):
+    lamina = on(driver)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for text in (b"first", b"second, and longer"):
+            info = tarfile.TarInfo("d/file")
+            info.size = len(text)
+            archive.addfile(info, io.BytesIO(text))
+    lamina.ok("import", lamina.write("twice.tar", buffer.getvalue()), "twice")
+    lamina.ok("save", "-o", f"{lamina.folder}/saved.tar", "twice")
+    (inspected,) = json.loads(lamina.ok("inspect", "twice"))
+    with tarfile.open(f"{lamina.folder}/saved.tar") as saved:
+        layers = [saved.extractfile(each) for each in saved if each.size == len(buffer.getvalue())]
+        assert [each.read() for each in layers] == [buffer.getvalue()]
+    assert len(inspected["RootFS"]["Layers"]) == 1
+    assert lamina.ok("check", "--full") == "clean\n"

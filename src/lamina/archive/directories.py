@@ -13,6 +13,7 @@ from lamina.archive.copyup import copy_up
 from lamina.archive.entry import Body, Entry
 from lamina.archive.folders import DEFAULT_ACL, Folder, Folders
 from lamina.fs.tree import keep_xattr
+from lamina.fs.walk import names_now
 from lamina.kernel import xattr
 
 
@@ -21,7 +22,7 @@ class Directories(Folders):
 
     def listdir(self, where: Folder) -> list[bytes]:
         """The names in a directory."""
-        return [os.fsencode(name) for name in os.listdir(where.fd)]
+        return names_now(where.fd)
 
     def is_directory(self, where: Folder, name: bytes) -> bool:
         """Whether `name`, which is there, is a directory."""

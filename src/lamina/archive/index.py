@@ -143,7 +143,8 @@ class IndexWriter:
     def _take_salvaged(self) -> dict[int, tuple[int, int]]:
         """Copy the salvaged bodies in; gives their places by record number."""
         places: dict[int, tuple[int, int]] = {}
-        for name, number in self._numbered(os.listdir(self.salvage_fd)):
+        # by its name: on btrfs a descriptor lists what was there when it was opened (Linux 6.5)
+        for name, number in self._numbered(os.listdir(self._salvage_path)):
             if number not in places:
                 places[number] = self._append(name)
         return places
@@ -186,7 +187,7 @@ class IndexWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        discard_salvage(self._path, self.salvage_fd)
+        discard_salvage(self._path)
         os.close(self.salvage_fd)
         os.close(self._fd)
         if error is not None:

@@ -6,11 +6,11 @@ Apart from the index itself, because recovery sweeps it on hot paths that need n
 import os
 
 
-def discard_salvage(path: str, descriptor: int | None = None) -> None:
+def discard_salvage(path: str) -> None:
     """Remove the salvage folder beside an index that was being written, if it is there."""
     folder = f"{path}.salvage"
     try:
-        for name in os.listdir(folder if descriptor is None else descriptor):
+        for name in os.listdir(folder):
             os.unlink(os.path.join(folder, name))
         os.rmdir(folder)
     except FileNotFoundError:

@@ -28,7 +28,7 @@ def walk(root: int) -> Iterator[Found]:
     A handful of descriptors is open at once, however deep the tree is. Raises OSError.
     """
     descent = Descent(root)
-    pending = [(b"", _names(root))]
+    pending = [(b"", sorted(names_now(root), reverse=True))]
     try:
         while pending:
             prefix, names = pending[-1]
@@ -46,6 +46,18 @@ def walk(root: int) -> Iterator[Found]:
                 pending.append((found.path + b"/", _names(descent.enter(name))))
     finally:
         descent.close()
+
+
+def names_now(directory: int) -> list[bytes]:
+    """What is in a directory now, however long it has been open.
+
+    On btrfs (Linux 6.5) a descriptor lists no name that is younger than itself.
+    """
+    fresh = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return [os.fsencode(name) for name in os.listdir(fresh)]
+    finally:
+        os.close(fresh)
 
 
 def _names(directory: int) -> list[bytes]:
