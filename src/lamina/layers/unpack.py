@@ -32,26 +32,29 @@ def register(
     parent: LayerRow | None,
     source: Source,
     expect: DiffID | None,
+    *,
+    durable: bool = True,
 ) -> Layer:
     """Make the layer of `source` over `parent`; gives the known one if it turns out to be here.
 
+    With `durable` each row is on disk before what it names, which may outlive a power cut.
     Raises what `apply` raises, and `DigestMismatch`; nothing is left then.
     """
-    row = _stage(root, driver, parent)
+    row = _stage(root, driver, parent, durable)
     try:
         figures, diff_id = _extract(root, driver, row, source)
         if expect is not None and diff_id != expect:
             raise DigestMismatch(f"the layer is {diff_id}, not {expect} as was promised")
         driver.commit(row.id)
-        return _publish(root, driver, row, parent, diff_id, figures)
+        return _publish(root, driver, row, parent, diff_id, figures, durable)
     except BaseException:
         _discard(root, driver, row.id)
         raise
 
 
-def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None) -> LayerRow:
+def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None, durable: bool) -> LayerRow:
     layer = LayerID.from_random(os.urandom(32))
-    with root.database.write(durable=True) as db:  # its files may outlive a power cut
+    with root.database.write(durable=durable) as db:
         if parent is not None and layers.by_id(db, parent.id).state != "ready":
             raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")
         layers.stage(
@@ -99,9 +102,10 @@ def _publish(
     parent: LayerRow | None,
     diff_id: DiffID,
     figures: Figures,
+    durable: bool,
 ) -> Layer:
     chain_id = ChainID.extend(parent.chain_id if parent else None, diff_id)
-    with root.database.write(durable=True) as db:  # the index is about to be named by it
+    with root.database.write(durable=durable) as db:
         layers.note_diff(db, row.id, diff_id)
     crash_point("diff-noted")
     indexes.place(root, row, diff_id)
