@@ -9,10 +9,10 @@ import io
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from lamina.errors import BadArchive, UnknownCompression, from_oserror
+from lamina.values.closing import Closing
 
 if TYPE_CHECKING:
     import gzip
@@ -57,7 +57,7 @@ def detect(start: bytes) -> str:
     return "none"
 
 
-class Decompressed:
+class Decompressed(Closing):
     """The plain bytes of a stream of any compression, as a context manager.
 
     `tap` is given every plain byte, on the thread, before the reader sees it. `read` raises
@@ -123,17 +123,6 @@ class Decompressed:
             self._stopped = True
             self._changed.notify_all()
         self._thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_decompressed(

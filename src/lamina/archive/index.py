@@ -31,6 +31,7 @@ from lamina.fs.atomic import write_all
 from lamina.fs.copy import copy_data
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView
+from lamina.values.closing import Closing
 
 _MAGIC = b"LAMIDX\x00\x01"
 _END = b"LAMEND\x00\x01"
@@ -232,7 +233,7 @@ class _Hashed:
         return self._hash.digest()
 
 
-class IndexReader:
+class IndexReader(Closing):
     """Reads an index; raises `StoreDamaged` when the file is not one or is cut off."""
 
     def __init__(self, path: str) -> None:
@@ -294,17 +295,6 @@ class IndexReader:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def reassemble(reader: IndexReader, own: TreeView, merged: TreeView, write: Write) -> None:

@@ -20,6 +20,7 @@ from lamina.build.selection import Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.errors import BadArchive, BuildError, UnknownCompression
 from lamina.fs.inroot import shown
+from lamina.fs.reading import DescriptorStream
 from lamina.fs.tree import TreeView
 from lamina.values.digest import DiffID
 
@@ -169,7 +170,7 @@ class Rewritten:
             if opener is not None:
                 descriptor = opener()
                 try:
-                    yield entry, _Descriptor(descriptor)
+                    yield entry, DescriptorStream(descriptor)
                 finally:
                     os.close(descriptor)
             elif entry.kind != DIR or entry.name not in known:
@@ -210,16 +211,6 @@ class _Nothing:
 
     def read(self, size: int, /) -> bytes:
         return b""
-
-
-class _Descriptor:
-    """The body of a file that is open."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._descriptor, size)
 
 
 class _Filled:

@@ -14,19 +14,21 @@ from typing import Self
 from lamina.content.verified import ByteStream, VerifiedReader
 from lamina.errors import DigestMismatch, InvalidDigest, StoreDamaged, from_oserror
 from lamina.fs.atomic import write_all
+from lamina.fs.reading import DescriptorStream
+from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
 
 _CHUNK = 1 << 20
 _ALGORITHMS = ("sha256", "sha512")
 
 
-class BlobFile:
+class BlobFile(Closing):
     """An open blob, verified as it is read; a context manager."""
 
     def __init__(self, descriptor: int, digest: Digest) -> None:
         self._fd = descriptor
         self._digest = digest
-        self._bytes = VerifiedReader(_Descriptor(descriptor), digest, None)
+        self._bytes = VerifiedReader(DescriptorStream(descriptor), digest, None)
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; raises `StoreDamaged` at the end unless they were those named."""
@@ -40,17 +42,6 @@ class BlobFile:
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class BlobStore:
@@ -216,14 +207,6 @@ def _written(path: str, stream: ByteStream, expect: Digest | None) -> tuple[Blob
 
 def _changed(digest: Digest) -> StoreDamaged:
     return StoreDamaged(f"the blob {digest} was changed", hint="run `lamina check`")
-
-
-class _Descriptor:
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)
 
 
 class _Bytes:

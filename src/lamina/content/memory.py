@@ -3,11 +3,10 @@
 import hashlib
 import io
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 from lamina.content.verified import ByteStream
 from lamina.errors import DigestMismatch, StoreDamaged
+from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
 
 _CHUNK = 1 << 20
@@ -63,7 +62,7 @@ class MemoryBlobs:
         return iter([BlobDigest(digest) for digest in sorted(self._blobs)])
 
 
-class MemoryReader:
+class MemoryReader(Closing):
     """Bytes that nobody can have changed."""
 
     def __init__(self, data: bytes) -> None:
@@ -76,14 +75,3 @@ class MemoryReader:
     def close(self) -> None:
         """Let go of it."""
         self._stream.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -16,19 +16,12 @@ from lamina.archive.writer import write
 from lamina.engine.containers import Container
 from lamina.errors import PathNotFound, UsageError, from_oserror
 from lamina.fs.atomic import write_all
+from lamina.fs.reading import DescriptorStream
 from lamina.fs.tree import FlatTree
 
 
-class _PipeReader:
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)
-
-
 def _through_pipe(
-    produce: Callable[[Write], None], consume: Callable[[_PipeReader], None], *, aside: str
+    produce: Callable[[Write], None], consume: Callable[[DescriptorStream], None], *, aside: str
 ) -> None:
     """Let `consume` read what `produce` writes; the one that caused the trouble raises.
 
@@ -50,7 +43,7 @@ def _through_pipe(
 
     acts = {
         "produce": (lambda: produce(lambda data: write_all(writing, data)), writing),
-        "consume": (lambda: consume(_PipeReader(reading)), reading),
+        "consume": (lambda: consume(DescriptorStream(reading)), reading),
     }
     thread = threading.Thread(
         target=act, args=(aside, *acts.pop(aside)), name="lamina-copy", daemon=True
@@ -69,7 +62,7 @@ def copy_out(container: Container, source: str, target: str, *, keep_owner: bool
     status = container.stat(source.removesuffix("/."))
     folder, name = _landing_here(source, target, stat.S_ISDIR(status.st_mode))
 
-    def unroll(stream: _PipeReader) -> None:
+    def unroll(stream: DescriptorStream) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             apply(descriptor, _renamed(stream, source, name, keep_owner), whiteouts=False)
@@ -80,7 +73,7 @@ def copy_out(container: Container, source: str, target: str, *, keep_owner: bool
 
 
 def _renamed(
-    stream: _PipeReader, source: str, name: bytes | None, keep_owner: bool
+    stream: DescriptorStream, source: str, name: bytes | None, keep_owner: bool
 ) -> Iterator[Segment]:
     base = os.fsencode(source.rstrip("/")).rpartition(b"/")[2]
     uid, gid = os.geteuid(), os.getegid()

@@ -1,7 +1,6 @@
 """An open store, grouped into areas. Each area is made when it is first used."""
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from lamina.content.directory import BlobStore
 from lamina.drivers.api import Driver
@@ -11,6 +10,7 @@ from lamina.engine.images import Images
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
+from lamina.values.closing import Closing
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # each area is loaded when it is first used
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.engine.system import System
 
 
-class Engine:
+class Engine(Closing):
     """`images`, `containers`, `migration` and `system` over one store; a context manager.
 
     Use it from one thread; open another for another thread.
@@ -102,14 +102,3 @@ class Engine:
         """Give up the store; what this engine was still making is undone by the next opener."""
         self.layers.close()
         self.root.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -8,6 +8,7 @@ from lamina.content.verified import ByteStream
 from lamina.errors import StoreDamaged, from_oserror
 from lamina.foreign.tarsplit import assembled
 from lamina.fs.inroot import Root
+from lamina.fs.reading import DescriptorStream
 from lamina.spec import strictjson
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -54,7 +55,7 @@ class Documents:
         with (
             self._opened(metadata, os.O_RDONLY) as data,
             self._opened(files, _DIRECTORY) as folder,
-            assembled(_File(data), Root(folder)) as stream,
+            assembled(DescriptorStream(data), Root(folder)) as stream,
         ):
             yield stream
 
@@ -72,11 +73,3 @@ class Documents:
     def close(self) -> None:
         """Let go of the root."""
         self._root.close()
-
-
-class _File:
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)

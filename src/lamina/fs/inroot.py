@@ -9,12 +9,12 @@ after the other. Does not protect against a privileged process that renames the 
 import errno
 import os
 import stat
-from types import TracebackType
 from typing import Self
 
 from lamina.errors import BadArchive
 from lamina.fs.tree import LINK_LIMIT, resolve
 from lamina.kernel.openat import IN_ROOT, openat2
+from lamina.values.closing import Closing
 
 _LENGTH = 1 << 16  # bytes of a whole path: some thousand levels, more than anything is made for
 _COMPONENT = 255  # bytes, NAME_MAX of every file system Lamina stores on
@@ -58,7 +58,7 @@ def shown(name: bytes) -> str:
     return repr(name[:200].decode("utf-8", "backslashreplace"))
 
 
-class Root:
+class Root(Closing):
     """A directory as the root of all paths; takes over the descriptor."""
 
     def __init__(self, descriptor: int) -> None:
@@ -163,17 +163,6 @@ class Root:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_by_steps(root: int, path: bytes, flags: int, mode: int = 0) -> int:

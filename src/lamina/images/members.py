@@ -14,6 +14,7 @@ from lamina.archive.entry import FILE, HARDLINK, SYMLINK, Entry
 from lamina.archive.reader import read
 from lamina.errors import BadArchive
 from lamina.fs.inroot import Root, clean, shown
+from lamina.fs.reading import DescriptorStream
 from lamina.images.api import ByteStream
 
 _LINKS = 8
@@ -66,7 +67,7 @@ class TarMembers:
         self._found: dict[bytes, tuple[int, int] | bytes] = {}  # offset and size, or a link
         self._named = 0
         try:
-            for segment in read(_Whole(descriptor)):
+            for segment in read(DescriptorStream(descriptor)):
                 if segment.entry is not None:
                     self._note(segment.entry, segment.offset + len(segment.raw))
         except BaseException:
@@ -128,16 +129,6 @@ def _joined(folder: bytes, target: bytes) -> bytes:
         return clean(folder + b"/" + target)
     except BadArchive:
         return b"\0"  # it climbs out of the archive, so it leads to no member
-
-
-class _Whole:
-    """A file as a stream, from where it stands."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)
 
 
 class DirectoryMembers:

@@ -5,7 +5,6 @@ of its own. A layer whose index would not be the one that is there keeps its own
 `index/<diff id>.<layer id>`.
 """
 
-import filecmp
 import os
 
 from lamina.metadata.layers import LayerRow
@@ -27,6 +26,8 @@ def path(root: StoreRoot, row: LayerRow) -> str:
 
 def place(root: StoreRoot, row: LayerRow, diff_id: DiffID) -> None:
     """Put the staged index where `path` will find it."""
+    import filecmp  # most commands make no layer
+
     grown, common = staged(root, row), root.folder("index", diff_id.hex)
     if not os.path.exists(common):
         os.rename(grown, common)

@@ -6,7 +6,7 @@ it stopped. Knows nothing of images here.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from lamina.content.verified import ByteStream
@@ -15,6 +15,7 @@ from lamina.registry.answers import begins_at, next_page
 from lamina.registry.session import Session
 from lamina.registry.transport import Answer
 from lamina.spec import mediatypes, strictjson
+from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
 
 _ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
@@ -204,7 +205,7 @@ class Repository:
             answer.whole()
 
 
-class BlobStream:
+class BlobStream(Closing):
     """The bytes of a blob, asked for again from where they broke off; a context manager."""
 
     def __init__(
@@ -262,12 +263,6 @@ class BlobStream:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
 
 def _pieces(stream: ByteStream) -> Iterator[bytes]:

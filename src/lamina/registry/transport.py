@@ -7,8 +7,7 @@ goes over the wire. Certificates are checked as the settings say, per host.
 import os
 import ssl
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 import urllib3
@@ -16,6 +15,7 @@ from urllib3 import exceptions as failures
 
 from lamina.errors import RegistryError, RegistryUnreachable
 from lamina.registry.address import is_loopback
+from lamina.values.closing import Closing
 
 Body = bytes | BinaryIO | Iterable[bytes]
 
@@ -41,7 +41,7 @@ class NoTls(RegistryUnreachable):
     """A host that speaks, but without TLS."""
 
 
-class Answer:
+class Answer(Closing):
     """A registry's answer, its body not yet read; a context manager."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
@@ -81,17 +81,6 @@ class Answer:
             self._response.release_conn()
         else:
             self._response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Transport:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from lamina.content.verified import ByteStream
 from lamina.errors import BadArchive, from_oserror
+from lamina.fs.reading import DescriptorStream
 from lamina.fs.status import IDENTITY, packed, settled
 from lamina.images import edit
 from lamina.images.changes import apply_changes
@@ -59,17 +60,9 @@ def _file(path: str, layers: LayerStore) -> Layer:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             hint = f"make a tar of it: tar -C {path} -c . | lamina import -"
             raise BadArchive("this is a directory", hint=hint)
-        return layers.register(None, _Stream(descriptor), claim=_claim(descriptor))
+        return layers.register(None, DescriptorStream(descriptor), claim=_claim(descriptor))
     finally:
         os.close(descriptor)
-
-
-class _Stream:
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)
 
 
 def _claim(descriptor: int) -> "_Unchanged | None":

@@ -15,6 +15,7 @@ from lamina.archive.compress import detect, open_decompressed
 from lamina.content.verified import ByteStream
 from lamina.errors import BadArchive, from_oserror
 from lamina.fs.atomic import write_all
+from lamina.fs.reading import DescriptorStream
 from lamina.images import dockerarchive, ocilayout
 from lamina.images.api import TravellingImage
 from lamina.images.members import DirectoryMembers, Members, TarMembers
@@ -101,17 +102,9 @@ def _plain_file(path: str, layers: LayerStore) -> int:
         regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         if regular and detect(os.pread(descriptor, 16, 0)) == "none":
             return os.dup(descriptor)
-        return _unrolled(_File(descriptor), layers)
+        return _unrolled(DescriptorStream(descriptor), layers)
     finally:
         os.close(descriptor)
-
-
-class _File:
-    def __init__(self, descriptor: int) -> None:
-        self._fd = descriptor
-
-    def read(self, size: int, /) -> bytes:
-        return os.read(self._fd, size)
 
 
 def _unrolled(stream: ByteStream, layers: LayerStore) -> int:

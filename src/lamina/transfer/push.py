@@ -6,6 +6,7 @@ was made here is compressed once, the same on every machine, and kept for the ne
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from typing import NamedTuple
 
 from lamina.archive.gzipping import Gzip
@@ -178,7 +179,7 @@ class _Uploads:
         if BlobDigest.of(raw) != about.digest or len(raw) != about.size:
             raise BadDocument("the image's manifest names another config than the image has")
         if not self._target.has(about.digest):
-            self._target.upload(about.digest, about.size, lambda: _Bytes(raw))
+            self._target.upload(about.digest, about.size, lambda: BytesIO(raw))
 
 
 class _Told:
@@ -198,13 +199,4 @@ class _Told:
             self._events(LayerProgress(self._name, "pushing", self._at, self._size))
         else:
             self._blob.close()
-        return data
-
-
-class _Bytes:
-    def __init__(self, data: bytes) -> None:
-        self._left = data
-
-    def read(self, size: int, /) -> bytes:
-        data, self._left = self._left[:size], self._left[size:]
         return data
