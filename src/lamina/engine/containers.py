@@ -16,7 +16,6 @@ from lamina.engine.images import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
 from lamina.fs.atomic import write_all
-from lamina.images.edit import config_of
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
@@ -108,6 +107,8 @@ class Container:
     @property
     def config(self) -> dict[str, Json]:
         """Its image's `config` object with what it was told itself: what a commit starts from."""
+        from lamina.images.edit import config_of  # a listing makes none
+
         image = self._engine.image_store.config(self.image)
         return laid_over(config_of(image.document), self.settings)
 
