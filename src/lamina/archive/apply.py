@@ -19,6 +19,7 @@ from lamina.archive.clearing import salvage
 from lamina.archive.directories import Directories
 from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK, Body, Entry, Segment
 from lamina.archive.ground import Ground, W, leads_through
+from lamina.archive.own import Own
 from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
 from lamina.errors import BadArchive, LaminaError, from_oserror
@@ -59,7 +60,7 @@ def apply(
     below = lower if form == OVERLAY else None
     ground = Directories(root, below, opaque_xattr, layered=whiteouts)
     flat = form == FLAT
-    own = _Own(everything=not (flat and whiteouts) or not os.listdir(root))
+    own = Own(everything=not (flat and whiteouts) or not os.listdir(root))
     applier = _Applier(ground, own, below, flat, on_placed, salvage_fd, whiteouts)
     try:
         return applier.run(segments)
@@ -78,27 +79,8 @@ def apply_onto(
 
     Raises what `apply` raises.
     """
-    own = _Own(everything=True)
+    own = Own(everything=True)
     return _Applier(ground, own, lower, False, on_placed, None, True).run(segments)
-
-
-class _Own:
-    """Which names of a flat tree this layer brought, by hash: what is gone never comes back."""
-
-    def __init__(self, *, everything: bool) -> None:
-        self._everything = everything
-        self._known: set[int] = set()
-
-    def add(self, path: bytes) -> None:
-        """A member of this layer is at `path`, so its folders are this layer's, too."""
-        if self._everything:
-            return
-        while path and (key := hash(path)) not in self._known:
-            self._known.add(key)
-            path = path.rpartition(b"/")[0]
-
-    def __contains__(self, path: bytes) -> bool:
-        return self._everything or hash(path) in self._known
 
 
 class _Applier(Generic[W]):
@@ -107,7 +89,7 @@ class _Applier(Generic[W]):
     def __init__(
         self,
         ground: Ground[W],
-        own: _Own,
+        own: Own,
         lower: TreeView | None,
         flat: bool,
         on_placed: Callable[[Placement], None] | None,
@@ -192,9 +174,9 @@ class _Applier(Generic[W]):
             return
         where = self._ground.make(folder)
         self._ground.links_changed()
+        self._own.add(folder)
         if here is not None:
             self._clear(where, name, path)
-            self._own.add(folder)
         if below is not None:
             self._ground.put_whiteout(where, name)
 
@@ -202,8 +184,8 @@ class _Applier(Generic[W]):
         """Opaque: of what lies in the directory only this layer's own stays."""
         if hash(path) in self._emptied or not self._is_directory(path):
             return
+        self._own.add(path)  # its marker brings the directory, as a member of it would
         if self._flat:
-            self._own.add(path)  # its marker brings the directory, as a member of it would
             self._empty_of_lower(path)
         elif not path:
             self._hide_below_root()
@@ -222,12 +204,21 @@ class _Applier(Generic[W]):
         below = self._ground.below(path)
         if below is not None and stat.S_ISDIR(below.st_mode):
             self._ground.hide(self._ground.make(path))
+        self._give_back(path)
+
+    def _give_back(self, folder: bytes) -> None:
+        """Take away what was copied up below a folder for a link alone."""
+        for path in self._own.take_back(folder):
+            if self._ground.status(path) is not None:
+                at, _, name = path.rpartition(b"/")
+                self._ground.clear(self._ground.make(at), name, path, _forget)
 
     def _hide_below_root(self) -> None:
         """overlayfs takes no opaque mark on a layer's root: hide each name below by itself."""
         if self._lower is None:
             return
         self._ground.links_changed()
+        self._give_back(b"")
         root = self._ground.get(b"")
         for name in self._lower.listdir(b""):
             here = self._ground.status(name)
@@ -336,11 +327,18 @@ class _Applier(Generic[W]):
             raise BadArchive(f"its hard link target {shown(target)} is missing")
         if stat.S_ISDIR(found.st_mode):
             raise BadArchive(f"its hard link target {shown(target)} is a directory")
+        if here is not None:
+            return self._ground.make(physical)
+        assert below is not None
+        self._lend(target)
         origin = self._ground.make(physical)
-        if here is None:
-            assert below is not None
-            self._ground.copy_up(target, below, origin, base)
+        self._ground.copy_up(target, below, origin, base)
         return origin
+
+    def _lend(self, path: bytes) -> None:
+        while path and self._ground.status(path) is None:
+            self._own.lend(path)
+            path = path.rpartition(b"/")[0]
 
     # --- taking away --------------------------------------------------------------------
 
@@ -354,6 +352,10 @@ class _Applier(Generic[W]):
         if self._salvage is not None and status.st_size and path in self._own:
             kept = b"%d.%d" % (status.st_ino, self._placed)
             salvage(directory, name, self._salvage, kept, status.st_size)
+
+
+def _forget(_directory: int, _name: bytes, _path: bytes, _status: os.stat_result) -> None:
+    """What goes is no content of this layer."""
 
 
 def _named(error: OSError, entry: Entry) -> LaminaError:

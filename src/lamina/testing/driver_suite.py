@@ -236,6 +236,21 @@ class DriverSuite:
         top = bench.stack("f a data 640 1:1", "h b -> a")
         assert bench.tree(top) == ["f a data 640 1:1", "h b -> a"]
 
+    def test_a_file_below_that_was_only_linked_to_is_hidden_like_any_other(
+        self, bench: Bench
+    ) -> None:
+        """A union copies it up for the link; the opaque marker means it all the same."""
+        base = bench.layer("d c\nd c/d\nf c/d/y data\nf c/z 0")
+        for order in ("h a -> c/d/y\no c", "h a -> c/d/y\nw c/z\no c"):
+            assert bench.tree(bench.layer(order, base)) == ["f a data 644 0:0", "d c 755 0:0"]
+        top = bench.layer("h a -> c/d/y\no .\nf b 1", base)
+        assert bench.tree(top) == ["f a data 644 0:0", "f b 1 644 0:0"]
+
+    def test_a_file_linked_to_and_then_brought_stays(self, bench: Bench) -> None:
+        base = bench.layer("d c\nf c/y data\nf c/z 0")
+        top = bench.layer("h a -> c/y\nf c/y new\no c", base)
+        assert bench.tree(top) == ["f a data 644 0:0", "d c 755 0:0", "f c/y new 644 0:0"]
+
     def test_a_hard_link_to_nothing_or_to_a_directory_is_refused(self, bench: Bench) -> None:
         base = bench.layer("d d")
         for text in ("h x -> missing", "h x -> d"):

@@ -8,7 +8,8 @@
     w etc/old                   a whiteout               o etc       an opaque marker
 
 `tar_of` makes the lines into a tar with Python's own tarfile, which knows nothing of ours;
-`describe` says what a real directory holds in the same lines, sorted.
+`describe` says what a real directory holds in the same lines, sorted; a socket, which no tar can
+hold, as `s run/socket`.
 """
 
 import io
@@ -104,7 +105,7 @@ def _line(path: str, name: str, links: dict[tuple[int, int], str]) -> str:
         with open(path, "rb") as file:
             text = file.read().decode("utf-8", "surrogateescape")
         return f"f {name} {shlex.quote(text)} {tail}"
-    if stat.S_ISFIFO(status.st_mode):
-        return f"p {name} {tail}"
+    if stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode):
+        return f"{'p' if stat.S_ISFIFO(status.st_mode) else 's'} {name} {tail}"
     device = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
     return f"c {name} {device} {tail}"

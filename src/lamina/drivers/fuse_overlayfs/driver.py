@@ -7,6 +7,7 @@ mount and asks nothing of the program.
 """
 
 import os
+import stat
 
 from lamina.drivers.fuse_overlayfs.program import find
 from lamina.drivers.overlay2.driver import OverlayDriver
@@ -17,6 +18,7 @@ from lamina.fs.walk import walk
 from lamina.kernel import xattr
 from lamina.values.ids import LayerID
 
+_ORIGIN = b"user.fuseoverlayfs.origin"
 _SPECIAL = frozenset("\\:,")  # what the program's own splitting trips over
 
 
@@ -57,15 +59,22 @@ class FuseOverlayDriver(OverlayDriver):
         return MountPlan(united(find(), root.lowers, root.upper, root.work))
 
     def _disarm(self, layer: LayerID) -> None:
-        """Take away the marks that only a container can have set: the program believes them."""
+        """Take away the marks that only a container can have set: the program believes them.
+
+        And where a file was copied up from: of a lower file with several names it would show the
+        others' content for what was written through one.
+        """
         if self._layout.is_committed(layer):
             return
         root = os.open(self._layout.diff(layer), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for found in walk(root):
+                place = xattr.place(found.directory, found.name)
                 if found.is_directory:
                     for name in USER.opaque:
-                        xattr.remove(xattr.place(found.directory, found.name), name)
+                        xattr.remove(place, name)
+                elif stat.S_ISREG(found.status.st_mode):
+                    xattr.remove(place, _ORIGIN)
         except OSError as error:
             raise from_oserror(error, "preparing", self._layout.diff(layer)) from error
         finally:
