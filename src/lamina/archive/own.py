@@ -15,6 +15,7 @@ class Own:
         self._everything = everything
         self._known: set[int] = set()
         self._lent: set[bytes] = set()
+        self._below: dict[bytes, set[bytes]] = {}  # folder to what leads to something lent
 
     def add(self, path: bytes) -> None:
         """A member of this layer is at `path`, so its folders are this layer's, too."""
@@ -30,11 +31,22 @@ class Own:
     def lend(self, path: bytes) -> None:
         """What is made at `path` now is not the layer's own, as long as no member says so."""
         self._lent.add(path)
+        while path:
+            folder = path.rpartition(b"/")[0]
+            known = self._below.setdefault(folder, set())
+            if path in known:
+                return
+            known.add(path)
+            path = folder
 
     def take_back(self, folder: bytes) -> list[bytes]:
         """What was lent below `folder`, innermost first; forgotten with this."""
-        inside = folder + b"/" if folder else b""
-        found = [path for path in self._lent if path.startswith(inside)]
+        found: list[bytes] = []
+        waiting = [folder]
+        while waiting:
+            inside = self._below.pop(waiting.pop(), set())
+            found += inside & self._lent
+            waiting += inside
         self._lent.difference_update(found)
         return sorted(found, reverse=True)
 
