@@ -49,6 +49,8 @@ BARS = (
     Bar("run-host", TIMES_FASTER, 1, "podman"),
     Bar("cached-10k", TIMES_FASTER, 4, "docker"),
     Bar("cached-tiny", MILLISECONDS, 60, "docker"),
+    Bar("pull", TIMES_FASTER, 2.5, "docker"),
+    Bar("push-again", TIMES_FASTER, 3, "docker"),
     Bar("images-1000", MILLISECONDS, 60, "python"),
     Bar("memory", MEGABYTES, 100, "2 GiB"),
     Bar("memory", BYTES_PER_ENTRY, 300, "100,000 entries"),

@@ -14,6 +14,7 @@ from bench.clock import Failed, peak, timed
 from bench.contenders import PYTHON, Contender, with_env
 from bench.fixtures import Fixtures
 from bench.ground import Ground
+from bench.registry import served
 
 IMAGES = 1000
 _ENGINES = ("lamina", "docker", "podman")
@@ -69,6 +70,10 @@ class Round:
     def has_root_image(self, contender: Contender) -> None:
         """Say that root:1 is there already."""
         self._imported.add(contender.name)
+
+    def forget_root_image(self, contender: Contender) -> None:
+        """Say that root:1 is there no more."""
+        self._imported.discard(contender.name)
 
 
 class Scenario(NamedTuple):
@@ -165,6 +170,39 @@ def save_and_load(this: Round) -> None:
         os.unlink(path)
 
 
+def push_and_pull(this: Round) -> None:
+    """The Debian image and a layer upon it from a registry into a store without it; then back.
+
+    What is pushed back is there already: that is how long it takes to find out.
+    """
+    with served(this.ground) as host:
+        name = f"{host}/bench/root:1"
+        lamina = this.contenders["lamina"]
+        this.need_root_image(lamina)
+        this.prepare(lamina, *_build_tiny(this))
+        this.prepare(lamina, "tag", "tiny:1", name)
+        this.prepare(lamina, "push", "-q", name)
+        this.prepare(lamina, "rmi", name)
+        clean = os.path.join(this.ground.disk, "pulled")
+        overlay = with_env(lamina, "lamina", LAMINA_ROOT=f"{clean}-overlay2")
+        erofs = with_env(
+            lamina, "lamina erofs", LAMINA_ROOT=f"{clean}-erofs", LAMINA_DRIVER="erofs"
+        )
+        others = [this.contenders["docker"], this.contenders["podman"]]
+        for contender in (overlay, erofs):
+            this.prepare(contender, "images")
+        for contender in others:
+            this.prepare(contender, "rmi", "-f", "root:1", "tiny:1")
+            this.forget_root_image(contender)
+        for contender in (overlay, erofs, *others):
+            plain = ("--tls-verify=false",) if contender.name == "podman" else ()
+            pull = contender.command("pull", "-q", *plain, name)
+            this.take("pull", contender.name, pull, contender)
+            push = contender.command("push", "-q", *plain, name)
+            this.take("push-again", contender.name, push, contender)
+            this.prepare(contender, "rmi", "-f", name)
+
+
 def list_thousand(this: Round) -> None:
     """`images` over 1,000 images, beside an interpreter that does nothing."""
     lamina = this.contenders["lamina"]
@@ -203,6 +241,7 @@ SCENARIOS = (
     Scenario("run-host", "run --rm --network host IMAGE true", run_with_host_network),
     Scenario("copy-10k", "build: COPY of 10,000 files, then cached", copy_many),
     Scenario("save", "save and load of the Debian image", save_and_load),
+    Scenario("pull", "pull of a Debian image, and pushing it back unchanged", push_and_pull),
     Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
     Scenario("memory", "peak memory of import", memory, once=True),
