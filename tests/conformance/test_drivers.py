@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lamina.drivers import fuse_overlayfs, overlay2
 from lamina.drivers.api import Driver
 from lamina.drivers.btrfs import BtrfsDriver
 from lamina.drivers.erofs import ErofsDriver
@@ -20,7 +21,8 @@ from lamina.testing.driver_suite import Bench, DriverSuite
 class TestOverlay2(DriverSuite):
     @pytest.fixture
     def make(self, tmp_path: os.PathLike[str]) -> Callable[[], Driver]:
-        return lambda: OverlayDriver(os.path.join(tmp_path, "overlay2"))
+        home = os.path.join(tmp_path, "overlay2")
+        return lambda: OverlayDriver(home, features=overlay2.probe(home).features)
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -57,7 +59,8 @@ class TestBtrfs(DriverSuite):
 class TestFuseOverlayfs(DriverSuite):
     @pytest.fixture
     def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
-        return lambda: FuseOverlayDriver(os.path.join(site("fuse-overlayfs"), "fuse-overlayfs"))
+        home = os.path.join(site("fuse-overlayfs"), "fuse-overlayfs")
+        return lambda: FuseOverlayDriver(home, fuse_overlayfs.probe(home).features)
 
 
 class TestZfs(DriverSuite):

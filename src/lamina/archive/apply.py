@@ -22,10 +22,11 @@ from lamina.archive.ground import Ground, W, leads_through
 from lamina.archive.own import Own
 from lamina.archive.results import Figures, Placement
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
-from lamina.errors import BadArchive, LaminaError, from_oserror
+from lamina.errors import BadArchive, LaminaError, StorageError, from_oserror
 from lamina.fs.inroot import shown
 from lamina.fs.marks import is_whiteout
 from lamina.fs.tree import TreeView
+from lamina.kernel.namespaces import is_mapped
 
 FLAT: Literal["flat"] = "flat"
 OVERLAY: Literal["overlay"] = "overlay"
@@ -361,6 +362,13 @@ def _forget(_directory: int, _name: bytes, _path: bytes, _status: os.stat_result
 def _named(error: OSError, entry: Entry) -> LaminaError:
     if error.errno == errno.ENAMETOOLONG:
         return BadArchive(f"the member {shown(entry.name)}: its name is too long")
+    if error.errno == errno.EINVAL and not is_mapped(entry.uid, entry.gid):
+        return StorageError(
+            f"extracting {shown(entry.name)}: its owner {entry.uid}:{entry.gid} is not among the "
+            "IDs of this user namespace",
+            hint="give the user more in /etc/subuid and /etc/subgid, and map them all "
+            "(`unshare --map-root-user --map-auto`, `podman unshare`)",
+        )
     if error.errno in _IN_THE_WAY:
         return BadArchive(f"the member {shown(entry.name)}: a parent of it is no directory")
     return from_oserror(error, "extracting", shown(entry.name))

@@ -12,6 +12,7 @@ from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
 from lamina.fs.tree import keep_xattr
 from lamina.kernel import xattr
+from lamina.kernel.namespaces import user_namespace
 
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -108,9 +109,14 @@ def make_symlink(directory: int, name: bytes, entry: Entry) -> None:
 
 
 def make_node(directory: int, name: bytes, entry: Entry) -> None:
-    """Make a device or a FIFO; raises FileExistsError."""
+    """Make a device or a FIFO; raises FileExistsError. No device in a user namespace."""
     kind = NODES[entry.kind]
-    os.mknod(name, kind | entry.mode & 0o777, os.makedev(*device_of(entry)), dir_fd=directory)
+    try:
+        os.mknod(name, kind | entry.mode & 0o777, os.makedev(*device_of(entry)), dir_fd=directory)
+    except PermissionError:
+        if kind == stat.S_IFIFO or not user_namespace():
+            raise
+        return  # as other engines do there: a runtime brings the devices that a container has
     _settle_name(directory, name, entry)
 
 

@@ -19,6 +19,10 @@ from lamina.fs.usage import Usage
 from lamina.values.ids import LayerID
 
 OnPlaced = Callable[[Placement], None]
+Features = tuple[tuple[str, str], ...]
+"""Names and values of what trying a driver out found (lamina.drivers.features)."""
+
+OPAQUE = "opaque"  # the feature that names the attribute of opaque directories
 
 
 class Driver(Protocol):
@@ -151,7 +155,8 @@ class SetsAside(Protocol):
 
 
 class Probe(NamedTuple):
-    """What trying a driver out gave: whether it works, and the evidence in words."""
+    """What trying a driver out gave: whether it works, the evidence in words, what was found."""
 
     works: bool
     reason: str
+    features: Features = ()

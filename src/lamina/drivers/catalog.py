@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import NamedTuple, cast
 
-from lamina.drivers.api import Driver, Probe
+from lamina.drivers.api import Driver, Features, Probe
 from lamina.errors import ConfigurationError, DriverUnknown
 
 PRIORITY = ("overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs")
@@ -20,7 +20,7 @@ class Entry(NamedTuple):
     `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
     last resort or removed, `cost` what it costs in disk. `folder` is where in its home its
     layers lie, `options` are the keys of `--storage-opt` that it knows. One that `shares` mounts
-    keeps them in the run root.
+    keeps them in the run root; one that `unites` marks what is hidden as its features say.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Entry(NamedTuple):
     folder: str = ""
     options: tuple[str, ...] = ()
     shares: bool = False
+    unites: bool = False
 
     def probe(self, home: str, options: Iterable[str] = ()) -> Probe:
         """Try the driver out in `home`, with those of the options that are its own."""
@@ -41,15 +42,19 @@ class Entry(NamedTuple):
         own = self.parse(each for each in options if each.partition("=")[0] in self.options)
         return cast("Probe", probe(home, own) if self.options else probe(home))
 
-    def make(self, home: str, run: str, options: Iterable[str] = ()) -> Driver:
+    def make(
+        self, home: str, run: str, options: Iterable[str] = (), features: Features = ()
+    ) -> Driver:
         """The driver on `home`; `run` is the store's volatile folder, which may come to be.
 
-        `options` are `KEY=VALUE` texts; raises `ConfigurationError` for one that is not its own.
+        `features` are what the store's layers were written by. `options` are `KEY=VALUE` texts;
+        raises `ConfigurationError` for one that is not its own.
         """
         factory = getattr(import_module(self.module), self.factory)
         known = self.parse(options)
         arguments = (home, *([run] if self.shares else []), *([known] if self.options else []))
-        return cast("Driver", factory(*arguments))
+        named = {"features": features} if self.unites else {}
+        return cast("Driver", factory(*arguments, **named))
 
     def parse(self, options: Iterable[str]) -> Mapping[str, str]:
         """The `KEY=VALUE` texts as a mapping; raises `ConfigurationError`."""
@@ -88,6 +93,7 @@ CATALOG: dict[str, Entry] = {
             "recommended",
             "layers are shared; a changed file is copied up whole",
             options=("overlay2.size",),
+            unites=True,
         ),
         Entry(
             "fuse-overlayfs",
@@ -96,6 +102,7 @@ CATALOG: dict[str, Entry] = {
             "FuseOverlayDriver",
             "supported",
             "layers are shared; every access passes through user space",
+            unites=True,
         ),
         Entry(
             "btrfs",

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lamina.drivers.api import Probe
+from lamina.drivers.api import Features
 from lamina.drivers.catalog import CATALOG, PRIORITY, Entry, entry
 from lamina.errors import DriverConflict, DriverNotSupported, ForeignStore
 
@@ -25,11 +25,15 @@ class Verdict(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The driver taken, in one sentence why, and whether it is a fall-back to the last resort."""
+    """The driver taken, in one sentence why, and whether it is a fall-back to the last resort.
+
+    `features` are what trying it out found; None when it was trusted.
+    """
 
     name: str
     reason: str
     fell_back: bool
+    features: Features | None = None
 
 
 def choose(
@@ -70,7 +74,7 @@ def _explicit(root: str, wanted: Entry, trusted: str | None, options: Sequence[s
         raise DriverNotSupported(
             f"the storage driver {wanted.name} cannot be used in {root}: {probe.reason}"
         )
-    return Choice(wanted.name, "it was asked for", False)
+    return Choice(wanted.name, "it was asked for", False, probe.features)
 
 
 def _prior(
@@ -83,17 +87,23 @@ def _prior(
             f"here now: {probe.reason}",
             hint="bring that back, or choose another --root",
         )
-    return Choice(holder.name, f"it has {_layers(count)} already", False)
+    return Choice(holder.name, f"it has {_layers(count)} already", False, probe.features)
 
 
 def _layers(count: int) -> str:
     return "1 layer" if count == 1 else f"{count} layers"
 
 
-def _probe(root: str, candidate: Entry, trusted: str | None, options: Sequence[str]) -> Probe:
+class _Found(NamedTuple):
+    works: bool
+    reason: str
+    features: Features | None
+
+
+def _probe(root: str, candidate: Entry, trusted: str | None, options: Sequence[str]) -> _Found:
     if candidate.name == trusted:
-        return Probe(True, "found to work since this boot")
-    return candidate.probe(_home(root, candidate), options)
+        return _Found(True, "found to work since this boot", None)
+    return _Found(*candidate.probe(_home(root, candidate), options))
 
 
 def _by_priority(root: str, options: Sequence[str]) -> Choice:
@@ -102,7 +112,7 @@ def _by_priority(root: str, options: Sequence[str]) -> Choice:
         candidate = entry(name)
         probe = candidate.probe(_home(root, candidate), options)
         if probe.works:
-            return _first_that_works(name, refused)
+            return _first_that_works(name, refused)._replace(features=probe.features)
         if candidate.module:
             refused.append(f"{name}: {probe.reason}")
     raise DriverNotSupported(f"no storage driver works in {root}: {'; '.join(refused)}")
@@ -112,6 +122,24 @@ def _first_that_works(name: str, refused: list[str]) -> Choice:
     if not refused:
         return Choice(name, "the first of the priority list, and it works", False)
     return Choice(name, "; ".join(refused), name == "vfs")
+
+
+def compare(root: str, driver: str, before: Features, now: Features) -> tuple[str, ...]:
+    """Sentences on what is not as it was when the store's layers were written.
+
+    Raises `DriverConflict` where layers would be read as something else.
+    """
+    from lamina.drivers.features import changed  # once a boot
+
+    found = changed(before, now)
+    if any(each.meaning for each in found):
+        said = "; ".join(each.sentence() for each in found if each.meaning)
+        raise DriverConflict(
+            f"the layers of {driver} in {root} would mean something else here ({said})",
+            hint="open it as it was opened before (the same kernel, the same user namespace or "
+            "none), or choose another --root",
+        )
+    return tuple(f"{driver} in {root} is not as it was: {each.sentence()}" for each in found)
 
 
 def verdicts(

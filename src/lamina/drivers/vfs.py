@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
-from lamina.drivers.api import OnPlaced, Probe
+from lamina.drivers.api import Features, OnPlaced, Probe
 from lamina.errors import DriverNotSupported, from_oserror
 from lamina.fs.copy import copy_tree
 from lamina.fs.mounting import Bind, MountPlan
@@ -26,9 +26,17 @@ from lamina.values.ids import LayerID
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def probe(_home: str) -> Probe:
-    """vfs needs nothing of the kernel or the file system."""
-    return Probe(True, "copies files, which every file system can")
+def probe(home: str) -> Probe:
+    """vfs needs nothing of the kernel or the file system; a reflink makes its copies cheap."""
+    from lamina.drivers.features import REFLINK, reflink  # once a boot
+    from lamina.drivers.scratch import scratch
+
+    try:
+        with scratch(home) as folder:
+            found: Features = ((REFLINK, reflink(folder)),)
+    except OSError:
+        found = ()  # what is wrong there, opening the store says
+    return Probe(True, "copies files, which every file system can", found)
 
 
 class VfsDriver:

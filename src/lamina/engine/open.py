@@ -3,19 +3,20 @@
 Settles the configuration, opens the root, chooses the driver and puts the areas together.
 """
 
+import json
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from lamina.content.directory import BlobStore
 from lamina.drivers import select
-from lamina.drivers.api import Driver
+from lamina.drivers.api import Driver, Features
 from lamina.drivers.catalog import entry
 from lamina.engine.config import Config, settle
 from lamina.engine.engine import Engine
 from lamina.errors import LaminaError, StorageError
 from lamina.images.store import ImageStore
-from lamina.kernel.namespaces import effective_capabilities
+from lamina.kernel.namespaces import effective_capabilities, outside_uid, user_namespace
 from lamina.layers.store import LayerStore
 from lamina.metadata import layers as layer_rows
 from lamina.metadata.db import set_meta
@@ -49,7 +50,7 @@ def open_store(
         storage_opts=storage_opts,
         file=config,
         environ=environ or {},
-        uid=os.getuid(),
+        uid=outside_uid(),
     )
     store = StoreRoot.open(settled.root)
     try:
@@ -61,7 +62,7 @@ def open_store(
 
 def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
     run_root = _run_root(settled, store)
-    chosen = _choose(store, settled, run_root)
+    chosen = _choose(store, settled, run_root, events)
     if chosen.choice.fell_back:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
     layers = LayerStore(store, chosen.driver)
@@ -84,21 +85,33 @@ class _Chosen(NamedTuple):
     driver: Driver
 
 
-def _choose(store: StoreRoot, settled: Config, run_root: str) -> _Chosen:
+def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _Chosen:
     """Choose a driver; what was tried on this boot with these rights is not tried again."""
     with store.database.read() as db:
         prior = layer_rows.counts_by_driver(db)
     meta = store.database.meta()
-    proof = f"{store.boot_id} {effective_capabilities():x}"
+    proof = f"{store.boot_id} {effective_capabilities():x} {user_namespace()}"
     trusted = meta.get("driver") if meta.get("driver_proof") == proof else None
     choice = select.choose(store.path, settled.driver, prior, trusted, settled.storage_opts)
-    if choice.name != trusted:
+    recorded = _recorded(meta.get("driver_features", ""), choice.name)
+    features = recorded if choice.features is None else choice.features
+    if choice.features is not None:
+        if prior.get(choice.name):
+            for sentence in select.compare(store.path, choice.name, recorded, features):
+                events(Caution(sentence))
         with store.database.write() as db:
             set_meta(db, "driver", choice.name)
             set_meta(db, "driver_proof", proof)
+            set_meta(db, "driver_features", json.dumps([choice.name, *features]))
     catalogued = entry(choice.name)
     home = store.folder(catalogued.home)
-    return _Chosen(choice, catalogued.make(home, run_root, settled.storage_opts))
+    return _Chosen(choice, catalogued.make(home, run_root, settled.storage_opts, features))
+
+
+def _recorded(text: str, driver: str) -> Features:
+    """The features that were found when the driver was tried last; none of another driver's."""
+    name, *found = json.loads(text) if text else ("",)
+    return tuple((key, value) for key, value in found) if name == driver else ()
 
 
 def _clear_rooms(run_root: str, events: Sink) -> None:

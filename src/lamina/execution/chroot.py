@@ -42,9 +42,10 @@ from lamina.kernel.namespaces import (
     CLONE_NEWPID,
     CLONE_NEWUTS,
     has_capability,
+    is_mapped,
     unshare,
 )
-from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY
+from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY, TTY
 from lamina.runtime.hostfiles import contents
 from lamina.runtime.isolation import Isolation, find_program
 from lamina.runtime.process import environment
@@ -104,14 +105,23 @@ def _processes_apart() -> bool:
 def _mount_system(root: Root, path: str) -> None:
     bind("/proc", root, b"proc", recursive=True)
     quiet = kernel.MS_NOSUID | kernel.MS_NOEXEC | kernel.MS_NODEV
-    kernel.mount("sysfs", f"{path}/sys", "sysfs", quiet | kernel.MS_RDONLY)
+    _mount_sysfs(root, path, quiet | kernel.MS_RDONLY)
     dev = f"{path}/dev"
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", dev, "tmpfs", flags, "mode=755,size=65536k")
     _fill_dev(root)
-    terminals = "newinstance,ptmxmode=0666,mode=0620,gid=5"
+    terminals = "newinstance,ptmxmode=0666,mode=0620"
+    if is_mapped(0, TTY):
+        terminals += f",gid={TTY}"
     kernel.mount("devpts", f"{dev}/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, terminals)
     kernel.mount("tmpfs", f"{dev}/shm", "tmpfs", quiet, "mode=1777,size=65536k")
+
+
+def _mount_sysfs(root: Root, path: str, flags: int) -> None:
+    try:
+        kernel.mount("sysfs", f"{path}/sys", "sysfs", flags)
+    except PermissionError:  # in a user namespace that has no network namespace of its own
+        bind("/sys", root, b"sys", recursive=True, readonly=True)
 
 
 def _fill_dev(root: Root) -> None:

@@ -19,7 +19,7 @@ from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.mounting import attach, cover, in_private_namespace
 from lamina.kernel import mount as kernel
-from lamina.kernel.namespaces import bounding_capabilities
+from lamina.kernel.namespaces import bounding_capabilities, is_mapped
 from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, needed_program
 
@@ -94,6 +94,7 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: S
         bounding=bounding_capabilities(),
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
         devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
+        has_tty_group=is_mapped(0, bundle.TTY),
     )
     binds = tuple(point.bind for point in (*scene.files, *scene.volumes))
     return bundle.config(

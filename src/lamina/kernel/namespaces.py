@@ -1,5 +1,8 @@
 """Namespaces and rights of the calling task."""
 
+import os
+from typing import Literal, NamedTuple
+
 from lamina.kernel.libc import fail, libc_call
 
 # include/uapi/linux/sched.h
@@ -31,6 +34,47 @@ def setns(descriptor: int, flags: int) -> None:
 def effective_capabilities() -> int:
     """The effective capability set as a bit mask."""
     return _capability_mask("CapEff:")
+
+
+class IDRange(NamedTuple):
+    """`length` IDs from `inside` on, which are those from `outside` on in the namespace around."""
+
+    inside: int
+    outside: int
+    length: int
+
+
+_ALL_IDS = (IDRange(0, 0, 0xFFFFFFFF),)
+
+
+def id_map(kind: Literal["uid", "gid"]) -> tuple[IDRange, ...]:
+    """The IDs that the calling process's user namespace has (user_namespaces(7))."""
+    with open(f"/proc/self/{kind}_map", encoding="utf-8") as file:
+        return tuple(IDRange(*map(int, line.split())) for line in file)
+
+
+def user_namespace() -> str:
+    """What sets the calling process's user namespace apart; empty in the host's own."""
+    found = id_map("uid")
+    return "" if found == _ALL_IDS else ",".join("-".join(map(str, each)) for each in found)
+
+
+def is_mapped(uid: int, gid: int) -> bool:
+    """Whether a file here can belong to both."""
+    kinds: tuple[tuple[Literal["uid", "gid"], int], ...] = (("uid", uid), ("gid", gid))
+    return all(
+        any(each.inside <= number < each.inside + each.length for each in id_map(kind))
+        for kind, number in kinds
+    )
+
+
+def outside_uid() -> int:
+    """Who the calling user is outside of its user namespace; itself where there is none."""
+    uid = os.getuid()
+    for each in id_map("uid"):
+        if each.inside <= uid < each.inside + each.length:
+            return each.outside + uid - each.inside
+    return uid
 
 
 def bounding_capabilities() -> int:

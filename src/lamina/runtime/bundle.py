@@ -45,6 +45,7 @@ MASKED = (
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
 )
+TTY = 5  # the group of terminals, everywhere
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 
@@ -62,12 +63,14 @@ class Host(NamedTuple):
     """What the host lets a container have.
 
     `bounding` is the caller's capability bounding set, `core` its hard limit of core dumps in
-    bytes (-1: none), `devices` those of `DEVICES` that are in its /dev.
+    bytes (-1: none), `devices` those of `DEVICES` that are in its /dev; `has_tty_group` where its
+    files can belong to that group (a user namespace may lack it).
     """
 
     bounding: int
     core: int
     devices: tuple[str, ...]
+    has_tty_group: bool = True
 
 
 def config(
@@ -91,7 +94,7 @@ def config(
             "root": {"path": root, "readonly": process.readonly_root},
             "process": {**_process(process, credentials, host), **_console(terminal_size)},
             "mounts": [
-                *_SYSTEM,
+                *_system(host.has_tty_group),
                 *(
                     _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
                     for name in host.devices
@@ -154,23 +157,18 @@ def _mount(target: str, kind: str, *options: str) -> Json:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-_SYSTEM = (
-    _mount("/proc", "proc", "nosuid", "noexec", "nodev"),
-    _mount("/dev", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
-    _mount(
-        "/dev/pts",
-        "devpts",
-        "nosuid",
-        "noexec",
-        "newinstance",
-        "ptmxmode=0666",
-        "mode=0620",
-        "gid=5",
-    ),
-    _mount("/dev/shm", "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k"),
-    _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-    _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro"),
-)
+def _system(has_tty_group: bool) -> list[Json]:
+    quiet = ("nosuid", "noexec", "nodev")
+    terminals = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
+    group = (f"gid={TTY}",) if has_tty_group else ()
+    return [
+        _mount("/proc", "proc", *quiet),
+        _mount("/dev", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev/pts", "devpts", *terminals, *group),
+        _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", "size=65536k"),
+        _mount("/dev/mqueue", "mqueue", *quiet),
+        _mount("/sys", "sysfs", *quiet, "ro"),
+    ]
 
 
 def _bind(bind: BindMount) -> Json:

@@ -10,6 +10,7 @@ from lamina.archive.entry import FILE, Entry
 from lamina.archive.erofs.layer import write_layer
 from lamina.archive.writer import segments
 from lamina.drivers.api import Probe
+from lamina.drivers.features import IMAGES
 from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
 from lamina.fs.dtype import supports_dtype
@@ -49,7 +50,8 @@ def _try(folder: str) -> Probe:
     if not supports_dtype(folder):
         return Probe(False, f"{backing} here keeps no d_type in its directory entries")
     how = "from its files" if way == FILES else "by loop devices (it takes no file as a source)"
-    return Probe(True, f"mounted an image on {backing} {how}, below a writable directory")
+    said = f"mounted an image on {backing} {how}, below a writable directory"
+    return Probe(True, said, ((IMAGES, f"by {way}"),))
 
 
 def _words(error: OSError | LaminaError) -> str:

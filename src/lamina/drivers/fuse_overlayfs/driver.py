@@ -9,6 +9,7 @@ mount and asks nothing of the program.
 import os
 import stat
 
+from lamina.drivers.api import Features
 from lamina.drivers.fuse_overlayfs.program import find
 from lamina.drivers.overlay2.driver import OverlayDriver
 from lamina.errors import StorageError, from_oserror
@@ -44,7 +45,10 @@ class FuseOverlayDriver(OverlayDriver):
     """Layers beneath `home`, united by fuse-overlayfs."""
 
     name = "fuse-overlayfs"
-    marks = FUSE
+
+    def __init__(self, home: str, features: Features = ()) -> None:
+        super().__init__(home, features=features)
+        self.marks = FUSE
 
     def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
         """As overlay2's, by the program; a single directory needs none.

@@ -1,14 +1,19 @@
 """Does fuse-overlayfs work here? Its version is asked, then it is tried on real directories."""
 
+import errno
 import os
+import stat
 
-from lamina.drivers.api import Probe
+from lamina.drivers.api import OPAQUE, Features, Probe
+from lamina.drivers.features import REFLINK, WHITEOUTS, reflink
 from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.drivers.fuse_overlayfs.program import LEAST, find, version
 from lamina.drivers.overlay2.probe import FOLDERS
 from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
+from lamina.fs.marks import FUSE
 from lamina.fs.mounting import MountPlan, open_detached
+from lamina.kernel import xattr
 from lamina.kernel.statfs import filesystem_name
 
 
@@ -42,19 +47,45 @@ def _try(folder: str, program: str, said: str) -> Probe:
         _unite(folder, program)
     except (OSError, LaminaError) as error:
         return Probe(False, f"fuse-overlayfs {said} on {filesystem_name(folder)} refused: {error}")
-    return Probe(True, f"fuse-overlayfs {said} united two lower directories and an upper one")
+    said = f"fuse-overlayfs {said} united two lower directories and an upper one"
+    features: Features = (
+        (WHITEOUTS, "devices 0:0"),
+        (OPAQUE, os.fsdecode(_attribute(folder))),
+        (REFLINK, reflink(folder)),
+    )
+    return Probe(True, said, features)
+
+
+def _attribute(folder: str) -> bytes:
+    """What marks an opaque directory: in a user namespace only the program's own may be set."""
+    for name in FUSE.opaque:
+        try:
+            xattr.set_value(os.fsencode(folder), name, b"n")
+        except OSError:
+            continue
+        return name
+    raise OSError(errno.EOPNOTSUPP, "the file system keeps no extended attributes")
 
 
 def _unite(folder: str, program: str) -> None:
-    def at(name: str) -> str:
-        return os.path.join(folder, name)
+    def at(*names: str) -> str:
+        return os.path.join(folder, *names)
 
-    os.mkdir(os.path.join(at("lower1"), "d"))
+    for name in ("d", "gone", "opaque/below"):
+        os.makedirs(at("lower1", name))
+    os.mknod(at("lower2", "gone"), stat.S_IFCHR, 0)
+    os.mkdir(at("lower2", "opaque"))
+    xattr.set_value(os.fsencode(at("lower2", "opaque")), _attribute(folder), b"y")
     step = united(program, (at("lower2"), at("lower1")), at("upper"), at("work"))
     mounted = open_detached(MountPlan(step))
     try:
         os.rmdir("d", dir_fd=mounted)
-        if os.listdir(mounted):
-            raise OSError(0, "a removed directory is still listed")
+        inside = os.open("opaque", os.O_RDONLY | os.O_DIRECTORY, dir_fd=mounted)
+        try:
+            left = [*os.listdir(mounted), *os.listdir(inside)]
+        finally:
+            os.close(inside)
+        if left != ["opaque"]:
+            raise OSError(0, f"what is marked as gone is still listed ({', '.join(left)})")
     finally:
         os.close(mounted)

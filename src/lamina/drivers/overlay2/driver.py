@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
-from lamina.drivers.api import OnPlaced
+from lamina.drivers.api import OPAQUE, Features, OnPlaced
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import from_oserror
-from lamina.fs.marks import KERNEL, Marks
+from lamina.fs.marks import KERNEL, USER, Marks
 from lamina.fs.mounting import Bind, MountPlan, Overlay
 from lamina.fs.remove import remove_into
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
@@ -22,6 +22,8 @@ from lamina.kernel.statfs import filesystem_name
 from lamina.values.ids import LayerID
 from lamina.values.size import parse as parse_size
 
+# redirect_dir=off may mean "follow", which the kernel refuses beside userxattr
+BY_USER = ("redirect_dir=nofollow", "userxattr")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -29,13 +31,24 @@ class OverlayDriver:
     """Layers beneath `home`, united by the kernel.
 
     The option `overlay2.size` limits read-write layers that come without a size of their own.
+    By its features (`probe` finds them) it marks what is hidden with attributes that a user
+    namespace may set, or with those that only the host's root may.
     """
 
     name = "overlay2"
     marks: Marks = KERNEL
 
-    def __init__(self, home: str, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: str,
+        options: Mapping[str, str] | None = None,
+        features: Features = (),
+    ) -> None:
         self.home = home
+        self._opaque = os.fsencode(dict(features).get(OPAQUE, KERNEL.opaque[0]))
+        self._by_user = self._opaque in USER.opaque
+        if self._by_user:
+            self.marks = USER
         size = (options or {}).get("overlay2.size")
         self._size = parse_size(size) if size is not None else None
         self._layout = Layout(home)
@@ -85,6 +98,7 @@ class OverlayDriver:
                     segments,
                     lower=lower,
                     form=OVERLAY,
+                    opaque_xattr=self._opaque,
                     on_placed=on_placed,
                     salvage_fd=salvage_fd,
                 )
@@ -113,10 +127,11 @@ class OverlayDriver:
         diff = self._layout.diff(layer)
         if not lowers:
             return MountPlan(Bind(diff, not writable))
+        options = BY_USER if self._by_user else ()
         if writable:
-            return MountPlan(Overlay(lowers, diff, self._layout.work(layer), ()))
+            return MountPlan(Overlay(lowers, diff, self._layout.work(layer), options))
         top = self._layout.path("l", self._layout.short(layer))
-        return MountPlan(Overlay((top, *lowers), None, None, ()))
+        return MountPlan(Overlay((top, *lowers), None, None, options))
 
     def writable_root(self, layer: LayerID) -> str:
         """The upper directory."""
@@ -175,7 +190,7 @@ class OverlayDriver:
             ("Supports d_type", "true"),
             ("Using metacopy", "false"),
             ("Native Overlay Diff", "true"),
-            ("userxattr", "false"),
+            ("userxattr", "true" if self._by_user else "false"),
         )
 
     def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
