@@ -20,6 +20,7 @@ from lamina.fs.private import enter_private_namespace, in_private_namespace, on_
 from lamina.kernel import mount as kernel
 
 __all__ = [
+    "LOWERS",
     "LOWER_LIMIT",
     "Bind",
     "Erofs",
@@ -83,6 +84,7 @@ class MountPlan(NamedTuple):
     holds: tuple[str, ...] = ()
 
 
+LOWERS = LOWER_LIMIT - 20  # how many a layer stands on at most: room for what is put on top
 _PATIENCE = 10.0  # seconds for whoever takes something away to be done with it
 
 

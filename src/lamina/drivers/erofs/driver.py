@@ -14,7 +14,15 @@ from lamina.drivers.api import OnPlaced
 from lamina.drivers.erofs.layout import DATA, IMAGE, TAR, Layout
 from lamina.errors import DriverNotSupported, from_oserror
 from lamina.fs.locks import FileLock, Rank
-from lamina.fs.mounting import Bind, Erofs, MountPlan, Stacked, open_trees
+from lamina.fs.mounting import (
+    LOWERS,
+    Bind,
+    Erofs,
+    MountPlan,
+    Stacked,
+    open_detached,
+    open_trees,
+)
 from lamina.fs.remove import remove_into
 from lamina.fs.shared import dissolve, drop, hold_path, refusal
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
@@ -39,9 +47,24 @@ class ErofsDriver:
     def create(self, layer: LayerID, parent: LayerID | None) -> None:
         """Make the layer's directory."""
         try:
-            self._layout.make(layer, parent)
+            self._layout.make(layer)
+            if parent is not None:
+                self._layout.stand_on(layer, self._below_over(layer, parent))
         except OSError as error:
             raise from_oserror(error, "making an erofs layer in", self.home) from error
+
+    def _below_over(self, layer: LayerID, parent: LayerID) -> list[str]:
+        """What a layer over `parent` stands on: one flat tree where the kernel unites no more."""
+        below = [parent, *self._layout.below(parent)]
+        if len(below) <= LOWERS:
+            return below
+        from lamina.drivers import flat  # hardly ever
+
+        def opened() -> int:
+            return open_detached(self.mounts(parent, writable=False))
+
+        flat.lay(self._layout.path(layer), self._layout.path(parent), opened)
+        return [f"{parent}/{flat.NAME}"]
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
         """As `create`, with the directories that overlayfs writes to."""

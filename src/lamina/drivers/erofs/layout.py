@@ -19,6 +19,7 @@ from lamina.values.ids import LayerID
 
 _BLOCK = 512  # bytes, in which a tar and its image are addressed
 TAR, IMAGE, DATA = "layer.tar", "layer.erofs", "layer.data"
+_FLAT = "/flat"
 
 
 class Layout:
@@ -38,12 +39,10 @@ class Layout:
         """A path beneath the home."""
         return os.path.join(self.home, *names)
 
-    def make(self, layer: LayerID, parent: LayerID | None) -> None:
-        """Make the directory of a new layer over `parent`, with nothing of its own in it."""
+    def make(self, layer: LayerID) -> None:
+        """Make the directory of a new layer, with nothing of its own in it."""
         os.mkdir(self.path(layer), 0o700)
         os.mkdir(self.path(layer, "tree"), 0o700)
-        if parent is not None:
-            self._write_below(layer, [parent, *self.below(parent)])
 
     def make_writable(self, layer: LayerID) -> None:
         """Give a new layer what it needs to be mounted writable."""
@@ -51,13 +50,14 @@ class Layout:
             os.mkdir(self.path(layer, name))
             os.chmod(self.path(layer, name), mode)
 
-    def _write_below(self, layer: LayerID, below: list[LayerID]) -> None:
+    def stand_on(self, layer: LayerID, below: list[str]) -> None:
+        """Put a new layer over others, topmost first; `<id>/flat` is that one's flat tree."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(self.path(layer, "below"), flags, 0o600)
         with open(descriptor, "w", encoding="ascii") as file:
             file.write("".join(f"{each}\n" for each in below))
 
-    def below(self, layer: LayerID) -> list[LayerID]:
+    def below(self, layer: LayerID) -> list[str]:
         """All below `layer`, topmost first; raises `StoreDamaged` for a file that is cut off."""
         path = self.path(layer, "below")
         try:
@@ -66,9 +66,10 @@ class Layout:
         except FileNotFoundError:
             return []
         names = text.split("\n")
-        if names.pop() or not names or any(len(name) != 64 for name in names):
+        plain = [name.removesuffix(_FLAT) for name in names]
+        if names.pop() or not names or any(len(name) != 64 for name in plain[:-1]):
             raise StoreDamaged(f"{path} is empty or cut off", hint="run `lamina check`")
-        return [LayerID(name) for name in names]
+        return names
 
     def is_writable(self, layer: LayerID) -> bool:
         """Whether `layer` was made to be written to; it holds its own in `diff/` then."""
@@ -103,7 +104,10 @@ class Layout:
 
     def steps_below(self, layer: LayerID) -> tuple[Erofs | str, ...]:
         """What all below `layer` are mounted from, topmost first."""
-        return tuple(self.step(each) for each in self.below(layer))
+        return tuple(
+            self.path(each) if each.endswith(_FLAT) else self.step(LayerID(each))
+            for each in self.below(layer)
+        )
 
 
 def _damaged(layer: LayerID, what: str) -> StoreDamaged:

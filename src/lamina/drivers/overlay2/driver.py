@@ -14,7 +14,7 @@ from lamina.drivers.api import OPAQUE, Features, OnPlaced
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import from_oserror
 from lamina.fs.marks import KERNEL, USER, Marks
-from lamina.fs.mounting import Bind, MountPlan, Overlay
+from lamina.fs.mounting import LOWERS, Bind, MountPlan, Overlay, open_detached
 from lamina.fs.remove import remove_into
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
 from lamina.fs.usage import Usage, usage_of
@@ -57,11 +57,25 @@ class OverlayDriver:
     def create(self, layer: LayerID, parent: LayerID | None) -> None:
         """Make the layer's directory; its parent becomes immutable for good."""
         try:
-            self._layout.make(layer, parent)
+            self._layout.make(layer)
             if parent is not None:
                 self._layout.mark_committed(parent)
+                self._layout.stand_on(layer, self._lowers_over(layer, parent))
         except OSError as error:
             raise from_oserror(error, f"making a layer of {self.name} in", self.home) from error
+
+    def _lowers_over(self, layer: LayerID, parent: LayerID) -> list[str]:
+        """What a layer over `parent` stands on: one flat tree where the kernel unites no more."""
+        lowers = [f"l/{self._layout.short(parent)}", *self._layout.lowers(parent)]
+        if len(lowers) <= LOWERS:
+            return lowers
+        from lamina.drivers import flat  # hardly ever
+
+        def opened() -> int:
+            return open_detached(self.mounts(parent, writable=False))
+
+        flat.lay(self._layout.path(layer), self._layout.path(parent), opened)
+        return [self._layout.link_flat(parent)]
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
         """As `create`: what makes it writable is how it is mounted. A project quota limits it."""

@@ -10,11 +10,13 @@
         lower                   0644   l/<short>:l/<short>...  of all below, topmost first
         work/                   0700   overlayfs's own; only with something below
         committed               0600   it is immutable: something may stand on it
+        flat/                   0755   with very many below: all of them and itself, laid out as one
 
 Knows names and files; mounts nothing.
 """
 
 import base64
+import hashlib
 import os
 import stat
 
@@ -63,8 +65,8 @@ class Layout:
         """The directory that overlayfs works in while `layer` is mounted writable."""
         return self.path(layer, "work")
 
-    def make(self, layer: LayerID, parent: LayerID | None) -> None:
-        """Make the directory of a new layer over `parent`, complete but for its content."""
+    def make(self, layer: LayerID) -> None:
+        """Make the directory of a new layer, complete but for its content and what is below."""
         os.mkdir(self.path(layer), 0o710)
         os.chmod(self.path(layer), 0o710)
         os.mkdir(self.diff(layer))
@@ -72,11 +74,12 @@ class Layout:
         short = base64.b32encode(os.urandom(_SHORT_BYTES)).decode().rstrip("=")
         os.symlink(f"../{layer}/diff", self.path("l", short))
         self._write(layer, "link", short)
-        if parent is not None:
-            os.mkdir(self.work(layer))
-            os.chmod(self.work(layer), 0o700)
-            lowers = [f"l/{self.short(parent)}", *self.lowers(parent)]
-            self._write(layer, "lower", ":".join(lowers))
+
+    def stand_on(self, layer: LayerID, lowers: list[str]) -> None:
+        """Put a new layer over others, by their short links, topmost first."""
+        os.mkdir(self.work(layer))
+        os.chmod(self.work(layer), 0o700)
+        self._write(layer, "lower", ":".join(lowers))
 
     def _write(self, layer: LayerID, name: str, text: str) -> None:
         descriptor = os.open(
@@ -108,6 +111,16 @@ class Layout:
         with open(self.path(layer, name), encoding="utf-8") as file:
             return file.read()
 
+    def link_flat(self, layer: LayerID) -> str:
+        """The short link of a layer's flat tree, made where it is not there yet; idempotent."""
+        name = base64.b32encode(hashlib.sha256(f"{layer}/flat".encode()).digest()[:_SHORT_BYTES])
+        short = f"l/{name.decode().rstrip('=')}"
+        try:
+            os.symlink(f"../{layer}/flat", self.path(short))
+        except FileExistsError:
+            pass  # others stand there already
+        return short
+
     def lower_paths(self, layer: LayerID) -> tuple[str, ...]:
         """The directories of all below `layer`, topmost first, by their short names."""
         return tuple(self.path(short) for short in self.lowers(layer))
@@ -124,15 +137,17 @@ class Layout:
         return os.path.exists(self.path(layer, "committed"))
 
     def unlink_short(self, layer: LayerID) -> None:
-        """Take the short link away, however far the layer's making had come."""
+        """Take the short links away, however far the layer's making had come."""
         try:
             name = self.path("l", self.short(layer))
             if os.readlink(name) == f"../{layer}/diff":
                 os.unlink(name)
         except (OSError, StoreDamaged):
-            self._unlink_by_target(layer)
+            self._unlink_by_target(layer, "diff")
+        if os.path.lexists(self.path(layer, "flat")):
+            self._unlink_by_target(layer, "flat")
 
-    def _unlink_by_target(self, layer: LayerID) -> None:
+    def _unlink_by_target(self, layer: LayerID, folder: str) -> None:
         for name in os.listdir(self.path("l")):
-            if os.readlink(self.path("l", name)) == f"../{layer}/diff":
+            if os.readlink(self.path("l", name)) == f"../{layer}/{folder}":
                 os.unlink(self.path("l", name))
