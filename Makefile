@@ -2,7 +2,7 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash differential test-vm bench docs reference wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential test-vm bench bench-drivers docs reference wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
@@ -58,6 +58,9 @@ test-vm: setup-dev ## what needs another kernel, in an emulated machine with Deb
 bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)
 	@$(VENV)/python -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
 
+bench-drivers: setup-dev ## every driver on a fresh file system, beside GNU tar and docker (ROUNDS=3, ONLY=erofs)
+	@$(VENV)/python -m bench.drivers $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only $(ONLY))
+
 wheel: setup-dev ## dist/lamina-*.whl
 	@$(VENV)/python -m hatchling build -t wheel
 
@@ -70,4 +73,4 @@ clean: ## what was made here: caches, the environment, the demo's store
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
-	  /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -55,8 +55,8 @@ class Contender(NamedTuple):
 def assembled(ground: Ground) -> Iterator[dict[str, Contender]]:
     """All contenders with empty storage on `ground`, alive; stopped afterwards."""
     require(missing(_PACKAGES), "the bench")
-    with _docker(ground) as docker:
-        yield {one.name: one for one in (_lamina(ground), docker, _podman(ground))}
+    with docker(ground) as daemon:
+        yield {one.name: one for one in (_lamina(ground), daemon, _podman(ground))}
 
 
 def with_env(contender: Contender, name: str, **env: str) -> Contender:
@@ -86,7 +86,7 @@ def _podman(ground: Ground) -> Contender:
 
 
 @contextlib.contextmanager
-def _docker(ground: Ground) -> Iterator[Contender]:
+def docker(ground: Ground) -> Iterator[Contender]:
     """A daemon of our own beside any other, without a bridge or rules of its own."""
     run = os.path.join(ground.run, "docker")
     os.mkdir(run)

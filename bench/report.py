@@ -59,7 +59,7 @@ def table(results: Results) -> str:
         for name, taken in sorted(by_name.items(), key=_rank):
             middle, low, high = statistics.median(taken), min(taken), max(taken)
             lines.append(
-                f"{scenario:<12} {name:<16} {_quantity(scenario, middle):>10}"
+                f"{scenario:<16} {name:<16} {_quantity(scenario, middle):>10}"
                 f"   {_quantity(scenario, low)} to {_quantity(scenario, high)}, {len(taken)} runs"
             )
     return "\n".join([*lines, "", *(verdict.sentence() for verdict in results.verdicts())])
@@ -83,7 +83,7 @@ def _rank(item: tuple[str, object]) -> int:
 
 
 def _quantity(scenario: str, value: float) -> str:
-    if scenario == "memory":
+    if scenario in ("memory", "disk"):
         return f"{value / 1e6:.1f} MB"
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.0f} ms"
 
