@@ -97,7 +97,7 @@ class Victim:
 
     def __init__(self, folder: str, driver: str) -> None:
         self.folder = folder
-        self.driver = driver
+        self.driver: str | None = driver  # None: the store itself decides
         self.root = f"{folder}/root"
         self.saved = f"{folder}.saved"
         self._known: frozenset[str] = frozenset()
@@ -114,7 +114,7 @@ class Victim:
     ) -> "subprocess.CompletedProcess[str]":
         command = [os.path.realpath(sys.executable), "-m", "lamina", "--root", self.root]
         return subprocess.run(
-            [*prefix, *command, "--driver", self.driver, *words],
+            [*prefix, *command, *self._chosen, *words],
             env={**self.env, "LAMINA_TEST_CRASH": crash},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -123,6 +123,10 @@ class Victim:
             check=False,
             timeout=120,
         )
+
+    @property
+    def _chosen(self) -> tuple[str, ...]:
+        return ("--driver", self.driver) if self.driver is not None else ()
 
     def ok(self, *words: str) -> str:
         done = self.run(*words)

@@ -157,3 +157,26 @@ def test_no_store_is_begun_without_room(disk, scratch):
     os.unlink(filler)
     victim.ok("import", "second.tar", "third")
     shutil.rmtree(victim.root)
+
+
+@pytest.mark.parametrize("left", [0, 8, 128, 300, 700])
+def test_a_migration_that_fills_the_disk_can_go_on_or_be_given_up(disk, scratch, left):
+    victim = _prepared(disk, scratch, "overlay2", "commit")
+    victim.driver = None
+    before = victim.state()
+    for words in (("migrate", "--abort"), ("migrate", "--to", "vfs")):
+        filler = _fill(victim.folder, left)
+        done = victim.run("migrate", "--to", "vfs")
+        assert done.returncode == 1, done
+        assert done.stderr.count("\n") == 1, done
+        assert "No space left on device" in done.stderr or "disk is full" in done.stderr
+        assert victim.ok("info", "--format", "{{.Driver}}") == "overlay2\n"
+        if words[-1] == "--abort":
+            victim.ok(*words)
+        os.unlink(filler)
+        if words[-1] == "--abort":
+            victim.assert_sound()
+            assert victim.state() == before
+    victim.ok(*words)
+    victim.assert_sound()
+    assert victim.ok("info", "--format", "{{.Driver}}") == "vfs\n"

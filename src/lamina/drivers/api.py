@@ -75,7 +75,9 @@ class Driver(Protocol):
         """How to mount `layer` with all below it; nothing is mounted here."""
 
     def writable_root(self, layer: LayerID) -> str:
-        """The directory in which what is written to a mounted `layer` ends up."""
+        """Where what is written to a mounted `layer` ends up: a directory, or a file that holds
+        one (lamina.fs.limited).
+        """
 
     def view(self, layer: LayerID) -> TreeView:
         """The merged tree of `layer`, read without a mount; the caller closes it."""
@@ -133,6 +135,14 @@ class ChecksItself(Protocol):
 
     def verify(self, layer: LayerID) -> None:
         """Look at all of it; raises `StoreDamaged`. The content itself is compared elsewhere."""
+
+
+@runtime_checkable
+class LimitsSize(Protocol):
+    """A driver that can say how much a read-write layer may hold."""
+
+    def limit(self, layer: LayerID) -> int | None:
+        """In bytes; None where nothing but the disk limits it. Raises `StorageError`."""
 
 
 @runtime_checkable

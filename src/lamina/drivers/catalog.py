@@ -20,7 +20,8 @@ class Entry(NamedTuple):
     `home` is the folder beneath the root, `standing` one of recommended, supported, legacy,
     last resort or removed, `cost` what it costs in disk. `folder` is where in its home its
     layers lie, `options` are the keys of `--storage-opt` that it knows. One that `shares` mounts
-    keeps them in the run root; one that `unites` marks what is hidden as its features say.
+    keeps them in the run root; one that `unites` marks what is hidden as its features say;
+    `copies_parents` and `keeps_tars` say what its layers take up.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Entry(NamedTuple):
     options: tuple[str, ...] = ()
     shares: bool = False
     unites: bool = False
+    copies_parents: bool = False
+    keeps_tars: bool = False
 
     def probe(self, home: str, options: Iterable[str] = ()) -> Probe:
         """Try the driver out in `home`, with those of the options that are its own."""
@@ -132,6 +135,7 @@ CATALOG: dict[str, Entry] = {
             "last resort",
             "every layer is a full copy of all below it, unless the file system can reflink",
             "dir",
+            copies_parents=True,
         ),
         Entry(
             "erofs",
@@ -141,6 +145,7 @@ CATALOG: dict[str, Entry] = {
             "supported",
             "layers stay tars and are never unpacked; a changed file is copied up whole",
             shares=True,
+            keeps_tars=True,
         ),
         Entry(
             "devicemapper",

@@ -50,7 +50,7 @@ def choose(
     texts of `--storage-opt`. Raises
     `DriverUnknown`, `DriverNotSupported`, `DriverConflict` or `ForeignStore`.
     """
-    holders = sorted(name for name, count in prior.items() if count)
+    holders = sorted(prior)
     if len(holders) > 1:
         raise DriverConflict(f"the store at {root} has layers of several drivers: {holders}")
     if explicit is not None:

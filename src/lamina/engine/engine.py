@@ -80,7 +80,7 @@ class Engine(Closing):
 
     @property
     def migration(self) -> "Migration":
-        """Take over images from another engine's store."""
+        """Take over images from another engine's store, or move to another driver."""
         from lamina.engine.migration import Migration
 
         return Migration(self)

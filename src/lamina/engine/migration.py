@@ -1,9 +1,10 @@
-"""Taking over what another engine keeps: its images, as they lie on disk."""
+"""Taking over what another engine keeps, and moving a store from its driver to another one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lamina.engine.images import Image, LoadedImage
+from lamina.engine.moving import Moved, Moving, Plan
 from lamina.engine.parts import Parts
 from lamina.foreign.api import ForeignStore
 from lamina.foreign.opening import open_foreign
@@ -12,7 +13,9 @@ from lamina.values.events import Sink
 
 
 class Migration:
-    """Images of `docker:DIR` or `containers-storage:DIR`, read only, into this store."""
+    """Images of `docker:DIR` or `containers-storage:DIR` into this store, which only reads there;
+    and this store to another driver.
+    """
 
     def __init__(self, engine: Parts) -> None:
         self._engine = engine
@@ -43,6 +46,28 @@ class Migration:
             LoadedImage(Image(engine, images.row(each.image)), each.names, each.replaced)
             for each in loaded
         ]
+
+    def plan_move(self, target: str, options: Sequence[str] = ()) -> Plan:
+        """What `move` would do, and how many bytes it would copy; nothing is written.
+
+        Raises `DriverUnknown`, `DriverNotSupported` or `UsageError`.
+        """
+        return Moving(self._engine).plan(target, options)
+
+    def move(
+        self, target: str, options: Sequence[str] = (), *, events: Sink | None = None
+    ) -> Moved:
+        """Move all layers and containers to the driver `target`; this engine goes on with it.
+
+        `options` are the new driver's own, as `--storage-opt` gives them. The store can be used
+        while layers are copied. What is stopped or killed goes on at the next call. Raises
+        `InUse` while containers run or another process has the store open, or `StorageError`.
+        """
+        return Moving(self._engine).move(target, options, events=events or self._engine.events)
+
+    def abandon(self) -> str | None:
+        """Give up a move that is under way; gives the driver it went to, None for none."""
+        return Moving(self._engine).abandon()
 
     def _planned(self, store: ForeignStore, names: Sequence[str]) -> tuple[Planned, ...]:
         return plan(store, names, self._engine.image_store, self._engine.layers)

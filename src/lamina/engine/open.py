@@ -5,8 +5,8 @@ Settles the configuration, opens the root, chooses the driver and puts the areas
 
 import json
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.content.directory import BlobStore
 from lamina.drivers import select
@@ -22,6 +22,9 @@ from lamina.metadata import layers as layer_rows
 from lamina.metadata.db import set_meta
 from lamina.metadata.root import StoreRoot
 from lamina.values.events import Caution, Sink, ignore
+
+if TYPE_CHECKING:
+    from lamina.metadata.copies import Migration
 
 _ID_DIGITS = 64  # of a container, which names the folder of its start
 
@@ -68,6 +71,8 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
     layers = LayerStore(store, chosen.driver)
     blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
     _clear_rooms(run_root, events)
+    if chosen.migration is not None:
+        _finish(layers, chosen.migration, run_root, events)
     return Engine(
         root=store,
         layers=layers,
@@ -80,9 +85,24 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
     )
 
 
+def _finish(layers: LayerStore, migration: "Migration", run_root: str, events: Sink) -> None:
+    """End what a killed `migrate` had decided; one that still copies is its user's matter."""
+    if migration.phase == "copying":
+        return
+    from lamina.engine.moving import finish
+
+    try:
+        finish(layers, migration, run_root)
+    except (OSError, LaminaError) as error:
+        events(Caution(f"what a migration left on {migration.doomed} cannot be removed: {error}"))
+
+
 class _Chosen(NamedTuple):
+    """The driver, why it was chosen, and the move to or from it that is under way."""
+
     choice: select.Choice
     driver: Driver
+    migration: "Migration | None"
 
 
 def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _Chosen:
@@ -90,8 +110,10 @@ def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _
     with store.database.read() as db:
         prior = layer_rows.counts_by_driver(db)
     meta = store.database.meta()
-    proof = f"{store.boot_id} {effective_capabilities():x} {user_namespace()}"
-    trusted = meta.get("driver") if meta.get("driver_proof") == proof else None
+    migration = _migration(meta)
+    if migration is not None:  # also where there is no layer: what lies in its homes is known
+        prior.setdefault(migration.used, 0)
+    trusted = meta.get("driver") if meta.get("driver_proof") == proof(store) else None
     choice = select.choose(store.path, settled.driver, prior, trusted, settled.storage_opts)
     recorded = _recorded(meta.get("driver_features", ""), choice.name)
     features = recorded if choice.features is None else choice.features
@@ -101,17 +123,46 @@ def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _
                 events(Caution(sentence))
         with store.database.write() as db:
             set_meta(db, "driver", choice.name)
-            set_meta(db, "driver_proof", proof)
-            set_meta(db, "driver_features", json.dumps([choice.name, *features]))
-    catalogued = entry(choice.name)
-    home = store.folder(catalogued.home)
-    return _Chosen(choice, catalogued.make(home, run_root, settled.storage_opts, features))
+            set_meta(db, "driver_proof", proof(store))
+            set_meta(db, "driver_features", told(choice.name, features))
+    driver = make(store, run_root, choice.name, settled.storage_opts, features)
+    return _Chosen(choice, driver, migration)
+
+
+def told(driver: str, features: Features) -> str:
+    """What is kept of the features that were found when a driver was tried."""
+    return json.dumps([driver, *features])
 
 
 def _recorded(text: str, driver: str) -> Features:
     """The features that were found when the driver was tried last; none of another driver's."""
     name, *found = json.loads(text) if text else ("",)
     return tuple((key, value) for key, value in found) if name == driver else ()
+
+
+def _migration(meta: dict[str, str]) -> "Migration | None":
+    if "migration" not in meta:
+        return None
+    from lamina.metadata import copies  # hardly ever there is one
+
+    return copies.current(meta)
+
+
+def proof(store: StoreRoot) -> str:
+    """Where, and with which rights, what was found to work works."""
+    return f"{store.boot_id} {effective_capabilities():x} {user_namespace()}"
+
+
+def make(
+    store: StoreRoot,
+    run_root: str,
+    name: str,
+    options: Sequence[str],
+    features: Features = (),
+) -> Driver:
+    """The driver of that name on its home in the store."""
+    catalogued = entry(name)
+    return catalogued.make(store.folder(catalogued.home), run_root, options, features)
 
 
 def _clear_rooms(run_root: str, events: Sink) -> None:

@@ -141,6 +141,20 @@ def hold_shared(path: str, timeout: float) -> int:
 
 
 @contextmanager
+def alone(descriptor: int, path: str, timeout: float) -> Iterator[None]:
+    """Turn a shared hold on `path` into one that nobody else has, for the block's time.
+
+    On the way the shared hold is given up for moments. Raises `LockHeld` after `timeout` seconds,
+    and has the shared one again.
+    """
+    try:
+        _take(descriptor, fcntl.LOCK_EX, timeout, path)
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+@contextmanager
 def together(paths: Iterable[str], rank: Rank, timeout: float | None = None) -> Iterator[None]:
     """Hold several locks of one rank alone, taken in the order of their paths.
 

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from lamina.content.directory import BlobStore
 from lamina.drivers.api import ChecksItself, Driver, SetsAside
 from lamina.errors import LaminaError
+from lamina.fs.locks import FileLock
 from lamina.layers import export, gc, indexes, recover
 from lamina.layers.finding import Finding
-from lamina.metadata import blobs, layers
+from lamina.metadata import blobs, copies, layers
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import BlobDigest
@@ -35,9 +36,10 @@ def check(root: StoreRoot, driver: Driver, *, full: bool = False) -> list[Findin
         needed = blobs.needed_by_images(db)
     found = [Finding("damaged", "database", each, "") for each in root.database.complaints()]
     found += _stray_layers(driver, here - rows.keys())
-    found += _stray_files(root.folder("index"), indexes_here - _index_names(rows), "index")
+    found += _stray_files(root.folder("index"), indexes_here - _index_names(root, rows), "index")
     found += _stray_files(root.folder("blobs"), blobs_here - known_blobs, "blob")
     found += _unfinished(root, rows)
+    found += _unfinished_move(root)
     found += _missing(root, driver, rows, here)
     found += _missing_blobs(root, needed)
     if full:
@@ -54,8 +56,13 @@ def _stray_layers(driver: Driver, strays: set[LayerID]) -> Iterator[Finding]:
         )
 
 
-def _index_names(rows: dict[LayerID, LayerRow]) -> set[str]:
-    return {name for row in rows.values() for name in indexes.names(row)}
+def _index_names(root: StoreRoot, rows: dict[LayerID, LayerRow]) -> set[str]:
+    known = {name for row in rows.values() for name in indexes.names(row)}
+    migration = copies.current(root.database.meta())
+    if migration is not None:
+        ends = (migration.source, migration.target)
+        known |= {indexes.moved_name(layer, end) for layer in rows for end in ends}
+    return known
 
 
 def _listing(folder: str) -> set[str]:
@@ -85,6 +92,15 @@ def _unfinished(root: StoreRoot, rows: dict[LayerID, LayerRow]) -> Iterator[Find
         if row.state != "ready" and (is_ours or recover.is_orphan(root, row)):
             detail = "its removal was begun and could not be finished"
             yield Finding("unfinished", f"layer {row.id.short}", detail, "")
+
+
+def _unfinished_move(root: StoreRoot) -> Iterator[Finding]:
+    """One that is decided; what is still being copied may go on, or be given up."""
+    migration = copies.current(root.database.meta())
+    at_work = FileLock.is_held(root.folder("locks", "migration"))
+    if migration is not None and migration.phase != "copying" and not at_work:
+        detail = f"what it left on {migration.doomed} could not be removed"
+        yield Finding("unfinished", f"migration to {migration.target}", detail, "")
 
 
 def _missing(

@@ -3,6 +3,10 @@
 Over another base the same tar may land elsewhere (a link below leads on) or destroy other files
 of its own. A layer whose index would not be the one that is there keeps its own beside it,
 `index/<diff id>.<layer id>`.
+
+What an index says of files that the layer destroyed itself depends on the driver. Where another
+driver would have another one, it lies at `index/<layer id>.<driver>` and counts from the moment
+on at which the layer's row says that driver.
 """
 
 import os
@@ -10,6 +14,7 @@ import os
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import DiffID
+from lamina.values.ids import LayerID
 
 
 def staged(root: StoreRoot, row: LayerRow) -> str:
@@ -20,6 +25,9 @@ def staged(root: StoreRoot, row: LayerRow) -> str:
 def path(root: StoreRoot, row: LayerRow) -> str:
     """The index of a layer that is in place."""
     assert row.diff_id is not None
+    moved = root.folder("index", moved_name(row.id, row.driver))
+    if os.path.lexists(moved):
+        return moved
     own = _own(root, row, row.diff_id)
     return own if os.path.lexists(own) else root.folder("index", row.diff_id.hex)
 
@@ -40,7 +48,8 @@ def place(root: StoreRoot, row: LayerRow, diff_id: DiffID) -> None:
 def drop(root: StoreRoot, row: LayerRow, *, last: bool) -> None:
     """Take away a layer's own index; with `last` also the one of all layers of that tar."""
     assert row.diff_id is not None
-    names = [_own(root, row, row.diff_id)]
+    moved = root.folder("index", moved_name(row.id, row.driver))
+    names = [_own(root, row, row.diff_id), moved]
     if last:
         names.append(root.folder("index", row.diff_id.hex))
     for name in names:
@@ -54,7 +63,32 @@ def names(row: LayerRow) -> tuple[str, ...]:
     """What may lie in `index/` because of a layer."""
     if row.diff_id is None:
         return ()
-    return row.diff_id.hex, f"{row.diff_id.hex}.{row.id}"
+    own = f"{row.diff_id.hex}.{row.id}"
+    return row.diff_id.hex, own, moved_name(row.id, row.driver)
+
+
+def moved_name(layer: LayerID, driver: str) -> str:
+    """What the index is called that a layer has on another driver."""
+    return f"{layer}.{driver}"
+
+
+def tidy(root: StoreRoot, row: LayerRow, *, alone: bool) -> None:
+    """Let the index that came with another driver be the layer's only one, at its usual place.
+
+    To be called while nobody reads. With `alone` no other layer is of the same tar.
+    """
+    moved = root.folder("index", moved_name(row.id, row.driver))
+    if row.diff_id is None or not os.path.lexists(moved):
+        return
+    import filecmp
+
+    own, common = _own(root, row, row.diff_id), root.folder("index", row.diff_id.hex)
+    if not alone and not filecmp.cmp(moved, common, shallow=False):
+        os.rename(moved, own)
+        return
+    os.rename(moved, common)
+    if os.path.lexists(own):
+        os.unlink(own)
 
 
 def _own(root: StoreRoot, row: LayerRow, diff_id: DiffID) -> str:

@@ -37,12 +37,12 @@ class EntrySource:
     """A layer that is made of entries; the tar exists only as what is hashed and indexed."""
 
     def __init__(self, entries: EntryStream) -> None:
-        self._entries = entries
+        self.entries = entries
         self._digest = hashlib.sha256()
 
     def segments(self) -> Generator[Segment, None, None]:
         """The entries as members of the deterministic tar they make."""
-        return segments(self._entries, self._digest.update)
+        return segments(self.entries, self._digest.update)
 
     def diff_id(self) -> DiffID:
         """The digest of the tar that the entries make."""

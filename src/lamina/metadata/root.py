@@ -1,6 +1,7 @@
 """The root directory of a store: its identity, its folders, its locks and its barrier.
 
     <root>/
+      .lock          held shared by whoever has the store open
       store          the store's UUID, format version and generation, as text
       lamina.db      the database; holds the same UUID and a generation at least as high
       blobs/ index/ containers/ volumes/ <driver homes>
@@ -13,11 +14,21 @@ never an empty store. Knows no driver, layer or image; the folders' contents are
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from lamina.errors import ForeignStore, StorageError, StoreDamaged, from_oserror
+from lamina.errors import (
+    ForeignStore,
+    InUse,
+    LockHeld,
+    StorageError,
+    StoreDamaged,
+    from_oserror,
+)
+from lamina.fs import locks
 from lamina.fs.atomic import replace_file, write_file
-from lamina.fs.locks import FileLock, Rank
+from lamina.fs.locks import FileLock, Rank, hold_shared
 from lamina.kernel.ioctl import syncfs
 from lamina.metadata import refs, reserve
 from lamina.metadata.db import COMPANIONS, Database
@@ -27,6 +38,8 @@ FORMAT = 1
 _FOLDERS = ("blobs", "index", "containers", "volumes", "staging", "trash", "quarantine")
 _RESERVE = "reserve"
 _SCRATCH = "blob."  # <lease>.blob.<name> in `staging/`: files, not layers, of a lease
+_LOCK = ".lock"
+_PATIENCE = 60.0  # seconds for whoever has the whole store to itself
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -59,9 +72,10 @@ class Identity(NamedTuple):
 class StoreRoot:
     """An open root. `close` gives up the lease; whatever it was making is then recoverable."""
 
-    def __init__(self, path: str, database: Database, identity: Identity) -> None:
+    def __init__(self, path: str, database: Database, identity: Identity, hold: int) -> None:
         self.path = path
         self.database = database
+        self._hold = hold
         self.uuid = identity.uuid
         self.boot_id = boot_id()
         self._pid = os.getpid()
@@ -77,7 +91,12 @@ class StoreRoot:
         try:
             if not os.path.lexists(os.path.join(path, "store")):
                 _create(path)
-            return _open_existing(path)
+            hold = _hold(path)
+            try:
+                return _open_existing(path, hold)
+            except BaseException:
+                os.close(hold)
+                raise
         except OSError as error:
             raise from_oserror(error, "opening the store", path) from error
 
@@ -90,6 +109,15 @@ class StoreRoot:
         path = self.folder("locks", *names)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         return FileLock(path, rank)
+
+    @contextmanager
+    def alone(self, patience: float) -> Iterator[None]:
+        """Have the store to oneself for the block's time: who comes to open it waits.
+
+        One process at a time may ask for it. Raises `LockHeld` when others have it open.
+        """
+        with locks.alone(self._hold, self.folder(_LOCK), patience):
+            yield
 
     @property
     def is_forked(self) -> bool:
@@ -167,6 +195,9 @@ class StoreRoot:
             reserve.take(self.path, self.folder(_RESERVE))
         except OSError:
             pass  # a read-only or full disk must not stop a clean end
+        if self._hold >= 0:
+            os.close(self._hold)
+            self._hold = -1
 
 
 class Lease:
@@ -233,7 +264,7 @@ def boot_id() -> str:
 def _create(path: str) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
     _refuse_strangers(path)  # before the lock file, which would be one more thing in their midst
-    with FileLock(os.path.join(path, ".lock"), Rank.STORE).exclusive():
+    with FileLock(os.path.join(path, _LOCK), Rank.STORE).exclusive():
         if os.path.lexists(os.path.join(path, "store")):
             return  # another process was first
         _refuse_strangers(path)
@@ -261,7 +292,7 @@ def _write_identity(path: str, identity: Identity) -> None:
 
 
 def _refuse_strangers(path: str) -> None:
-    ours = {*_FOLDERS, "locks", ".lock", "lost+found", _RESERVE}
+    ours = {*_FOLDERS, "locks", _LOCK, "lost+found", _RESERVE}
     ours |= {f"lamina.db{made}{suffix}" for made in ("", ".new") for suffix in ("", *COMPANIONS)}
     strangers = sorted(set(os.listdir(path)) - ours)
     if strangers and os.path.lexists(os.path.join(path, "lamina.db")):
@@ -290,7 +321,17 @@ def _has_entries(path: str) -> bool:
         return False
 
 
-def _open_existing(path: str) -> StoreRoot:
+def _hold(path: str) -> int:
+    try:
+        return hold_shared(os.path.join(path, _LOCK), _PATIENCE)
+    except LockHeld:
+        raise InUse(
+            f"the store at {path} is being switched to another driver",
+            hint="try again when `lamina migrate` is done",
+        ) from None
+
+
+def _open_existing(path: str, hold: int) -> StoreRoot:
     name = os.path.join(path, "store")
     with open(name, encoding="utf-8", errors="replace") as file:
         identity = Identity.parse(file.read(4096), name)
@@ -315,7 +356,7 @@ def _open_existing(path: str) -> StoreRoot:
     except StorageError:
         database.close()
         raise
-    return StoreRoot(path, database, identity)
+    return StoreRoot(path, database, identity, hold)
 
 
 def _compare(identity: Identity, meta: dict[str, str], path: str) -> None:

@@ -105,6 +105,14 @@ class BtrfsDriver:
         finally:
             os.close(subvolume)
 
+    def limit(self, layer: LayerID) -> int | None:
+        """As it was noted when the layer was made."""
+        try:
+            with open(self._path("quotas", layer), encoding="ascii") as file:
+                return int(file.read())
+        except FileNotFoundError:
+            return None
+
     def apply(
         self,
         layer: LayerID,
@@ -136,12 +144,9 @@ class BtrfsDriver:
 
     def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
         """The subvolume itself; its limit is set again, in case quotas were off meanwhile."""
-        if writable:
-            try:
-                with open(self._path("quotas", layer), encoding="ascii") as file:
-                    self._limit(layer, int(file.read()))
-            except FileNotFoundError:
-                pass  # it has no limit
+        size = self.limit(layer) if writable else None
+        if size is not None:
+            self._limit(layer, size)
         return MountPlan(Bind(self.location(layer), not writable))
 
     def writable_root(self, layer: LayerID) -> str:

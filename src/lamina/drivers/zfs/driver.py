@@ -75,6 +75,10 @@ class ZfsDriver:
         if parent is None:
             os.chmod(root, 0o755)
 
+    def limit(self, layer: LayerID) -> int | None:
+        """The dataset's quota."""
+        return int(self._get(layer, "quota")) or None
+
     def apply(
         self,
         layer: LayerID,

@@ -1,0 +1,340 @@
+"""`migrate --to`: from each driver to each other one, with images and containers."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+import pytest
+
+import lamina
+from lamina.drivers.catalog import entry
+from lamina.drivers.zfs.tool import dataset_of
+from tests.cli.rig import Lamina, assert_complaint, tree
+from tests.conftest import DRIVERS
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+PAIRS = list(itertools.permutations(DRIVERS, 2))
+# Layers that add, change, delete, link, replace, and hold the same name twice.
+DOCKERFILE = """\
+FROM base
+RUN mkdir -p /d/e && echo one > /d/a && ln /d/a /d/b && chmod 4755 /d/a && mkfifo /d/p
+RUN rm -r /d/e && echo two > /d/c && ln -s c /d/s && chown 3:4 /d/c
+RUN rm -r /d && mkdir -m 700 /d && echo three > /d/f
+"""
+CHANGE = """\
+echo more >> /d/f; rm /etc/group; mkdir -p /new/deep; echo x > /new/deep/file
+ln /new/deep/file /new/link; chown 5:6 /new/deep/file; ln -s nowhere /new/s
+rm -r /root; mkdir /root; echo y > /root/y; chmod 711 /etc; mv /etc/passwd /etc/moved
+"""
+TWICE = "twice"  # a tar that names a file twice: what it held first is in no tree
+
+
+class Mover:
+    """A store on a file system where every driver works, and the options each one needs."""
+
+    def __init__(self, folder, dataset):
+        self.lamina = Lamina(folder)
+        self.lamina.env["SOURCE_DATE_EPOCH"] = "1600000000"
+        self._dataset = dataset
+
+    def options(self, driver):
+        return ("--storage-opt", f"zfs.fsname={self._dataset}") if driver == "zfs" else ()
+
+    def on(self, driver):
+        """The command on the store as it is on that driver."""
+
+        def run(*words):
+            return self.lamina.ok("--driver", driver, *self.options(driver), *words)
+
+        return run
+
+    def move(self, source, target, *words):
+        return self.lamina(
+            *self.options(source), "migrate", "--to", target, *self.options(target), *words
+        )
+
+
+@pytest.fixture
+def mover_of(request, btrfs, tmp_path):
+    made = []
+
+    def make(*drivers):
+        for driver in drivers:
+            if driver == "erofs":
+                request.getfixturevalue("needs_erofs")
+            if driver == "fuse-overlayfs":
+                request.getfixturevalue("needs_program")(driver)
+        dataset = None
+        if "zfs" in drivers:
+            dataset = dataset_of(request.getfixturevalue("zfs"))
+        folder = tempfile.mkdtemp(dir=btrfs)
+        made.append(folder)
+        return Mover(folder, dataset)
+
+    yield make
+    for folder in made:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def twice_tar():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for text in (b"first", b"second, and longer"):
+            info = tarfile.TarInfo("t/file")
+            info.size, info.mtime = len(text), 1600000000
+            archive.addfile(info, io.BytesIO(text))
+    return buffer.getvalue()
+
+
+def filled(mover, driver, busybox_tar):
+    """A store with images that share layers, and containers that changed something."""
+    run = mover.on(driver)
+    run("import", busybox_tar, "base")
+    mover.lamina.write("Dockerfile", DOCKERFILE)
+    run("build", "-q", "-t", "built", mover.lamina.folder)
+    run("import", mover.lamina.write("twice.tar", twice_tar()), TWICE)
+    assert run("run", "--network", "none", "--name", "changed", "built", "sh", "-c", CHANGE) == ""
+    run("create", "--name", "fresh", "base", "true")
+    return run
+
+
+def seen(mover, driver):
+    """All that a user can see of images and containers, the layers bit for bit."""
+    options = mover.options(driver)[1:]
+    with lamina.open(
+        mover.lamina.root,
+        run_root=mover.lamina.env["LAMINA_RUN_ROOT"],
+        driver=driver,
+        storage_opts=options,
+    ) as engine:
+        assert engine.system.check(full=True) == []
+        facts = {layer.chain_id: exported(engine, layer) for layer in engine.layers.all()}
+        for container in engine.containers.list(everything=True):
+            facts[container.name] = [(c.kind, c.path) for c in container.diff()]
+            facts[f"files of {container.name}"] = told(container)
+        return facts | {"images": [(image.id, image.tags) for image in engine.images.list()]}
+
+
+def exported(engine, layer):
+    digest = hashlib.sha256()
+    engine.layers.export(layer.chain_id, digest.update)
+    assert f"sha256:{digest.hexdigest()}" == layer.diff_id
+    return layer.size, layer.entries
+
+
+def told(container):
+    """Every member of a container's tree, but for times, which some file systems round."""
+    buffer = io.BytesIO()
+    container.export(buffer.write)
+    buffer.seek(0)
+    with tarfile.open(fileobj=buffer) as archive:
+        return [
+            (m.name, m.mode, m.uid, m.gid, m.type, m.linkname, hash_of(archive, m))
+            for m in archive
+            if not m.name.startswith("bin/")
+        ]
+
+
+def hash_of(archive, member):
+    return archive.extractfile(member).read() if member.isreg() else b""
+
+
+def homes(root):
+    """The homes of drivers that are there."""
+    return {name for name in DRIVERS if os.path.lexists(f"{root}/{entry(name).home}")}
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_a_store_moves_between_any_two_drivers(mover_of, source, target, busybox_tar):
+    mover = mover_of(source, target)
+    root = mover.lamina.root
+    filled(mover, source, busybox_tar)
+    before = seen(mover, source)
+    said = mover.move(source, target)
+    assert said.code == 0, said
+    assert said.out.endswith(f"Moved from {source} to {target}: 5 layers, 2 containers\n")
+    assert seen(mover, target) == before
+    assert homes(root) == {target}
+    assert os.listdir(f"{root}/trash") == os.listdir(f"{root}/staging") == []
+    assert not [name for name in os.listdir(f"{root}/index") if source in name or target in name]
+    run = mover.on(target)
+    assert f"Storage Driver: {target}\n" in run("info")
+    run("commit", "changed", "kept")
+    run("rm", "changed", "fresh")
+    assert (
+        run("run", "--rm", "--network", "none", "kept", "cat", "/new/link", "/root/y") == "x\ny\n"
+    )
+    run("rmi", "kept", "built", "base", TWICE)
+    assert entry(target).layers(root) == []
+    assert os.listdir(f"{root}/index") == []
+
+
+@pytest.fixture
+def mover(mover_of, busybox_tar):
+    """A filled store on overlay2 that may go to vfs."""
+    made = mover_of("overlay2", "vfs")
+    filled(made, "overlay2", busybox_tar)
+    return made
+
+
+def kept(mover):
+    """Every path of the store but lock files, which stay until they are of no use."""
+    return [path for path in tree(mover.lamina.root) if "/locks/" not in path]
+
+
+def test_the_plan_says_what_and_how_much_and_writes_nothing(mover):
+    before = kept(mover)
+    said = mover.move("overlay2", "vfs", "--dry-run")
+    assert said.code == 0, said
+    rows = said.out.splitlines()
+    assert rows[0].split() == ["WHAT", "ID", "OF", "SIZE", "TO", "DO"]
+    assert len([row for row in rows if row.startswith("layer ") and "to be copied" in row]) == 5
+    assert len([row for row in rows if row.startswith("container ")]) == 2
+    assert rows[-1].startswith("From overlay2 to vfs: ")
+    assert kept(mover) == before
+    bytes_of = "{{.Kind}} {{.Owners}} {{.Reason}}"
+    assert (
+        "container fresh to be copied"
+        in mover.move("overlay2", "vfs", "--dry-run", "--format", bytes_of).out.splitlines()
+    )
+
+
+def test_a_running_container_keeps_the_driver_until_it_ends(mover):
+    run = mover.on("overlay2")
+    words = (
+        "run",
+        "-i",
+        "--network",
+        "none",
+        "--name",
+        "busy",
+        "base",
+        "sh",
+        "-c",
+        "echo up; read x",
+    )
+    with subprocess.Popen(
+        mover.lamina.command(*words),
+        env=mover.lamina.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as busy:
+        assert busy.stdout.readline() == b"up\n"
+        while "busy" not in run("ps", "--format", "{{.Names}}"):
+            pass  # its row is written once it has started
+        plan = mover.move("overlay2", "vfs", "--dry-run", "--format", "{{.Owners}}: {{.Reason}}")
+        assert "busy: must end before the switch\n" in plan.out
+        assert_complaint(mover.move("overlay2", "vfs"), "cannot be switched over: busy;")
+        assert "Storage Driver: overlay2\n" in run("info")
+        assert run("check", "--full") == "clean\n"
+        assert_complaint(mover.move("overlay2", "erofs"), "a migration to vfs is under way")
+        busy.communicate(b"\n")
+    before = seen(mover, "overlay2")
+    said = mover.move("overlay2", "vfs")
+    assert said.code == 0, said
+    assert "Copying" not in said.out  # all of it was there
+    assert seen(mover, "vfs") == before
+
+
+def test_a_store_that_others_have_open_is_switched_when_they_are_done(mover):
+    with lamina.open(mover.lamina.root, run_root=mover.lamina.env["LAMINA_RUN_ROOT"]) as other:
+        assert_complaint(mover.move("overlay2", "vfs"), "other commands have the store open")
+        assert len(other.images.list()) == 3
+    assert mover.move("overlay2", "vfs").code == 0
+
+
+def test_what_changes_between_copy_and_switch_is_copied_again(mover):
+    run = mover.on("overlay2")
+    with lamina.open(mover.lamina.root, run_root=mover.lamina.env["LAMINA_RUN_ROOT"]):
+        assert mover.move("overlay2", "vfs").code == 1
+    run("cp", mover.lamina.write("late", "late"), "changed:/d/late")
+    run("rm", "fresh")
+    run("rmi", TWICE)
+    run("create", "--name", "young", "base", "true")
+    run("import", mover.lamina.write("more.tar", twice_tar()), TWICE)
+    before = seen(mover, "overlay2")
+    assert mover.move("overlay2", "vfs").code == 0
+    assert seen(mover, "vfs") == before
+    assert "A /d/late" in mover.on("vfs")("diff", "changed")
+
+
+def test_a_migration_that_is_given_up_leaves_nothing(mover):
+    before = seen(mover, "overlay2")
+    there = kept(mover)
+    with lamina.open(mover.lamina.root, run_root=mover.lamina.env["LAMINA_RUN_ROOT"]):
+        assert mover.move("overlay2", "vfs").code == 1
+    assert homes(mover.lamina.root) == {"overlay2", "vfs"}
+    assert "The migration to vfs is given up" in mover.lamina.ok("migrate", "--abort")
+    assert seen(mover, "overlay2") == before
+    assert kept(mover) == there
+    assert mover.lamina.ok("migrate", "--abort") == "No migration is under way\n"
+
+
+def test_a_damaged_layer_stops_it_and_nothing_is_switched(mover):
+    places = [x for x in tree(f"{mover.lamina.root}/overlay2") if x.endswith("/diff/d/f")]
+    for place in places:
+        if os.path.getsize(place) == len("three\n"):  # the container's has more
+            with open(place, "w", encoding="utf-8") as file:
+                file.write("other\n")
+    assert_complaint(mover.move("overlay2", "vfs"), "d/f", "was changed")
+    assert "Storage Driver: overlay2\n" in mover.lamina.ok("info")
+    mover.lamina.ok("migrate", "--abort")
+    assert homes(mover.lamina.root) == {"overlay2"}
+
+
+def test_a_limit_that_the_new_driver_cannot_keep_is_said(mover_of, busybox_tar):
+    mover = mover_of("btrfs", "vfs", "zfs")
+    run = mover.on("btrfs")
+    run("import", busybox_tar, "base")
+    run("create", "--name", "small", "--storage-opt", "size=8m", "base", "true")
+    assert_complaint(mover.move("btrfs", "vfs"), "container small: vfs cannot limit the size")
+    run("migrate", "--abort")
+    assert mover.move("btrfs", "zfs").code == 0
+    (found,) = json.loads(mover.on("zfs")("inspect", "small"))
+    dataset = dict(found["GraphDriver"]["Data"])["Dataset"]
+    command = ["zfs", "get", "-Hp", "-o", "value", "quota", dataset]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(8 << 20)
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(mover):
+    assert_complaint(mover.move("overlay2", "what"), "no storage driver is called 'what'")
+    assert_complaint(mover.move("overlay2", "devicemapper"), "devicemapper cannot be used")
+    assert_complaint(mover.lamina("migrate"), "one of --from, --to and --abort")
+    said = mover.lamina("migrate", "--to", "vfs", "base")
+    assert_complaint(said, "no image can be named")
+    assert mover.lamina.ok("migrate", "--to", "overlay2") == "The store is on overlay2 already\n"
+    os.makedirs(f"{mover.lamina.root}/vfs/dir/{'0' * 64}")
+    assert_complaint(mover.move("overlay2", "vfs"), "vfs holds layers")
+    assert os.listdir(f"{mover.lamina.root}/vfs/dir") == ["0" * 64]
+
+
+def test_an_old_body_that_cannot_be_removed_is_told_and_goes_later(mover):
+    names = entry("overlay2").layers(mover.lamina.root)
+    place = next(f"{mover.lamina.root}/overlay2/{x}/work" for x in names if has_work(mover, x))
+    subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+    try:
+        said = mover.move("overlay2", "vfs")
+        assert said.code == 0, said
+        assert "what is left on overlay2 cannot be removed yet" in said.err
+        said = mover.lamina("check")
+        assert "unfinished: migration to vfs: what it left on overlay2 could not" in said.out
+    finally:
+        path = next(
+            x for x in tree(mover.lamina.root) if x.endswith("/work") and os.path.ismount(x)
+        )
+        subprocess.run(["umount", path], check=True)
+    assert mover.lamina.ok("check", "--full") == "clean\n"
+    assert homes(mover.lamina.root) == {"vfs"}
+    assert os.listdir(f"{mover.lamina.root}/trash") == []
+
+
+def has_work(mover, layer):
+    return os.path.isdir(f"{mover.lamina.root}/overlay2/{layer}/work")
