@@ -4,10 +4,14 @@ import io
 import json
 import os
 import secrets
+import subprocess
 import tarfile
+
+import pytest
 
 from lamina.drivers.api import SharesMounts
 from lamina.drivers.catalog import entry
+from lamina.testing.filesystems import until_done
 
 DOCKERFILE = """\
 FROM base
@@ -68,13 +72,85 @@ def test_a_stray_layer_is_set_aside(on, driver):
     assert set(entry(driver).layers(lamina.root)) == left
 
 
-def test_a_container_is_held_to_its_size(on):
-    lamina = on("btrfs")
+@pytest.mark.parametrize("driver", ["btrfs", "overlay2", "erofs"])
+def test_a_container_is_held_to_its_size(on, driver):
+    lamina = on(driver)
     write = "dd if=/dev/urandom of=/f bs=1M count=8"
     said = lamina("run", "--rm", "--storage-opt", "size=4m", "base", "sh", "-c", write)
     assert said.code != 0
-    assert "Disk quota exceeded" in said.err
+    assert "Disk quota exceeded" in said.err or "No space left on device" in said.err
     assert lamina("run", "--rm", "--storage-opt", "size=64m", "base", "sh", "-c", write).code == 0
+
+
+LIMITED = ("--network", "none", "--storage-opt", "size=16m")
+
+
+def asked(lamina, name):
+    """What every command tells of a container's files."""
+    lamina.ok("cp", f"{name}:/data", f"{lamina.folder}/copied")
+    with open(f"{lamina.folder}/copied", encoding="utf-8") as file:
+        copied = file.read()
+    lamina.ok("export", "-o", f"{lamina.folder}/exported.tar", name)
+    with tarfile.open(f"{lamina.folder}/exported.tar") as exported:
+        data = exported.extractfile("data").read().decode()
+    lamina.ok("commit", name, "committed")
+    layers = json.loads(lamina.ok("inspect", "committed"))[0]["RootFS"]["Layers"]
+    lamina.ok("rmi", "committed")
+    assert "Containers" in lamina.ok("df")
+    return copied, data, layers[-1], lamina.ok("diff", name)
+
+
+@pytest.mark.parametrize("driver", ["overlay2", "erofs"])
+def test_a_limited_container_is_looked_into_while_it_runs_and_after(on, driver):
+    lamina = on(driver)
+    images = set(entry(driver).layers(lamina.root))
+    script = "echo one > /data; rm /etc/motd; echo up; read x; echo two > /late"
+    words = ("run", "-i", "--name", "cc", *LIMITED, "base", "sh", "-c", script)
+    with subprocess.Popen(
+        lamina.command(*words), env=lamina.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout.readline() == b"up\n"
+        while "cc" not in lamina.ok("ps", "--format", "{{.Names}}"):
+            pass  # its row is written once it has started
+        inside = asked(lamina, "cc")
+        assert inside[:2] == ("one\n", "one\n")
+        assert {"A /data", "C /etc", "D /etc/motd"} < set(
+            inside[3].splitlines()
+        )  # mount points, too
+        running.communicate(b"\n")
+    lamina.write("late", "three")
+    lamina.ok("cp", f"{lamina.folder}/late", "cc:/late")
+    assert lamina.ok("diff", "cc") == "A /data\nC /etc\nD /etc/motd\nA /late\n"
+    lamina.ok("rm", "cc")
+    assert lamina.ok("check", "--full") == "clean\n"
+    assert set(entry(driver).layers(lamina.root)) == images
+
+
+@pytest.mark.parametrize("driver", ["overlay2", "erofs"])
+def test_a_killed_command_leaves_no_limited_container_mounted(on, driver):
+    lamina = on(driver)
+    words = (
+        "run",
+        "-i",
+        "--name",
+        "cc",
+        *LIMITED,
+        "base",
+        "sh",
+        "-c",
+        "echo x > /x; echo up; read x",
+    )
+    with subprocess.Popen(
+        lamina.command(*words), env=lamina.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as running:
+        assert running.stdout.readline() == b"up\n"
+        running.kill()
+        running.communicate()
+    until_done("sh", "-c", f"! losetup -n -O BACK-FILE | grep -q {lamina.root}")
+    assert lamina.ok("diff", "cc") == "A /x\n"
+    until_done("sh", "-c", f"! losetup -n -O BACK-FILE | grep -q {lamina.root}")
+    lamina.ok("rm", "-f", "cc")
+    assert lamina.ok("check", "--full") == "clean\n"
 
 
 def test_options_of_the_driver_are_known_by_their_names(on):

@@ -120,7 +120,9 @@ class Traces:
 
 
 def recover(folder: str, root_path: str) -> None:
-    """Take back what a killed start left in the directory `root_path`; nothing when it did not.
+    """Take back what a killed start left in `root_path`; nothing when it did not.
+
+    That is the directory, or the file whose file system holds it.
 
     Raises OSError.
     """
@@ -130,9 +132,17 @@ def recover(folder: str, root_path: str) -> None:
             made = [_Trace(*json.loads(line)) for line in file if line.endswith(b"\n")]
     except FileNotFoundError:
         return
-    with Root.at(root_path) as root:
+    with _root_at(root_path) as root:
         _take_back(root, folder, made)
     os.unlink(journal)
+
+
+def _root_at(path: str) -> Root:
+    if os.path.isdir(path):
+        return Root.at(path)
+    from lamina.fs.limited import open_upper  # few need it
+
+    return Root(open_upper(path))
 
 
 def _take_back(root: Root, folder: str, made: list[_Trace]) -> None:

@@ -7,9 +7,9 @@ the caller's own namespace unless the caller's thread calls `attach` in it.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.erofs import Erofs, Shared, open_images
@@ -25,6 +25,7 @@ __all__ = [
     "Bind",
     "Erofs",
     "Fuse",
+    "Limited",
     "MountPlan",
     "Overlay",
     "Shared",
@@ -40,6 +41,8 @@ __all__ = [
     "take_holds",
 ]
 
+
+T = TypeVar("T")
 
 # what a bind takes over from the mount below, and a remount would drop (ST_* equal MS_* here)
 _KEPT = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
@@ -73,6 +76,18 @@ class Stacked(NamedTuple):
     work: str | None
 
 
+class Limited(NamedTuple):
+    """`lowers` united with an upper directory in a file system of its own (lamina.fs.limited).
+
+    `place` is an empty directory: older kernels can use what is in the file only where it has a
+    name.
+    """
+
+    lowers: tuple[Erofs | str, ...]
+    image: str
+    place: str
+
+
 class MountPlan(NamedTuple):
     """What a tree is mounted from; `holds` are lock files to be held shared while it is mounted.
 
@@ -80,7 +95,7 @@ class MountPlan(NamedTuple):
     says what is in use.
     """
 
-    root: Bind | Overlay | Fuse | Erofs | Stacked
+    root: Bind | Overlay | Fuse | Erofs | Stacked | Limited
     holds: tuple[str, ...] = ()
 
 
@@ -102,6 +117,8 @@ def attach(plan: MountPlan, target: str) -> None:
             attach_overlay(plan.root, target)
         elif isinstance(plan.root, Erofs):
             _attach_image(plan.root, target)
+        elif isinstance(plan.root, Limited):
+            _over_limited(plan.root, lambda stacked: _attach_stacked(stacked, target))
         else:
             _attach_stacked(plan.root, target)
     except OSError as error:
@@ -154,6 +171,9 @@ def open_detached(plan: MountPlan) -> int:
         return _open_fuse(plan.root)
     if isinstance(plan.root, Erofs):
         return open_trees((plan.root,))[0]
+    if isinstance(plan.root, Limited):
+        limited = plan.root
+        return in_private_namespace(lambda: _over_limited(limited, _open_stacked))
     return _open_stacked(plan.root)
 
 
@@ -217,6 +237,27 @@ def _open_stacked(stacked: Stacked) -> int:
             return in_private_namespace(by_name)
     finally:
         _close(mounted)
+
+
+def _over_limited(limited: Limited, make: Callable[[Stacked], T]) -> T:
+    """Make the union with what is in the file named by its descriptor, or else by its place."""
+    from lamina.fs.limited import mount  # few need it
+
+    mounted = mount(limited.image)
+    try:
+        try:
+            return make(_in(limited, f"/proc/self/fd/{mounted}"))
+        except OSError as error:
+            if error.errno not in _UNKNOWN:
+                raise
+            kernel.move_mount(mounted, limited.place)
+            return make(_in(limited, limited.place))
+    finally:
+        os.close(mounted)
+
+
+def _in(limited: Limited, folder: str) -> Stacked:
+    return Stacked(limited.lowers, f"{folder}/upper", f"{folder}/work")
 
 
 def _over_descriptors(stacked: Stacked, mounted: list[int]) -> Overlay:

@@ -8,11 +8,14 @@ import struct
 _CONTROL = "/dev/loop-control"
 _CTL_GET_FREE = 0x4C82
 _CONFIGURE = 0x4C0A
+_GET_STATUS = 0x4C05  # LOOP_GET_STATUS64
 _READ_ONLY = 1
 _AUTOCLEAR = 4
 _NAME_SIZE = 64
 # struct loop_config: fd, block size, then struct loop_info64, then reserved
 _CONFIG = struct.Struct(f"<II5Q4I{_NAME_SIZE}s{_NAME_SIZE}s32s2Q64x")
+_STATUS = struct.Struct("<2Q")  # of struct loop_info64: device and inode of the file
+_STATUS_SIZE = 232
 _TRIES = 64  # another process may take the free device first
 
 
@@ -47,3 +50,33 @@ def _open_free(read_only: bool) -> int:
         os.close(control)
     mode = os.O_RDONLY if read_only else os.O_RDWR
     return os.open(f"/dev/loop{number}", mode | os.O_CLOEXEC)
+
+
+def find(file: int) -> int | None:
+    """A descriptor of the loop device that shows an open file, if there is one; raises OSError.
+
+    The device stays what it is for as long as the descriptor is open.
+    """
+    status = os.fstat(file)
+    wanted = os.major(status.st_dev), os.minor(status.st_dev), status.st_ino
+    for name in os.listdir("/sys/block"):
+        if not name.startswith("loop") or not os.path.exists(f"/sys/block/{name}/loop"):
+            continue  # not a loop device, or one that shows nothing
+        try:
+            device = os.open(f"/dev/{name}", os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # a read-only one, or one that is just freed
+        if _shown(device) == wanted:
+            return device
+        os.close(device)
+    return None
+
+
+def _shown(device: int) -> tuple[int, int, int] | None:
+    try:
+        answer = fcntl.ioctl(device, _GET_STATUS, bytes(_STATUS_SIZE))
+    except OSError:
+        return None  # freed meanwhile
+    number, inode = _STATUS.unpack_from(answer)
+    # new_encode_dev, include/linux/kdev_t.h
+    return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00, inode

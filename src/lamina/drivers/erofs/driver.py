@@ -12,12 +12,13 @@ from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced
 from lamina.drivers.erofs.layout import DATA, IMAGE, TAR, Layout
-from lamina.errors import DriverNotSupported, from_oserror
+from lamina.errors import from_oserror
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.mounting import (
     LOWERS,
     Bind,
     Erofs,
+    Limited,
     MountPlan,
     Stacked,
     open_detached,
@@ -67,17 +68,22 @@ class ErofsDriver:
         return [f"{parent}/{flat.NAME}"]
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
-        """As `create`, with the directories that overlayfs writes to."""
-        if size is not None:
-            raise DriverNotSupported(
-                "erofs cannot limit the size of a layer here: no project quota",
-                hint="leave out --storage-opt size",
-            )
+        """As `create`, with the directories that overlayfs writes to.
+
+        A limit makes them directories of a file system of that size, in a file.
+        """
         self.create(layer, parent)
         try:
-            self._layout.make_writable(layer)
+            if size:
+                self._layout.make_limited(layer, size)
+            else:
+                self._layout.make_writable(layer)
         except OSError as error:
             raise from_oserror(error, "making an erofs layer in", self.home) from error
+
+    def limit(self, layer: LayerID) -> int | None:
+        """As it was noted when the layer was made."""
+        return self._layout.limit(layer)
 
     def apply(
         self,
@@ -132,6 +138,10 @@ class ErofsDriver:
         below = self._layout.steps_below(layer)
         own = self._layout.step(layer)
         hold = self._ready_hold()
+        limited = self._layout.limited(layer)
+        if limited is not None:  # its own directory is empty: somewhere to look into, or to mount
+            diff = self._layout.path(layer, "diff")
+            return MountPlan(Limited(below or (diff,), limited, diff), (hold,))
         if not below:
             return MountPlan(Bind(own, not writable) if isinstance(own, str) else own, (hold,))
         if writable and isinstance(own, str):
@@ -143,16 +153,35 @@ class ErofsDriver:
         return hold_path(self._layout.shared)
 
     def writable_root(self, layer: LayerID) -> str:
-        """The upper directory."""
-        return self._layout.path(layer, "diff")
+        """The upper directory, or the file that holds it."""
+        return self._layout.limited(layer) or self._layout.path(layer, "diff")
 
     def view(self, layer: LayerID) -> TreeView:
         """The united tree, read through mounts of the images that are attached nowhere."""
-        return self._stack((self._layout.step(layer), *self._layout.steps_below(layer)))
+        own = self._open_own(layer)
+        try:
+            return StackedTree([own, *self._open(self._layout.steps_below(layer))])
+        except BaseException:
+            os.close(own)
+            raise
 
     def own_tree(self, layer: LayerID) -> TreeView:
         """The image alone, or `diff/`."""
-        return FlatTree(self._open((self._layout.step(layer),))[0])
+        return FlatTree(self._open_own(layer))
+
+    def _open_own(self, layer: LayerID) -> int:
+        """What `layer` itself holds, by a descriptor."""
+        if not self._layout.is_writable(layer):
+            return self._open((self._layout.step(layer),))[0]
+        path = self.writable_root(layer)
+        try:
+            if path == self._layout.limited(layer):
+                from lamina.fs.limited import open_upper  # few need it
+
+                return open_upper(path)
+            return os.open(path, _DIRECTORY)
+        except OSError as error:
+            raise from_oserror(error, "opening", path) from error
 
     def open_tar(self, layer: LayerID) -> int:
         """The tar as it lies there."""
@@ -173,7 +202,7 @@ class ErofsDriver:
         """Read off the upper directory; work grows with the changes, not with the image."""
         from lamina.archive.diff import upper_changes
 
-        upper = os.open(self._layout.path(layer, "diff"), _DIRECTORY)
+        upper = self._open_own(layer)
         try:
             lower = self._stack(self._layout.steps_below(layer))
             try:
@@ -185,7 +214,7 @@ class ErofsDriver:
 
     def usage(self, layer: LayerID) -> Usage:
         """What the layer holds; on disk its tar and image take up less than the files would."""
-        (root,) = self._open((self._layout.step(layer),))
+        root = self._open_own(layer)
         try:
             measured = usage_of(root)
         finally:
@@ -231,7 +260,10 @@ class ErofsDriver:
     def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
         """The tar and the image, or the directories of a read-write layer."""
         rows = [("LowerLayers", ":".join(self._layout.below(layer)))]
-        if self._layout.is_writable(layer):
+        limited = self._layout.limited(layer)
+        if limited is not None:
+            rows.append(("UpperFile", limited))
+        elif self._layout.is_writable(layer):
             rows.append(("UpperDir", self._layout.path(layer, "diff")))
             rows.append(("WorkDir", self._layout.path(layer, "work")))
         else:

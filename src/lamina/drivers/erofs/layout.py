@@ -5,6 +5,8 @@
         layer.tar layer.erofs  0400   a layer that came as a tar
         layer.data             0400   what its files hold that the tar does not
         diff/ work/                   a read-write layer
+        limited                0600   instead of them: a file system of limited size
+        size                   0600   the limit, in bytes
         below                  0600   the IDs of all below, topmost first
         tree/                  0700   empty: where older kernels attach the image
 
@@ -49,6 +51,28 @@ class Layout:
         for name, mode in (("diff", 0o755), ("work", 0o700)):
             os.mkdir(self.path(layer, name))
             os.chmod(self.path(layer, name), mode)
+
+    def make_limited(self, layer: LayerID, size: int) -> None:
+        """The same for one that may hold `size` bytes."""
+        from lamina.fs import limited
+
+        self.make_writable(layer)
+        with open(self.path(layer, "size"), "x", encoding="ascii") as file:
+            file.write(str(size))
+        limited.make(self.path(layer, "limited"), size)
+
+    def limited(self, layer: LayerID) -> str | None:
+        """The file whose file system holds what a limited layer holds, if it is one."""
+        path = self.path(layer, "limited")
+        return path if os.path.exists(path) else None
+
+    def limit(self, layer: LayerID) -> int | None:
+        """How much a read-write layer may hold, in bytes; None where it has no limit."""
+        try:
+            with open(self.path(layer, "size"), encoding="ascii") as file:
+                return int(file.read())
+        except FileNotFoundError:
+            return None
 
     def stand_on(self, layer: LayerID, below: list[str]) -> None:
         """Put a new layer over others, topmost first; `<id>/flat` is that one's flat tree."""

@@ -45,6 +45,7 @@ class FuseOverlayDriver(OverlayDriver):
     """Layers beneath `home`, united by fuse-overlayfs."""
 
     name = "fuse-overlayfs"
+    limits_by_file = False  # the program finds directories by their names alone
 
     def __init__(self, home: str, features: Features = ()) -> None:
         super().__init__(home, features=features)

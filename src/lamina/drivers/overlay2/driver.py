@@ -14,7 +14,7 @@ from lamina.drivers.api import OPAQUE, Features, OnPlaced
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import from_oserror
 from lamina.fs.marks import KERNEL, USER, Marks
-from lamina.fs.mounting import LOWERS, Bind, MountPlan, Overlay, open_detached
+from lamina.fs.mounting import LOWERS, Bind, Limited, MountPlan, Overlay, open_detached
 from lamina.fs.remove import remove_into
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
 from lamina.fs.usage import Usage, usage_of
@@ -37,6 +37,7 @@ class OverlayDriver:
 
     name = "overlay2"
     marks: Marks = KERNEL
+    limits_by_file = True
 
     def __init__(
         self,
@@ -78,19 +79,22 @@ class OverlayDriver:
         return [self._layout.link_flat(parent)]
 
     def create_rw(self, layer: LayerID, parent: LayerID | None, size: int | None = None) -> None:
-        """As `create`: what makes it writable is how it is mounted. A project quota limits it."""
+        """As `create`: what makes it writable is how it is mounted.
+
+        A project quota limits it; where there are none, a file system of that size in a file.
+        """
         size = size if size is not None else self._size
         if not size:
             self.create(layer, parent)
             return
         from lamina.drivers.overlay2 import limit
 
-        project = limit.begin(self._layout, layer, size)
-        self.create(layer, parent)
-        try:
-            limit.settle(self._layout, layer, project)
-        except OSError as error:
-            raise from_oserror(error, "limiting", self._layout.path(layer)) from error
+        by_file = self.limits_by_file and not self._by_user  # a namespace has no loop devices
+        limit.create(self._layout, layer, size, by_file, self.create, parent)
+
+    def limit(self, layer: LayerID) -> int | None:
+        """As it was noted when the layer was made."""
+        return self._layout.limit(layer)
 
     def apply(
         self,
@@ -121,8 +125,9 @@ class OverlayDriver:
         finally:
             os.close(root)
 
-    def _stack(self, paths: Iterable[str]) -> StackedTree:
-        descriptors: list[int] = []
+    def _stack(self, paths: Iterable[str], *above: int) -> StackedTree:
+        """Directories united; those given by descriptors lie above, and are taken over."""
+        descriptors = list(above)
         try:
             descriptors.extend(os.open(path, _DIRECTORY) for path in paths)
         except OSError as error:
@@ -139,6 +144,9 @@ class OverlayDriver:
         """An overlay of all below, with `diff/` as its upper when it is writable."""
         lowers = self._layout.lower_paths(layer)
         diff = self._layout.diff(layer)
+        limited = self._layout.limited(layer)
+        if limited is not None:  # its own directory is empty: somewhere to look into, or to mount
+            return MountPlan(Limited(lowers or (diff,), limited, diff))
         if not lowers:
             return MountPlan(Bind(diff, not writable))
         options = BY_USER if self._by_user else ()
@@ -148,22 +156,34 @@ class OverlayDriver:
         return MountPlan(Overlay((top, *lowers), None, None, options))
 
     def writable_root(self, layer: LayerID) -> str:
-        """The upper directory."""
-        return self._layout.diff(layer)
+        """The upper directory, or the file that holds it."""
+        return self._layout.limited(layer) or self._layout.diff(layer)
+
+    def _open_own(self, layer: LayerID) -> int:
+        """What `layer` itself holds, by a descriptor."""
+        path = self.writable_root(layer)
+        try:
+            if path == self._layout.limited(layer):
+                from lamina.fs.limited import open_upper  # few need it
+
+                return open_upper(path)
+            return os.open(path, _DIRECTORY)
+        except OSError as error:
+            raise from_oserror(error, "opening", path) from error
 
     def view(self, layer: LayerID) -> TreeView:
         """The united tree, read through the layers' directories."""
-        return self._stack((self._layout.diff(layer), *self._layout.lower_paths(layer)))
+        return self._stack(self._layout.lower_paths(layer), self._open_own(layer))
 
     def own_tree(self, layer: LayerID) -> TreeView:
         """`diff/` alone."""
-        return FlatTree(os.open(self._layout.diff(layer), _DIRECTORY))
+        return FlatTree(self._open_own(layer))
 
     def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
         """Read off the upper directory; work grows with the changes, not with the image."""
         from lamina.archive.diff import upper_changes
 
-        upper = os.open(self._layout.diff(layer), _DIRECTORY)
+        upper = self._open_own(layer)
         try:
             lower = self._stack(self._layout.lower_paths(layer))
             try:
@@ -175,7 +195,7 @@ class OverlayDriver:
 
     def usage(self, layer: LayerID) -> Usage:
         """What lies in `diff/`."""
-        root = os.open(self._layout.diff(layer), _DIRECTORY)
+        root = self._open_own(layer)
         try:
             return usage_of(root)
         finally:
@@ -209,6 +229,9 @@ class OverlayDriver:
 
     def data(self, layer: LayerID) -> tuple[tuple[str, str], ...]:
         """The four directories, as `docker inspect` names them."""
+        limited = self._layout.limited(layer)
+        if limited is not None:
+            return (("UpperFile", limited),)
         rows = [
             ("MergedDir", self._layout.path(layer, "merged")),
             ("UpperDir", self._layout.diff(layer)),

@@ -9,6 +9,8 @@
         link                    0644   the layer's own short name
         lower                   0644   l/<short>:l/<short>...  of all below, topmost first
         work/                   0700   overlayfs's own; only with something below
+        limited                 0600   instead of diff/ and work/: a file system of limited size
+        size                    0600   the limit, in bytes
         committed               0600   it is immutable: something may stand on it
         flat/                   0755   with very many below: all of them and itself, laid out as one
 
@@ -64,6 +66,22 @@ class Layout:
     def work(self, layer: LayerID) -> str:
         """The directory that overlayfs works in while `layer` is mounted writable."""
         return self.path(layer, "work")
+
+    def limited(self, layer: LayerID) -> str | None:
+        """The file whose file system holds what a limited layer holds, if it is one."""
+        path = self.path(layer, "limited")
+        return path if os.path.exists(path) else None
+
+    def note_limit(self, layer: LayerID, size: int) -> None:
+        """Note how much `layer` may hold."""
+        self._write(layer, "size", str(size))
+
+    def limit(self, layer: LayerID) -> int | None:
+        """How much `layer` may hold, in bytes; None where it has no limit."""
+        try:
+            return int(self._read(layer, "size"))
+        except FileNotFoundError:
+            return None
 
     def make(self, layer: LayerID) -> None:
         """Make the directory of a new layer, complete but for its content and what is below."""

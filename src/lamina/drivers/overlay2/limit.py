@@ -1,18 +1,50 @@
-"""Limits on what a layer may hold, by project quotas: each limited layer is a project.
+"""Limits on what a layer may hold: a project quota, or a file system of its own.
 
-Only xfs and ext4 mounted with project quotas can do it; what cannot is found out by trying.
+Only xfs and ext4 mounted with project quotas can do the first, where each limited layer is a
+project; what cannot is found out by trying. The second does on any of them.
 """
 
 import os
+from collections.abc import Callable
 
 from lamina.drivers.overlay2.layout import Layout
-from lamina.errors import DriverNotSupported
+from lamina.errors import DriverNotSupported, from_oserror
+from lamina.fs import limited
 from lamina.kernel import quota
 from lamina.values.ids import LayerID
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FIRST = 1 << 20  # numbers below are people's own, in /etc/projid
 _MASK = (1 << 31) - 1
+
+
+def create(
+    layout: Layout,
+    layer: LayerID,
+    size: int,
+    by_file: bool,
+    make: Callable[[LayerID, LayerID | None], None],
+    parent: LayerID | None,
+) -> None:
+    """Let `make` make a layer over `parent` that may hold `size` bytes.
+
+    Raises `DriverNotSupported` or another `StorageError`, or `ProgramMissing`.
+    """
+    try:
+        project = begin(layout, layer, size)
+    except DriverNotSupported:
+        if not by_file:
+            raise
+        project = 0
+    make(layer, parent)
+    try:
+        layout.note_limit(layer, size)
+        if project:
+            settle(layout, layer, project)
+        else:
+            limited.make(layout.path(layer, "limited"), size)
+    except OSError as error:
+        raise from_oserror(error, "limiting", layout.path(layer)) from error
 
 
 def begin(layout: Layout, layer: LayerID, size: int) -> int:
