@@ -41,6 +41,11 @@ def lamina(tmp_path):
 
 def taken(lamina, source, names, wanted):
     """What came over, held against what the engine says of it."""
+    listed = lamina.ok("images", "--from", source, "--no-trunc", "--format", "{{.ID}}").split()
+    assert wanted[0] in listed
+    told = json.loads(lamina.ok("df", "--from", source, "--format", "json"))
+    assert told["LayersAsked"] >= len(wanted[1])
+    assert told["BytesStored"] > 0
     assert lamina.ok("migrate", "--from", source) == f"Took over {', '.join(names)}\n"
     (found,) = json.loads(lamina.ok("inspect", names[0]))
     assert (found["Id"], found["RootFS"]["Layers"]) == wanted

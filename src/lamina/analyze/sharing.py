@@ -6,10 +6,19 @@ below it; that figure is another one and is named so.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from lamina.layers.layer import Layer
 from lamina.values.digest import ChainID, ImageID
+
+
+class Sized(Protocol):
+    """A layer by its chain ID, and the bytes that it itself brings."""
+
+    @property
+    def chain_id(self) -> ChainID: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 class ImageChain(NamedTuple):
@@ -17,7 +26,7 @@ class ImageChain(NamedTuple):
 
     id: ImageID
     names: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    layers: Sequence[Sized]
 
 
 class ImageShare(NamedTuple):
@@ -47,7 +56,7 @@ class Sharing(NamedTuple):
 def sharing(images: Sequence[ImageChain]) -> Sharing:
     """Count who has what."""
     users: dict[ChainID, int] = {}
-    layers: dict[ChainID, Layer] = {}
+    layers: dict[ChainID, Sized] = {}
     copied = 0
     for image in images:
         below = 0
@@ -72,5 +81,5 @@ def _share(image: ImageChain, users: dict[ChainID, int]) -> ImageShare:
     return ImageShare(image.id, shared, _size(image.layers) - shared)
 
 
-def _size(layers: Iterable[Layer]) -> int:
+def _size(layers: Iterable[Sized]) -> int:
     return sum(layer.size for layer in layers)

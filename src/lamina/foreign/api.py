@@ -9,10 +9,15 @@ from lamina.values.reference import Reference
 
 
 class ForeignImage(NamedTuple):
-    """An image of another engine; `size` is what that engine says its layers hold, in bytes."""
+    """An image of another engine; `sizes` is what that engine says each layer holds, in bytes."""
 
     image: TravellingImage
-    size: int
+    sizes: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """What all its layers hold."""
+        return sum(self.sizes)
 
 
 class ForeignStore(Protocol):

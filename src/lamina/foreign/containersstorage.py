@@ -106,8 +106,8 @@ class ContainersStore:
             )
         travelling = tuple(map(self._layer, chain, config.diff_ids))
         names = tuple(filter(None, map(tag, image.names or ())))
-        size = sum(layer.diff_size for layer in chain)
-        return ForeignImage(TravellingImage(config, travelling, names, None), size)
+        sizes = tuple(layer.diff_size for layer in chain)
+        return ForeignImage(TravellingImage(config, travelling, names, None), sizes)
 
     def _config(self, image: str) -> ImageConfig:
         if not _HEX.fullmatch(image):

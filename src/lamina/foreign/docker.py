@@ -117,8 +117,8 @@ class DockerStore:
             TravellingLayer(diff_id, self._opener(diff_id, chain_id), None)
             for diff_id, chain_id in zip(config.diff_ids, chain, strict=True)
         )
-        size = sum(map(self._size, chain))
-        return ForeignImage(TravellingImage(config, layers, names, None), size)
+        sizes = tuple(map(self._size, chain))
+        return ForeignImage(TravellingImage(config, layers, names, None), sizes)
 
     def _record(self, chain_id: ChainID, name: str) -> str:
         path = f"{self._image}/layerdb/sha256/{chain_id.hex}/{name}"

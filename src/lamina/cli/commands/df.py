@@ -13,6 +13,7 @@ USAGE = Usage(
     (
         Flag("format", "", "FORMAT", "json, or a Go template"),
         Flag("verbose", "v", "", "show each image's shared and own bytes"),
+        Flag("from", "", "STORE", "of docker:DIR or containers-storage:DIR, which is only read"),
     ),
 )
 _COLUMNS = (
@@ -32,8 +33,15 @@ _IMAGES = (
 )
 
 
+_FOREIGN = (*_IMAGES[:-1], ("Layers", "LAYERS"))
+
+
 def run(context: Context, given: Parsed) -> int:
     """Show."""
+    source = given.one("from")
+    if source is not None:
+        _show_foreign(source, given.one("format"))
+        return 0
     with engine(context) as opened:
         usage = opened.system.usage()
     format_ = given.one("format")
@@ -48,3 +56,16 @@ def run(context: Context, given: Parsed) -> int:
             size = human(copied_bytes(usage), 4)
             print(f"\nOn vfs each layer and container is a copy of all below it: {size} on disk.")
     return 0
+
+
+def _show_foreign(source: str, format_: str | None) -> None:
+    from lamina.engine.abroad import look
+    from lamina.views.abroad import foreign_df_document, foreign_df_rows, foreign_df_sum
+
+    usage = look(source)
+    if format_ == "json":
+        print(document(foreign_df_document(usage), "json"), end="")
+        return
+    print(show(foreign_df_rows(usage), _FOREIGN, format_), end="")
+    if format_ is None:
+        print(f"\n{foreign_df_sum(usage)}")

@@ -23,6 +23,7 @@ USAGE = Usage(
             True,
         ),
         Flag("format", "", "FORMAT", "table, json, or a Go template"),
+        Flag("from", "", "STORE", "of docker:DIR or containers-storage:DIR, which is only read"),
         Flag("no-trunc", "", "", "do not cut IDs"),
         Flag("quiet", "q", "", "only IDs"),
     ),
@@ -41,14 +42,8 @@ _COLUMNS = (
 
 def run(context: Context, given: Parsed) -> int:
     """List."""
-    filters = _filters(given.all("filter"))
-    name = given.operands[0] if given.operands else filters.get("reference")
-    dangling = {"true": True, "false": False}.get(filters.get("dangling", ""))
-    with engine(context) as opened:
-        images = opened.images.list(name, dangling=dangling)
-        if "label" in filters:
-            images = [image for image in images if _has_label(image.labels, filters["label"])]
-        rows = image_rows(images, time.time())
+    source = given.one("from")
+    rows = _own_rows(context, given) if source is None else _foreign_rows(source, given)
     if not given.has("no-trunc"):
         for row in rows:
             row["ID"] = str(row["ID"]).removeprefix("sha256:")[:12]
@@ -57,6 +52,27 @@ def run(context: Context, given: Parsed) -> int:
         return 0
     print(show(rows, _columns(given.has("digests")), given.one("format")), end="")
     return 0
+
+
+def _own_rows(context: Context, given: Parsed) -> list[dict[str, object]]:
+    filters = _filters(given.all("filter"))
+    name = given.operands[0] if given.operands else filters.get("reference")
+    dangling = {"true": True, "false": False}.get(filters.get("dangling", ""))
+    with engine(context) as opened:
+        images = opened.images.list(name, dangling=dangling)
+        if "label" in filters:
+            images = [image for image in images if _has_label(image.labels, filters["label"])]
+        return image_rows(images, time.time())
+
+
+def _foreign_rows(source: str, given: Parsed) -> list[dict[str, object]]:
+    if given.all("filter"):
+        raise UsageError("--filter is for images of this store", hint="leave out --from")
+    from lamina.engine.abroad import look
+    from lamina.views.abroad import foreign_image_rows
+
+    name = given.operands[0] if given.operands else None
+    return foreign_image_rows(look(source), name, time.time())
 
 
 def _columns(digests: bool) -> tuple[tuple[str, str], ...]:
