@@ -122,6 +122,10 @@ class Decompressed(Closing):
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+            ended = self._ended
+        cancel = getattr(self._stream, "cancel", None)
+        if cancel is not None and not ended:
+            cancel()  # it may wait for bytes that nobody will read
         self._thread.join()
 
 

@@ -37,6 +37,7 @@ class Ingest:
         self._ended = False
         self._error: BaseException | None = None
         self._stopped = False
+        self._stream: ByteStream | None = None
 
     # --- fetching -----------------------------------------------------------------------
 
@@ -46,7 +47,7 @@ class Ingest:
         An error is given to whoever reads, and raised by `wait`; it is not raised here.
         """
         try:
-            if not os.path.exists(self._final):
+            if not self._is_there():
                 self._fill(begin, passed)
                 self._place()
             self._tell(self._final, self.size)
@@ -59,6 +60,22 @@ class Ingest:
                 self._ended = True
                 self._changed.notify_all()
 
+    def fail(self, error: BaseException) -> None:
+        """Say that it cannot be fetched at all."""
+        with self._changed:
+            self._error = error
+            self._ended = True
+            self._changed.notify_all()
+
+    def _is_there(self) -> bool:
+        try:
+            size = os.stat(self._final).st_size
+        except FileNotFoundError:
+            return False
+        if size != self.size:
+            raise DigestMismatch(f"{self.digest} has {size} bytes, not {self.size} as was said")
+        return True
+
     def _fill(self, begin: Begin, passed: Callable[[int], object]) -> None:
         import hashlib
 
@@ -70,6 +87,7 @@ class Ingest:
             self._tell(self._partial, at)
             if at < self.size:
                 with begin(at) as stream:
+                    self._stream = stream
                     while data := self._next(stream):
                         write_all(descriptor, data)
                         counted.update(data)
@@ -104,7 +122,7 @@ class Ingest:
 
     def _next(self, stream: ByteStream) -> bytes:
         if self._stopped:
-            raise StorageError("it is no longer wanted")
+            raise _unwanted()
         return stream.read(_CHUNK)
 
     def _place(self) -> None:
@@ -118,7 +136,17 @@ class Ingest:
 
     def stop(self) -> None:
         """It is no longer wanted: `fetch` ends soon, and what came stays for another time."""
-        self._stopped = True
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        cancel = getattr(self._stream, "cancel", None)
+        if cancel is not None:
+            cancel()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._stopped
 
     # --- reading ------------------------------------------------------------------------
 
@@ -140,11 +168,17 @@ class Ingest:
         At the end no more are. Raises what went wrong with the fetching.
         """
         with self._changed:
-            while self._there <= at and not self._ended:
+            while self._there <= at and not self._ended and not self._stopped:
                 self._changed.wait()
+            if self._there <= at and self._stopped:
+                raise _unwanted()
             if self._there <= at and self._error is not None:
                 raise self._error
             return self._path, self._there
+
+
+def _unwanted() -> StorageError:
+    return StorageError("the blob is no longer wanted")
 
 
 class Growing:
@@ -154,6 +188,10 @@ class Growing:
         self._ingest = ingest
         self._fd = -1
         self._at = 0
+
+    def cancel(self) -> None:
+        """End a `read` that waits: its reader is going."""
+        self._ingest.stop()
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes, waited for; none at the end."""

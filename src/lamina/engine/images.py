@@ -10,6 +10,7 @@ from lamina.content.verified import ByteStream
 from lamina.engine.parts import Parts
 from lamina.errors import InvalidReference
 from lamina.images.store import NamedImage, Removed
+from lamina.layers import gc
 from lamina.layers.layer import Layer
 from lamina.metadata import containers as container_rows
 from lamina.spec.imageconfig import ImageConfig, parse_time
@@ -311,6 +312,7 @@ class Images:
 
     def prune(self, *, unused: bool = False) -> Pruned:
         """Remove the images without names, or with `unused` all that no container uses."""
+        gc.expire_ingests(self._store.layers.root, time.time() + 1)
         with self._store.layers.root.database.read() as db:
             used = {row.image_id for row in container_rows.all_rows(db)}
         doomed = [

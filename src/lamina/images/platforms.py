@@ -4,17 +4,33 @@ from collections.abc import Sequence
 
 from lamina.errors import BadDocument
 from lamina.spec.manifest import Descriptor, Index
+from lamina.values.platform import Platform
 
-UNFIT = 3
+_OTHER = 40  # another variant, which may or may not run
+_UNSAID = 50
+UNFIT = 100
+_ARM = ("v8", "v7", "v6", "v5")
 
 
 def rank(descriptor: Descriptor, platform: tuple[str, ...]) -> int:
-    """How well it fits: the wanted or plain variant, another one, one that is not said, none."""
-    system, architecture, variant = descriptor.platform
-    if (system, architecture) == tuple(platform[:2]):
-        wanted = platform[2] if len(platform) > 2 else ""
-        return 0 if variant == wanted or (not wanted and variant == "v8") else 1
-    return 2 if not system and not architecture else UNFIT
+    """How well it fits, the best first: the wanted variant, older ones, one that is not said."""
+    if not any(descriptor.platform[:2]):
+        return _UNSAID
+    here = Platform(*descriptor.platform).normalised()
+    wanted = Platform(*platform).normalised()
+    fitting = _fitting(wanted)
+    if here in fitting:
+        return fitting.index(here)
+    return _OTHER if here[:2] == wanted[:2] else UNFIT
+
+
+def _fitting(wanted: Platform) -> list[Platform]:
+    """What runs on a platform, as containerd's order has it."""
+    if wanted.architecture == "arm":
+        older = _ARM[_ARM.index(wanted.variant) :] if wanted.variant in _ARM else (wanted.variant,)
+        return [wanted._replace(variant=each) for each in older]
+    plain = wanted._replace(variant="")
+    return [wanted] if wanted == plain else [wanted, plain]
 
 
 def best(index: Index, platform: tuple[str, ...], name: str) -> Descriptor:

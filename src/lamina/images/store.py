@@ -5,6 +5,7 @@ maker's lease.
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -46,7 +47,10 @@ class Removed(NamedTuple):
 
 
 class KeptLayer(NamedTuple):
-    """A compressed layer as it came: kept, so that a later push has the same digest."""
+    """A compressed layer as it came: kept, so that a later push has the same digest.
+
+    Whoever states one has read the blob, and it was the layer of that diff ID.
+    """
 
     digest: BlobDigest
     size: int
@@ -191,8 +195,7 @@ class ImageStore:
         crash_point("image-blobs")
         with self.root.database.write() as db:
             image_rows.add(db, row)
-            for layer in kept:
-                image_rows.claim(db, config.id, layer.digest)
+            _claim(db, config.id, kept)
             for name in names:
                 image_rows.point(db, str(name.with_default_tag()), config.id)
         crash_point("image-created")
@@ -266,6 +269,36 @@ class ImageStore:
         if row is None:
             return None
         return self.blobs.read(digest, strictjson.LIMIT), row.media_type
+
+    def note_manifest(
+        self, image: ImageID, manifest: tuple[bytes, str], kept: tuple[KeptLayer, ...]
+    ) -> None:
+        """Let an image have a manifest from now on; nothing when it was removed meanwhile."""
+        self.announce(*manifest)
+        digest = self.blobs.put_bytes(manifest[0], owner=self.root.lease)
+        with self.root.database.write() as db:
+            row = image_rows.get(db, image)
+            if row is not None:
+                image_rows.add(db, row._replace(manifest=digest))
+                _claim(db, image, kept)
+
+    def vouch(self, row: BlobRow) -> None:
+        """Say that a blob is the layer of its diff ID, by whoever made or read it."""
+        with self.root.database.write() as db:
+            blob_rows.vouch(db, row)
+
+    def is_known(self, digest: BlobDigest, diff_id: DiffID) -> bool:
+        """Whether a blob was read once and was the layer of that diff ID."""
+        row = self.blob_row(digest)
+        return row is not None and row.diff_id == diff_id
+
+    def hold_blob(self, digest: BlobDigest, size: int) -> bool:
+        """Keep a blob from being collected; False when it is not here, or of another size."""
+        row = self.blob_row(digest)
+        if row is None or row.size != size:
+            return False
+        self.announce_blob(row)
+        return self.blobs.has(digest)  # still, now that it is held
 
     def compressed(self, diff_id: DiffID) -> list[BlobRow]:
         """The compressed forms of a layer that are here."""
@@ -371,3 +404,9 @@ class ImageStore:
         done = [Removed("Deleted", str(image))]
         done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.reclaim()]
         return done
+
+
+def _claim(db: sqlite3.Connection, image: ImageID, kept: Iterable[KeptLayer]) -> None:
+    for layer in kept:
+        image_rows.claim(db, image, layer.digest)
+        blob_rows.vouch(db, BlobRow(layer.digest, layer.size, layer.media_type, layer.diff_id))

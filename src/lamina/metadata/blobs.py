@@ -34,11 +34,21 @@ def _row(values: tuple[str, int, str, str | None]) -> BlobRow:
 
 
 def record(db: sqlite3.Connection, row: BlobRow, *, created: float, boot_id: str) -> None:
-    """Write down a blob that is in place; known ones are left as they are."""
+    """Write down a blob that is in place; known ones are left as they are.
+
+    What a manifest says of its diff ID is not believed: that is for `vouch`.
+    """
     db.execute(
-        "INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT(digest) DO UPDATE"
-        " SET diff_id = coalesce(blobs.diff_id, excluded.diff_id)",
-        (row.digest, row.size, row.media_type, row.diff_id, created, boot_id),
+        "INSERT INTO blobs VALUES (?, ?, ?, NULL, ?, ?) ON CONFLICT(digest) DO NOTHING",
+        (row.digest, row.size, row.media_type, created, boot_id),
+    )
+
+
+def vouch(db: sqlite3.Connection, row: BlobRow) -> None:
+    """Say that a blob was read and was the layer of that diff ID."""
+    db.execute(
+        "UPDATE blobs SET diff_id = ?, size = ?, media_type = ? WHERE digest = ?",
+        (row.diff_id, row.size, row.media_type, row.digest),
     )
 
 

@@ -2,7 +2,9 @@
 
 import ipaddress
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+
+from lamina.errors import RegistryError
 
 _DOCKER_HUB = "registry-1.docker.io"  # what `docker.io` in a name stands for
 
@@ -51,10 +53,26 @@ def is_loopback(hostname: str) -> bool:
 
 
 def same_host(first: str, second: str) -> bool:
-    """Whether two URLs lead to one host and port."""
-    return _place(first) == _place(second)
+    """Whether two URLs lead to one host and port by one scheme; never for what is no URL."""
+    try:
+        return _place(first) == _place(second)
+    except ValueError:
+        return False
 
 
-def _place(url: str) -> tuple[str, int]:
+def _place(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname or "", port
+
+
+def joined(base: str, target: str) -> str:
+    """The URL that a Location or Link means, seen from `base`; raises `RegistryError`."""
+    try:
+        url = urljoin(base, target)
+        _place(url)
+    except ValueError:
+        url = ""
+    if not url.startswith(("http://", "https://")) or "@" in urlsplit(url).netloc:
+        raise RegistryError(f"{urlsplit(base).netloc} leads to {target[:200]!r}")
+    return url

@@ -2,9 +2,11 @@
 
 import json
 import re
-from urllib.parse import urljoin
+
+from lamina.registry.address import joined
 
 _LONGEST = 300  # characters of somebody else's words in one of our sentences
+_LINK = 2048  # characters of a Link header that are looked at
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -15,7 +17,7 @@ def complaint(body: bytes, reason: str) -> str:
         document = json.loads(body)
         errors = document.get("errors") or [document]
         words = [_words(each) for each in errors if isinstance(each, dict)]
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         words = []
     text = "; ".join(word for word in words if word) or reason
     return "".join(each if each.isprintable() else " " for each in text)[:_LONGEST]
@@ -31,8 +33,8 @@ def _words(error: dict[str, object]) -> str:
 
 def next_page(link: str | None, url: str) -> str | None:
     """Where the next page of a listing is, by its Link header (RFC 8288)."""
-    found = _NEXT.search(link or "")
-    return urljoin(url, found[1]) if found else None
+    found = _NEXT.search((link or "")[:_LINK])
+    return joined(url, found[1]) if found else None
 
 
 def begins_at(content_range: str | None) -> int | None:

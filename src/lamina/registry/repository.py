@@ -5,12 +5,20 @@ it stopped. Knows nothing of images here.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from lamina.content.verified import ByteStream
-from lamina.errors import DigestMismatch, ImageNotFound, RegistryError, RegistryUnreachable
+from lamina.errors import (
+    DigestMismatch,
+    ImageNotFound,
+    RegistryError,
+    RegistryUnreachable,
+    StoreDamaged,
+)
+from lamina.registry.address import joined, same_host
 from lamina.registry.answers import begins_at, next_page
 from lamina.registry.session import Session
 from lamina.registry.transport import Answer
@@ -19,8 +27,11 @@ from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
 
 _ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
+_UPLOADS = 3  # times that a blob is sent anew
 _RESUMED = 5  # times in a row without a byte
 _PAGES = 1000
+_TAGS = 100_000
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHUNK = 1 << 20
 
 Opener = Callable[[], ByteStream]
@@ -115,17 +126,21 @@ class Repository:
             if answer.status == 404:
                 raise ImageNotFound(f"{self.name} has no image @{digest}")
 
-    def tags(self) -> Iterator[str]:
-        """Every tag, in the registry's order."""
+    def tags(self) -> list[str]:
+        """Every tag, in the registry's order; what is no tag is left out."""
+        found: list[str] = []
         url: str | None = self._url("tags", "list")
         for _ in range(_PAGES):
             if url is None:
-                return
+                return found
             with self._session.request("GET", url, scope=self._pull, expected=(200, 404)) as answer:
                 if answer.status == 404:
                     raise ImageNotFound(f"there is no repository {self.name}")
-                yield from _texts(answer.whole(), "tags", self.name)
+                found += filter(_TAG.fullmatch, _texts(answer.whole(), "tags", self.name))
                 url = next_page(answer.headers.get("Link"), answer.url)
+            if len(found) > _TAGS:
+                break
+        raise RegistryError(f"{self.name} has more tags than anybody can want")
 
     # --- blobs --------------------------------------------------------------------------
 
@@ -176,8 +191,8 @@ class Repository:
             return self._location(answer)
 
     def _location(self, answer: Answer) -> str:
-        target = urljoin(answer.url, answer.headers.get("Location", ""))
-        if urlsplit(target).netloc != self._session.address.host:
+        target = joined(answer.url, answer.headers.get("Location", ""))
+        if not same_host(target, self._session.address.base):
             raise RegistryError(
                 f"{self.name} wants uploads at {urlsplit(target).netloc or 'no place'}",
                 hint="no credential is sent to another host",
@@ -189,9 +204,20 @@ class Repository:
 
         `place` is where a refused `mount` said to send it.
         """
-        target = place or self._begin("", self._push)
-        if target is None:
-            return
+        for left in range(_UPLOADS - 1, -1, -1):
+            target = place or self._begin("", self._push)
+            place = None
+            if target is None:
+                return
+            try:
+                self._send(target, digest, size, opener)
+            except RegistryUnreachable:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _send(self, target: str, digest: Digest, size: int, opener: Opener) -> None:
         joint = "&" if urlsplit(target).query else "?"
         with self._session.request(
             "PUT",
@@ -199,7 +225,7 @@ class Repository:
             scope=self._push,
             expected=(201, 204),
             headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
-            body=lambda: _pieces(opener()),
+            body=lambda: _pieces(opener(), size),
             repeat=False,
         ) as answer:
             answer.whole()
@@ -217,6 +243,14 @@ class BlobStream(Closing):
         self._at = offset
         self._answer: Answer | None = None
         self._failed = 0
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Nobody wants it any more: a read ends at once, also another thread's."""
+        self._cancelled = True
+        answer = self._answer
+        if answer is not None:
+            answer.abort()
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; none at the end. Never more than were announced."""
@@ -232,7 +266,7 @@ class BlobStream(Closing):
             except RegistryUnreachable:
                 self.close()
                 self._failed += 1
-                if self._failed >= _RESUMED:
+                if self._failed >= _RESUMED or self._cancelled:
                     raise
                 continue
             self._failed = 0
@@ -265,15 +299,21 @@ class BlobStream(Closing):
             self._answer = None
 
 
-def _pieces(stream: ByteStream) -> Iterator[bytes]:
-    while data := stream.read(_CHUNK):
+def _pieces(stream: ByteStream, size: int) -> Iterator[bytes]:
+    """The bytes that were announced, and never one more: it would be read as another request."""
+    left = size
+    while left:
+        data = stream.read(min(_CHUNK, left))
+        left -= len(data)
+        if not data or (not left and stream.read(1)):
+            raise StoreDamaged(f"a blob has another size than the {size} bytes its manifest says")
         yield data
 
 
 def _texts(body: bytes, key: str, name: str) -> list[str]:
     try:
         found = json.loads(body)[key]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         found = None
     if found is None:
         return []

@@ -10,10 +10,10 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from lamina.errors import AccessRefused, RegistryError, RegistryUnreachable
-from lamina.registry.address import Address, same_host
+from lamina.registry.address import Address, joined, same_host
 from lamina.registry.answers import complaint, seconds_to_wait
 from lamina.registry.challenge import Challenge, parse, trusted_realm
 from lamina.registry.credentials import ANONYMOUS, Credential
@@ -96,7 +96,9 @@ class Session:
         twice is asked with `repeat=False`. Raises `AccessRefused`, `RegistryUnreachable` or
         `RegistryError`, in the registry's words.
         """
-        url = urljoin(self.address.base, path)
+        url = joined(self.address.base, path)
+        if not same_host(url, self.address.base):
+            raise RegistryError(f"{self.address.host} leads to {urlsplit(url).netloc}")
 
         def once() -> Answer:
             return self._authorised(method, url, scope, dict(headers or {}), body)
@@ -186,9 +188,9 @@ class Session:
         raise RegistryError(f"{self.address.host} redirects in circles")
 
     def _next_hop(self, answer: Answer) -> str:
-        target = urljoin(answer.url, answer.headers.get("Location", ""))
+        target = joined(answer.url, answer.headers.get("Location", ""))
         parts = urlsplit(target)
-        if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+        if not parts.netloc:
             raise RegistryError(f"{self.address.host} redirects to {target[:200]!r}")
         if parts.scheme == "http" and urlsplit(answer.url).scheme == "https":
             raise RegistryError(
@@ -269,7 +271,7 @@ def _token_of(body: bytes, realm: str) -> _Token:
         document = json.loads(body)
         text = document.get("token") or document.get("access_token")
         life = float(document.get("expires_in") or _TOKEN_LIFE)
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError, OverflowError):
         text, life = None, 0.0
     if not isinstance(text, str) or not text.isascii() or not text.isprintable():
         raise RegistryError(f"{urlsplit(realm).netloc} gave something that is no token")

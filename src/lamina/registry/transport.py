@@ -7,8 +7,10 @@ goes over the wire. Certificates are checked as the settings say, per host.
 import os
 import ssl
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from typing import BinaryIO, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3 import exceptions as failures
@@ -58,7 +60,7 @@ class Answer(Closing):
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes of the body; raises `RegistryUnreachable` when it breaks off."""
         try:
-            return self._response.read(size)
+            return self._response.read1(size)  # what is here, so that no drip looks like silence
         except (failures.HTTPError, OSError) as error:
             host = urlsplit(self.url).netloc
             raise RegistryUnreachable(f"{host} broke off its answer: {_words(error)}") from error
@@ -73,6 +75,11 @@ class Answer(Closing):
             host = urlsplit(self.url).netloc
             raise RegistryError(f"{host} answered with over {limit} bytes where few are due")
         return b"".join(pieces)
+
+    def abort(self) -> None:
+        """End it from another thread: whoever reads gets an error."""
+        with suppress(ValueError, OSError, RuntimeError):
+            self._response.shutdown()
 
     def close(self) -> None:
         """Done: the connection is used again if its answer was read to the end."""
@@ -124,8 +131,16 @@ class Transport:
         )
         proxy = _proxy(self._settings.proxies, scheme, host)
         if proxy:
+            login = urlsplit(proxy)
+            word = f"{unquote(login.username or '')}:{unquote(login.password or '')}"
             return urllib3.ProxyManager(
-                proxy, ssl_context=context, timeout=timeout, maxsize=_CONNECTIONS
+                proxy,
+                proxy_headers=urllib3.make_headers(
+                    proxy_basic_auth=word if login.username else None
+                ),
+                ssl_context=context,
+                timeout=timeout,
+                maxsize=_CONNECTIONS,
             )
         return urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=_CONNECTIONS)
 
@@ -169,13 +184,26 @@ def _proxy(environment: Mapping[str, str], scheme: str, host: str) -> str | None
     def word(name: str) -> str | None:
         return environment.get(name) or environment.get(name.upper())
 
-    name = urlsplit(f"//{host}").hostname or ""
-    direct = [each.strip().lstrip("*").lstrip(".") for each in (word("no_proxy") or "").split(",")]
-    if is_loopback(name) or word("no_proxy") == "*":
-        return None
-    if any(each and (name == each or name.endswith(f".{each}")) for each in direct):
+    refused = (each.strip() for each in (word("no_proxy") or "").split(","))
+    if is_loopback(_name(host)) or any(_covers(each, host) for each in refused if each):
         return None
     return word(f"{scheme}_proxy") or word("all_proxy")
+
+
+def _name(host: str) -> str:
+    return urlsplit(f"//{host}").hostname or ""
+
+
+def _covers(pattern: str, host: str) -> bool:
+    """Whether a word of NO_PROXY means a host: a domain, an address or a network."""
+    if pattern in ("*", host):
+        return True
+    name = _name(host)
+    try:
+        return ip_address(name) in ip_network(pattern, strict=False)
+    except ValueError:
+        domain = pattern.removeprefix("*").removeprefix(".")
+        return name == domain or name.endswith(f".{domain}")
 
 
 def _unreachable(host: str, error: Exception) -> RegistryUnreachable:

@@ -13,6 +13,7 @@ from typing import Self
 
 from lamina.content.ingest import Ingest
 from lamina.content.verified import ByteStream
+from lamina.errors import LockHeld
 from lamina.fs.locks import Rank
 from lamina.images.api import BlobFacts
 from lamina.images.store import ImageStore
@@ -23,6 +24,7 @@ from lamina.values.events import Event, LayerProgress, Sink
 
 _AT_ONCE = 3  # docker's max-concurrent-downloads
 _LOCK_DIGITS = 3  # 4,096 lock files; two blobs that share one only wait for each other
+_PATIENCE = 0.2  # seconds between looks whether it is still wanted
 _STEP = 1 << 19  # bytes after which progress is told again
 
 Source = Callable[[BlobFacts, int], AbstractContextManager[ByteStream]]
@@ -49,12 +51,18 @@ class Fetching:
                 self._ingests[facts.digest] = self._ingest(facts)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lamina-fetch")
         for facts in {facts.digest: facts for facts, _ in wanted}.values():
-            self._pool.submit(self._fetch, facts)
+            self._pool.submit(self._fetch_or_fail, facts)
 
     def _ingest(self, facts: BlobFacts) -> Ingest:
         root = self._images.root
         partial, final = gc.partial_path(root, facts.digest), gc.blob_path(root, facts.digest)
         return Ingest(facts.digest, facts.size, partial, final)
+
+    def _fetch_or_fail(self, facts: BlobFacts) -> None:
+        try:
+            self._fetch(facts)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits for it
+            self._ingests[facts.digest].fail(error)
 
     def _fetch(self, facts: BlobFacts) -> None:
         ingest, name = self._ingests[facts.digest], facts.digest.short
@@ -67,8 +75,16 @@ class Fetching:
                 self._events(LayerProgress(name, "downloading", there, facts.size))
 
         lock = self._images.root.lock(Rank.BLOB, "ingests", facts.digest.hex[:_LOCK_DIGITS])
-        with lock.exclusive():
-            ingest.fetch(lambda offset: self._source(facts, offset), passed)
+        while not ingest.stopped:
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except LockHeld:
+                continue  # another process fetches it
+            try:
+                ingest.fetch(lambda offset: self._source(facts, offset), passed)
+            finally:
+                lock.release()
+            break
         self._events(LayerProgress(name, "download complete", facts.size, facts.size))
 
     @property

@@ -5,6 +5,7 @@ is here is not even opened.
 """
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -13,17 +14,17 @@ from typing import NamedTuple
 
 from lamina.archive.compress import detect, open_decompressed
 from lamina.content.verified import ByteStream
-from lamina.errors import BadArchive, from_oserror
+from lamina.errors import BadArchive, DigestMismatch, from_oserror
 from lamina.fs.atomic import write_all
 from lamina.fs.reading import DescriptorStream
 from lamina.images import dockerarchive, ocilayout
-from lamina.images.api import TravellingImage
+from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.images.members import DirectoryMembers, Members, TarMembers
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
 from lamina.transfer.naming import named
-from lamina.values.digest import ChainID, ImageID
+from lamina.values.digest import BlobDigest, ChainID, ImageID
 from lamina.values.events import LayerProgress, Sink, ignore
 
 _CHUNK = 1 << 20
@@ -150,8 +151,8 @@ def load_one(
     """
     before = {name: images.pointed_at(str(name)) for name in image.names}
     with images.all_or_nothing():
-        load_layers(image, layers, events)
-        kept = _keep_blobs(image, images, layers)
+        read = load_layers(image, layers, events)
+        kept = _keep_blobs(image, images, layers, read)
         made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
     replaced = [name for name, old in before.items() if old is not None and old != made]
     return Loaded(
@@ -161,8 +162,12 @@ def load_one(
     )
 
 
-def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> None:
-    """Have every layer of an image here and held; one that is here is not even opened."""
+def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> frozenset[BlobDigest]:
+    """Have every layer of an image here and held; one that is here is not even opened.
+
+    Gives the blobs that were read to their end, and were the layers they were said to be.
+    """
+    read: set[BlobDigest] = set()
     top: ChainID | None = None
     for layer in image.layers:
         chain = ChainID.extend(top, layer.diff_id)
@@ -171,16 +176,42 @@ def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> Non
             events(LayerProgress(name, "already exists", 0, 0))
         else:
             events(LayerProgress(name, "extracting", 0, 0))
-            with layer.open() as stream:
+            with layer.open() as opened:
+                stream = _Watched(opened)
                 layers.register(top, stream, expect=layer.diff_id)
+            if stream.ended and layer.blob is not None:
+                read.add(layer.blob.digest)
             events(LayerProgress(name, "complete", 0, 0))
         top = chain
+    return frozenset(read)
+
+
+class _Watched:
+    """A stream that says whether it was read to its end."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._stream = stream
+        self.ended = False
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self.ended = self.ended or not data
+        return data
+
+    def cancel(self) -> None:
+        """Hand on that its reader is going."""
+        cancel = getattr(self._stream, "cancel", None)
+        if cancel is not None:
+            cancel()
 
 
 def _keep_blobs(
-    image: TravellingImage, images: ImageStore, layers: LayerStore
+    image: TravellingImage, images: ImageStore, layers: LayerStore, read: frozenset[BlobDigest]
 ) -> tuple[KeptLayer, ...]:
-    """Keep compressed layers as they came, so that a later push has the same digests."""
+    """Keep compressed layers as they came, so that a later push has the same digests.
+
+    Raises `DigestMismatch` for one that is not the layer that the config names.
+    """
     if image.manifest is None:
         return ()
     kept = []
@@ -188,9 +219,21 @@ def _keep_blobs(
         if layer.blob is None or str(layer.blob.digest) == str(layer.diff_id):
             continue
         facts = layer.blob
+        if facts.digest not in read and not images.is_known(facts.digest, layer.diff_id):
+            _read_through(layer)
         images.announce_blob(BlobRow(facts.digest, facts.size, facts.media_type, layer.diff_id))
         if not images.blobs.has(facts.digest):
             with layer.open() as stream:
                 images.blobs.put(stream, owner=layers.root.lease, expect=facts.digest)
         kept.append(KeptLayer(facts.digest, facts.size, facts.media_type, layer.diff_id))
     return tuple(kept)
+
+
+def _read_through(layer: TravellingLayer) -> None:
+    """Read a layer that is here already, to see that its blob is that layer."""
+    counted = hashlib.sha256()
+    with layer.open() as stream, open_decompressed(stream, counted.update) as plain:
+        plain.drain()
+    found = f"sha256:{counted.hexdigest()}"
+    if found != layer.diff_id:
+        raise DigestMismatch(f"the layer is {found}, not {layer.diff_id} as was promised")

@@ -19,7 +19,6 @@ from lamina.images.platforms import best
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers import gc
 from lamina.layers.store import LayerStore
-from lamina.metadata.blobs import BlobRow
 from lamina.registry.repository import Found, Repository
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
@@ -113,9 +112,12 @@ def _fetched(
     wanted = _wanted(manifest, config, images, layers)
     with Fetching(_blobs_of(source), wanted, images, events) as fetching:
         image = assembled(manifest, config, (name,), _Opening(fetching, images.blobs))
-        load_layers(image, layers, events)
+        read = load_layers(image, layers, events)
         fetching.wait()
-        made = images.create(config, (name,), manifest=image.manifest, kept=_kept(image, images))
+        kept = _kept(image, images, read)
+        # a manifest is worth keeping when each blob it names is known to be its layer
+        document = image.manifest if len(kept) == len(image.layers) else None
+        made = images.create(config, (name,), manifest=document, kept=kept)
         images.end_ingests(fetching.digests)
     return made
 
@@ -134,7 +136,7 @@ def _wanted(
     return [
         (facts(layer), diff_id)
         for layer, diff_id, chain in zip(manifest.layers, config.diff_ids, chains, strict=True)
-        if not layers.hold(chain) and not images.blobs.has(layer.digest)
+        if not layers.hold(chain) and not images.hold_blob(layer.digest, layer.size)
     ]
 
 
@@ -154,14 +156,14 @@ class _Opening:
         return self._blobs.open(digest)
 
 
-def _kept(image: TravellingImage, images: ImageStore) -> tuple[KeptLayer, ...]:
-    """The compressed layers that are here, held, so that a push has the same digests."""
-    kept = []
-    for layer in image.layers:
-        if layer.blob is None or not images.blobs.has(layer.blob.digest):
-            continue
-        blob = layer.blob
-        images.announce_blob(BlobRow(blob.digest, blob.size, blob.media_type, layer.diff_id))
-        if images.blobs.has(blob.digest):  # still, now that it is held
-            kept.append(KeptLayer(blob.digest, blob.size, blob.media_type, layer.diff_id))
-    return tuple(kept)
+def _kept(
+    image: TravellingImage, images: ImageStore, read: frozenset[BlobDigest]
+) -> tuple[KeptLayer, ...]:
+    """The compressed layers that are here and what they are said to be, held for a push."""
+    return tuple(
+        KeptLayer(blob.digest, blob.size, blob.media_type, layer.diff_id)
+        for layer in image.layers
+        if (blob := layer.blob) is not None
+        and (blob.digest in read or images.is_known(blob.digest, layer.diff_id))
+        and images.hold_blob(blob.digest, blob.size)
+    )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from lamina.archive.gzipping import Gzip
 from lamina.content.directory import BlobStore
-from lamina.errors import BadDocument, ImageNotFound
+from lamina.errors import BadDocument, ImageNotFound, RegistryError
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
@@ -79,7 +79,7 @@ def _manifest(
     if kept is not None:
         found = manifests.parse(*kept)
         if isinstance(found, Manifest) and all(
-            images.blob_row(each.digest) is not None or target.has(each.digest)
+            images.hold_blob(each.digest, each.size) or target.has(each.digest)
             for each in found.layers
         ):
             return found
@@ -104,10 +104,8 @@ def _compressed(
     """A layer's blob that an OCI manifest may name; made and kept if there is none."""
     for row in images.compressed(diff_id):
         kind = _oci_kind(row.media_type)
-        if kind is not None:
-            images.announce_blob(row)
-            if images.blobs.has(row.digest):  # still, now that it is held
-                return row._replace(media_type=kind)
+        if kind is not None and images.hold_blob(row.digest, row.size):
+            return row._replace(media_type=kind)
     events(LayerProgress(diff_id.short, "compressing", 0, 0))
     with images.blobs.writer(images.root.lease) as writer:
         codec = Gzip(writer.write)
@@ -119,6 +117,7 @@ def _compressed(
         row = BlobRow(writer.digest, writer.size, mediatypes.OCI_LAYER_GZIP, diff_id)
         images.announce_blob(row)
         writer.place()
+    images.vouch(row)
     return row
 
 
@@ -131,12 +130,12 @@ def _oci_kind(media_type: str) -> str | None:
 def _remember(image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore) -> None:
     """The image has this manifest from now on, and needs the blobs that it names."""
     pairs = zip(manifest.layers, config.diff_ids, strict=True)
-    kept = [
+    kept = tuple(
         KeptLayer(each.digest, each.size, each.media_type, diff_id)
         for each, diff_id in pairs
-        if images.blobs.has(each.digest)
-    ]
-    images.create(config, manifest=(manifest.raw, manifest.media_type), kept=tuple(kept))
+        if images.is_known(each.digest, diff_id)
+    )
+    images.note_manifest(image, (manifest.raw, manifest.media_type), kept)
 
 
 class _Uploads:
@@ -163,7 +162,10 @@ class _Uploads:
         place = None
         for path in self._sources[blob.digest]:
             if path != self._target.path:
-                place = self._target.mount(blob.digest, path)
+                try:
+                    place = self._target.mount(blob.digest, path)
+                except RegistryError:
+                    break  # it was only named so here, or is not ours to take from: send it
                 if place is None:
                     self._events(LayerProgress(name, f"mounted from {path}", 0, 0))
                     return

@@ -1,6 +1,7 @@
 """`pull` and `push` against a registry that misbehaves to order."""
 
 import base64
+import gzip
 import io
 import json
 import tarfile
@@ -16,17 +17,29 @@ from lamina.errors import (
     ImageNotFound,
     RegistryError,
     RegistryUnreachable,
+    StorageError,
+    StoreDamaged,
 )
 from lamina.layers import gc
 from lamina.metadata import refs
 from lamina.registry.credentials import ANONYMOUS, Credential
-from lamina.registry.repository import Repository
+from lamina.registry.repository import Repository, _pieces
 from lamina.registry.session import Session
-from lamina.registry.transport import Settings, Transport
+from lamina.registry.transport import Settings, Transport, _covers
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
-from lamina.testing.sample_images import descriptor, digest, index, oci_manifest, packed, sample
+from lamina.testing.sample_images import (
+    as_directory,
+    descriptor,
+    digest,
+    index,
+    layout,
+    oci_manifest,
+    packed,
+    sample,
+)
 from lamina.testing.stores import ScratchStore
+from lamina.transfer.load import load
 from lamina.transfer.pull import pull
 from lamina.transfer.push import push
 from lamina.values.reference import Reference
@@ -566,3 +579,104 @@ def test_after_a_pull_nothing_is_noted_as_half_fetched(registry, user, store):
     user.pull(store)
     with store.root.database.read() as db:
         assert refs.owners(db, refs.INGEST) == []
+
+
+# --- a manifest that says of a blob what is not so --------------------------------------------
+
+
+def lying(registry, store):
+    """A manifest that names other bytes for a layer that is here; gives those bytes."""
+    store.make("d d\nf d/a one")
+    evil = packed(sample("f evil here").layers[0])
+    image = sample("d d\nf d/a one")
+    raw = json.loads(oci_manifest(image))
+    raw["layers"] = [descriptor(mediatypes.OCI_LAYER_GZIP, evil)]
+    for data in (image.config, evil):
+        registry.add_blob(data)
+    registry.add_manifest("demo", "1", json.dumps(raw).encode(), mediatypes.OCI_MANIFEST)
+    return evil
+
+
+def test_what_a_manifest_says_of_a_layer_that_is_here_is_not_believed(registry, user, store):
+    evil = lying(registry, store)
+    pulled = user.pull(store)
+    with fake_registry() as other:
+        User(other).push(store, pulled.image)
+        assert digest(evil) not in other.blobs
+        plain = {
+            digest(gzip.decompress(data)) for data in other.blobs.values() if data[:1] == b"\x1f"
+        }
+        assert plain == {digest(IMAGE.layers[0])}
+
+
+def test_the_same_from_a_layout_is_an_error(store, tmp_path):
+    store.make("d d\nf d/a one")
+    image = sample("d d\nf d/a one", names=["x:1"])
+    files = layout(image)
+    evil = packed(sample("f evil here").layers[0])
+    raw = json.loads(oci_manifest(image))
+    raw["layers"] = [descriptor(mediatypes.OCI_LAYER_GZIP, evil)]
+    document = json.dumps(raw).encode()
+    files[f"blobs/sha256/{digest(evil)[7:]}"] = evil
+    files[f"blobs/sha256/{digest(document)[7:]}"] = document
+    files["index.json"] = index(descriptor(mediatypes.OCI_MANIFEST, document))
+    with pytest.raises(DigestMismatch, match="as was promised"):
+        load(as_directory(files, str(tmp_path / "l")), store.images, store.layers, platform=HERE)
+
+
+@pytest.mark.parametrize("said", [4, 6])
+def test_never_more_and_never_fewer_bytes_than_announced(said):
+    with pytest.raises(StoreDamaged, match="another size"):
+        list(_pieces(io.BytesIO(b"12345"), said))
+    assert list(_pieces(io.BytesIO(b"12345"), 5)) == [b"12345"]
+
+
+@pytest.mark.parametrize(
+    "location", ["https://{host}/x", "http://{host}0/x", "//evil/x", "ftp://a"]
+)
+def test_an_upload_leads_nowhere_else(registry, user, store, location):
+    image = store.make("f a one")
+    away = {"Location": location.format(host=registry.host)}
+    registry.wrong("POST", lambda exchange: exchange.answer(202, b"", away) is None)
+    with pytest.raises(RegistryError):
+        user.push(store, image)
+    assert registry.count("PUT") == 0
+
+
+def test_a_thread_that_cannot_begin_says_so(registry, user, store):
+    offered(registry)
+    with open(f"{store.path}/locks/ingests", "w"):
+        pass  # where a folder of locks should be
+    with pytest.raises(StorageError, match="ingests"):
+        user.pull(store)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "host", "covers"),
+    [
+        ("10.0.0.0/8", "10.1.2.3:5000", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("reg.lan:5000", "reg.lan:5000", True),
+        ("reg.lan:5000", "reg.lan:5001", False),
+        (".lan", "reg.lan", True),
+        ("lan", "reg.lan:5", True),
+        ("an", "reg.lan", False),
+        ("*", "x", True),
+    ],
+)
+def test_no_proxy(pattern, host, covers):
+    assert _covers(pattern, host) is covers
+
+
+def test_a_tag_that_is_none_is_left_out(registry, user):
+    tags = json.dumps({"tags": ["good", "\x1b]0;x\x07", "a b", "x" * 200]}).encode()
+    registry.wrong("tags/list", lambda exchange: exchange.answer(200, tags) is None)
+    assert user.repository().tags() == ["good"]
+
+
+def test_a_listing_without_end_ends(registry, user):
+    same = {"Link": '</v2/demo/tags/list>; rel="next"'}
+    tags = json.dumps({"tags": ["a"] * 5000}).encode()
+    registry.wrong("tags/list", lambda exchange: exchange.answer(200, tags, same) is None)
+    with pytest.raises(RegistryError, match="more tags"):
+        user.repository().tags()
