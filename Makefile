@@ -10,7 +10,8 @@ PYTHON = $$(sh scripts/python.sh)
 TESTS ?= tests
 CODE := src tests demo bench scripts
 SUITE := tests/conformance/test_drivers.py
-VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs tests/conformance/test_project_quota.py
+VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs $(SUITE)::TestDevicemapper \
+  tests/conformance/test_devicemapper.py tests/conformance/test_project_quota.py
 
 ##@ The two commands
 demo: setup ## two real Debian images on one shared base, from nothing (BASE=archive, FRESH=1)
@@ -53,6 +54,7 @@ differential: setup-dev ## the same Dockerfiles built by docker, by buildah and 
 
 test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts
 	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q $(VM_TESTS)
+	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q tests/crash/test_named_points.py -k devicemapper
 	@$(VENV)/pytest -q -m vm tests/vm
 
 bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)

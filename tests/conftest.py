@@ -13,10 +13,14 @@ from contextlib import AbstractContextManager, ExitStack
 
 import pytest
 
+from lamina.drivers import devicemapper
 from lamina.drivers.erofs import probe
 from lamina.testing.filesystems import Unavailable, loop_mounted, zfs_pool
 
 DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "zfs", "erofs", "vfs"]
+if os.path.exists("/dev/mapper/control"):  # else each of its tests would skip for the same reason
+    DRIVERS.append("devicemapper")
+SMALL = ("dm.basesize=64m", "dm.loopdatasize=1g", "dm.loopmetadatasize=16m")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -75,6 +79,17 @@ def erofs_probe() -> str:
 def needs_erofs(needs_mounts: None, erofs_probe: str) -> None:
     if erofs_probe:
         lacking(f"needs EROFS images: {erofs_probe}")
+
+
+@pytest.fixture(scope="session")
+def needs_thin_pools() -> None:
+    """Skip where the kernel has no device-mapper, in its own words."""
+    if os.geteuid() != 0 or not can_mount():
+        lacking("needs root to make thin devices")
+    with tempfile.TemporaryDirectory() as folder:
+        found = devicemapper.probe(f"{folder}/devicemapper")
+    if not found.works:
+        kernel_lacks(f"needs thin pools: {found.reason}")
 
 
 @pytest.fixture(scope="session")
@@ -180,6 +195,8 @@ def site(request: pytest.FixtureRequest, tmp_path: os.PathLike[str]) -> Callable
             lacking(f"needs root to mount layers of {driver}")
         if driver == "erofs":
             request.getfixturevalue("needs_erofs")
+        if driver == "devicemapper":
+            request.getfixturevalue("needs_thin_pools")
         if driver == "fuse-overlayfs" and shutil.which(driver) is None:
             lacking("needs the program fuse-overlayfs")
         if driver in ("btrfs", "zfs"):

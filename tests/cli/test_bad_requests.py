@@ -73,7 +73,6 @@ def test_a_request_that_cannot_be_met(store, words, code, reason):
     [
         ("nope", "no storage driver is called 'nope'"),
         ("aufs", "removed from the field"),
-        ("devicemapper", "not written yet"),
     ],
 )
 def test_a_driver_that_is_not_to_be_had(lamina, driver, reason):

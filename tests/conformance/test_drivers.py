@@ -9,12 +9,14 @@ import pytest
 from lamina.drivers import fuse_overlayfs, overlay2
 from lamina.drivers.api import Driver
 from lamina.drivers.btrfs import BtrfsDriver
+from lamina.drivers.devicemapper import DevicemapperDriver
 from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.fuse_overlayfs import FuseOverlayDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.drivers.zfs import ZfsDriver
 from lamina.testing.driver_suite import Bench, DriverSuite
+from tests.conftest import SMALL
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -72,3 +74,10 @@ class TestZfs(DriverSuite):
         """zfs-fuse loses them; OpenZFS, which has a device, does not."""
         kept = 500_000_000 if os.path.exists("/dev/zfs") else 0
         assert self.time_of(bench, 1_000_000_000.5) == 1_000_000_000_000_000_000 + kept
+
+
+class TestDevicemapper(DriverSuite):
+    @pytest.fixture
+    def make(self, site: Callable[[str], str]) -> Callable[[], Driver]:
+        home = os.path.join(site("devicemapper"), "devicemapper")
+        return lambda: DevicemapperDriver(home, dict(each.split("=") for each in SMALL))

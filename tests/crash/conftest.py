@@ -12,12 +12,13 @@ pytest.register_assert_rewrite("tests.crash.crash_victim")
 from tests.crash.crash_victim import (  # noqa: E402
     OPERATIONS,
     BtrfsVictim,
+    ThinVictim,
     Victim,
     ZfsVictim,
     prepare,
 )
 
-_MOUNTED = {"btrfs": BtrfsVictim, "zfs": ZfsVictim}
+_MOUNTED = {"btrfs": BtrfsVictim, "zfs": ZfsVictim, "devicemapper": ThinVictim}
 
 
 @pytest.fixture

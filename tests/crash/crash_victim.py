@@ -1,7 +1,6 @@
 """A store to be killed in, and what must hold after every kill (holds no test)."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -17,11 +16,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import lamina
+from lamina.drivers.devicemapper import DevicemapperDriver
 from lamina.fs.remove import remove_tree
-from lamina.kernel import btrfs
+from lamina.kernel import btrfs, devmapper, loop
 from lamina.metadata import blobs, layers, refs
 from lamina.testing.filesystems import until_done
 from lamina.testing.trees import tar_of
+from tests.conftest import SMALL
 
 BASE = tar_of("d d\nf d/File1 one\nf d/File2 two\nd bin 755\nf d/File3 three")
 SECOND = tar_of("f second 2\nf x y")
@@ -100,6 +101,7 @@ class Victim:
         self.driver: str | None = driver  # None: the store itself decides
         self.root = f"{folder}/root"
         self.saved = f"{folder}.saved"
+        self.options: tuple[str, ...] = ()
         self._known: frozenset[str] = frozenset()
         self._there: frozenset[str] = frozenset()
         self.env = {
@@ -114,7 +116,7 @@ class Victim:
     ) -> "subprocess.CompletedProcess[str]":
         command = [os.path.realpath(sys.executable), "-m", "lamina", "--root", self.root]
         return subprocess.run(
-            [*prefix, *command, *self._chosen, *words],
+            [*prefix, *command, *self._chosen, *self.options, *words],
             env={**self.env, "LAMINA_TEST_CRASH": crash},
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
@@ -187,7 +189,12 @@ class Victim:
         that was being made stays half made, and nothing runs or is mounted any more.
         """
         self._await_the_end()
-        with lamina.open(self.root, run_root=f"{self.folder}/run", driver=self.driver) as store:
+        with lamina.open(
+            self.root,
+            run_root=f"{self.folder}/run",
+            driver=self.driver,
+            storage_opts=self.options[1::2],
+        ) as store:
             assert store.system.check(full=True) == []
         self.assert_settled()
 
@@ -267,6 +274,70 @@ class BtrfsVictim(Victim):
     def end(self) -> None:
         """To be called at last."""
         remove_tree(self._ground)
+
+
+class ThinVictim(Victim):
+    """One whose layers are devices: none of them may be there when their files are replaced."""
+
+    def __init__(self, folder: str, driver: str) -> None:
+        super().__init__(f"{folder}/v", driver)
+        self.options = tuple(part for each in SMALL for part in ("--storage-opt", each))
+
+    def _save(self) -> None:
+        self._await_no_device()
+        super()._save()
+
+    def restore_state(self) -> None:
+        """Go back."""
+        self._await_no_device()
+        super().restore_state()
+
+    def _await_no_device(self) -> None:
+        """What the kernel takes away by itself is gone a moment later."""
+        limit = time.monotonic() + _PATIENCE
+        if not os.path.exists(f"{self.root}/devicemapper"):
+            return
+        status = os.stat(f"{self.root}/devicemapper")
+        mine = f"lamina-{os.major(status.st_dev)}:{os.minor(status.st_dev)}-{status.st_ino}-"
+        while any(name.startswith(mine) for name in devmapper.names()):
+            self.run("images")  # whoever closes takes away what a killed one left
+            assert time.monotonic() < limit, f"still there: {devmapper.names()}"
+        pool = f"{self.root}/devicemapper/devicemapper/data"
+        while loop.is_shown(pool):
+            assert time.monotonic() < limit, f"still shown: {pool}"
+
+    def end(self) -> None:
+        """To be called at last."""
+        self._await_no_device()
+
+    def assert_settled(self) -> None:
+        """And every device has its record."""
+        super().assert_settled()
+        self._await_no_device()
+        driver = DevicemapperDriver(
+            f"{self.root}/devicemapper", dict(each.split("=") for each in SMALL)
+        )
+        records = {int(dict(driver.data(each))["DeviceId"]) for each in driver.layers()}
+        pool = dict(driver.status())["Pool Name"]
+        try:
+            assert thin_numbers(pool, max(records, default=0) + 8) - records <= {1}  # the base
+        finally:
+            driver.close()
+
+
+def thin_numbers(pool: str, below: int) -> set[int]:
+    """Which numbers are devices of a pool, whatever anybody wrote down of them."""
+    found = devmapper.find(pool)
+    assert found is not None
+    there = set()
+    for number in range(below):
+        try:
+            devmapper.create(f"{pool}-test", 128, "thin", f"{found.number} {number}")
+        except OSError:
+            continue
+        there.add(number)
+        devmapper.remove(f"{pool}-test")
+    return there
 
 
 class ZfsVictim(Victim):
@@ -383,10 +454,8 @@ def prepare(victim: Victim, operation: Operation) -> Victim:
     _write_context(f"{folder}/context", "FROM base\nCOPY a /a\nWORKDIR /w\nENV A=b\nCOPY a b /c/\n")
     victim.ok("import", "base.tar", "base")
     victim.ok("create", "--name", "c1", "base", "true")
-    where = json.loads(victim.ok("inspect", "c1"))[0]["GraphDriver"]["Data"]
-    _write(
-        f"{where.get('UpperDir') or where.get('Mountpoint') or where['SourceDir']}/new", b"changed"
-    )
+    _write(f"{folder}/new", b"changed")
+    victim.ok("cp", "new", "c1:/new")
     victim.ok("build", "-q", "-t", "built", "context")
     victim.ok("import", "second.tar", "second")
     victim.ok("save", "-o", "load.tar", "built")

@@ -27,11 +27,16 @@ _OF_DRIVERS = {
     "rm": "container-removed erased",
     "create": "rw-staged rw-created",
 }
+_DEVICES = "device-noted device-made device-counted"
 _CASES: list[object] = [("overlay2", name, points) for name, points in POINTS.items()]
 _CASES += [
     (storage, name, points)
-    for storage in ("vfs", "erofs", "fuse-overlayfs", "btrfs", "zfs")
+    for storage in ("vfs", "erofs", "fuse-overlayfs", "btrfs", "zfs", "devicemapper")
     for name, points in _OF_DRIVERS.items()
+]
+_CASES += [
+    ("devicemapper", "import", _DEVICES),
+    ("devicemapper", "rm", "device-deleted"),
 ]
 
 
@@ -51,7 +56,7 @@ def test_killed_at_every_named_point(victim_of, storage, name, points):
 
 
 @pytest.mark.parametrize("point", ["layer-extracted", "diff-noted"])
-@pytest.mark.parametrize("storage", ["overlay2", "erofs", "btrfs"])
+@pytest.mark.parametrize("storage", ["overlay2", "erofs", "btrfs", "devicemapper"])
 def test_recovery_itself_may_be_killed(victim_of, storage, point):
     operation = OPERATIONS["import"]
     victim = victim_of(storage, "import")

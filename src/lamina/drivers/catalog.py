@@ -150,10 +150,19 @@ CATALOG: dict[str, Entry] = {
         Entry(
             "devicemapper",
             "devicemapper",
-            "",
-            "",
+            "lamina.drivers.devicemapper",
+            "DevicemapperDriver",
             "legacy",
-            "layers share blocks of a thin pool of fixed size",
+            "layers share blocks of a thin pool of fixed size; a diff compares whole trees",
+            "metadata",
+            (
+                "dm.thinpooldev",
+                "dm.basesize",
+                "dm.fs",
+                "dm.loopdatasize",
+                "dm.loopmetadatasize",
+                "dm.min_free_space",
+            ),
         ),
         Entry(
             "overlay",

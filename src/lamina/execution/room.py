@@ -6,7 +6,7 @@
   hosts hostname resolv.conf
   log                      what the runtime says of itself
   traces                   what was made in the root (see lamina.execution.traces)
-  upper                    the path of the directory in which that is found again
+  upper                    the directory in which that is found again, or the device to mount
   lock                     held by us and by what keeps the container alive
 
 Who gets the lock knows that nothing of an earlier start is left running.
@@ -18,11 +18,12 @@ import time
 
 from lamina.errors import InUse
 from lamina.execution.job import Job
-from lamina.execution.traces import Traces, recover
+from lamina.execution.traces import JOURNAL, Traces, recover
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
-from lamina.fs.mounting import take_holds
+from lamina.fs.mounting import MountPlan, detached, take_holds
 from lamina.fs.remove import remove_tree
+from lamina.fs.thin import Thin, parse
 from lamina.runtime.hostfiles import contents
 
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
@@ -45,9 +46,10 @@ class Room:
         self._locks = [_lock_alone(self.folder)]
         try:
             os.makedirs(self.root_path, mode=0o700, exist_ok=True)
-            recover(self.folder, job.upper)
+            upper = _upper_of(job)
+            _recover(self.folder, upper)
             _remove_states(self._run_dir, self.name)
-            self.write("upper", os.fsencode(job.upper), 0o600)
+            self.write("upper", os.fsencode(upper), 0o600)
             self._locks += take_holds(job.plan)
         except BaseException:
             self._unlock()
@@ -138,10 +140,26 @@ def sweep(run_dir: str) -> int:
     return cleared
 
 
+def _upper_of(job: Job) -> str:
+    """Where what is made in the root is found again: a path, or in words which device that is."""
+    root = job.plan.root
+    return root.text() if isinstance(root, Thin) else job.upper
+
+
+def _recover(folder: str, upper: str) -> None:
+    if not os.path.exists(os.path.join(folder, JOURNAL)):
+        return
+    if upper.startswith("/"):
+        recover(folder, upper)
+        return
+    with detached(MountPlan(parse(upper))) as root:
+        recover(folder, f"/proc/self/fd/{root}")
+
+
 def _recover_room(folder: str) -> None:
     try:
         with open(os.path.join(folder, "upper"), "rb") as file:
-            recover(folder, os.fsdecode(file.read()))
+            _recover(folder, os.fsdecode(file.read()))
     except FileNotFoundError:
         pass  # killed before it did anything, or the layer is gone as well
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from lamina.fs.atomic import write_all, write_file
 from lamina.fs.inroot import Root
 
-_JOURNAL = "traces"
+JOURNAL = "traces"
 _LENT_LIMIT = 1 << 20  # bytes of a file that is replaced for a while
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST)
 
@@ -80,7 +80,7 @@ class Traces:
     def _note(self, trace: _Trace) -> None:
         self._made.append(trace)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        journal = os.open(os.path.join(self._folder, _JOURNAL), flags, 0o600)
+        journal = os.open(os.path.join(self._folder, JOURNAL), flags, 0o600)
         try:
             write_all(journal, json.dumps(trace).encode() + b"\n")
         finally:
@@ -126,7 +126,7 @@ def recover(folder: str, root_path: str) -> None:
 
     Raises OSError.
     """
-    journal = os.path.join(folder, _JOURNAL)
+    journal = os.path.join(folder, JOURNAL)
     try:
         with open(journal, "rb") as file:
             made = [_Trace(*json.loads(line)) for line in file if line.endswith(b"\n")]

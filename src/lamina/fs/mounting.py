@@ -9,7 +9,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.erofs import Erofs, Shared, open_images
@@ -88,6 +88,13 @@ class Limited(NamedTuple):
     place: str
 
 
+class MountsItself(Protocol):
+    """What few need, and brings its own way of mounting (`lamina.fs.thin`)."""
+
+    def mount(self) -> int:
+        """A detached mount of it; raises OSError."""
+
+
 class MountPlan(NamedTuple):
     """What a tree is mounted from; `holds` are lock files to be held shared while it is mounted.
 
@@ -95,7 +102,7 @@ class MountPlan(NamedTuple):
     says what is in use.
     """
 
-    root: Bind | Overlay | Fuse | Erofs | Stacked | Limited
+    root: Bind | Overlay | Fuse | Erofs | Stacked | Limited | MountsItself
     holds: tuple[str, ...] = ()
 
 
@@ -111,16 +118,16 @@ def attach(plan: MountPlan, target: str) -> None:
     try:
         if isinstance(plan.root, Bind):
             _attach_bind(plan.root, target)
-        elif isinstance(plan.root, Fuse):
-            _attach_fuse(plan.root, target)
         elif isinstance(plan.root, Overlay):
             attach_overlay(plan.root, target)
         elif isinstance(plan.root, Erofs):
             _attach_image(plan.root, target)
         elif isinstance(plan.root, Limited):
             _over_limited(plan.root, lambda stacked: _attach_stacked(stacked, target))
-        else:
+        elif isinstance(plan.root, Stacked):
             _attach_stacked(plan.root, target)
+        else:
+            _attach_made(plan.root, target)
     except OSError as error:
         raise _refusal(error, target) from error
 
@@ -167,14 +174,14 @@ def open_detached(plan: MountPlan) -> int:
         return os.open(plan.root.source, _DIRECTORY)
     if isinstance(plan.root, Overlay):
         return open_overlay(plan.root)
-    if isinstance(plan.root, Fuse):
-        return _open_fuse(plan.root)
     if isinstance(plan.root, Erofs):
         return open_trees((plan.root,))[0]
     if isinstance(plan.root, Limited):
         limited = plan.root
         return in_private_namespace(lambda: _over_limited(limited, _open_stacked))
-    return _open_stacked(plan.root)
+    if isinstance(plan.root, Stacked):
+        return _open_stacked(plan.root)
+    return _open_made(plan.root)
 
 
 def open_trees(steps: tuple[Erofs | str, ...]) -> list[int]:
@@ -298,22 +305,24 @@ def _attach_bind(bind: Bind, target: str) -> None:
         kernel.mount(bind.source, target, "", flags | os.statvfs(target).f_flag & _KEPT)
 
 
-def _mount_fuse(fuse: Fuse) -> int:
+def _make(step: Fuse | MountsItself) -> int:
+    if not isinstance(step, Fuse):
+        return step.mount()
     from lamina.fs.fuse import mount_fuse  # few need it
 
-    return mount_fuse(fuse.program, fuse.options, readonly=fuse.readonly)
+    return mount_fuse(step.program, step.options, readonly=step.readonly)
 
 
-def _attach_fuse(fuse: Fuse, target: str) -> None:
-    made = _mount_fuse(fuse)
+def _attach_made(step: Fuse | MountsItself, target: str) -> None:
+    made = _make(step)
     try:
         kernel.move_mount(made, target)
     finally:
         os.close(made)
 
 
-def _open_fuse(fuse: Fuse) -> int:
-    made = _mount_fuse(fuse)
+def _open_made(step: Fuse | MountsItself) -> int:
+    made = _make(step)
     try:
         return os.open(f"/proc/self/fd/{made}", _DIRECTORY)
     finally:

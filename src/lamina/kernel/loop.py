@@ -80,3 +80,15 @@ def _shown(device: int) -> tuple[int, int, int] | None:
     number, inode = _STATUS.unpack_from(answer)
     # new_encode_dev, include/linux/kdev_t.h
     return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00, inode
+
+
+def is_shown(path: str) -> bool:
+    """Whether any loop device shows the file at `path`, under whatever name; raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        device = find(file)
+    finally:
+        os.close(file)
+    if device is not None:
+        os.close(device)
+    return device is not None
