@@ -18,7 +18,7 @@ from tests.vm.in_guest import ENDED, MARK
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(900)]  # emulated, and one waits for it all
 
-DRIVERS = ["overlay2", "erofs"]
+DRIVERS = ["overlay2", "erofs", "devicemapper"]
 POINTS = ["synced", "layer-created", "layer-extracted", "layer-published", "image-blobs"]
 _CUT = 125
 
