@@ -46,6 +46,7 @@ def _remove(path, _):
 def _make_again(path, _):
     """A directory removed and made anew is opaque to overlayfs; nothing of the old may return."""
     status = os.lstat(path)
+    os.listdir(path)  # raises for what is no directory; rmtree would open a FIFO, and wait
     shutil.rmtree(path)
     os.mkdir(path, 0o755)
     os.chmod(path, stat.S_IMODE(status.st_mode))
@@ -96,7 +97,7 @@ PAIRS = {
 ACTS = {**TEXTS, **ALONE, **PAIRS}
 _FOLLOWING = ("write", "append", "write back in time", "cut", "grow", "chmod")  # a link at the end
 _WRITING = _FOLLOWING[:-1]
-_TAKES_NO_LINK = ("link", "attribute", "no attributes")
+_COPIES_UP = ("link", "attribute", "no attributes", "chmod", "chown", "move")
 _TEXT = st.sampled_from(["", "1", "22", "/b", "a longer text"])
 
 acts = st.lists(
@@ -115,10 +116,11 @@ def perform(root, act):
     ACTS[name](f"{root}/{path}", f"{root}/{other}" if name in PAIRS else other)
 
 
-def rehearsed(root, chosen, *, links_take_none=False):
+def rehearsed(root, chosen, *, plain=False):
     """The acts that the flat tree at `root` takes; they are done to it.
 
-    With `links_take_none`, symbolic links get no second name and no attributes.
+    When `plain`, only regular files and directories get second names and other metadata, and no
+    FIFO and no device is moved.
     """
     shared = {
         status.st_ino
@@ -127,8 +129,7 @@ def rehearsed(root, chosen, *, links_take_none=False):
     }
     taken = []
     for act in chosen:
-        name, path, _ = act
-        if links_take_none and name in _TAKES_NO_LINK and os.path.islink(f"{root}/{path}"):
+        if plain and not _is_plain(f"{root}/{act[1]}", act[0]):
             continue
         if not _stays_inside(root, act) or _is_left_out(root, act, shared):
             continue
@@ -138,6 +139,15 @@ def rehearsed(root, chosen, *, links_take_none=False):
             continue
         taken.append(act)
     return taken
+
+
+def _is_plain(path, act):
+    """Whether an act copies up nothing but regular files and directories (moving: and links)."""
+    if act not in _COPIES_UP or not os.path.lexists(path):
+        return True
+    moved = _everything(path) if act == "move" and not os.path.islink(path) else []
+    kinds = {stat.S_IFMT(os.lstat(each).st_mode) for each in (path, *moved)}
+    return kinds <= {stat.S_IFREG, stat.S_IFDIR, *([stat.S_IFLNK] if act == "move" else [])}
 
 
 def _everything(root):
