@@ -40,6 +40,7 @@ _RESERVE = "reserve"
 _SCRATCH = "blob."  # <lease>.blob.<name> in `staging/`: files, not layers, of a lease
 _LOCK = ".lock"
 _PATIENCE = 60.0  # seconds for whoever has the whole store to itself
+_MAKING = 0.1  # seconds between looks whether another process has made the store
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -264,7 +265,10 @@ def boot_id() -> str:
 def _create(path: str) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
     _refuse_strangers(path)  # before the lock file, which would be one more thing in their midst
-    with FileLock(os.path.join(path, _LOCK), Rank.STORE).exclusive():
+    lock = FileLock(os.path.join(path, _LOCK), Rank.STORE)
+    if not _wait_to_make(path, lock):
+        return
+    try:
         if os.path.lexists(os.path.join(path, "store")):
             return  # another process was first
         _refuse_strangers(path)
@@ -281,6 +285,20 @@ def _create(path: str) -> None:
         )
         database.close()
         _write_identity(path, identity)
+    finally:
+        lock.release()
+
+
+def _wait_to_make(path: str, lock: FileLock) -> bool:
+    """Take the lock, unless another makes the store: whoever did that may hold it for hours."""
+    while True:
+        try:
+            lock.acquire(timeout=_MAKING)
+        except LockHeld:
+            if os.path.lexists(os.path.join(path, "store")):
+                return False
+        else:
+            return True
 
 
 def _write_identity(path: str, identity: Identity) -> None:
@@ -294,7 +312,10 @@ def _write_identity(path: str, identity: Identity) -> None:
 def _refuse_strangers(path: str) -> None:
     ours = {*_FOLDERS, "locks", _LOCK, "lost+found", _RESERVE}
     ours |= {f"lamina.db{made}{suffix}" for made in ("", ".new") for suffix in ("", *COMPANIONS)}
-    strangers = sorted(set(os.listdir(path)) - ours)
+    names = set(os.listdir(path))
+    if "store" in names:
+        return  # another process was first
+    strangers = sorted(names - ours)
     if strangers and os.path.lexists(os.path.join(path, "lamina.db")):
         raise StoreDamaged(
             f"{path} holds the database of a store but not its identity, the file `store`",

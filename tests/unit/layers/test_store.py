@@ -2,7 +2,9 @@
 
 import io
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -264,6 +266,26 @@ def test_a_strangers_directory_is_refused(tmp_path: os.PathLike[str]) -> None:
     os.mkdir(os.path.join(tmp_path, "image"))
     with pytest.raises(ForeignStore, match="image"):
         StoreRoot.open(str(tmp_path))
+
+
+def test_all_who_come_to_a_fresh_root_at_once_have_it_open_together(
+    tmp_path: os.PathLike[str],
+) -> None:
+    together = threading.Barrier(4)
+
+    def opened(path: str) -> str:
+        together.wait(timeout=20)
+        root = StoreRoot.open(path)
+        try:
+            together.wait(timeout=20)  # nobody lets go before everybody has it
+            return root.uuid
+        finally:
+            root.close()
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        for number in range(8):
+            paths = [os.path.join(tmp_path, str(number))] * together.parties
+            assert len(set(pool.map(opened, paths))) == 1
 
 
 def test_the_mounted_tree_is_what_the_tars_say(store: Store) -> None:
