@@ -277,6 +277,28 @@ def test_a_migration_that_is_given_up_leaves_nothing(mover):
     assert mover.lamina.ok("migrate", "--abort") == "No migration is under way\n"
 
 
+def test_what_is_somebodys_in_a_drivers_home_stays(mover):
+    root = mover.lamina.root
+    os.makedirs(f"{root}/vfs/mine")
+    os.makedirs(f"{root}/overlay2/theirs/deep")
+    for path in (f"{root}/vfs/mine/file", f"{root}/overlay2/theirs/deep/file"):
+        with open(path, "x", encoding="ascii"):
+            pass
+    with lamina.open(root, run_root=mover.lamina.env["LAMINA_RUN_ROOT"]):
+        assert mover.move("overlay2", "vfs").code == 1
+    mover.lamina.ok("migrate", "--abort")
+    assert tree(f"{root}/vfs") == [f"{root}/vfs/mine", f"{root}/vfs/mine/file"]
+    os.makedirs(f"{root}/overlay2/.probe-0badcafe/lower1")  # of a prober that was killed
+    said = mover.move("overlay2", "vfs")
+    assert (said.code, said.err) == (0, ""), said
+    assert [x.removeprefix(root) for x in tree(f"{root}/overlay2")] == [
+        "/overlay2/theirs",
+        "/overlay2/theirs/deep",
+        "/overlay2/theirs/deep/file",
+    ]
+    assert mover.on("vfs")("check", "--full") == "clean\n"
+
+
 def test_a_damaged_layer_stops_it_and_nothing_is_switched(mover):
     places = [x for x in tree(f"{mover.lamina.root}/overlay2") if x.endswith("/diff/d/f")]
     for place in places:

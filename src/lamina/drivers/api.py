@@ -40,6 +40,10 @@ class Driver(Protocol):
     def home(self) -> str:
         """The absolute path of the driver's own directory."""
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of all that it keeps in its home but layers; they go when it is given up."""
+
     def create(self, layer: LayerID, parent: LayerID | None) -> None:
         """Make an empty layer over `parent`, to be filled by `apply`.
 

@@ -37,6 +37,16 @@ def scratch(home: str, *folders: str) -> Iterator[str]:
         os.close(place)
 
 
+def clear(home: str) -> None:
+    """Take away what a killed prober left in `home`; raises OSError or `StorageError`."""
+    place = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        _clear(home)
+    finally:
+        os.close(place)
+
+
 def _clear(base: str) -> None:
     for name in os.listdir(base):
         if name.startswith(_PREFIX):

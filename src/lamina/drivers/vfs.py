@@ -43,6 +43,7 @@ class VfsDriver:
     """Layers as full copies beneath `home`."""
 
     name = "vfs"
+    own = ("dir", "stamps")
     copies_parents = True
 
     def __init__(self, home: str) -> None:

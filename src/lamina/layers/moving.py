@@ -9,9 +9,11 @@ switch the store is had alone, so that no open engine keeps the old driver in ha
 a time does any of this (`locks/migration`). Knows no container's and no image's name.
 """
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 
+from lamina.drivers import scratch
 from lamina.drivers.api import Driver
 from lamina.errors import InUse, LaminaError, StorageError, from_oserror
 from lamina.fs.faults import crash_point
@@ -24,6 +26,9 @@ from lamina.metadata.copies import Migration
 from lamina.metadata.db import set_meta
 from lamina.metadata.layers import LayerRow
 from lamina.values.ids import LayerID
+
+# of a home that holds more than the driver's own, or is a mount point or a link to elsewhere
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOTDIR)
 
 
 class Bodies:
@@ -197,19 +202,23 @@ class Bodies:
             remove_tree(os.path.join(self._trash, name))
 
     def _remove_home(self) -> None:
-        """The driver's own files, unless layers lie there that no row names."""
+        """The driver's own files, unless layers lie there that no row names.
+
+        What else lies there is somebody's, and stays with the home.
+        """
         strays = list(self.other.layers())
         if strays:
             raise StorageError(
                 f"{self.other.home} holds the layer {strays[0].short}, which no row names",
                 hint="move it away, if it is nobody's",
             )
-        for name in os.listdir(self.other.home):
-            remove_tree(os.path.join(self.other.home, name))
         try:
+            scratch.clear(self.other.home)
+            for name in self.other.own:
+                remove_tree(os.path.join(self.other.home, name))
             os.rmdir(self.other.home)
         except OSError as error:
-            if not os.path.ismount(self.other.home):
+            if error.errno not in _OCCUPIED:
                 raise from_oserror(error, "removing", self.other.home) from error
 
 

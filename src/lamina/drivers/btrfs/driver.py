@@ -37,6 +37,7 @@ class BtrfsDriver:
     """Layers as subvolumes beneath `home`; the option `btrfs.min_space` is the least limit."""
 
     name = "btrfs"
+    own = ("subvolumes", "quotas")
 
     def __init__(self, home: str, options: Mapping[str, str] | None = None) -> None:
         self.home = home

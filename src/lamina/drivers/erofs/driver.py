@@ -38,6 +38,7 @@ class ErofsDriver:
     """Layers beneath `home`; mounts that are shared live beneath `run`."""
 
     name = "erofs"
+    own: tuple[str, ...] = ()
 
     def __init__(self, home: str, run: str) -> None:
         self.home = home

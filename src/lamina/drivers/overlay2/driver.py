@@ -36,6 +36,7 @@ class OverlayDriver:
     """
 
     name = "overlay2"
+    own = ("l", "backingFsBlockDev")
     marks: Marks = KERNEL
     limits_by_file = True
 

@@ -33,6 +33,7 @@ class ZfsDriver:
     """Layers as datasets; `home` holds their mount points."""
 
     name = "zfs"
+    own = ("graph",)
 
     def __init__(self, home: str, options: Mapping[str, str] | None = None) -> None:
         """Raises `DriverNotSupported` where no dataset is named and the home lies on none."""
