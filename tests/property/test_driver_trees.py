@@ -33,10 +33,7 @@ EXAMPLES = {"zfs": 6}  # each layer is several commands there
 
 def slow(driver):
     wanted = int(os.environ.get("LAMINA_EXAMPLES", EXAMPLES.get(driver, 20)))
-    from hypothesis import Phase
-
     return settings(
-        phases=[Phase.generate],
         max_examples=wanted,
         deadline=None,
         suppress_health_check=list(HealthCheck),
