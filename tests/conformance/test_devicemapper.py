@@ -312,7 +312,8 @@ def test_a_kernel_without_it_is_said_in_its_own_words(tmp_path):
 
 def test_the_probe_names_a_pool_that_is_not_there(tmp_path, needs_thin_pools):
     found = probe(str(tmp_path / "devicemapper"), {"dm.thinpooldev": "nosuch"})
-    assert found == (False, "device-mapper: nosuch: No such device or address")
+    assert not found.works
+    assert found.reason == "device-mapper: nosuch: No such device or address"
 
 
 def test_the_probe_leaves_nothing_behind(tmp_path, needs_thin_pools):
