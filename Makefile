@@ -55,7 +55,7 @@ differential: setup-dev ## the same Dockerfiles built by docker, by buildah and 
 test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts
 	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q $(VM_TESTS)
 	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q tests/crash/test_named_points.py \
-	  -k "devicemapper and device-"
+	  tests/integration/test_moving.py -k "devicemapper and (device- or overlay2-devicemapper)"
 	@$(VENV)/pytest -q -m vm tests/vm
 
 bench: setup ## Lamina beside docker, podman and GNU tar (ROUNDS=5, ONLY=run)

@@ -210,7 +210,7 @@ def test_layers_lie_in_the_pool_that_is_named_beside_others_devices(home, pool):
         for doomed in list(bench.driver.layers()):
             bench.driver.remove(doomed, bench.trash)
         assert "Warning" not in dict(bench.driver.status())
-    devmapper.send(pool, "delete 1")
+        assert numbers_in(bench) == {1}
 
 
 def test_a_pool_that_vanished_is_one_error(home, pool):

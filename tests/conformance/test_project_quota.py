@@ -1,4 +1,4 @@
-"""A size limit on overlay2: held by project quotas, refused in plain words where there are none."""
+"""A size limit on overlay2 that project quotas hold; where there are none see test_limited_file."""
 
 import errno
 import os
@@ -9,7 +9,6 @@ from contextlib import ExitStack
 import pytest
 
 from lamina.drivers.overlay2 import OverlayDriver
-from lamina.errors import DriverNotSupported
 from lamina.testing.driver_suite import Bench
 from lamina.testing.filesystems import Unavailable, loop_mounted
 from lamina.values.ids import LayerID
@@ -82,11 +81,3 @@ def test_the_option_limits_layers_that_ask_for_nothing(quota):
     bench = Bench(driver, f"{quota}/scratch")
     layer = made(bench, bench.layer("f a 1"))
     assert bench.inside(layer, fill(8 << 20), writable=True) in (errno.ENOSPC, errno.EDQUOT)
-
-
-def test_without_project_quotas_it_is_refused_and_nothing_is_made(tmp_path):
-    bench = Bench(OverlayDriver(str(tmp_path / "overlay2")), str(tmp_path / "scratch"))
-    base = bench.layer("f a 1")
-    with pytest.raises(DriverNotSupported, match="'pquota'"):
-        made(bench, base, 4 << 20)
-    assert list(bench.driver.layers()) == [base]

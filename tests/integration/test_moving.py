@@ -16,7 +16,7 @@ import lamina
 from lamina.drivers.catalog import entry
 from lamina.drivers.zfs.tool import dataset_of
 from tests.cli.rig import Lamina, assert_complaint, tree
-from tests.conftest import DRIVERS
+from tests.conftest import DRIVERS, SMALL
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -45,7 +45,8 @@ class Mover:
         self._dataset = dataset
 
     def options(self, driver):
-        return ("--storage-opt", f"zfs.fsname={self._dataset}") if driver == "zfs" else ()
+        own = {"zfs": (f"zfs.fsname={self._dataset}",), "devicemapper": SMALL}
+        return tuple(part for each in own.get(driver, ()) for part in ("--storage-opt", each))
 
     def on(self, driver):
         """The command on the store as it is on that driver."""
@@ -69,6 +70,8 @@ def mover_of(request, btrfs, tmp_path):
         for driver in drivers:
             if driver == "erofs":
                 request.getfixturevalue("needs_erofs")
+            if driver == "devicemapper":
+                request.getfixturevalue("needs_thin_pools")
             if driver == "fuse-overlayfs":
                 request.getfixturevalue("needs_program")(driver)
         dataset = None
@@ -107,7 +110,7 @@ def filled(mover, driver, busybox_tar):
 
 def seen(mover, driver):
     """All that a user can see of images and containers, the layers bit for bit."""
-    options = mover.options(driver)[1:]
+    options = mover.options(driver)[1::2]
     with lamina.open(
         mover.lamina.root,
         run_root=mover.lamina.env["LAMINA_RUN_ROOT"],

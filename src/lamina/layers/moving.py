@@ -226,7 +226,7 @@ def _sync(paths: Iterable[str], root: str) -> None:
     """Write to disk every file system that one of the paths lies on, but for the root's own."""
     done = {os.stat(root).st_dev}
     for path in paths:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # of a device it is its record
         try:
             device = os.fstat(descriptor).st_dev
             if device not in done:

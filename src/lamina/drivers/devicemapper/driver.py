@@ -32,6 +32,7 @@ class DevicemapperDriver:
     """Layers as thin devices; `home` holds their records and, by default, their pool."""
 
     name = "devicemapper"
+    own = ("devicemapper", "metadata")
 
     def __init__(self, home: str, options: Mapping[str, str] | None = None) -> None:
         """Raises `ConfigurationError` for options that say nothing."""
@@ -181,6 +182,9 @@ class DevicemapperDriver:
             record = self._devices.records.get(layer)
             if record is not None:  # else what its maker left was undone just now
                 self._devices.drop(pool, layer, record)
+            first = self._devices.records.get(BASE)
+            if first is not None and not pool.is_ours and not self._devices.records.names():
+                self._devices.drop(pool, BASE, first)  # nothing of ours stays in another's pool
 
     def set_aside(self, layer: LayerID, target: str) -> str:
         """Move the record; the device stays in the pool, under its number."""
