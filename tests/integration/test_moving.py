@@ -6,7 +6,9 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
 
@@ -300,6 +302,63 @@ def test_what_is_somebodys_in_a_drivers_home_stays(mover):
         "/overlay2/theirs/deep/file",
     ]
     assert mover.on("vfs")("check", "--full") == "clean\n"
+
+
+INTERRUPTED = """\
+import sys
+import lamina
+root, run_root = sys.argv[1:]
+with lamina.open(root, run_root=run_root) as engine:
+    try:
+        engine.migration.move("vfs")
+    except KeyboardInterrupt:
+        engine.containers.create("base", ["true"], name="after")
+        print(engine.driver.name)
+"""
+
+
+def stopped_at_the_switch(mover, command):
+    """A process that has just switched the store over, and stands still."""
+    env = {**mover.lamina.env, "LAMINA_TEST_STOP": "switched"}
+    process = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _, status = os.waitpid(process.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    return process
+
+
+def test_an_engine_that_is_interrupted_after_the_switch_goes_on_with_the_new_driver(mover):
+    places = (mover.lamina.root, mover.lamina.env["LAMINA_RUN_ROOT"])
+    with stopped_at_the_switch(mover, [sys.executable, "-c", INTERRUPTED, *places]) as process:
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate() == ("vfs\n", "")
+    assert mover.lamina.ok("check", "--full") == "clean\n"
+    assert homes(mover.lamina.root) == {"vfs"}
+    assert set(mover.lamina.ok("ps", "-a", "--format", "{{.Names}}").split()) == {
+        "after",
+        "changed",
+        "fresh",
+    }
+
+
+@pytest.mark.usefixtures("needs_erofs")
+def test_an_index_that_cannot_be_put_in_its_place_is_told_and_still_found(mover):
+    index = f"{mover.lamina.root}/index"
+    before = seen(mover, "overlay2")
+    command = mover.lamina.command("migrate", "--to", "erofs")
+    with stopped_at_the_switch(mover, command) as process:
+        assert any(name.endswith(".erofs") for name in os.listdir(index))
+        subprocess.run(["chattr", "+i", index], check=True)
+        try:
+            process.send_signal(signal.SIGCONT)
+            _, errors = process.communicate()
+            assert (process.returncode, "an index stays beside" in errors) == (0, True), errors
+        finally:
+            subprocess.run(["chattr", "-i", index], check=True)
+    assert seen(mover, "erofs") == before
+    assert homes(mover.lamina.root) == {"erofs"}
 
 
 def test_a_damaged_layer_stops_it_and_nothing_is_switched(mover):

@@ -172,9 +172,9 @@ class Moving:
             bodies = Bodies(self._layers, driver)
             try:
                 self._copy_all(bodies, events)
-                moved = self._switch(bodies, migration)
+                moved = self._switch(bodies, migration, events)
             except BaseException:
-                _close(driver)
+                _close(self._use(driver) if self._is_switched() else driver)
                 raise
             self._leave(migration._replace(phase="leaving"), driver, events)
             return moved
@@ -264,7 +264,18 @@ class Moving:
             error.brief = f"container {', '.join(names) or row.id.short}: {error.brief}"
             raise
 
-    def _switch(self, bodies: Bodies, migration: Migration) -> Moved:
+    def _is_switched(self) -> bool:
+        """Whether the store is on the new driver, whatever went wrong after that was written."""
+        known = copies.current(self._root.database.meta())
+        return known is not None and known.phase == "leaving"
+
+    def _use(self, driver: Driver) -> Driver:
+        """Let this engine go on with `driver`; gives the one that it had."""
+        old, self._layers.driver = self._layers.driver, driver
+        self._engine.choice = Choice(driver.name, "the store was migrated to it", False)
+        return old
+
+    def _switch(self, bodies: Bodies, migration: Migration, events: Sink) -> Moved:
         running = [
             stored.row.name
             for stored in self._engine.container_store.all()
@@ -278,7 +289,8 @@ class Moving:
             )
         try:
             with self._root.alone(_PATIENCE):
-                bodies.switch(migration, self._facts(migration))
+                switched = bodies.switch(migration, self._facts(migration))
+                _tidy(bodies, switched, events)
         except LockHeld:
             raise InUse(
                 f"everything is copied to {migration.target}, but other commands have the store "
@@ -301,8 +313,7 @@ class Moving:
         }
 
     def _leave(self, migration: Migration, driver: Driver, events: Sink) -> None:
-        old, self._layers.driver = self._layers.driver, driver
-        self._engine.choice = Choice(driver.name, "the store was migrated to it", False)
+        old = self._use(driver)
         try:
             Bodies(self._layers, old).clear()
         except (OSError, LaminaError) as error:
@@ -329,6 +340,13 @@ class Moving:
                     copies.note(db, known)
             _clear(self._layers, known, self._engine.run_root)
             return known.target
+
+
+def _tidy(bodies: Bodies, switched: list[LayerRow], events: Sink) -> None:
+    try:
+        bodies.tidy(switched)
+    except OSError as error:
+        events(Caution(f"an index stays beside its usual place: {error}"))
 
 
 def finish(layers: LayerStore, migration: Migration, run_root: str) -> None:

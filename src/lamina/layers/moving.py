@@ -113,11 +113,11 @@ class Bodies:
 
     # --- switching ----------------------------------------------------------------------
 
-    def switch(self, migration: Migration, facts: Mapping[str, str]) -> None:
-        """Let every layer be on the other driver; for who has the store alone.
+    def switch(self, migration: Migration, facts: Mapping[str, str]) -> list[LayerRow]:
+        """Let every layer be on the other driver; for who has the store alone. Gives them all.
 
-        What is missing is copied first. `facts` about the driver are noted. Raises `InUse`
-        for a layer that something has mounted, or what `copy` raises.
+        What is missing is copied first. `facts` about the driver are noted; `tidy` is to follow.
+        Raises `InUse` for a layer that something has mounted, or what `copy` raises.
         """
         recover.settle(self._root, self._store.driver)
         self.discard_stale()
@@ -135,7 +135,7 @@ class Bodies:
             for key, value in facts.items():
                 set_meta(db, key, value)
         crash_point("switched")
-        self._tidy_indexes([row._replace(driver=migration.target) for row in rows])
+        return [row._replace(driver=migration.target) for row in rows]
 
     def _refuse_used(self, row: LayerRow) -> None:
         if gc.is_used(self._root, row.id):
@@ -164,7 +164,11 @@ class Bodies:
         with self._root.database.write() as db:
             copies.mark_durable(db, copied)
 
-    def _tidy_indexes(self, rows: list[LayerRow]) -> None:
+    def tidy(self, rows: list[LayerRow]) -> None:
+        """Put the indexes of switched layers in their usual places; for who has the store alone.
+
+        Where this fails they stay where they are, and are found there. Raises OSError.
+        """
         shared = [row.diff_id for row in rows]
         for row in rows:
             indexes.tidy(self._root, row, alone=shared.count(row.diff_id) == 1)
