@@ -108,6 +108,8 @@ class Bodies:
 
     def renew(self, row: LayerRow) -> None:
         """Copy a read-write layer, whose copy is missing or of an earlier state."""
+        with self._root.database.write(durable=True) as db:  # a body that goes must not count
+            copies.doom(db, [row.id])
         self._erase(row.id)
         self.copy(row)
 
@@ -130,7 +132,8 @@ class Bodies:
         self.make_durable()
         crash_point("switch-synced")
         with self._root.database.write(durable=True) as db:
-            rows = self._all_ready(layers.ready(db), layers.unsettled(db))
+            copied = {copy.layer for copy in copies.all_rows(db) if copy.state == "ready"}
+            rows = self._all_ready(layers.ready(db), layers.unsettled(db), copied)
             copies.switch(db, migration, [row.id for row in rows])
             for key, value in facts.items():
                 set_meta(db, key, value)
@@ -144,12 +147,17 @@ class Bodies:
                 hint="end that first, and migrate again: what is copied stays copied",
             )
 
-    def _all_ready(self, ready: list[LayerRow], unsettled: list[LayerRow]) -> list[LayerRow]:
+    def _all_ready(
+        self, ready: list[LayerRow], unsettled: list[LayerRow], copied: set[LayerID]
+    ) -> list[LayerRow]:
         if unsettled:
             raise StorageError(
                 f"the layer {unsettled[0].id.short} is to be removed and cannot be",
                 hint="run `lamina check`",
             )
+        for row in ready:
+            if row.id not in copied:
+                raise StorageError(f"the layer {row.id.short} has no copy", hint="migrate again")
         return list(reversed(layers.children_first(ready)))
 
     def make_durable(self) -> None:

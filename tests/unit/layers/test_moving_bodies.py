@@ -1,0 +1,88 @@
+"""The second bodies of a store's layers: which of them count, whatever goes wrong."""
+
+import io
+
+import pytest
+
+from lamina.drivers.overlay2 import OverlayDriver
+from lamina.drivers.vfs import VfsDriver
+from lamina.errors import StorageError
+from lamina.layers.moving import Bodies
+from lamina.layers.store import LayerStore
+from lamina.metadata import copies, layers
+from lamina.metadata.copies import Migration
+from lamina.metadata.root import StoreRoot
+from lamina.testing.trees import tar_of
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+MIGRATION = Migration("overlay2", "vfs", (), (), "copying")
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store on overlay2 with a layer and a read-write layer; a move to vfs has begun."""
+    root = StoreRoot.open(str(tmp_path / "root"))
+    made = LayerStore(root, OverlayDriver(root.folder("overlay2")))
+    base = made.register(None, io.BytesIO(tar_of("d d\nf d/a text")))
+    layer = made.create_rw(base.chain_id)
+    with root.database.write() as db:
+        layers.publish(db, layer, diff_id=None, chain_id=None, size=0, entries=0)
+        copies.note(db, MIGRATION)
+    yield made
+    made.close()
+    root.close()
+
+
+def bodies_on(store, driver):
+    """The copies on another driver, all of them made."""
+    bodies = Bodies(store, driver)
+    for row in bodies.missing():
+        bodies.copy(row)
+    for row in bodies.writable():
+        bodies.copy_if_still(row)
+    return bodies
+
+
+class Failing(VfsDriver):
+    """Whose disk fails once a layer is gone, when `fails` is set."""
+
+    fails = False
+
+    def remove(self, layer, trash):
+        super().remove(layer, trash)
+        if self.fails:
+            raise StorageError("the disk failed")
+
+
+def test_a_copy_that_is_being_made_anew_counts_no_more(store):
+    driver = Failing(store.root.folder("vfs"))
+    bodies = bodies_on(store, driver)
+    (row,) = bodies.writable()
+    assert bodies.is_current(row)
+    driver.fails = True
+    with pytest.raises(StorageError, match="disk failed"):
+        bodies.renew(row)
+    assert not bodies.is_current(row)
+    driver.fails = False
+    bodies.switch(MIGRATION, {})
+    assert row.id in set(driver.layers())
+
+
+class Losing(VfsDriver):
+    """Whose copies turn out to be of no use at the last moment."""
+
+    def location(self, layer):
+        with self.root.database.write() as db:
+            copies.doom(db, [layer])
+        return super().location(layer)
+
+
+def test_no_layer_is_switched_to_a_driver_that_has_no_copy_of_it(store):
+    driver = Losing(store.root.folder("vfs"))
+    driver.root = store.root
+    bodies = bodies_on(store, driver)
+    with pytest.raises(StorageError, match="has no copy; migrate again"):
+        bodies.switch(MIGRATION, {})
+    assert copies.current(store.root.database.meta()) == MIGRATION
+    assert len(store.all()) == 1
