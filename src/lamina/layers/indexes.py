@@ -86,9 +86,9 @@ def tidy(root: StoreRoot, row: LayerRow, *, alone: bool) -> None:
     if not alone and not filecmp.cmp(moved, common, shallow=False):
         os.rename(moved, own)
         return
-    os.rename(moved, common)
     if os.path.lexists(own):
-        os.unlink(own)
+        os.unlink(own)  # first: until the renaming it is `moved` that counts
+    os.rename(moved, common)
 
 
 def _own(root: StoreRoot, row: LayerRow, diff_id: DiffID) -> str:
