@@ -66,8 +66,14 @@ class Bodies:
             self._erase(layer)
 
     def copy(self, row: LayerRow) -> None:
-        """Copy one layer and verify it; nothing of the copy is left when it raises."""
-        mark = copying.mark_of(self._store.driver, row) if row.chain_id is None else ""
+        """Copy one layer and verify it; nothing of the copy is left when it raises.
+
+        Raises `InUse` for a read-write layer that something has mounted.
+        """
+        mark = ""
+        if row.chain_id is None:
+            mark = copying.mark_of(self._store.driver, row)
+            self._refuse_used(row)  # what was begun before the mark could still change it unseen
         os.makedirs(self._trash, mode=0o700, exist_ok=True)  # a full disk would not take it
         with self._root.database.write(durable=True) as db:  # before what it names is on disk
             copies.begin(db, row.id, self._root.boot_id)
@@ -90,14 +96,24 @@ class Bodies:
 
     def copy_if_still(self, row: LayerRow) -> None:
         """Copy a read-write layer, or leave it for the switch when it is being written to."""
-        if self.is_current(row) or gc.is_used(self._root, row.id):
-            return
-        before = copying.mark_of(self._store.driver, row)
+        before = None
         try:
+            if self.is_current(row) or gc.is_used(self._root, row.id):
+                return
+            before = copying.mark_of(self._store.driver, row)
             self.renew(row)
-        except LaminaError:
-            if copying.mark_of(self._store.driver, row) == before:
+        except InUse:
+            return
+        except (OSError, LaminaError):
+            if self._is_there(row) and (
+                before is None or copying.mark_of(self._store.driver, row) == before
+            ):
                 raise
+
+    def _is_there(self, row: LayerRow) -> bool:
+        """Whether a layer is not being removed, nor gone."""
+        with self._root.database.read() as db:
+            return any(each.id == row.id for each in layers.ready(db))
 
     def is_current(self, row: LayerRow) -> bool:
         """Whether a read-write layer has a copy, and has not been changed since."""

@@ -1,12 +1,14 @@
 """The second bodies of a store's layers: which of them count, whatever goes wrong."""
 
 import io
+from contextlib import ExitStack
 
 import pytest
 
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
-from lamina.errors import StorageError
+from lamina.errors import InUse, StorageError
+from lamina.fs.mounting import detached
 from lamina.layers.moving import Bodies
 from lamina.layers.store import LayerStore
 from lamina.metadata import copies, layers
@@ -86,3 +88,48 @@ def test_no_layer_is_switched_to_a_driver_that_has_no_copy_of_it(store):
         bodies.switch(MIGRATION, {})
     assert copies.current(store.root.database.meta()) == MIGRATION
     assert len(store.all()) == 1
+
+
+class Racing(OverlayDriver):
+    """Whose layer something else happens to, once, while it is looked at."""
+
+    def __init__(self, home):
+        super().__init__(home)
+        self.meanwhile = []
+
+    def changes(self, layer, parent):
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return super().changes(layer, parent)
+
+
+def racing(store):
+    """The store on a driver like that, everything copied but the read-write layer."""
+    store.driver = Racing(store.root.folder("overlay2"))
+    bodies = Bodies(store, VfsDriver(store.root.folder("vfs")))
+    for row in bodies.missing():
+        bodies.copy(row)
+    (row,) = bodies.writable()
+    return bodies, row
+
+
+def test_a_layer_that_is_mounted_while_its_state_is_noted_is_left_for_the_switch(store):
+    bodies, row = racing(store)
+    held = ExitStack()
+    store.driver.meanwhile = [
+        lambda: held.enter_context(detached(store.mounts(row.id, writable=True)))
+    ]
+    with held:
+        bodies.copy_if_still(row)
+        assert not bodies.is_current(row)
+        with pytest.raises(InUse):
+            bodies.switch(MIGRATION, {})
+    bodies.switch(MIGRATION, {})
+
+
+def test_a_layer_that_goes_while_it_is_looked_at_is_not_copied(store):
+    bodies, row = racing(store)
+    store.driver.meanwhile = [lambda: store.remove_rw(row.id)]
+    bodies.copy_if_still(row)
+    bodies.switch(MIGRATION, {})
+    assert len(list(bodies.other.layers())) == 1
