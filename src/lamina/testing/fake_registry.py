@@ -7,13 +7,15 @@ Serves what it was given, keeps what is pushed, and remembers every request with
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
+_Request = socket.socket | tuple[bytes, socket.socket]
 Fault = Callable[["Exchange"], bool]
 """Answers an exchange in its own way; False leaves it to the registry."""
 
@@ -178,8 +180,24 @@ class FakeRegistry:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False  # closing waits for them: nothing of a test outlives it
     registry: FakeRegistry
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address, Exchange)
+        self._open: list[socket.socket] = []
+
+    def process_request(self, request: _Request, client_address: object) -> None:
+        """Serve a connection on a thread of its own, and remember it."""
+        if isinstance(request, socket.socket):
+            self._open.append(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self) -> None:
+        """End every connection, whatever its client keeps it for."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news."""
@@ -189,7 +207,7 @@ class _Server(ThreadingHTTPServer):
 def fake_registry() -> Iterator[FakeRegistry]:
     """A registry on a port of 127.0.0.1 without TLS, for as long as the block lasts."""
     registry = FakeRegistry()
-    server = _Server(("127.0.0.1", 0), Exchange)
+    server = _Server(("127.0.0.1", 0))
     server.registry = registry
     registry.host = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -199,4 +217,5 @@ def fake_registry() -> Iterator[FakeRegistry]:
     finally:
         server.shutdown()
         thread.join()
+        server.hang_up()
         server.server_close()
