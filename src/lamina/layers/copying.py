@@ -8,20 +8,24 @@ one. Knows no row and no lock: whoever calls has written down what is being made
 import filecmp
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from lamina.archive.apply import FLAT, apply
-from lamina.archive.entry import Entry, EntryStream, Segment
+from lamina.archive.entry import DIR, Entry, EntryStream, Segment
 from lamina.archive.index import IndexWriter, indexed
+from lamina.archive.making import settle
 from lamina.archive.reader import read
 from lamina.archive.salvage import discard_salvage
 from lamina.drivers.api import Driver, LimitsSize
 from lamina.errors import StoreDamaged, from_oserror
 from lamina.fs.faults import crash_point
 from lamina.fs.mounting import detached
+from lamina.fs.tree import carried_xattrs
 from lamina.fs.writeback import Writeback
+from lamina.kernel import xattr
 from lamina.layers import export, indexes, pack
 from lamina.layers.source import EntrySource
 from lamina.metadata.layers import LayerRow
@@ -30,6 +34,7 @@ from lamina.values.digest import DiffID
 from lamina.values.ids import LayerID
 
 _CHUNK = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NANO = 1_000_000_000
 
 
@@ -148,6 +153,8 @@ class Outgoing:
 def copy_writable(source: Driver, target: Driver, row: LayerRow) -> None:
     """Give a read-write layer its body on `target`, with its limit and what it changed.
 
+    The root's own mode, owner and attributes go with it, though no diff tells of them.
+
     Raises `StoreDamaged` when the copy tells another diff, `DriverNotSupported` for a limit that
     `target` cannot keep, `BadArchive` for a name that no layer may have, or a `StorageError`.
     """
@@ -155,10 +162,10 @@ def copy_writable(source: Driver, target: Driver, row: LayerRow) -> None:
     crash_point("copy-made")
     with pack.changed(source, row, None) as changes:
         sent = _send(changes, target, row) if changes is not None else None
+    root = _root_of(source, row)
+    _set_root(target, row, root)
     crash_point("copy-filled")
-    if diff_of(target, row) != sent and diff_of(target, row, whole=True) != diff_of(
-        source, row, whole=True
-    ):
+    if not (_has_root(target, row, root) and _tells(sent, source, target, row)):
         raise StoreDamaged(
             f"the copy of the read-write layer {row.id.short} on {target.name} is not what was "
             "copied",
@@ -181,6 +188,54 @@ def _send(changes: EntrySource, target: Driver, row: LayerRow) -> DiffID:
     except OSError as error:
         raise from_oserror(error, "opening a layer of", target.home) from error
     return changes.diff_id()
+
+
+def _root_of(driver: Driver, row: LayerRow) -> Entry:
+    """A read-write layer's root itself, which no diff lists."""
+    view = driver.view(row.id)
+    try:
+        status = view.lstat(b"")
+        assert status is not None
+        mode = stat.S_IMODE(status.st_mode)
+        entry = Entry(b"", DIR, mode, status.st_uid, status.st_gid, xattrs=view.xattrs(b""))
+        return entry._replace(mtime_ns=status.st_mtime_ns)
+    except OSError as error:
+        raise from_oserror(error, "reading the root of a layer in", driver.home) from error
+    finally:
+        view.close()
+
+
+def _has_root(target: Driver, row: LayerRow, root: Entry) -> bool:
+    return _root_of(target, row)._replace(mtime_ns=root.mtime_ns) == root
+
+
+def _tells(sent: DiffID | None, source: Driver, target: Driver, row: LayerRow) -> bool:
+    """Whether the copy tells the diff that was sent, at least in whole seconds."""
+    if diff_of(target, row) == sent:
+        return True
+    return diff_of(target, row, whole=True) == diff_of(source, row, whole=True)
+
+
+def _set_root(target: Driver, row: LayerRow, entry: Entry) -> None:
+    """Last of all: a default ACL there would be inherited, and each new name sets its time."""
+    try:
+        with detached(target.mounts(row.id, writable=True)) as tree:
+            root = os.open(".", _DIRECTORY, dir_fd=tree)
+            try:
+                _describe(root, entry)
+            finally:
+                os.close(root)
+    except OSError as error:
+        raise from_oserror(error, "setting the root of a layer in", target.home) from error
+
+
+def _describe(root: int, entry: Entry) -> None:
+    wanted = {key for key, _ in entry.xattrs}
+    for key, _ in carried_xattrs(root):
+        if key not in wanted:
+            xattr.remove(root, key)
+    settle(root, entry, os.fstat(root))
+    os.utime(root, ns=(entry.mtime_ns, entry.mtime_ns))
 
 
 def diff_of(driver: Driver, row: LayerRow, *, whole: bool = False) -> DiffID | None:
@@ -213,6 +268,9 @@ def mark_of(driver: Driver, row: LayerRow) -> str:
     digest = hashlib.sha256()
     view = driver.view(row.id)
     try:
+        root = view.lstat(b"")  # no change lists it
+        assert root is not None
+        digest.update(repr((root.st_mode, root.st_uid, root.st_gid, root.st_ctime_ns)).encode())
         for change in driver.changes(row.id, row.parent):
             status = view.lstat(change.path) if change.kind != "D" else None
             seen = (

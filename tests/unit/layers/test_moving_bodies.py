@@ -1,10 +1,14 @@
 """The second bodies of a store's layers: which of them count, whatever goes wrong."""
 
 import io
+import os
+import stat
+import struct
 from contextlib import ExitStack
 
 import pytest
 
+from lamina.drivers.catalog import entry
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.errors import InUse, StorageError
@@ -21,11 +25,15 @@ pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 MIGRATION = Migration("overlay2", "vfs", (), (), "copying")
 
 
+def driver_in(root, name):
+    return entry(name).make(root.folder(name), f"{root.path}.run")
+
+
 @pytest.fixture
-def store(tmp_path):
-    """A store on overlay2 with a layer and a read-write layer; a move to vfs has begun."""
+def store(tmp_path, request):
+    """A store with a layer and a read-write layer, from which a move has begun."""
     root = StoreRoot.open(str(tmp_path / "root"))
-    made = LayerStore(root, OverlayDriver(root.folder("overlay2")))
+    made = LayerStore(root, driver_in(root, getattr(request, "param", "overlay2")))
     base = made.register(None, io.BytesIO(tar_of("d d\nf d/a text")))
     layer = made.create_rw(base.chain_id)
     with root.database.write() as db:
@@ -133,3 +141,54 @@ def test_a_layer_that_goes_while_it_is_looked_at_is_not_copied(store):
     bodies.copy_if_still(row)
     bodies.switch(MIGRATION, {})
     assert len(list(bodies.other.layers())) == 1
+
+
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", tag, permissions, number)
+    for tag, permissions, number in (
+        (0x01, 7, 0xFFFFFFFF),
+        (0x02, 5, 1234),
+        (0x04, 5, 0xFFFFFFFF),
+        (0x10, 7, 0xFFFFFFFF),
+        (0x20, 1, 0xFFFFFFFF),
+    )
+)
+ATTRIBUTES = {
+    "user.note": b"text",
+    "system.posix_acl_access": ACL,
+    "system.posix_acl_default": ACL,
+}
+
+
+def change_root(path):
+    os.chown(path, 3, 4)
+    os.chmod(path, 0o1771)
+    for name, value in ATTRIBUTES.items():
+        os.setxattr(path, name, value)
+
+
+def told_root(path):
+    status = os.stat(path)
+    values = {name: os.getxattr(path, name) for name in ATTRIBUTES if name in os.listxattr(path)}
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, values
+
+
+@pytest.mark.usefixtures("needs_erofs")
+@pytest.mark.parametrize(
+    ("store", "target"),
+    [("overlay2", "vfs"), ("vfs", "overlay2"), ("overlay2", "erofs")],
+    indirect=["store"],
+)
+@pytest.mark.parametrize("name", ["", "file"])
+def test_what_a_container_did_to_its_root_itself_goes_with_it(store, target, name):
+    bodies = bodies_on(store, driver_in(store.root, target))
+    (row,) = bodies.writable()
+    path = store.driver.writable_root(row.id)
+    change_root(path)
+    if name:
+        os.mkdir(f"{path}/{name}")
+    assert not bodies.is_current(row)
+    bodies.copy_if_still(row)
+    assert bodies.is_current(row)
+    assert told_root(bodies.other.writable_root(row.id)) == told_root(path)
+    assert told_root(path) == (0o1771, 3, 4, ATTRIBUTES)
