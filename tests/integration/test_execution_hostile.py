@@ -365,6 +365,24 @@ def test_a_sweep_clears_what_killed_engines_left_and_nothing_else(
     assert sweep(rig.run_dir) == 0
 
 
+def test_what_is_to_go_back_into_a_root_waits_until_the_root_is_found(tmp_path):
+    run_dir, base, moved = tmp_path / "run", tmp_path / "base", tmp_path / "moved"
+    folder = run_dir / ("ab" * 32)
+    for path in (base, folder):
+        os.makedirs(path)
+    write(str(base / "hosts"), "the image's own\n")
+    write(str(folder / "upper"), str(base))
+    root = Root.at(str(base))
+    Traces(root, str(folder)).lent_file(b"hosts", b"lent\n")
+    root.close()  # killed
+    os.rename(base, moved)
+    assert sweep(str(run_dir)) == 0
+    recover(str(folder), str(moved))
+    assert (moved / "hosts").read_text() == "the image's own\n"
+    assert sweep(str(run_dir), lambda name: name != folder.name) == 1  # no container any more
+    assert os.listdir(run_dir) == []
+
+
 # --- traces -------------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ import pytest
 import lamina
 from lamina.drivers.catalog import entry
 from lamina.drivers.zfs.tool import dataset_of
+from lamina.execution.traces import Traces
+from lamina.fs.inroot import Root
 from tests.cli.rig import Lamina, assert_complaint, tree
 from tests.conftest import DRIVERS, SMALL
 
@@ -359,6 +361,26 @@ def test_an_index_that_cannot_be_put_in_its_place_is_told_and_still_found(mover)
             subprocess.run(["chattr", "-i", index], check=True)
     assert seen(mover, "erofs") == before
     assert homes(mover.lamina.root) == {"erofs"}
+
+
+def test_what_a_killed_start_left_in_a_root_is_taken_back_before_the_move(mover):
+    with lamina.open(mover.lamina.root, run_root=mover.lamina.env["LAMINA_RUN_ROOT"]) as engine:
+        (row,) = (each.row for each in engine.container_store.all() if each.row.name == "changed")
+        upper = engine.driver.writable_root(row.layer_id)
+        before = engine.containers.get("changed").diff()
+        room = os.path.join(engine.run_root, row.id)
+        os.mkdir(room)
+        with open(f"{room}/upper", "w", encoding="ascii") as file:
+            file.write(upper)
+        root = Root.at(upper)
+        Traces(root, room).lent_file(b"root/y", b"lent")
+        Traces(root, room).empty_file(b"point")
+        root.close()
+        assert engine.migration.move("vfs").target == "vfs"
+        assert engine.containers.get("changed").diff() == before
+        with open(f"{engine.driver.writable_root(row.layer_id)}/root/y", encoding="ascii") as file:
+            assert file.read() == "y\n"
+        assert not os.path.lexists(room)
 
 
 def test_a_damaged_layer_stops_it_and_nothing_is_switched(mover):

@@ -25,6 +25,7 @@ from lamina.errors import (
     UsageError,
     from_oserror,
 )
+from lamina.execution.room import sweep
 from lamina.fs.locks import FileLock, Rank
 from lamina.layers.moving import Bodies
 from lamina.layers.store import LayerStore
@@ -289,6 +290,8 @@ class Moving:
             )
         try:
             with self._root.alone(_PATIENCE):
+                bodies.refuse_used()  # what is used by none now is used by none until the end
+                self._clear_rooms()
                 switched = bodies.switch(migration, self._facts(migration))
                 _tidy(bodies, switched, events)
         except LockHeld:
@@ -303,6 +306,14 @@ class Moving:
             len(self._layers.all()),
             len(self._engine.container_store.all()),
         )
+
+    def _clear_rooms(self) -> None:
+        """Take back what killed starts left in their roots, while it is known where these are."""
+        run_root = self._engine.run_root
+        try:
+            sweep(run_root)
+        except OSError as error:
+            raise from_oserror(error, "clearing away a killed container in", run_root) from error
 
     def _facts(self, migration: Migration) -> dict[str, str]:
         """What the store keeps of a driver that was tried."""

@@ -70,7 +70,7 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
     layers = LayerStore(store, chosen.driver)
     blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
-    _clear_rooms(run_root, events)
+    _clear_rooms(store, run_root, events)
     if chosen.migration is not None:
         _finish(layers, chosen.migration, run_root, events)
     return Engine(
@@ -165,14 +165,19 @@ def make(
     return catalogued.make(store.folder(catalogued.home), run_root, options, features)
 
 
-def _clear_rooms(run_root: str, events: Sink) -> None:
+def _clear_rooms(store: StoreRoot, run_root: str, events: Sink) -> None:
     """Take back what killed engines left of starts: their mount points are nobody's changes."""
     if all(len(name) != _ID_DIGITS for name in os.listdir(run_root)):
         return
     from lamina.execution.room import sweep
+    from lamina.metadata import containers
+
+    def is_container(name: str) -> bool:
+        with store.database.read() as db:
+            return bool(containers.find(db, name))
 
     try:
-        sweep(run_root)
+        sweep(run_root, is_container)
     except (OSError, LaminaError) as error:
         events(Caution(f"what a killed container left cannot be cleared away: {error}"))
 

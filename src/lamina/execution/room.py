@@ -15,10 +15,11 @@ Who gets the lock knows that nothing of an earlier start is left running.
 import fcntl
 import os
 import time
+from collections.abc import Callable
 
 from lamina.errors import InUse
 from lamina.execution.job import Job
-from lamina.execution.traces import JOURNAL, Traces, recover
+from lamina.execution.traces import JOURNAL, SAVED, Traces, recover
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
 from lamina.fs.mounting import MountPlan, detached, take_holds
@@ -117,9 +118,11 @@ class Room:
         self._locks.clear()
 
 
-def sweep(run_dir: str) -> int:
+def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) -> int:
     """Clear away what killed engines left in `run_dir`; gives how many rooms that were.
 
+    A room whose root is not found keeps the content that is to go back there, for the next start,
+    as long as there is a container of that ID.
     What still lives is left alone. Raises OSError or `StorageError`.
     """
     cleared = 0
@@ -131,10 +134,10 @@ def sweep(run_dir: str) -> int:
         if lock is None:
             continue
         try:
-            _recover_room(folder)
-            _remove_states(run_dir, name)
-            remove_tree(folder)
-            cleared += 1
+            if _recover_room(folder) or not is_container(name):
+                _remove_states(run_dir, name)
+                remove_tree(folder)
+                cleared += 1
         finally:
             os.close(lock)
     return cleared
@@ -156,12 +159,18 @@ def _recover(folder: str, upper: str) -> None:
         recover(folder, f"/proc/self/fd/{root}")
 
 
-def _recover_room(folder: str) -> None:
+def _recover_room(folder: str) -> bool:
+    """Whether nothing is left there that is still to go back into the root."""
     try:
         with open(os.path.join(folder, "upper"), "rb") as file:
-            _recover(folder, os.fsdecode(file.read()))
+            upper = os.fsdecode(file.read())
     except FileNotFoundError:
-        pass  # killed before it did anything, or the layer is gone as well
+        return True  # killed before it did anything
+    try:
+        _recover(folder, upper)
+    except FileNotFoundError:  # the layer is gone, or it lies elsewhere now
+        return not any(name.startswith(SAVED) for name in os.listdir(folder))
+    return True
 
 
 def _lock_alone(folder: str) -> int:

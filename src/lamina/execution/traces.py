@@ -21,6 +21,7 @@ from lamina.fs.atomic import write_all, write_file
 from lamina.fs.inroot import Root
 
 JOURNAL = "traces"
+SAVED = "saved."  # files with what is to go back
 _LENT_LIMIT = 1 << 20  # bytes of a file that is replaced for a while
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST)
 
@@ -112,7 +113,7 @@ class Traces:
         before = self._root.open_file(path, _LENT_LIMIT)
         status = self._root.lstat(path)
         assert status is not None
-        saved = f"saved.{len(self._made)}"
+        saved = f"{SAVED}{len(self._made)}"
         write_file(os.path.join(self._folder, saved), before, mode=0o600)
         trace = _Trace("replaced", os.fsdecode(path), saved, status.st_atime_ns, status.st_mtime_ns)
         self._note(trace)

@@ -156,6 +156,11 @@ class Bodies:
         crash_point("switched")
         return [row._replace(driver=migration.target) for row in rows]
 
+    def refuse_used(self) -> None:
+        """Raises `InUse` when something has a read-write layer mounted."""
+        for row in self.writable():
+            self._refuse_used(row)
+
     def _refuse_used(self, row: LayerRow) -> None:
         if gc.is_used(self._root, row.id):
             raise InUse(
