@@ -165,6 +165,25 @@ def test_a_killed_process_leaves_no_device_and_no_damage(bench):
     assert bench.driver.usage(layer).size == 4
 
 
+def test_what_the_disk_below_has_no_room_for_is_told(bench, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "none", small], check=True)
+    try:
+        limited.make(f"{small}/file", 64 * MB)
+        mounted = limited.mount(f"{small}/file")
+        try:
+            with open(f"/proc/self/fd/{mounted}/upper/big", "wb") as file:
+                file.write(bytes([1]) * (20 * MB))  # all of it fits into memory
+            with pytest.raises(OSError, match=r"No space left|Input/output error|Read-only"):
+                limited.sync(f"{small}/file")
+        finally:
+            os.close(mounted)
+        assert_no_device(small)
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
 def test_a_missing_program_is_named_and_nothing_is_made(bench, monkeypatch):
     base = bench.layer("f a 1")
     monkeypatch.setattr(limited, "PATH", "/nowhere")

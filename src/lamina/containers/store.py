@@ -24,6 +24,7 @@ from lamina.errors import (
     LockHeld,
     NameTaken,
     RuntimeFailure,
+    StorageError,
 )
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
@@ -225,6 +226,9 @@ class ContainerStore:
             result = running.wait()
         except RuntimeFailure as error:
             self._note_exit(container, error.exit_code, str(error))
+            raise
+        except StorageError as error:  # what it wrote, or what it was lent, is not as it should be
+            self._note_exit(container, RuntimeFailure.exit_code, str(error))
             raise
         self._note_exit(container, result.code, "")
         return result

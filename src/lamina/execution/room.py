@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Callable
 
-from lamina.errors import InUse
+from lamina.errors import InUse, from_oserror
 from lamina.execution.job import Job
 from lamina.execution.traces import JOURNAL, SAVED, Traces, recover
 from lamina.fs.atomic import write_all
@@ -42,6 +42,7 @@ class Room:
         self.folder = os.path.join(job.run_dir, job.container_id)
         self.root_path = os.path.join(self.folder, "rootfs")
         self._run_dir = job.run_dir
+        self._upper = job.upper
         self._root: Root | None = None
         self._traces: Traces | None = None
         self._locks = [_lock_alone(self.folder)]
@@ -103,6 +104,7 @@ class Room:
         try:
             if self._traces is not None:
                 self._traces.take_back()
+                self._sync()
         finally:
             self._traces = None
             if self._root is not None:
@@ -111,6 +113,17 @@ class Room:
             _remove_states(self._run_dir, self.name)
             remove_tree(self.folder)
             self._unlock()
+
+    def _sync(self) -> None:
+        """Write a root of limited size to disk; later nobody is told that there was no room."""
+        if not os.path.isfile(self._upper):
+            return
+        from lamina.fs import limited  # few need it
+
+        try:
+            limited.sync(self._upper)
+        except OSError as error:
+            raise from_oserror(error, "writing what was changed to", self._upper) from error
 
     def _unlock(self) -> None:
         for descriptor in self._locks:

@@ -15,6 +15,7 @@ from lamina.errors import ConfigurationError, DriverNotSupported, ProgramMissing
 from lamina.fs.spawn import PATH, run
 from lamina.kernel import loop
 from lamina.kernel import mount as kernel
+from lamina.kernel.ioctl import syncfs
 from lamina.values.size import human_binary
 
 UPPER, WORK = "upper", "work"
@@ -28,6 +29,9 @@ _FIXED = 1 << 20  # bytes for group descriptors, bitmaps, and the first director
 _RESERVED, _MOST_RESERVED = 50, 16 << 20  # ext4 keeps a fiftieth for itself, that much at most
 # everything is written when it is first needed, so that the file takes up what is in it
 _LAZILY = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
+
+# once the disk below has failed it, nothing is written on top of what was lost
+_STRICT = (("errors", "remount-ro"), ("data_err", "abort"))
 
 
 def make(path: str, size: int) -> None:
@@ -118,12 +122,31 @@ def _mount(device: str, path: str) -> int:
         kernel.fsconfig_string(context, "source", device)
         for flag in ("discard", "noinit_itable"):  # what is deleted, or empty, takes up nothing
             kernel.fsconfig_flag(context, flag)
+        for key, value in _STRICT:
+            kernel.fsconfig_string(context, key, value)
         kernel.fsconfig_create(context)
         return kernel.fsmount(context)
     except OSError as error:
         raise OSError(error.errno, error.strerror, path) from error
     finally:
         os.close(context)
+
+
+def sync(path: str) -> None:
+    """Write all that is in the file's file system to disk.
+
+    Raises OSError also for what the disk below had no room for earlier: the kernel tells that
+    once, and nothing does after the last unmount.
+    """
+    mounted = mount(path)
+    try:
+        root = os.open(".", _DIRECTORY, dir_fd=mounted)
+        try:
+            syncfs(root)
+        finally:
+            os.close(root)
+    finally:
+        os.close(mounted)
 
 
 def open_upper(path: str) -> int:

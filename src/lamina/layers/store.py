@@ -247,10 +247,12 @@ class LayerStore:
 
         row = self._row_by_id(layer)
         parent = self._row_by_id(row.parent) if row.parent is not None else None
-        with self.using(layer), pack.changed(self.driver, row, clamp) as source:
-            if source is None:
-                return None
-            return unpack.register(self.root, self.driver, parent, source, None, durable=False)
+        with self.using(layer):
+            pack.sync_limited(self.driver, row)
+            with pack.changed(self.driver, row, clamp) as source:
+                if source is None:
+                    return None
+                return unpack.register(self.root, self.driver, parent, source, None, durable=False)
 
     def _row_by_id(self, layer: LayerID) -> LayerRow:
         with self.root.database.read() as db:
