@@ -145,6 +145,24 @@ def test_two_who_mount_it_see_one_file_system(bench):
         os.close(second)
 
 
+def test_a_device_that_cannot_be_asked_is_not_taken_for_another_files(bench):
+    layer = limited_layer(bench, bench.layer("f a 1"), 8 * MB)
+    path = bench.driver.writable_root(layer)
+    code = "import os, sys; from lamina.kernel import loop; loop.find(os.open(sys.argv[1], 0))"
+    script = f'mount -t tmpfs none /dev && exec "$0" -c "{code}" "$1"'
+    env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    command = ["unshare", "-m", "sh", "-c", script, sys.executable, path]
+    mounted = limited.mount(path)
+    try:
+        done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+    finally:
+        os.close(mounted)
+    assert "may show it and cannot be asked: No such file" in done.stderr
+    assert_no_device(path)
+    done = subprocess.run(command, check=False, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")  # nor are others' devices in the way
+
+
 def test_a_killed_process_leaves_no_device_and_no_damage(bench):
     layer = limited_layer(bench, bench.layer("f a 1"), 8 * MB)
     path = bench.driver.writable_root(layer)

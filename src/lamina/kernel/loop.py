@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
 
 _CONTROL = "/dev/loop-control"
 _CTL_GET_FREE = 0x4C82
@@ -16,6 +17,7 @@ _NAME_SIZE = 64
 _CONFIG = struct.Struct(f"<II5Q4I{_NAME_SIZE}s{_NAME_SIZE}s32s2Q64x")
 _STATUS = struct.Struct("<2Q")  # of struct loop_info64: device and inode of the file
 _STATUS_SIZE = 232
+_FREE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)  # of a device that shows nothing
 _TRIES = 64  # another process may take the free device first
 
 
@@ -55,28 +57,56 @@ def _open_free(read_only: bool) -> int:
 def find(file: int) -> int | None:
     """A descriptor of the loop device that shows an open file, if there is one; raises OSError.
 
-    The device stays what it is for as long as the descriptor is open.
+    The device stays what it is for as long as the descriptor is open. A device that cannot be
+    asked, and whose file may be this one, is an error: nobody may put a second one beside it.
     """
     status = os.fstat(file)
     wanted = os.major(status.st_dev), os.minor(status.st_dev), status.st_ino
-    for name in os.listdir("/sys/block"):
-        if not name.startswith("loop") or not os.path.exists(f"/sys/block/{name}/loop"):
-            continue  # not a loop device, or one that shows nothing
+    for name, backing in _in_use():
         try:
-            device = os.open(f"/dev/{name}", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            continue  # a read-only one, or one that is just freed
-        if _shown(device) == wanted:
+            device = _open_showing(name, wanted)
+        except OSError as error:
+            own = os.readlink(f"/proc/self/fd/{file}")
+            if error.errno == errno.ENXIO or _tail(backing) != _tail(own):
+                continue  # freed meanwhile, or another file's
+            reason = f"/dev/{name} may show it and cannot be asked: {error.strerror}"
+            raise OSError(error.errno, reason, own) from error
+        if device is not None:
             return device
-        os.close(device)
     return None
 
 
-def _shown(device: int) -> tuple[int, int, int] | None:
+def _in_use() -> Iterator[tuple[str, str]]:
+    """The names of the loop devices that show something, each with its file's path."""
+    for name in os.listdir("/sys/block"):
+        if name.startswith("loop"):
+            try:
+                with open(f"/sys/block/{name}/loop/backing_file", "rb") as file:
+                    yield name, os.fsdecode(file.read().rstrip(b"\n"))
+            except OSError as error:
+                if error.errno not in _FREE:
+                    raise
+
+
+def _open_showing(name: str, wanted: tuple[int, int, int]) -> int | None:
+    device = os.open(f"/dev/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        answer = fcntl.ioctl(device, _GET_STATUS, bytes(_STATUS_SIZE))
-    except OSError:
-        return None  # freed meanwhile
+        if _shown(device) == wanted:
+            return device
+    except BaseException:
+        os.close(device)
+        raise
+    os.close(device)
+    return None
+
+
+def _tail(path: str) -> list[str]:
+    """What a path is called in every mount namespace: the name and that of the folder."""
+    return path.removesuffix(" (deleted)").split("/")[-2:]
+
+
+def _shown(device: int) -> tuple[int, int, int]:
+    answer = fcntl.ioctl(device, _GET_STATUS, bytes(_STATUS_SIZE))
     number, inode = _STATUS.unpack_from(answer)
     # new_encode_dev, include/linux/kdev_t.h
     return number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00, inode
