@@ -12,7 +12,7 @@ import pytest
 
 from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.overlay2 import OverlayDriver
-from lamina.errors import ConfigurationError, ProgramMissing
+from lamina.errors import ConfigurationError, ProgramMissing, StoreDamaged
 from lamina.fs import limited
 from lamina.testing.driver_suite import Bench
 from lamina.values.ids import LayerID
@@ -200,6 +200,16 @@ def test_what_the_disk_below_has_no_room_for_is_told(bench, tmp_path):
         assert_no_device(small)
     finally:
         subprocess.run(["umount", "-l", small], check=True)
+
+
+@pytest.mark.parametrize("bench", ["erofs"], indirect=True)  # on overlay2 it may be a quota
+def test_a_container_whose_file_is_lost_does_not_become_one_without_a_limit(bench):
+    layer = limited_layer(bench, bench.layer("f a 1"), 4 * MB)
+    os.unlink(bench.driver.writable_root(layer))
+    with pytest.raises(StoreDamaged, match="limited is missing"):
+        bench.driver.mounts(layer, writable=True)
+    bench.driver.remove(layer, bench.trash)
+    assert layer not in set(bench.driver.layers())
 
 
 def test_a_missing_program_is_named_and_nothing_is_made(bench, monkeypatch):

@@ -62,9 +62,19 @@ class Layout:
         limited.make(self.path(layer, "limited"), size)
 
     def limited(self, layer: LayerID) -> str | None:
-        """The file whose file system holds what a limited layer holds, if it is one."""
+        """The file whose file system holds what a limited layer holds, if it is one.
+
+        Raises `StoreDamaged` when that file is lost.
+        """
         path = self.path(layer, "limited")
-        return path if os.path.exists(path) else None
+        if os.path.exists(path):
+            return path
+        if os.path.exists(self.path(layer, "size")):
+            raise StoreDamaged(
+                f"{path} is missing, which holds what a container wrote",
+                hint="restore it from a backup, or remove the container",
+            )
+        return None
 
     def limit(self, layer: LayerID) -> int | None:
         """How much a read-write layer may hold, in bytes; None where it has no limit."""
