@@ -339,7 +339,8 @@ class Moving:
     def abandon(self) -> str | None:
         """Give up a move that is under way and remove its copies; gives the driver it went to.
 
-        None when there is none. Raises `StorageError` for what cannot be removed.
+        None when there is none. One that is decided is brought to its end, and that driver is
+        the one in use. Raises `StorageError` for what cannot be removed.
         """
         with _one_at_a_time(self._root):
             known = copies.current(self._root.database.meta())

@@ -139,6 +139,8 @@ def _abandon(opened: Engine, given: Parsed) -> None:
     target = opened.migration.abandon()
     if target is None:
         _say(given, "No migration is under way")
+    elif target == opened.driver.name:
+        _say(given, f"The move to {target} was decided already, and what it left is removed now")
     else:
         _say(given, f"The migration to {target} is given up; its copies are removed")
 
