@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from lamina.drivers.api import SharesMounts
 from lamina.drivers.catalog import entry
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
@@ -180,8 +181,11 @@ def told_root(path):
     indirect=["store"],
 )
 @pytest.mark.parametrize("name", ["", "file"])
-def test_what_a_container_did_to_its_root_itself_goes_with_it(store, target, name):
-    bodies = bodies_on(store, driver_in(store.root, target))
+def test_what_a_container_did_to_its_root_itself_goes_with_it(store, target, name, request):
+    driver = driver_in(store.root, target)
+    if isinstance(driver, SharesMounts):
+        request.addfinalizer(driver.close)
+    bodies = bodies_on(store, driver)
     (row,) = bodies.writable()
     path = store.driver.writable_root(row.id)
     change_root(path)
