@@ -5,13 +5,20 @@ On a terminal a line is drawn over as its layer moves; elsewhere only what is fi
 
 from typing import TextIO
 
+from lamina.cli.flags import Flag, Parsed
 from lamina.values.events import Caution, Event, LayerProgress, Notice
 from lamina.values.size import human
 
+TLS_VERIFY = Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS")
 _WIDTH = 30  # cells of a bar
 _MOVING = ("downloading", "pushing")
 _PASSING = (*_MOVING, "download complete", "extracting", "compressing")
 _WORDS = {"complete": "Pull complete"}
+
+
+def verifies_tls(given: Parsed) -> bool:
+    """Whether a registry must prove who it is: unless `--tls-verify=false` was given."""
+    return given.one(TLS_VERIFY.name) != "false"
 
 
 class Transfers:

@@ -30,7 +30,6 @@ class Config(NamedTuple):
     storage_opts: tuple[str, ...]
     isolation: str | None
     insecure_registries: tuple[str, ...] = ()
-    registry_mirrors: tuple[str, ...] = ()
     environ: Mapping[str, str] = {}
 
 
@@ -59,7 +58,6 @@ def settle(
         storage_opts or facts.storage_opts,
         environ.get("LAMINA_ISOLATION") or facts.isolation,
         facts.insecure_registries,
-        facts.registry_mirrors,
         environ,
     )
 
@@ -71,7 +69,6 @@ class _File(NamedTuple):
     storage_opts: tuple[str, ...]
     isolation: str | None
     insecure_registries: tuple[str, ...] = ()
-    registry_mirrors: tuple[str, ...] = ()
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -95,7 +92,6 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _texts(document, "storage-opts", path),
         _text(document, "default-runtime", path),
         _texts(document, "insecure-registries", path),
-        _texts(document, "registry-mirrors", path),
     )
 
 

@@ -31,7 +31,6 @@ class Registries:
         names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
         self._settings = Settings(
             insecure=frozenset(config.insecure_registries),
-            mirrors=config.registry_mirrors,
             proxies={name: environ[name] for name in names if environ.get(name)},
         )
         self._verify = verify_tls

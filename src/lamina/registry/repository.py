@@ -90,18 +90,6 @@ class Repository:
             raise RegistryError(f"only sha256 digests can be asked for, not {reference.algorithm}")
         return Found(raw, media_type, digest)
 
-    def head(self, reference: str | Digest) -> str | None:
-        """The digest of what a tag names now, as the registry says; None when there is none."""
-        with self._session.request(
-            "HEAD",
-            self._url("manifests", str(reference)),
-            scope=self._pull,
-            expected=(200, 404),
-            headers={"Accept": _ACCEPTED},
-        ) as answer:
-            found = answer.headers.get("Docker-Content-Digest", "")
-            return found if answer.status == 200 and found else None
-
     def put_manifest(self, raw: bytes, media_type: str, reference: str | Digest) -> Digest:
         """Store a document under a tag or its digest; gives its digest."""
         with self._session.request(
@@ -114,17 +102,6 @@ class Repository:
         ) as answer:
             answer.whole()
         return BlobDigest.of(raw)
-
-    def delete(self, digest: Digest) -> None:
-        """Take a manifest away; raises `ImageNotFound`, or `RegistryError` where it may not be."""
-        with self._session.request(
-            "DELETE",
-            self._url("manifests", str(digest)),
-            scope=f"repository:{self.path}:pull,push,delete",
-            expected=(202, 200, 204, 404),
-        ) as answer:
-            if answer.status == 404:
-                raise ImageNotFound(f"{self.name} has no image @{digest}")
 
     def tags(self) -> list[str]:
         """Every tag, in the registry's order; what is no tag is left out."""

@@ -33,7 +33,6 @@ class Settings(NamedTuple):
     """
 
     insecure: frozenset[str] = frozenset()
-    mirrors: tuple[str, ...] = ()
     certificates: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/containers/certs.d")
     proxies: Mapping[str, str] = {}
     timeout: float = 60.0

@@ -6,6 +6,7 @@ import sys
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
+from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.errors import UsageError
 
 USAGE = Usage(
@@ -15,7 +16,7 @@ USAGE = Usage(
         Flag("password", "p", "WORD", "the password or token (seen by others in the process list)"),
         Flag("password-stdin", "", "", "read it from standard input"),
         Flag("username", "u", "NAME", "the user"),
-        Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS"),
+        TLS_VERIFY,
     ),
     0,
     1,
@@ -31,7 +32,7 @@ def run(context: Context, given: Parsed) -> int:
     if not user or not secret:
         raise UsageError("a login needs a user and a password", hint="-u NAME --password-stdin")
     with engine(context) as opened:
-        registries = opened.registries(verify_tls=given.one("tls-verify") != "false")
+        registries = opened.registries(verify_tls=verifies_tls(given))
         where = registries.login(domain, user, secret)
     print(f"Login Succeeded; remembered in {where}")
     return 0

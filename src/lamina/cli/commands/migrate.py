@@ -109,8 +109,8 @@ def _move(opened: Engine, given: Parsed) -> None:
     else:
         _say(
             given,
-            f"Moved from {moved.source} to {moved.target}: {moved.layers} layers, "
-            f"{moved.containers} containers",
+            f"Moved from {moved.source} to {moved.target}: "
+            f"{_counted(moved.layers, 'layer')}, {_counted(moved.containers, 'container')}",
         )
 
 
@@ -148,3 +148,7 @@ def _abandon(opened: Engine, given: Parsed) -> None:
 def _say(given: Parsed, text: str) -> None:
     if not given.has("quiet"):
         print(text, flush=True)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -5,7 +5,7 @@ import sys
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.cli.transfers import Transfers
+from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
 from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
@@ -16,7 +16,7 @@ USAGE = Usage(
         Flag("all-tags", "a", "", "every tag of the repository"),
         Flag("platform", "", "OS/ARCH", "the image for that platform instead of this machine's"),
         Flag("quiet", "q", "", "print only the image's full name"),
-        Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS"),
+        TLS_VERIFY,
     ),
     1,
     1,
@@ -29,7 +29,7 @@ def run(context: Context, given: Parsed) -> int:
     quiet = given.has("quiet")
     transfers = Transfers(sys.stdout)
     with engine(context) as opened:
-        registries = opened.registries(verify_tls=given.one("tls-verify") != "false")
+        registries = opened.registries(verify_tls=verifies_tls(given))
         if given.has("all-tags"):
             names = [name._replace(tag=tag, digest=None) for tag in registries.tags(name)]
         else:

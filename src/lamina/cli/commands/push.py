@@ -5,7 +5,7 @@ import sys
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
-from lamina.cli.transfers import Transfers
+from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
 from lamina.errors import ImageNotFound
 from lamina.values.events import ignore
 from lamina.values.reference import Reference
@@ -16,7 +16,7 @@ USAGE = Usage(
     (
         Flag("all-tags", "a", "", "every tag of the repository that is here"),
         Flag("quiet", "q", "", "print only the image's full name"),
-        Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS"),
+        TLS_VERIFY,
     ),
     1,
     1,
@@ -29,7 +29,7 @@ def run(context: Context, given: Parsed) -> int:
     quiet = given.has("quiet")
     transfers = Transfers(sys.stdout)
     with engine(context) as opened:
-        registries = opened.registries(verify_tls=given.one("tls-verify") != "false")
+        registries = opened.registries(verify_tls=verifies_tls(given))
         names = [name.with_default_tag()]
         if given.has("all-tags"):
             tagged = [tag for image in opened.images.list(name.name) for tag in image.tags]
