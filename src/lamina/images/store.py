@@ -208,15 +208,20 @@ class ImageStore:
     def announce_blob(self, row: BlobRow) -> None:
         """Write down that a blob is about to be put in place, and hold it till an image has it."""
         with self.root.database.write(durable=True) as db:  # its file may outlive a power cut
-            refs.add(db, refs.LEASE, self.root.lease, row.digest)
-            blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
+            self._announce(db, row)
         crash_point("blob-announced")
 
-    def announce_ingest(self, row: BlobRow) -> None:
-        """As `announce_blob`, of a blob that is to be fetched: what came of it stays for a day."""
-        with self.root.database.write() as db:
-            refs.add(db, refs.INGEST, str(int(time.time())), row.digest)
-        self.announce_blob(row)
+    def _announce(self, db: sqlite3.Connection, row: BlobRow) -> None:
+        refs.add(db, refs.LEASE, self.root.lease, row.digest)
+        blob_rows.record(db, row, created=time.time(), boot_id=self.root.boot_id)
+
+    def announce_ingests(self, rows: Iterable[BlobRow]) -> None:
+        """As `announce_blob`, of blobs to be fetched: what came of them stays for a day."""
+        with self.root.database.write(durable=True) as db:
+            for row in rows:
+                refs.add(db, refs.INGEST, str(int(time.time())), row.digest)
+                self._announce(db, row)
+        crash_point("blob-announced")
 
     def end_ingests(self, digests: Iterable[BlobDigest]) -> None:
         """Say that these blobs are here and claimed by whoever needs them."""

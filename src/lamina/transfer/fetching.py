@@ -32,7 +32,10 @@ Source = Callable[[BlobFacts, int], AbstractContextManager[ByteStream]]
 
 
 class Fetching:
-    """Fetches blobs while it is open; leaving it stops what is not done."""
+    """Fetches blobs while it is open; leaving it stops what is not done.
+
+    `events` is called from several threads (`one_at_a_time`).
+    """
 
     def __init__(
         self,
@@ -43,12 +46,14 @@ class Fetching:
     ) -> None:
         self._source = source
         self._images = images
-        self._events = one_at_a_time(events)
+        self._events = events
         self._ingests: dict[BlobDigest, Ingest] = {}
-        for facts, diff_id in wanted:
-            if facts.digest not in self._ingests:
-                images.announce_ingest(BlobRow(facts.digest, facts.size, facts.media_type, diff_id))
-                self._ingests[facts.digest] = self._ingest(facts)
+        images.announce_ingests(
+            BlobRow(facts.digest, facts.size, facts.media_type, diff_id)
+            for facts, diff_id in wanted
+        )
+        for facts, _ in wanted:
+            self._ingests[facts.digest] = self._ingest(facts)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lamina-fetch")
         for facts in {facts.digest: facts for facts, _ in wanted}.values():
             self._pool.submit(self._fetch_or_fail, facts)

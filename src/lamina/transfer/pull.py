@@ -24,7 +24,7 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
-from lamina.transfer.fetching import Fetching, Source
+from lamina.transfer.fetching import Fetching, Source, one_at_a_time
 from lamina.transfer.load import load_layers
 from lamina.values.digest import BlobDigest, DiffID, Digest, ImageID, chain_ids
 from lamina.values.events import Sink, ignore
@@ -66,7 +66,7 @@ def pull(
     refuse_unreadable(manifest)
     config = ImageConfig.parse(_document(source, manifest.config))
     with images.all_or_nothing():
-        image = _fetched(source, manifest, config, name, images, layers, events)
+        image = _fetched(source, manifest, config, name, images, layers, one_at_a_time(events))
     layers.barrier()
     return Pulled(image, found.digest, before != image)
 
