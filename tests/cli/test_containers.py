@@ -215,6 +215,17 @@ def test_what_is_in_use_is_not_taken_away(base, running):
     base.ok("rm", "c1")
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [((), b"went on\n"), (("-p",), b"went on\n"), (("--pause=false",), b"")],
+)
+def test_a_commit_holds_its_container_still_unless_told_not_to(base, running, flags, said):
+    script = "trap 'echo went on' CONT; echo up; read line; exit 0"
+    process = running("run", "--name", "c1", "-i", "base", "sh", "-c", script)
+    base.ok("commit", *flags, "c1", "copy")
+    assert process.communicate(b"\n")[0] == said
+
+
 def test_a_container_that_is_removed_while_it_runs_ends_as_killed(base, running):
     process = running("run", "--rm", "--name", "c1", "base", "sh", "-c", "echo up; sleep 1000")
     base.ok("rm", "-f", "c1")

@@ -1,6 +1,7 @@
 """`commit`: what a container changed becomes a layer of a new image."""
 
 import time
+from contextlib import nullcontext
 
 from lamina.containers.settings import laid_over
 from lamina.containers.store import ContainerStore, StoredContainer
@@ -19,18 +20,21 @@ def commit(
     message: str = "",
     author: str = "",
     changes: tuple[str, ...] = (),
+    pause: bool = True,
 ) -> ImageID:
     """Make an image of the container as it is now; its own layer stays as it is.
 
     The image is run as the container was, with `changes` (Dockerfile instructions) applied to
-    that. Durable when this returns. Raises `DockerfileError`, `UsageError` or `StorageError`.
+    that. With `pause` a running container stands still while its layer is read. Durable when this
+    returns. Raises `DockerfileError`, `UsageError`, `RuntimeFailure` or `StorageError`.
     """
     base = edit.as_base(store.images.config(stored.row.image_id).document)
     config = laid_over(edit.config_of(base), stored.settings)
     document = apply_changes({**base, "config": config, "author": author}, changes)
     if not author:
         del document["author"]
-    layer = store.layers.snapshot_rw(stored.row.layer_id)
+    with store.paused(stored) if pause else nullcontext():
+        layer = store.layers.snapshot_rw(stored.row.layer_id)
     document = edit.with_layer(
         document,
         layer.diff_id if layer is not None else None,

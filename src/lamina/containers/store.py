@@ -196,6 +196,17 @@ class ContainerStore:
             return None
         return open_root(stored.row.pid, os.path.join(self.run_root, stored.row.id, "rootfs"))
 
+    @contextmanager
+    def paused(self, stored: StoredContainer) -> Iterator[None]:
+        """Hold all processes of the container still meanwhile, if it runs; `RuntimeFailure`."""
+        if stored.status != "running" or stored.row.pid is None:
+            yield
+            return
+        from lamina.execution.pausing import paused
+
+        with paused(stored.row.pid):
+            yield
+
     def _start(self, stored: StoredContainer, stdio: "Stdio") -> "Running":
         from lamina.execution.run import Job, start
 

@@ -176,8 +176,12 @@ class Container:
         message: str = "",
         author: str = "",
         changes: Sequence[str] = (),
+        pause: bool = True,
     ) -> Image:
-        """Make an image of it as it is now; durable when this returns."""
+        """Make an image of it as it is now, held still meanwhile unless `pause` is false.
+
+        Durable when this returns.
+        """
         from lamina.containers.commit import commit
 
         name = f"{repository}:{tag}" if repository and tag else repository
@@ -188,6 +192,7 @@ class Container:
             message=message,
             author=author,
             changes=tuple(changes),
+            pause=pause,
         )
         return Image(self._engine, self._engine.image_store.row(image))
 

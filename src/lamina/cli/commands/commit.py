@@ -11,7 +11,7 @@ USAGE = Usage(
         Flag("author", "a", "TEXT", "its author"),
         Flag("change", "c", "INSTRUCTION", "apply a Dockerfile instruction to the config", True),
         Flag("message", "m", "TEXT", "the comment in its history"),
-        Flag("pause", "p", "", "accepted for docker's sake"),
+        Flag("pause", "p", "", "hold a running container still meanwhile (default true)"),
     ),
     1,
     2,
@@ -27,6 +27,7 @@ def run(context: Context, given: Parsed) -> int:
             message=given.one("message") or "",
             author=given.one("author") or "",
             changes=given.all("change"),
+            pause=given.one("pause") != "false",
         )
         print(image.id)
     return 0

@@ -1,0 +1,72 @@
+"""Which processes belong to a running container.
+
+Those of the process namespace that its holder is in and of the namespaces below (ioctl_ns(2));
+where it has none of its own, those that the holder started and theirs. The holder itself is not
+one: it is what the container's end hangs on.
+"""
+
+import fcntl
+import os
+
+from lamina.execution.inside import children
+
+_NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h
+
+
+class Family:
+    """Of the container that `holder` (`Running.pid`) holds; looked for anew each time."""
+
+    def __init__(self, holder: int) -> None:
+        self._holder = holder
+        self._space = _namespace(holder)
+        self._known: dict[int, bool] = {}  # namespaces, by inode
+
+    def members(self) -> list[int]:
+        """The process IDs of all that are alive now."""
+        if self._space is None or self._space == _namespace(os.getpid()):
+            return _descendants(self._holder)
+        everybody = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        return [pid for pid in everybody if pid != self._holder and self._holds(pid)]
+
+    def _holds(self, pid: int) -> bool:
+        space = _namespace(pid)
+        if space is None:
+            return False
+        if space not in self._known:
+            self._known[space] = self._space in _ancestry(pid)
+        return self._known[space]
+
+
+def _descendants(pid: int) -> list[int]:
+    found, waiting = [], [pid]
+    while waiting:
+        new = children(waiting.pop())
+        found += new
+        waiting += new
+    return found
+
+
+def _namespace(pid: int) -> int | None:
+    """What tells a process's namespace from others; None when it is gone or another user's."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/pid").st_ino
+    except OSError:
+        return None
+
+
+def _ancestry(pid: int) -> list[int]:
+    """A process's namespace and those around it, as far as ours."""
+    found: list[int] = []
+    try:
+        space = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return found
+    while True:
+        found.append(os.fstat(space).st_ino)
+        try:
+            outer = fcntl.ioctl(space, _NS_GET_PARENT)
+        except OSError:  # EPERM: around ours
+            return found
+        finally:
+            os.close(space)
+        space = outer

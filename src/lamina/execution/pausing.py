@@ -1,0 +1,123 @@
+"""Holding a running container still, so that what it wrote is read as of one moment.
+
+By SIGSTOP and SIGCONT, which need no cgroup and which no process can refuse. A guard (a shell that
+reads a pipe) is told of each process before it is stopped; when the pipe closes, because the
+reading is done or because we were killed, the guard lets them all go on. Knows no layer.
+"""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lamina.errors import RuntimeFailure
+from lamina.execution.family import Family
+from lamina.execution.spawned import Stdio, spawn
+from lamina.fs.atomic import write_all
+from lamina.fs.spawn import wait
+from lamina.runtime.isolation import needed_program
+
+_PATIENCE = 5.0  # seconds for all to stop
+_BLOCKED_PATIENCE = 0.5  # seconds for what waits in the kernel: for a disk, or a stopped child
+_STEP = 0.001  # seconds between two looks
+_STOPPED = frozenset("TtZX")  # proc(5): stopped, traced, and the ways of being dead
+_BLOCKED = "D"  # in a system call that nothing ends; stops before it returns to its program
+_GUARD = 'while read -r pid; do set -- "$@" "$pid"; done; kill -CONT "$@" 2>/dev/null'
+
+
+@contextmanager
+def paused(holder: int) -> Iterator[None]:
+    """Keep everything of a container stopped while the block runs; `holder` is `Running.pid`.
+
+    What had stopped before stays so. Raises `RuntimeFailure` when something cannot be stopped.
+    """
+    guard = _Guard()
+    try:
+        _stop_all(Family(holder), guard)
+        yield
+    finally:
+        guard.release()
+
+
+class _Guard:
+    """The process that lets the stopped ones go on, whatever becomes of us."""
+
+    def __init__(self) -> None:
+        reader, self._line = os.pipe2(os.O_CLOEXEC)
+        try:
+            command = [needed_program("sh"), "-c", _GUARD, "sh"]
+            self._pid = spawn(command, Stdio(reader, None, None))
+        except BaseException:
+            os.close(self._line)
+            raise
+        finally:
+            os.close(reader)
+
+    def stop(self, pid: int) -> None:
+        """Stop a process, and answer for its going on."""
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        try:
+            write_all(self._line, b"%d\n" % pid)
+            signal.pidfd_send_signal(handle, signal.SIGSTOP)
+        except ProcessLookupError:
+            pass  # it ended by itself
+        except PermissionError as error:
+            raise RuntimeFailure(
+                f"cannot pause the container: process {pid}: {error.strerror}",
+                hint="commit it with --pause=false",
+            ) from error
+        finally:
+            os.close(handle)
+
+    def release(self) -> None:
+        """Let all go on, and wait until they were told."""
+        os.close(self._line)
+        wait(self._pid)
+
+
+def _stop_all(family: Family, guard: _Guard) -> None:
+    """Until one look finds nobody who moves: who was born meanwhile is found by the next."""
+    told: set[int] = set()
+    began = time.monotonic()
+    while moving := {pid: state for pid in family.members() if (state := _moves(pid))}:
+        for pid in moving.keys() - told:
+            guard.stop(pid)
+            told.add(pid)
+        waited = time.monotonic() - began
+        if set(moving.values()) == {_BLOCKED} and waited > _BLOCKED_PATIENCE:
+            return
+        if waited > _PATIENCE:
+            raise RuntimeFailure(
+                f"cannot pause the container: process {min(moving)} does not stop",
+                hint="commit it with --pause=false",
+            )
+        select.select((), (), (), _STEP)
+
+
+def _moves(pid: int) -> str:
+    """The state of a thread that has not stopped; empty when all have, or there is none left.
+
+    A blocked one stands for its process only when no other thread runs.
+    """
+    found = ""
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            state = _state(f"/proc/{pid}/task/{task}/stat")
+            if state not in _STOPPED and found in ("", _BLOCKED):
+                found = state
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return found
+
+
+def _state(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode("ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"

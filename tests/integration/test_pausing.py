@@ -1,0 +1,150 @@
+"""A running container held still: nothing of it moves, and all of it goes on whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+from test_execution_rig import Rig, make_busybox
+
+from lamina.execution.family import Family
+from lamina.execution.pausing import paused
+from lamina.execution.run import Stdio, start
+from lamina.runtime.isolation import choose
+
+PATIENCE = 60.0
+# Two shells that write numbers, each starting programs all the time, and one that stopped itself.
+BUSY = """
+sleep 1000 & echo $! >/stopped; kill -STOP $!
+count() { while :; do n=$((n + 1)); echo $n >/$1; /bin/true; done; }
+count one &
+echo up
+count two
+"""
+HOLDING = """
+import sys
+from lamina.execution.pausing import paused
+with paused(int(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("busybox"))
+    make_busybox(path)
+    return path
+
+
+@pytest.fixture(params=["crun", "runc", "chroot"])
+def isolation(request, needs_program, needs_mounts):
+    if request.param != "chroot":
+        needs_program(request.param)
+    return request.param
+
+
+@pytest.fixture
+def rig(template, tmp_path):
+    return Rig(str(tmp_path / "rig"), template, "overlay").settle()
+
+
+@contextmanager
+def busy(rig, isolation):
+    reader, writer = os.pipe()
+    running = start(rig.job("sh", "-c", BUSY), choose(isolation), Stdio(None, writer, None))
+    os.close(writer)
+    try:
+        assert os.read(reader, 3) == b"up\n"
+        yield running
+    finally:
+        os.close(reader)
+        running.kill()
+        running.wait()
+
+
+def counts(rig):
+    found = []
+    for name in ("one", "two"):
+        try:
+            with open(f"{rig.upper}/{name}") as file:
+                found.append(file.read())
+        except FileNotFoundError:
+            found.append("")
+    return found
+
+
+def states(pids):
+    found = {}
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as file:
+            found[pid] = file.read().rpartition(")")[2].split()[0]
+    return found
+
+
+def until(condition):
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, "it never came"
+        os.sched_yield()
+
+
+def goes_on(rig):
+    first = counts(rig)
+    until(lambda: all(now not in ("", then) for now, then in zip(counts(rig), first, strict=True)))
+
+
+def test_nothing_moves_meanwhile_and_all_goes_on(rig, isolation):
+    with busy(rig, isolation) as running:
+        for _ in range(20):
+            goes_on(rig)
+            with paused(running.pid):
+                family = Family(running.pid)
+                members = family.members()
+                assert len(members) >= 3
+                assert set(states(members).values()) <= {"T", "Z"}
+                then = counts(rig)
+                goes_nowhere = [counts(rig) for _ in range(200)]
+                assert goes_nowhere == [then] * 200
+                assert sorted(family.members()) == sorted(members)
+        goes_on(rig)
+
+
+def test_what_had_stopped_by_itself_stays_so(rig, isolation):
+    with busy(rig, isolation) as running:
+        until(lambda: "T" in states(Family(running.pid).members()).values())
+        with paused(running.pid):
+            pass
+        goes_on(rig)
+        assert "T" in states(Family(running.pid).members()).values()
+
+
+def test_who_pauses_and_is_killed_leaves_nobody_stopped(rig, isolation):
+    with busy(rig, isolation) as running:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDING, str(running.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout.readline() == b"held\n"
+        assert set(states(Family(running.pid).members()).values()) <= {"T", "Z"}
+        holder.kill()
+        holder.communicate()
+        goes_on(rig)
+
+
+def test_a_container_that_is_paused_can_be_killed(rig, isolation):
+    with busy(rig, isolation) as running, paused(running.pid):
+        running.signal(signal.SIGKILL)
+        assert running.wait().code == 137
+    assert rig.left_over() == []
+
+
+def test_one_that_has_ended_holds_nobody(rig, isolation):
+    running = start(rig.job("true"), choose(isolation), Stdio(None, None, None))
+    assert running.wait().code == 0
+    with paused(running.pid):
+        assert Family(running.pid).members() == []
