@@ -106,19 +106,21 @@ class _Applier(Generic[W]):
         self._placed = 0
         self._salvage = salvage_fd
         self._layered = layered
+        self._has_root = False
         self._emptied: set[int] = set()  # hashes of directories whose lower content is gone
 
     def run(self, segments: Iterable[Segment]) -> Figures:
         """Apply all of them."""
-        self.begin()
         for segment in segments:
             if segment.entry is not None:
                 self.add(segment.entry, segment.body)
+        if not self._has_root:
+            self._show_root_below()
         self.finish()
         return Figures(self._size, self._entries, self._whiteouts)
 
-    def begin(self) -> None:
-        """The root shows the metadata of the root below, as long as no member sets it."""
+    def _show_root_below(self) -> None:
+        """Give the root the metadata of the root below: no member said what it is."""
         below = self._lower.lstat(b"") if self._lower is not None else None
         if self._lower is None or below is None:
             return
@@ -273,6 +275,7 @@ class _Applier(Generic[W]):
     def _root_entry(self, entry: Entry) -> None:
         if entry.kind != DIR:
             raise BadArchive("the root entry is no directory")
+        self._has_root = True
         self._ground.describe(self._ground.get(b""), entry, fresh=False)
 
     def _make(self, where: W, name: bytes, path: bytes, make: Callable[[], None]) -> None:

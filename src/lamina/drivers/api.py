@@ -116,6 +116,24 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class AppliesAhead(Protocol):
+    """A driver that can fill a layer while those below it are being filled (a union's)."""
+
+    def apply_ahead(
+        self,
+        layer: LayerID,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None,
+        complete: Callable[[], None],
+    ) -> Figures:
+        """As `apply`; `complete` returns when all below is, and is called before it is looked at.
+
+        For layers that were created in order, and no more of them than the kernel unites.
+        """
+
+
+@runtime_checkable
 class CopiesParents(Protocol):
     """A driver whose layers each hold a full copy of all below (vfs): `df` shows both figures."""
 

@@ -11,7 +11,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from lamina.errors import LockHeld
@@ -155,20 +155,23 @@ def alone(descriptor: int, path: str, timeout: float) -> Iterator[None]:
 
 
 @contextmanager
-def together(paths: Iterable[str], rank: Rank, timeout: float | None = None) -> Iterator[None]:
+def together(
+    paths: Iterable[str], rank: Rank, timeout: float | None = None
+) -> Iterator[Callable[[str], None]]:
     """Hold several locks of one rank alone, taken in the order of their paths.
 
-    `timeout` seconds are waited for each. Raises `LockHeld`, and then holds none.
+    Gives a function that lets one go early, for good. `timeout` seconds are waited for each.
+    Raises `LockHeld`, and then holds none.
     """
-    locks = [FileLock(path, rank) for path in sorted(set(paths))]
+    locks = {path: FileLock(path, rank) for path in sorted(set(paths))}
     try:
-        for lock in locks:
-            if lock is locks[0]:
+        for number, lock in enumerate(locks.values()):
+            if not number:
                 lock._assert_order()
             lock._acquire(shared=False, timeout=timeout)
-        yield
+        yield lambda path: locks[path].release()
     finally:
-        for lock in reversed(locks):
+        for lock in reversed(locks.values()):
             lock.release()
 
 

@@ -1,7 +1,8 @@
 """What a new layer can be made from, as protocols."""
 
-from collections.abc import Generator
-from typing import Protocol
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
 from lamina.archive.entry import Segment
 from lamina.values.digest import DiffID
@@ -32,3 +33,10 @@ class Claim(Protocol):
 
     def holds(self) -> bool:
         """Whether the name is still true of what was read; asked at the end."""
+
+
+class Coming(NamedTuple):
+    """A layer that is to come: what it must be, and its tar, which may be opened more than once."""
+
+    diff_id: DiffID
+    open: Callable[[], AbstractContextManager[ReadableStream]]

@@ -14,7 +14,7 @@ or runs does not pay for it.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lamina.archive.entry import Write
@@ -27,7 +27,7 @@ from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.fs.usage import Usage
 from lamina.layers import gc, recover
-from lamina.layers.kinds import Claim, ReadableStream, Source
+from lamina.layers.kinds import Claim, Coming, ReadableStream, Source
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.db import set_meta
@@ -37,7 +37,7 @@ from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
 
 _PATIENCE = 2.0  # seconds for whoever uses, or removes, a layer to be done with it
-_LOCK_FILES = 64  # layer locks are spread over this many files; sharing one only waits longer
+_LOCK_FILES = 4096  # layer locks are spread over this many files; sharing one only waits longer
 
 
 class LayerStore:
@@ -122,20 +122,20 @@ class LayerStore:
         """
         from lamina.layers import unpack
 
-        row = self._parent_row(parent)
+        row = self.parent_row(parent)
         return unpack.register(self.root, self.driver, row, source, None, durable=False)
 
     def _register(self, parent: ChainID | None, source: Source, expect: DiffID | None) -> Layer:
         from lamina.layers import unpack
 
         if expect is None:
-            return unpack.register(self.root, self.driver, self._parent_row(parent), source, None)
+            return unpack.register(self.root, self.driver, self.parent_row(parent), source, None)
         wanted = ChainID.extend(parent, expect)
         with self.lock_for(wanted).exclusive():
             known = self.held(wanted)
             if known is not None:
                 return known
-            row = self._parent_row(parent)
+            row = self.parent_row(parent)
             return unpack.register(self.root, self.driver, row, source, expect)
 
     def _register_claimed(self, parent: ChainID | None, source: Source, claim: Claim) -> Layer:
@@ -151,13 +151,28 @@ class LayerStore:
                 held.leave(layer.chain_id)
             return layer
 
-    def _parent_row(self, parent: ChainID | None) -> LayerRow | None:
+    def register_chain(
+        self,
+        parent: ChainID | None,
+        coming: Sequence[Coming],
+        published: Callable[[int], None],
+    ) -> None:
+        """Lay several tars over `parent`, one upon the other; `published` hears of each, in order.
+
+        All are filled at once where the driver can do that, with one outcome. As `register` else.
+        """
+        from lamina.layers import chains
+
+        chains.register(self, parent, coming, published)
+
+    def parent_row(self, parent: ChainID | None) -> LayerRow | None:
+        """The row of what is to be stood on; None for nothing."""
         return self._row(parent) if parent is not None else None
 
     def lock_for(self, name: str) -> FileLock:
         """The lock for single flight on one chain ID."""
         number = int.from_bytes(os.fsencode(name)[-4:], "big") % _LOCK_FILES
-        return self.root.lock(Rank.LAYER, "layers", f"{number:02d}")
+        return self.root.lock(Rank.LAYER, "layers", f"{number:04d}")
 
     # --- read-write layers --------------------------------------------------------------
 
@@ -168,7 +183,7 @@ class LayerStore:
         """
         layer = LayerID.from_random(os.urandom(32))
         with self.root.database.write() as db:
-            below = self._parent_row(parent)
+            below = self.parent_row(parent)
             layers.stage(
                 db,
                 layer,

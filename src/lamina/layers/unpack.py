@@ -6,13 +6,15 @@ kill is undone by recovery, which finds the staging row.
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
+from typing import NamedTuple
 
 from lamina.archive.entry import Segment
 from lamina.archive.index import IndexWriter, indexed
 from lamina.archive.results import Figures
-from lamina.drivers.api import Driver
+from lamina.drivers.api import Driver, OnPlaced
 from lamina.errors import DigestMismatch, LayerNotFound
 from lamina.fs.faults import crash_point
 from lamina.fs.writeback import Writeback
@@ -24,6 +26,16 @@ from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
+
+Apply = Callable[[Iterable[Segment], OnPlaced, int | None], Figures]
+"""A driver's `apply` of one layer."""
+
+
+class Filled(NamedTuple):
+    """What is known of a layer once all of it has passed."""
+
+    figures: Figures
+    diff_id: DiffID
 
 
 def register(
@@ -40,53 +52,76 @@ def register(
     With `durable` each row is on disk before what it names, which may outlive a power cut.
     Raises what `apply` raises, and `DigestMismatch`; nothing is left then.
     """
-    row = _stage(root, driver, parent, durable)
+    (row,) = stage(root, driver, parent, 1, durable=durable)
     try:
-        figures, diff_id = _extract(root, driver, row, source)
-        if expect is not None and diff_id != expect:
-            raise DigestMismatch(f"the layer is {diff_id}, not {expect} as was promised")
+        create(driver, row)
+        filled = fill(
+            root, row, source, expect, driver.home, partial(driver.apply, row.id, row.parent)
+        )
         driver.commit(row.id)
-        return _publish(root, driver, row, parent, diff_id, figures, durable)
+        known = publish(root, row, parent, filled, durable=durable)
     except BaseException:
-        _discard(root, driver, row.id)
+        discard(root, driver, row.id)
         raise
+    if known.id != row.id:
+        discard(root, driver, row.id)
+    return Layer.from_row(known)
 
 
-def _stage(root: StoreRoot, driver: Driver, parent: LayerRow | None, durable: bool) -> LayerRow:
-    layer = LayerID.from_random(os.urandom(32))
+def stage(
+    root: StoreRoot, driver: Driver, parent: LayerRow | None, count: int, *, durable: bool
+) -> list[LayerRow]:
+    """Write down that `count` layers are to come, each over the one before it."""
+    rows: list[LayerRow] = []
     with root.database.write(durable=durable) as db:
         if parent is not None and layers.by_id(db, parent.id).state != "ready":
             raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")
-        layers.stage(
-            db,
-            layer,
-            driver=driver.name,
-            kind="committed",
-            parent=parent.id if parent else None,
-            lease=root.lease,
-            created=time.time(),
-            boot_id=root.boot_id,
-        )
-        row = layers.by_id(db, layer)
+        for _ in range(count):
+            layer = LayerID.from_random(os.urandom(32))
+            below = rows[-1] if rows else parent
+            layers.stage(
+                db,
+                layer,
+                driver=driver.name,
+                kind="committed",
+                parent=below.id if below else None,
+                lease=root.lease,
+                created=time.time(),
+                boot_id=root.boot_id,
+            )
+            rows.append(layers.by_id(db, layer))
     crash_point("layer-staged")
-    return row
+    return rows
 
 
-def _extract(
-    root: StoreRoot, driver: Driver, row: LayerRow, source: Source
-) -> tuple[Figures, DiffID]:
+def create(driver: Driver, row: LayerRow) -> None:
+    """Make the driver's object of a staged row."""
     driver.create(row.id, row.parent)
     crash_point("layer-created")
+
+
+def fill(
+    root: StoreRoot,
+    row: LayerRow,
+    source: Source,
+    expect: DiffID | None,
+    home: str,
+    apply: Apply,
+) -> Filled:
+    """Extract and index; raises what `apply` raises, and `DigestMismatch`."""
     with (
         IndexWriter(indexes.staged(root, row)) as writer,
-        Writeback(driver.home) as writeback,
+        Writeback(home) as writeback,
         closing(source.segments()) as members,  # whatever reads ahead has ended when this fails
     ):
         segments = _watched(indexed(members, writer), writeback)
-        figures = driver.apply(row.id, row.parent, segments, writer.placed, writer.salvage_fd)
+        figures = apply(segments, writer.placed, writer.salvage_fd)
         writer.finish()
     crash_point("layer-extracted")
-    return figures, source.diff_id()
+    diff_id = source.diff_id()
+    if expect is not None and diff_id != expect:
+        raise DigestMismatch(f"the layer is {diff_id}, not {expect} as was promised")
+    return Filled(figures, diff_id)
 
 
 def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segment]:
@@ -95,15 +130,11 @@ def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segm
         writeback.passed(segment.offset)
 
 
-def _publish(
-    root: StoreRoot,
-    driver: Driver,
-    row: LayerRow,
-    parent: LayerRow | None,
-    diff_id: DiffID,
-    figures: Figures,
-    durable: bool,
-) -> Layer:
+def publish(
+    root: StoreRoot, row: LayerRow, parent: LayerRow | None, filled: Filled, *, durable: bool
+) -> LayerRow:
+    """Make a filled layer visible, and this opener's; where it is here already, gives that one."""
+    figures, diff_id = filled
     chain_id = ChainID.extend(parent.chain_id if parent else None, diff_id)
     with root.database.write(durable=durable) as db:
         layers.note_diff(db, row.id, diff_id)
@@ -124,13 +155,12 @@ def _publish(
             )
             known = layers.by_id(db, row.id)
     crash_point("layer-published")
-    if known.id != row.id:
-        _discard(root, driver, row.id)
-    return Layer.from_row(known)
+    return known
 
 
-def _discard(root: StoreRoot, driver: Driver, layer: LayerID) -> None:
+def discard(root: StoreRoot, driver: Driver, layer: LayerID) -> None:
+    """Undo a layer that is not to be; nothing where it was published before the error."""
     with root.database.read() as db:
         row = layers.by_id(db, layer)
-    if row.state != "ready":  # else it was published before the error; a reference decides
+    if row.state != "ready":  # else a reference decides
         gc.erase(root, driver, [row])  # its row is intent enough, and a full disk takes no other

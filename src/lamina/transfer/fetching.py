@@ -4,7 +4,6 @@ A blob that another process is fetching is waited for and shared; what was half 
 The rows are written by the caller's thread before anything begins; the threads only know files.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -20,7 +19,7 @@ from lamina.images.store import ImageStore
 from lamina.layers import gc
 from lamina.metadata.blobs import BlobRow
 from lamina.values.digest import BlobDigest, DiffID
-from lamina.values.events import Event, LayerProgress, Sink
+from lamina.values.events import LayerProgress, Sink
 
 _AT_ONCE = 3  # docker's max-concurrent-downloads
 _LOCK_DIGITS = 3  # 4,096 lock files; two blobs that share one only wait for each other
@@ -119,14 +118,3 @@ class Fetching:
             for ingest in self._ingests.values():
                 ingest.stop()
         self._pool.shutdown(wait=True, cancel_futures=error is not None)
-
-
-def one_at_a_time(events: Sink) -> Sink:
-    """A sink that several threads may use."""
-    lock = threading.Lock()
-
-    def tell(event: Event) -> None:
-        with lock:
-            events(event)
-
-    return tell

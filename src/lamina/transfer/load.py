@@ -23,9 +23,10 @@ from lamina.images.members import DirectoryMembers, Members, TarMembers
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
+from lamina.transfer.laying import load_layers
 from lamina.transfer.naming import named
-from lamina.values.digest import BlobDigest, ChainID, ImageID
-from lamina.values.events import LayerProgress, Sink, ignore
+from lamina.values.digest import BlobDigest, ImageID
+from lamina.values.events import Sink, ignore
 
 _CHUNK = 1 << 20
 
@@ -160,49 +161,6 @@ def load_one(
         tuple(name.familiar for name in image.names),
         tuple(name.familiar for name in replaced),
     )
-
-
-def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> frozenset[BlobDigest]:
-    """Have every layer of an image here and held; one that is here is not even opened.
-
-    Gives the blobs that were read to their end, and were the layers they were said to be.
-    """
-    read: set[BlobDigest] = set()
-    top: ChainID | None = None
-    for layer in image.layers:
-        chain = ChainID.extend(top, layer.diff_id)
-        name = (layer.blob.digest if layer.blob is not None else layer.diff_id).short
-        if layers.hold(chain):
-            events(LayerProgress(name, "already exists", 0, 0))
-        else:
-            events(LayerProgress(name, "extracting", 0, 0))
-            with layer.open() as opened:
-                stream = _Watched(opened)
-                layers.register(top, stream, expect=layer.diff_id)
-            if stream.ended and layer.blob is not None:
-                read.add(layer.blob.digest)
-            events(LayerProgress(name, "complete", 0, 0))
-        top = chain
-    return frozenset(read)
-
-
-class _Watched:
-    """A stream that says whether it was read to its end."""
-
-    def __init__(self, stream: ByteStream) -> None:
-        self._stream = stream
-        self.ended = False
-
-    def read(self, size: int, /) -> bytes:
-        data = self._stream.read(size)
-        self.ended = self.ended or not data
-        return data
-
-    def cancel(self) -> None:
-        """Hand on that its reader is going."""
-        cancel = getattr(self._stream, "cancel", None)
-        if cancel is not None:
-            cancel()
 
 
 def _keep_blobs(

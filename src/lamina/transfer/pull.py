@@ -24,8 +24,9 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
-from lamina.transfer.fetching import Fetching, Source, one_at_a_time
-from lamina.transfer.load import load_layers
+from lamina.transfer.fetching import Fetching, Source
+from lamina.transfer.laying import load_layers
+from lamina.transfer.telling import one_at_a_time
 from lamina.values.digest import BlobDigest, DiffID, Digest, ImageID, chain_ids
 from lamina.values.events import Sink, ignore
 from lamina.values.reference import Reference

@@ -20,7 +20,7 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
-from lamina.transfer.fetching import one_at_a_time
+from lamina.transfer.telling import one_at_a_time
 from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, ImageID, chain_ids
 from lamina.values.events import LayerProgress, Sink, ignore
 from lamina.values.reference import Reference

@@ -88,9 +88,12 @@ class BlobDigest(Digest):
     __slots__ = ()
 
 
-def chain_ids(diff_ids: "list[DiffID] | tuple[DiffID, ...]") -> tuple[ChainID, ...]:
-    """The chain IDs of a list of diff IDs, lowest first."""
+def chain_ids(
+    diff_ids: "list[DiffID] | tuple[DiffID, ...]", below: ChainID | None = None
+) -> tuple[ChainID, ...]:
+    """The chain IDs of a list of diff IDs, lowest first, over what lies `below` them."""
     chain: list[ChainID] = []
     for diff_id in diff_ids:
-        chain.append(ChainID.extend(chain[-1] if chain else None, diff_id))
+        below = ChainID.extend(below, diff_id)
+        chain.append(below)
     return tuple(chain)

@@ -6,7 +6,8 @@ extracts and compares is imported when it is first used.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
@@ -45,6 +46,7 @@ class ErofsDriver:
         self._layout = Layout(home, os.path.join(run, "shared"))
         self._layout.prepare()
         self._hold: FileLock | None = None
+        self._holding = threading.Lock()
 
     def create(self, layer: LayerID, parent: LayerID | None) -> None:
         """Make the layer's directory."""
@@ -95,9 +97,25 @@ class ErofsDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Keep the tar; what its members mean over the layers below becomes the image."""
-        from lamina.archive.erofs.layer import write_layer
+        return self.apply_ahead(layer, segments, on_placed, salvage_fd, _complete)
 
-        lower = self._stack(self._layout.steps_below(layer)) if parent is not None else None
+    def apply_ahead(
+        self,
+        layer: LayerID,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None,
+        complete: Callable[[], None],
+    ) -> Figures:
+        """The same, of layers whose lower ones have no image yet."""
+        from lamina.archive.erofs.layer import write_layer
+        from lamina.fs.later import LaterTree
+
+        def below() -> TreeView:
+            complete()
+            return self._stack(self._layout.steps_below(layer))
+
+        lower = LaterTree(below) if self._layout.below(layer) else None
         try:
             return write_layer(self._layout.path(layer), segments, lower, on_placed)
         finally:
@@ -108,14 +126,17 @@ class ErofsDriver:
         return StackedTree(self._open(tuple(steps)))
 
     def _open(self, steps: tuple[Erofs | str, ...]) -> list[int]:
-        if self._hold is None and any(isinstance(step, Erofs) for step in steps):
-            self._take_hold()
+        if any(isinstance(step, Erofs) for step in steps):
+            with self._holding:
+                self._take_hold()
         try:
             return open_trees(steps)
         except OSError as error:
             raise from_oserror(error, "opening a layer of", self.home) from error
 
     def _take_hold(self) -> None:
+        if self._hold is not None:
+            return
         os.makedirs(self._layout.shared, mode=0o700, exist_ok=True)
         hold = FileLock(hold_path(self._layout.shared), Rank.LEASE)
         hold.acquire(shared=True)
@@ -273,3 +294,7 @@ class ErofsDriver:
             if os.path.exists(self._layout.path(layer, DATA)):
                 rows.append(("Contents", self._layout.path(layer, DATA)))
         return tuple(row for row in rows if row[1])
+
+
+def _complete() -> None:
+    """All below is there, as a rule."""

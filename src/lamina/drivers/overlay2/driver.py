@@ -6,7 +6,7 @@ extracts and compares is imported when it is first used.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
@@ -106,24 +106,38 @@ class OverlayDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Write the members into `diff/`, looking below where a member needs it."""
+        return self.apply_ahead(layer, segments, on_placed, salvage_fd, _complete)
+
+    def apply_ahead(
+        self,
+        layer: LayerID,
+        segments: Iterable[Segment],
+        on_placed: OnPlaced,
+        salvage_fd: int | None,
+        complete: Callable[[], None],
+    ) -> Figures:
+        """The same, of layers whose lower ones are not complete yet."""
         from lamina.archive.apply import OVERLAY, apply
+        from lamina.fs.later import LaterTree
+
+        def below() -> TreeView:
+            complete()
+            return self._stack(self._layout.lower_paths(layer))
 
         root = os.open(self._layout.diff(layer), _DIRECTORY)
+        lower = LaterTree(below)
         try:
-            lower = self._stack(self._layout.lower_paths(layer))
-            try:
-                return apply(
-                    root,
-                    segments,
-                    lower=lower,
-                    form=OVERLAY,
-                    opaque_xattr=self._opaque,
-                    on_placed=on_placed,
-                    salvage_fd=salvage_fd,
-                )
-            finally:
-                lower.close()
+            return apply(
+                root,
+                segments,
+                lower=lower,
+                form=OVERLAY,
+                opaque_xattr=self._opaque,
+                on_placed=on_placed,
+                salvage_fd=salvage_fd,
+            )
         finally:
+            lower.close()
             os.close(root)
 
     def _stack(self, paths: Iterable[str], *above: int) -> StackedTree:
@@ -242,3 +256,7 @@ class OverlayDriver:
         if lowers:
             rows.insert(0, ("LowerDir", ":".join(lowers)))
         return tuple(rows)
+
+
+def _complete() -> None:
+    """All below is there, as a rule."""
