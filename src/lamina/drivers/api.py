@@ -133,6 +133,10 @@ class AppliesAhead(Protocol):
         """
 
 
+def is_complete() -> None:
+    """What `apply` waits for where all below is there: nothing."""
+
+
 @runtime_checkable
 class CopiesParents(Protocol):
     """A driver whose layers each hold a full copy of all below (vfs): `df` shows both figures."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
-from lamina.drivers.api import OnPlaced
+from lamina.drivers.api import OnPlaced, is_complete
 from lamina.drivers.erofs.layout import DATA, IMAGE, TAR, Layout
 from lamina.errors import from_oserror
 from lamina.fs.locks import FileLock, Rank
@@ -97,7 +97,7 @@ class ErofsDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Keep the tar; what its members mean over the layers below becomes the image."""
-        return self.apply_ahead(layer, segments, on_placed, salvage_fd, _complete)
+        return self.apply_ahead(layer, segments, on_placed, salvage_fd, is_complete)
 
     def apply_ahead(
         self,
@@ -294,7 +294,3 @@ class ErofsDriver:
             if os.path.exists(self._layout.path(layer, DATA)):
                 rows.append(("Contents", self._layout.path(layer, DATA)))
         return tuple(row for row in rows if row[1])
-
-
-def _complete() -> None:
-    """All below is there, as a rule."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
-from lamina.drivers.api import OPAQUE, Features, OnPlaced
+from lamina.drivers.api import OPAQUE, Features, OnPlaced, is_complete
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import from_oserror
 from lamina.fs.marks import KERNEL, USER, Marks
@@ -106,7 +106,7 @@ class OverlayDriver:
         salvage_fd: int | None = None,
     ) -> Figures:
         """Write the members into `diff/`, looking below where a member needs it."""
-        return self.apply_ahead(layer, segments, on_placed, salvage_fd, _complete)
+        return self.apply_ahead(layer, segments, on_placed, salvage_fd, is_complete)
 
     def apply_ahead(
         self,
@@ -256,7 +256,3 @@ class OverlayDriver:
         if lowers:
             rows.insert(0, ("LowerDir", ":".join(lowers)))
         return tuple(rows)
-
-
-def _complete() -> None:
-    """All below is there, as a rule."""
