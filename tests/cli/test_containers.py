@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import tarfile
 
@@ -283,3 +284,13 @@ def test_the_image_of_a_container_is_kept(base):
     base.ok("rm", "c1")
     base.ok("rmi", "base")
     assert base.ok("images", "-q") == ""
+
+
+def test_settings_that_cannot_be_read_are_named(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    with sqlite3.connect(f"{base.root}/lamina.db") as db:
+        db.execute("UPDATE containers SET settings = '{}'")
+    said = base("ps", "-a")
+    assert said.code == 1
+    assert said.err.startswith("lamina: the settings of the container c1 cannot be read")
+    assert said.err.count("\n") <= 2

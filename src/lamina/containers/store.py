@@ -25,6 +25,7 @@ from lamina.errors import (
     NameTaken,
     RuntimeFailure,
     StorageError,
+    StoreDamaged,
 )
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
@@ -82,8 +83,14 @@ class ContainerStore:
         return self._stored(found[0])
 
     def _stored(self, row: ContainerRow) -> StoredContainer:
-        now = status(row, self._root.boot_id)
-        return StoredContainer(row, Settings.from_json(row.settings), now)
+        try:
+            settings = Settings.from_json(row.settings)
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreDamaged(
+                f"the settings of the container {row.name} cannot be read: {error!r}",
+                hint="another version of Lamina may have written them",
+            ) from error
+        return StoredContainer(row, settings, status(row, self._root.boot_id))
 
     # --- making -------------------------------------------------------------------------
 
