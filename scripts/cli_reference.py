@@ -6,7 +6,7 @@ The page is never edited by hand; `make docs` says when it is not what is writte
 import os
 from collections.abc import Iterator
 
-from lamina.cli.flags import Flag, Usage
+from lamina.cli.flags import Flag, Usage, spelling
 from lamina.cli.main import GLOBAL, GROUPS, PRUNES, VERBS, command_of
 
 PAGE = os.path.join("docs", "reference", "cli.md")
@@ -67,7 +67,7 @@ def _section(verb: str, usage: Usage, spellings: tuple[str, ...]) -> str:
 def _rows(flags: tuple[Flag, ...]) -> Iterator[str]:
     for flag in flags:
         short = f"`-{flag.short}`, " if flag.short else ""
-        name = f"--{flag.name} {flag.metavar}".strip().replace("|", "\\|")
+        name = f"--{spelling(flag)}".replace("|", "\\|")
         many = " (more than once)" if flag.many else ""
         text = flag.help.replace("|", "\\|")
         yield f"| {short}`{name}` | {text}{many} |"

@@ -28,9 +28,9 @@ def store(tmp_path_factory):
 # --- names --------------------------------------------------------------------------------
 
 UNKNOWN = [
-    (["run", "nope", "true"], 125, "no such image: nope"),
-    (["run", "small:2", "true"], 125, "no such image: small:2"),
-    (["create", "nope"], 1, "no such image: nope"),
+    (["run", "--pull=never", "nope", "true"], 125, "no such image: nope"),
+    (["run", "--pull=never", "small:2", "true"], 125, "no such image: small:2"),
+    (["create", "--pull=never", "nope"], 1, "no such image: nope"),
     (["history", "nope"], 1, "no such image: nope"),
     (["save", "nope"], 1, "no such image: nope"),
     (["save", "small", "nope"], 1, "no such image: nope"),
@@ -136,7 +136,7 @@ def test_a_step_that_cannot_be_carried_out(store, name):
     store.write("step/Dockerfile", text)
     target = ("--target", "later") if name == "an unknown target" else ()
     with nothing_left(store):
-        said = store("build", "-t", "x", *target, f"{store.folder}/step")
+        said = store("build", "--pull=never", "-t", "x", *target, f"{store.folder}/step")
         assert_complaint(said, reason)
 
 

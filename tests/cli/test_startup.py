@@ -47,3 +47,11 @@ def test_templates_are_loaded_when_one_is_given(lamina):
     for words, is_loaded in ((["images"], False), (["images", "--format", "{{.ID}}"], True)):
         _, names = modules(*words, root=lamina.root)
         assert ("lamina.cli.template" in names) is is_loaded
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_an_image_that_is_here_needs_no_registry(base):
+    base.driver = "vfs"
+    for words in (["create", "base", "true"], ["run", "--rm", "base", "true"]):
+        _, names = modules(*words, root=base.root)
+        assert not names & {"urllib3", "ssl", "http.client", "lamina.engine.registries"}

@@ -133,6 +133,66 @@ def test_an_image_goes_and_comes_back_the_same(host: str, lamina: Lamina, other:
     assert other.ok("run", "--rm", by_digest, "cat", "/etc/motd") == "hi\n"
 
 
+def test_run_and_create_pull_what_is_missing(host: str, lamina: Lamina, other: Lamina) -> None:
+    name = f"{host}/wanted:1"
+    pushed(lamina, host, "wanted:1")
+    said = other("run", "--rm", name, "cat", "/etc/motd")
+    assert (said.code, said.out) == (0, "hi\n")
+    assert f"Unable to find image '{name}' locally\n" in said.err
+    assert other("run", "--rm", name, "true").err == ""
+    other.ok("rmi", name)
+    assert other("create", "-q", name, "true").err == ""
+    missing = other("run", f"{host}/wanted:2", "true")
+    assert missing.code == 125
+    assert missing.err.splitlines()[-1] == (
+        f"lamina: no such image: {host}/wanted:2, and it cannot be pulled:"
+        f" {host}/wanted has no image :2"
+    )
+
+
+def test_pull_says_when(host: str, lamina: Lamina, other: Lamina) -> None:
+    name = f"{host}/when:1"
+    never = other("run", "--pull", "never", name, "true")
+    assert never.err.startswith(f"lamina: no such image: {name}; ")
+    pushed(lamina, host, "when:1")
+    other.ok("pull", "-q", name)
+    lamina.write("Dockerfile", "FROM base\nRUN echo new > /etc/motd\n")
+    lamina.ok("build", "-q", "-t", "base", lamina.folder)
+    pushed(lamina, host, "when:1")
+    cat = ("run", "--rm", "-q")
+    assert other.ok(*cat, name, "cat", "/etc/motd") == "hi\n"
+    assert other.ok(*cat, "--pull=always", name, "cat", "/etc/motd") == "new\n"
+    other.ok("tag", name, "127.0.0.1:1/when:1")
+    gone = "127.0.0.1:1/when:1"
+    assert "Connection refused" in other(*cat, "--pull=always", gone, "true").err
+    newer = other("run", "--rm", "--pull=newer", gone, "cat", "/etc/motd")
+    assert newer.out == "new\n"
+    assert newer.err.startswith(f"warning: the image {gone} is used as it is here: ")
+    assert "is no way to pull" in other("run", "--pull=x", name, "true").err
+
+
+def test_a_build_pulls_its_bases_once(host: str, lamina: Lamina, other: Lamina) -> None:
+    pushed(lamina, host, "bases:1")
+    text = f"FROM {host}/bases:1\nCOPY --from={host}/bases:1 /etc/motd /copy\nRUN cat /copy\n"
+    other.write("Dockerfile", text)
+    said = other("build", "-t", "built", other.folder)
+    assert said.code == 0, said
+    assert said.err.count("Unable to find image") == 1
+    lamina.write("Dockerfile", "FROM base\nRUN echo new > /etc/motd\n")
+    lamina.ok("build", "-q", "-t", "base", lamina.folder)
+    pushed(lamina, host, "bases:1")
+    for flag, is_pulled in ((), False), (("--pull",), True):
+        other.ok("build", "-q", "-t", "built", *flag, other.folder)
+        built = other.ok("run", "--rm", "built", "cat", "/copy")
+        assert built == ("new\n" if is_pulled else "hi\n")
+    other.write("Dockerfile", f"FROM {host}/bases:2\n")
+    said = other("build", other.folder)
+    assert said.code == 1
+    assert said.err.splitlines()[-1].startswith(
+        f"lamina: Dockerfile:1: no such image: {host}/bases:2, and it cannot be pulled: "
+    )
+
+
 def test_skopeo_reads_what_was_pushed_and_the_reverse(
     host: str, lamina: Lamina, needs_program: Callable[[str], str], tmp_path: os.PathLike[str]
 ) -> None:

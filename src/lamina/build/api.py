@@ -95,6 +95,10 @@ class Images(Protocol):
         """Let a name point at an image."""
 
 
+Bases = Callable[[str, str], ImageID]
+"""The image that FROM or COPY --from names, for a platform ("": any); raises `ImageNotFound`."""
+
+
 class Command(NamedTuple):
     """A RUN command as it is to be executed: in the stage's tree, with nothing of the host's.
 

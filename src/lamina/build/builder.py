@@ -12,6 +12,7 @@ from collections.abc import Callable
 from lamina import dockerfile
 from lamina.build import image
 from lamina.build.api import (
+    Bases,
     BuildRequest,
     BuildResult,
     Cache,
@@ -27,7 +28,7 @@ from lamina.build.interpret import Scope
 from lamina.build.plan import Plan, make_plan
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
-from lamina.errors import DockerfileError, ImageNotFound, UsageError
+from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink, ignore
@@ -54,6 +55,7 @@ class Builder:
         cache: Cache,
         runner: Runner,
         *,
+        bases: Bases | None = None,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
     ) -> None:
@@ -61,6 +63,7 @@ class Builder:
         self._images = images
         self._cache = cache
         self._runner = runner
+        self._bases = bases or self._from_store
         self._clock = clock
         self._platform = platform or host_platform()
 
@@ -82,6 +85,7 @@ class Builder:
                 plan,
                 steps=self._steps(request, epoch),
                 images=self._images,
+                bases=self._bases,
                 context=context,
                 stat_cache=stat_cache,
                 scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
@@ -114,14 +118,17 @@ class Builder:
             target=request.target,
         )
 
-    def _triggers(self, reference: str, position: dockerfile.Position) -> tuple[str, ...]:
+    def _from_store(self, reference: str, _platform: str) -> ImageID:
+        return self._images.resolve(reference)
+
+    def _triggers(
+        self, reference: str, platform: str, position: dockerfile.Position
+    ) -> tuple[str, ...]:
         try:
-            found = self._images.config(self._images.resolve(reference))
-        except ImageNotFound as error:
-            raise ImageNotFound(
-                f"{position.file}:{position.first}: {error.brief}",
-                hint="bring it with `lamina load` or `lamina import`, or build it first",
-            ) from None
+            found = self._images.config(self._bases(reference, platform))
+        except (ImageNotFound, RegistryError) as error:
+            brief = f"{position.file}:{position.first}: {error.brief}"
+            raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
 
     def _steps(self, request: BuildRequest, epoch: int | None) -> Steps:

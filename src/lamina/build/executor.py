@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from lamina.build.api import Images
+from lamina.build.api import Bases, Images
 from lamina.build.context import Opened
 from lamina.build.interpret import Scope, interpret
 from lamina.build.operation import Copy, Edit, MakeDirectory, Run
@@ -26,6 +26,7 @@ from lamina.errors import (
     DockerfileError,
     LaminaError,
     NotFound,
+    RegistryError,
     RuntimeFailure,
     StepFailed,
     UsageError,
@@ -34,7 +35,7 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID
 from lamina.values.events import Caution, Event, Sink, StepCached, StepDone, StepOutput, StepStarted
 
-_OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RuntimeFailure)
+_OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RegistryError, RuntimeFailure)
 
 
 class Platform(NamedTuple):
@@ -57,6 +58,7 @@ class Executor:
         *,
         steps: Steps,
         images: Images,
+        bases: Bases,
         context: Opened,
         stat_cache: StatCache,
         scope: Scope,
@@ -66,6 +68,7 @@ class Executor:
         self._plan = plan
         self._steps = steps
         self._images = images
+        self._bases = bases
         self._context = context
         self._stat_cache = stat_cache
         self._scope = scope
@@ -102,7 +105,7 @@ class Executor:
         if isinstance(base, FromStage):
             return self._finished[base.number].continued()
         if isinstance(base, FromImage):
-            config = self._images.config(self._images.resolve(base.reference))
+            config = self._images.config(self._bases(base.reference, stage.platform))
             self._check_platform(stage, base.reference, config)
             self._steps.keep(config.top_chain, f"the image {base.reference}")
             return State.over(config)
@@ -175,7 +178,7 @@ class Executor:
         if isinstance(origin, int):
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"
-        config = self._images.config(self._images.resolve(origin))
+        config = self._images.config(self._bases(origin, ""))
         self._steps.keep(config.top_chain, f"the image {origin}")
         return config.top_chain, f"the image {origin}"
 

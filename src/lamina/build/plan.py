@@ -44,8 +44,8 @@ class FromStage(NamedTuple):
 
 
 Base: TypeAlias = FromScratch | FromImage | FromStage
-Triggers: TypeAlias = Callable[[str, Position], tuple[str, ...]]
-"""The ONBUILD texts of an image, by its name; the position is for the error when it is missing."""
+Triggers: TypeAlias = Callable[[str, str, Position], tuple[str, ...]]
+"""The ONBUILD texts of an image, by its name and platform; the position is for its error."""
 
 
 class Step(NamedTuple):
@@ -222,12 +222,13 @@ class _Planner:
         written = self._written.stages[number]
         line: From = written.base
         base = self._base(number, line)
-        steps = (*self._triggered(line, base), *map(Step, written.instructions))
+        platform = self._expanded(line.platform, line.position, self._arguments)
+        steps = (*self._triggered(line, base, platform), *map(Step, written.instructions))
         return Stage(
             number,
             written.name,
             base,
-            self._expanded(line.platform, line.position, self._arguments),
+            platform,
             line.position,
             steps,
             self._origins(number, steps),
@@ -247,10 +248,10 @@ class _Planner:
         earlier = self._by_name(name, number)
         return FromImage(name) if earlier is None else FromStage(earlier)
 
-    def _triggered(self, line: From, base: Base) -> Iterator[Step]:
+    def _triggered(self, line: From, base: Base, platform: str) -> Iterator[Step]:
         """The base's triggers, as the stage's first steps."""
         if isinstance(base, FromImage):
-            texts = self._triggers(base.reference, line.position)
+            texts = self._triggers(base.reference, platform, line.position)
             source = base.reference
         elif isinstance(base, FromStage):
             below = self._written.stages[base.number]

@@ -1,12 +1,15 @@
 """The flags that `create` and `run` share, and the container they ask for."""
 
 import os
+import sys
 
 from lamina.cli.flags import Flag, Parsed
+from lamina.cli.transfers import PULL, TLS_VERIFY, Transfers, verifies_tls
 from lamina.engine import Engine
 from lamina.engine.containers import Container
 from lamina.errors import UsageError
 from lamina.runtime.process import Volume
+from lamina.values.events import ignore
 from lamina.values.size import parse as parse_size
 
 FLAGS = (
@@ -19,7 +22,10 @@ FLAGS = (
     Flag("name", "", "NAME", "the container's name"),
     Flag("network", "", "MODE", "host (the default, for now) or none"),
     Flag("net", "", "MODE", "the same"),
+    PULL,
+    Flag("quiet", "q", "", "do not show how an image is pulled"),
     Flag("storage-opt", "", "KEY=VALUE", "size=BYTES limits what it may write", True),
+    TLS_VERIFY,
     Flag("tty", "t", "", "give it a terminal"),
     Flag("user", "u", "NAME|UID[:GROUP|GID]", "run as"),
     Flag("volume", "v", "SOURCE:TARGET[:ro]", "show it a directory or file of this machine", True),
@@ -31,6 +37,13 @@ RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
 def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
     """The container that the flags ask for; raises `UsageError`."""
     image, *command = given.operands
+    quiet = given.has("quiet")
+    opened.images.have(
+        image,
+        pull=given.one("pull") or "missing",
+        verify_tls=verifies_tls(given),
+        events=ignore if quiet else Transfers(sys.stderr).show,
+    )
     entrypoint = given.one("entrypoint")
     return opened.containers.create(
         image,

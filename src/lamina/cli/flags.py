@@ -18,13 +18,17 @@ class UnknownFlag(UsageError):
 
 
 class Flag(NamedTuple):
-    """One flag. `metavar` is empty for a switch; `many` collects every value."""
+    """One flag. `metavar` is empty for a switch; `many` collects every value.
+
+    With `bare` the value may be left out, and is that then; one that is given follows `=`.
+    """
 
     name: str
     short: str
     metavar: str
     help: str
     many: bool = False
+    bare: str = ""
 
 
 class Usage(NamedTuple):
@@ -107,8 +111,8 @@ def _long(verb: str, usage: Usage, text: str, waiting: list[str], parsed: Parsed
         raise HelpAsked
     if not flag.metavar:
         _switch(flag, value if equals else "true", parsed)
-    elif equals:
-        _keep(flag, value, parsed)
+    elif equals or flag.bare:
+        _keep(flag, value if equals else flag.bare, parsed)
     else:
         _keep(flag, _next(flag, waiting), parsed)
 
@@ -169,5 +173,11 @@ def help_text(verb: str, usage: Usage) -> str:
 
 def _row(flag: Flag) -> tuple[str, str]:
     short = f"-{flag.short}, " if flag.short else "    "
-    metavar = f" {flag.metavar}" if flag.metavar else ""
-    return f"{short}--{flag.name}{metavar}", flag.help
+    return f"{short}--{spelling(flag)}", flag.help
+
+
+def spelling(flag: Flag) -> str:
+    """A flag with what follows it, without its dashes."""
+    if flag.bare:
+        return f"{flag.name}[={flag.metavar}]"
+    return f"{flag.name} {flag.metavar}".strip()

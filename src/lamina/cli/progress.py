@@ -6,6 +6,7 @@ from lamina.values.digest import ImageID
 from lamina.values.events import (
     Caution,
     Event,
+    LayerProgress,
     Notice,
     StepCached,
     StepDone,
@@ -13,6 +14,8 @@ from lamina.values.events import (
     StepStarted,
 )
 from lamina.values.size import human
+
+_ENDS = ("complete", "already exists")  # of a base's layer that is pulled
 
 
 class Plain:
@@ -37,6 +40,9 @@ class Plain:
             self._flush(event.step)
             size = f", {human(event.size)} added" if event.size else ""
             self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}")
+        elif isinstance(event, LayerProgress):
+            if event.state in _ENDS:
+                self._line(f"{event.layer}: {event.state}")
         elif isinstance(event, Notice):
             self._line(event.text)
         elif isinstance(event, Caution):

@@ -3,10 +3,38 @@
 from lamina.build import Builder
 from lamina.build.cache import StoreCache
 from lamina.build.runner import LayerRunner
+from lamina.engine.having import have
 from lamina.engine.parts import Parts
+from lamina.values.digest import ImageID
+from lamina.values.events import Sink
 
 
-def builder(engine: Parts) -> Builder:
+class Bases:
+    """The images that one build names: each looked for once, so that it stays the same one."""
+
+    def __init__(self, engine: Parts, pull: str, verify_tls: bool, events: Sink) -> None:
+        self._engine = engine
+        self._pull = pull
+        self._verify_tls = verify_tls
+        self._events = events
+        self._found: dict[tuple[str, str], ImageID] = {}
+
+    def __call__(self, reference: str, platform: str) -> ImageID:
+        """The image for a platform ("": this machine's); raises what `have` raises."""
+        found = self._found.get((reference, platform))
+        if found is None:
+            found = self._found[reference, platform] = have(
+                self._engine,
+                reference,
+                pull=self._pull,
+                platform=platform or None,
+                verify_tls=self._verify_tls,
+                events=self._events,
+            )
+        return found
+
+
+def builder(engine: Parts, bases: Bases) -> Builder:
     """A builder over the engine's layers and images."""
     store = engine.container_store
     return Builder(
@@ -14,4 +42,5 @@ def builder(engine: Parts) -> Builder:
         engine.image_store,
         StoreCache(engine.layers.root),
         LayerRunner(engine.layers, store.isolation, engine.run_root),
+        bases=bases,
     )

@@ -265,7 +265,13 @@ class Containers:
         input: bytes = b"",
         **wishes: Unpack[Wanted],
     ) -> RunResult:
-        """Run a container to its end and give what it wrote; `remove` removes it then."""
+        """Run a container to its end and give what it wrote; `remove` removes it then.
+
+        An image that is missing is pulled, as docker-py does; `create` wants it here.
+        """
+        from lamina.engine.having import have
+
+        have(self._engine, image, events=self._engine.events)
         container = self.create(image, command, auto_remove=remove, **wishes)
         try:
             return _captured(container, input)

@@ -1,6 +1,5 @@
 """Images, shaped as docker-py's: build, get, list, load, import, tag, save, remove, prune."""
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +20,6 @@ from lamina.values.reference import Reference
 if TYPE_CHECKING:  # what speaks to registries is loaded by what does
     from lamina.engine.registries import Registries
     from lamina.transfer.push import Pushed
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 
 
 class HistoryRow(NamedTuple):
@@ -172,6 +169,31 @@ class Images:
         """The image of that name, ID or digest; raises `ImageNotFound`."""
         return Image(self._store, self._images.row(self._images.resolve(name)))
 
+    def have(
+        self,
+        name: str,
+        *,
+        pull: str = "missing",
+        platform: str | None = None,
+        verify_tls: bool = True,
+        events: Sink | None = None,
+    ) -> Image:
+        """The image of that name, pulled first if `pull` says so: missing, always, newer, never.
+
+        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        """
+        from lamina.engine.having import have
+
+        image = have(
+            self._store,
+            name,
+            pull=pull,
+            platform=platform,
+            verify_tls=verify_tls,
+            events=events or self._store.events,
+        )
+        return Image(self._store, self._images.row(image))
+
     def build(
         self,
         context: str | None = ".",
@@ -185,14 +207,17 @@ class Images:
         network: str = "default",
         no_cache: bool = False,
         source_date_epoch: int | None = None,
+        pull: str = "missing",
+        verify_tls: bool = True,
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
 
-        Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
+        What FROM and COPY --from name is pulled as `have` does. Raises `DockerfileError`,
+        `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
-        from lamina.engine.building import builder
+        from lamina.engine.building import Bases, builder
 
         request = BuildRequest(
             context=context,
@@ -206,7 +231,9 @@ class Images:
             no_cache=no_cache,
             source_date_epoch=source_date_epoch,
         )
-        result = builder(self._store).build(request, events or self._store.events)
+        sink = events or self._store.events
+        bases = Bases(self._store, pull, verify_tls, sink)
+        result = builder(self._store, bases).build(request, sink)
         return Image(self._store, self._images.row(result.image_id))
 
     def pull(
@@ -221,14 +248,12 @@ class Images:
 
         Raises `ImageNotFound`, `RegistryError` or `BadInput`.
         """
+        from lamina.engine.platforms import platform_of
         from lamina.engine.registries import Registries
-        from lamina.values.platform import Platform
 
-        wanted: tuple[str, ...] = host_platform()
-        if platform is not None:
-            wanted = Platform.parse(platform, host=Platform(*host_platform()))
+        reference = Reference.parse(name).with_default_tag()
         pulled = (registries or Registries(self._store)).pull(
-            Reference.parse(name).with_default_tag(), wanted, events or self._store.events
+            reference, platform_of(platform), events or self._store.events
         )
         image = Image(self._store, self._images.row(pulled.image))
         return PulledImage(image, pulled.digest, pulled.fresh)
@@ -254,6 +279,7 @@ class Images:
 
         Raises `BadInput` or `StorageError`.
         """
+        from lamina.engine.platforms import host_platform
         from lamina.transfer.load import load
 
         loaded = load(
@@ -287,6 +313,7 @@ class Images:
 
         `created` is in seconds since the epoch (default: now). Raises `BadArchive`.
         """
+        from lamina.engine.platforms import host_platform
         from lamina.transfer.importing import import_root
 
         names = (tag_reference(repository),) if repository else ()
@@ -344,12 +371,6 @@ def _is_called(image: Image, name: str) -> bool:
         if reference.name == wanted.name and wanted.tag in (None, reference.tag):
             return True
     return False
-
-
-def host_platform() -> tuple[str, str]:
-    """This machine as an image's platform: os and architecture."""
-    name = os.uname().machine
-    return "linux", _ARCHITECTURES.get(name, name)
 
 
 __all__ = ["HistoryRow", "Image", "Images", "LoadedImage", "Pruned", "PulledImage"]

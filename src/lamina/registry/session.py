@@ -17,7 +17,15 @@ from lamina.registry.address import Address, joined, same_host
 from lamina.registry.answers import complaint, seconds_to_wait
 from lamina.registry.challenge import Challenge, parse, trusted_realm
 from lamina.registry.credentials import ANONYMOUS, Credential
-from lamina.registry.transport import Answer, Body, NoTls, Settings, Transport, may_do_without_tls
+from lamina.registry.transport import (
+    Answer,
+    Body,
+    NoSuchHost,
+    NoTls,
+    Settings,
+    Transport,
+    may_do_without_tls,
+)
 
 _HOPS = 5
 _TRIES = 5
@@ -127,7 +135,7 @@ class Session:
         for left in range(_TRIES - 1, -1, -1):
             try:
                 answer = once()
-            except NoTls:
+            except (NoTls, NoSuchHost):
                 raise
             except RegistryUnreachable:
                 if not left:

@@ -5,6 +5,7 @@ goes over the wire. Certificates are checked as the settings say, per host.
 """
 
 import os
+import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -40,6 +41,10 @@ class Settings(NamedTuple):
 
 class NoTls(RegistryUnreachable):
     """A host that speaks, but without TLS."""
+
+
+class NoSuchHost(RegistryUnreachable):
+    """A host whose name means nothing, which asking again does not change."""
 
 
 class Answer(Closing):
@@ -217,17 +222,24 @@ def _unreachable(host: str, error: Exception) -> RegistryUnreachable:
             f"{host} shows a certificate that is not trusted: {_words(error)}",
             hint=f"put its authority into /etc/docker/certs.d/{host}/ca.crt",
         )
-    return RegistryUnreachable(f"{host} cannot be reached: {_words(error)}")
+    reason = _innermost(error)
+    unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
+    kind = NoSuchHost if unknown else RegistryUnreachable
+    return kind(f"{host} cannot be reached: {_words(error)}")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    for _ in range(8):
+        inner = getattr(error, "reason", None) or error.__cause__
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return error
 
 
 def _words(error: BaseException) -> str:
     """The innermost reason, in its own words."""
-    seen: BaseException = error
-    for _ in range(8):
-        inner = getattr(seen, "reason", None) or seen.__cause__
-        if not isinstance(inner, BaseException):
-            break
-        seen = inner
+    seen = _innermost(error)
     if isinstance(seen, failures.ReadTimeoutError | TimeoutError):
         return "it said nothing for too long"
     if isinstance(seen, OSError) and seen.strerror:

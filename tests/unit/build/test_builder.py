@@ -362,8 +362,7 @@ def test_a_base_that_is_missing(rig):
     with pytest.raises(ImageNotFound) as caught:
         rig.build("FROM scratch AS x\nFROM nope:1\n")
     assert str(caught.value) == (
-        "Dockerfile:2: no such image: nope:1; bring it with `lamina load` or `lamina import`, or"
-        " build it first"
+        "Dockerfile:2: no such image: nope:1; see `lamina images`, or load, import or build it"
     )
 
 

@@ -10,6 +10,7 @@ from lamina.cli.main import Context
 from lamina.cli.progress import Plain
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written_file
+from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.errors import StepFailed, UsageError
 from lamina.values.events import Sink, ignore
 
@@ -25,10 +26,18 @@ USAGE = Usage(
         Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
         Flag("no-cache", "", "", "carry out every step anew"),
         Flag("progress", "", "KIND", "plain or quiet"),
+        Flag(
+            "pull",
+            "",
+            "WHEN",
+            "pull bases always; or when missing (the default), newer, never",
+            bare="always",
+        ),
         Flag("quiet", "q", "", "print only the image's ID"),
         Flag("rm", "", "", "accepted for docker's sake"),
         Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
         Flag("target", "", "STAGE", "build up to that stage"),
+        TLS_VERIFY,
     ),
     1,
     1,
@@ -55,6 +64,8 @@ def run(context: Context, given: Parsed) -> int:
             network=given.one("network") or "default",
             no_cache=given.has("no-cache"),
             source_date_epoch=source_date_epoch(os.environ),
+            pull=_policy(given.one("pull")),
+            verify_tls=verifies_tls(given),
             events=sink,
         )
         if not quiet:
@@ -85,6 +96,11 @@ def _standard_input(path: str, file: str | None) -> bytes | None:
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
     return sys.stdin.buffer.read(4 << 20)
+
+
+def _policy(text: str | None) -> str:
+    """docker's `--pull` is a switch, podman's takes a word."""
+    return {"true": "always", "false": "missing"}.get(text or "", text or "missing")
 
 
 def _argument(text: str) -> tuple[str, str]:
