@@ -37,18 +37,14 @@ RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
 def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
     """The container that the flags ask for; raises `UsageError`."""
     image, *command = given.operands
-    quiet = given.has("quiet")
-    opened.images.have(
-        image,
-        pull=given.one("pull") or "missing",
-        verify_tls=verifies_tls(given),
-        events=ignore if quiet else Transfers(sys.stderr).show,
-    )
     entrypoint = given.one("entrypoint")
     return opened.containers.create(
         image,
         command or None,
         auto_remove=auto_remove,
+        pull=given.one("pull") or "missing",
+        verify_tls=verifies_tls(given),
+        events=ignore if given.has("quiet") else Transfers(sys.stderr).show,
         name=given.one("name"),
         entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
         environment=_environment(given),

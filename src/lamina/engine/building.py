@@ -30,7 +30,7 @@ class Bases:
                 platform=platform or None,
                 verify_tls=self._verify_tls,
                 events=self._events,
-            )
+            ).image
         return found
 
 

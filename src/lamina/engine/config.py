@@ -30,6 +30,7 @@ class Config(NamedTuple):
     storage_opts: tuple[str, ...]
     isolation: str | None
     insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
     environ: Mapping[str, str] = {}
 
 
@@ -58,6 +59,7 @@ def settle(
         storage_opts or facts.storage_opts,
         environ.get("LAMINA_ISOLATION") or facts.isolation,
         facts.insecure_registries,
+        facts.registry_mirrors,
         environ,
     )
 
@@ -69,6 +71,7 @@ class _File(NamedTuple):
     storage_opts: tuple[str, ...]
     isolation: str | None
     insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -92,6 +95,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _texts(document, "storage-opts", path),
         _text(document, "default-runtime", path),
         _texts(document, "insecure-registries", path),
+        _texts(document, "registry-mirrors", path),
     )
 
 

@@ -19,6 +19,7 @@ from lamina.fs.atomic import write_all
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
+from lamina.values.events import Sink
 from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
@@ -269,10 +270,7 @@ class Containers:
 
         An image that is missing is pulled, as docker-py does; `create` wants it here.
         """
-        from lamina.engine.having import have
-
-        have(self._engine, image, events=self._engine.events)
-        container = self.create(image, command, auto_remove=remove, **wishes)
+        container = self.create(image, command, auto_remove=remove, pull="missing", **wishes)
         try:
             return _captured(container, input)
         finally:
@@ -296,12 +294,22 @@ class Containers:
         command: Sequence[str] | None = None,
         *,
         auto_remove: bool = False,
+        pull: str = "never",
+        verify_tls: bool = True,
+        events: Sink | None = None,
         **wishes: Unpack[Wanted],
     ) -> Container:
-        """Make a container; nothing of it runs yet. Raises `ImageNotFound`, `NameTaken` ..."""
-        found = self._engine.image_store.resolve(image)
+        """Make a container; nothing of it runs yet.
+
+        Its image is pulled before when `pull` is `always`, `newer`, or `missing` and it is; then
+        `verify_tls` and `events` are for that. Raises `ImageNotFound`, `NameTaken` ...
+        """
+        from lamina.engine.having import have
+
+        events = events or self._engine.events
+        found = have(self._engine, image, pull=pull, verify_tls=verify_tls, events=events)
         stored = self._engine.container_store.create(
-            found, image, _wishes(command, auto_remove, wishes), wishes.get("name")
+            found.image, found.name, _wishes(command, auto_remove, wishes), wishes.get("name")
         )
         return Container(self._engine, stored)
 

@@ -48,9 +48,12 @@ class LoadedImage(NamedTuple):
 
 
 class PulledImage(NamedTuple):
-    """An image that `pull` brought, the digest of what its name means, and whether that is new."""
+    """An image that `pull` brought, its name in full, the digest of what that means there, and
+    whether it is new here.
+    """
 
     image: "Image"
+    name: Reference
     digest: Digest
     fresh: bool
 
@@ -169,31 +172,6 @@ class Images:
         """The image of that name, ID or digest; raises `ImageNotFound`."""
         return Image(self._store, self._images.row(self._images.resolve(name)))
 
-    def have(
-        self,
-        name: str,
-        *,
-        pull: str = "missing",
-        platform: str | None = None,
-        verify_tls: bool = True,
-        events: Sink | None = None,
-    ) -> Image:
-        """The image of that name, pulled first if `pull` says so: missing, always, newer, never.
-
-        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
-        """
-        from lamina.engine.having import have
-
-        image = have(
-            self._store,
-            name,
-            pull=pull,
-            platform=platform,
-            verify_tls=verify_tls,
-            events=events or self._store.events,
-        )
-        return Image(self._store, self._images.row(image))
-
     def build(
         self,
         context: str | None = ".",
@@ -213,8 +191,8 @@ class Images:
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
 
-        What FROM and COPY --from name is pulled as `have` does. Raises `DockerfileError`,
-        `StepFailed` or another `LaminaError`.
+        What FROM and COPY --from name is pulled when it is `missing`, `always`, `newer` or
+        `never`. Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
         from lamina.engine.building import Bases, builder
@@ -251,12 +229,11 @@ class Images:
         from lamina.engine.platforms import platform_of
         from lamina.engine.registries import Registries
 
-        reference = Reference.parse(name).with_default_tag()
-        pulled = (registries or Registries(self._store)).pull(
-            reference, platform_of(platform), events or self._store.events
+        reference, pulled = (registries or Registries(self._store)).search(
+            name, platform_of(platform), events or self._store.events
         )
         image = Image(self._store, self._images.row(pulled.image))
-        return PulledImage(image, pulled.digest, pulled.fresh)
+        return PulledImage(image, reference, pulled.digest, pulled.fresh)
 
     def push(
         self,

@@ -1,24 +1,29 @@
 """Registries, as one store's user meets them: pull, push, log in, list tags.
 
-Puts together what a conversation needs (settings, credentials, connections) and hands it to the
-transfer; is imported only by what speaks to a registry.
+Puts together what a conversation needs (settings, credentials, connections, mirrors) and hands it
+to the transfer; is imported only by what speaks to a registry.
 """
+
+from functools import cached_property
 
 import lamina
 from lamina.engine.parts import Parts
-from lamina.errors import InvalidReference
-from lamina.registry import credentials
+from lamina.errors import DigestMismatch, ImageNotFound, InvalidReference, RegistryError
+from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
 from lamina.registry.repository import Repository
 from lamina.registry.session import Session
+from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
 from lamina.transfer.pull import Pulled, pull
 from lamina.transfer.push import Pushed, push
-from lamina.values.events import Sink
+from lamina.values.events import Caution, Sink
 from lamina.values.reference import Reference
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_TRIES = 5
+_TRIES_OF_A_MIRROR = 2  # there is another place to ask
 
 
 class Registries:
@@ -35,29 +40,76 @@ class Registries:
         )
         self._verify = verify_tls
 
-    def _session(self, domain: str, credential: Credential) -> Session:
+    @cached_property
+    def _rules(self) -> Rules:
+        return registriesconf.read(self._store.config.environ)
+
+    # --- whom one speaks to -------------------------------------------------------------
+
+    def _session(
+        self, domain: str, credential: Credential, *, insecure: bool = False, tries: int = _TRIES
+    ) -> Session:
         host = host_of(domain)
         settings = self._settings
-        if not self._verify:
+        if insecure or not self._verify:
             settings = settings._replace(insecure=settings.insecure | {host})
         transport = Transport(settings, f"lamina/{lamina.__version__}")
-        return Session(host, transport, settings, credential)
+        return Session(host, transport, settings, credential, tries=tries)
+
+    def _repository(self, source: Source) -> Repository:
+        """A place to ask, spoken to as whoever the user is there, and nowhere else."""
+        name = source.name
+        known = credentials.find(name.domain, name.path, self._store.config.environ)
+        tries = _TRIES_OF_A_MIRROR if source.is_mirror else _TRIES
+        session = self._session(name.domain, known, insecure=source.insecure, tries=tries)
+        return Repository(session, name.path)
 
     def repository(self, name: Reference) -> Repository:
-        """The repository of an image's name, spoken to as whoever the user is there."""
-        known = credentials.find(name.domain, name.path, self._store.config.environ)
-        return Repository(self._session(name.domain, known), name.path)
+        """The repository that an image's name itself means."""
+        return self._repository(target(name, self._rules.rules))
+
+    def names(self, text: str) -> tuple[Reference, ...]:
+        """What a user's text may mean: one name, or one for each registry that is to be searched.
+
+        Only where registries.conf says so; else docker.io is meant. Raises `InvalidReference`.
+        """
+        return meant(text, self._rules.search)
+
+    # --- what is done there -------------------------------------------------------------
 
     def pull(self, name: Reference, platform: tuple[str, ...], events: Sink) -> Pulled:
-        """Pull what a name means; raises `ImageNotFound`, `RegistryError` or `BadInput`."""
-        return pull(
-            self.repository(name),
-            name,
-            self._store.image_store,
-            self._store.layers,
-            platform=platform,
-            events=events,
-        )
+        """Pull what a name means, from the first place that has it: mirrors, then its registry.
+
+        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        """
+        config = self._store.config
+        mirrors = hub_mirrors(name, config.registry_mirrors)
+        *before, last = [*mirrors, *sources(name, self._rules.rules)]
+        for source in before:
+            try:
+                return self._pulled(source, name, platform, events)
+            except (ImageNotFound, RegistryError, DigestMismatch) as error:
+                events(Caution(f"the mirror {source.name.domain} is passed over: {error.brief}"))
+        return self._pulled(last, name, platform, events)
+
+    def _pulled(
+        self, source: Source, name: Reference, platform: tuple[str, ...], events: Sink
+    ) -> Pulled:
+        images, layers = self._store.image_store, self._store.layers
+        place = self._repository(source)
+        return pull(place, name, images, layers, platform=platform, events=events)
+
+    def search(
+        self, text: str, platform: tuple[str, ...], events: Sink
+    ) -> tuple[Reference, Pulled]:
+        """Pull the first of the `names` of a text that is there; gives which, and what came."""
+        *before, last = self.names(text)
+        for name in before:
+            try:
+                return name, self.pull(name, platform, events)
+            except (ImageNotFound, RegistryError) as error:
+                events(Caution(f"{name.familiar} is passed over: {error.brief}"))
+        return last, self.pull(last, platform, events)
 
     def push(self, name: Reference, events: Sink) -> Pushed:
         """Push the image that a name means here; raises `ImageNotFound` or `RegistryError`."""
@@ -77,7 +129,8 @@ class Registries:
         Raises `AccessRefused` or `RegistryError`.
         """
         credential = Credential(user, secret)
-        session = self._session(domain, credential)
+        place = target(Reference.within(domain, "any"), self._rules.rules)
+        session = self._session(domain, credential, insecure=place.insecure)
         with session.request("GET", "/v2/", scope="") as answer:
             answer.whole()
         return credentials.store(domain, credential, self._store.config.environ)

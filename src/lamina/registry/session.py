@@ -46,7 +46,7 @@ class _Token(NamedTuple):
 class Session:
     """Requests to one registry, as one user; may be shared by threads.
 
-    `sleep` waits so many seconds before something is asked again.
+    `sleep` waits so many seconds before something is asked again, at most `tries` times in all.
     """
 
     def __init__(
@@ -56,11 +56,13 @@ class Session:
         settings: Settings,
         credential: Credential = ANONYMOUS,
         sleep: Sleep = time.sleep,
+        tries: int = _TRIES,
     ) -> None:
         self._transport = transport
         self._settings = settings
         self._credential = credential
         self._sleep = sleep
+        self._tries = tries
         self._tokens: dict[str, _Token] = {}
         self._basic = False
         self._asking = threading.Lock()
@@ -132,7 +134,7 @@ class Session:
     def _patiently(self, once: Callable[[], Answer]) -> Answer:
         """Ask until something is said that lasts; what passes is waited for."""
         pause = _FIRST_PAUSE
-        for left in range(_TRIES - 1, -1, -1):
+        for left in range(self._tries - 1, -1, -1):
             try:
                 answer = once()
             except (NoTls, NoSuchHost):

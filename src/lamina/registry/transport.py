@@ -9,14 +9,14 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3 import exceptions as failures
 
-from lamina.errors import RegistryError, RegistryUnreachable
+from lamina.errors import ConfigurationError, RegistryError, RegistryUnreachable
 from lamina.registry.address import is_loopback
 from lamina.values.closing import Closing
 
@@ -28,9 +28,9 @@ _SMALL = 8 << 20  # bytes of an answer that is read whole
 
 
 class Settings(NamedTuple):
-    """How registries are spoken to. `insecure` are hosts that may do without proof of who they
-    are; `certificates` folders with a folder per host (docker's `certs.d`); `proxies` the
-    environment's words; `timeout` in seconds of silence.
+    """How registries are spoken to. `insecure` are hosts, and networks of hosts, that may do
+    without proof of who they are; `certificates` folders with a folder per host (docker's
+    `certs.d`); `proxies` the environment's words; `timeout` in seconds of silence.
     """
 
     insecure: frozenset[str] = frozenset()
@@ -155,7 +155,7 @@ class Transport:
                 _take_certificates(context, os.path.join(folder, host))
         except (OSError, ssl.SSLError) as error:
             raise RegistryError(f"the certificates for {host} cannot be read: {error}") from error
-        if host in self._settings.insecure:
+        if is_insecure(self._settings, host):
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
@@ -163,7 +163,34 @@ class Transport:
 
 def may_do_without_tls(settings: Settings, host: str) -> bool:
     """Whether nothing need prove that a host is who it says: it is this machine, or was named."""
-    return host in settings.insecure or is_loopback(urlsplit(f"//{host}").hostname or "")
+    return is_loopback(_name(host)) or is_insecure(settings, host)
+
+
+def is_insecure(settings: Settings, host: str) -> bool:
+    """Whether a host was named as one that need not prove who it is, by itself or its network."""
+    if host in settings.insecure:
+        return True
+    networks = [_network(each) for each in settings.insecure if "/" in each]
+    return bool(networks) and any(
+        address in network for address in _addresses(_name(host)) for network in networks
+    )
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise ConfigurationError(
+            f"{text[:80]!r} in insecure-registries is neither a host nor a network"
+        ) from None
+
+
+def _addresses(name: str) -> list[IPv4Address | IPv6Address]:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
 
 
 def _take_certificates(context: ssl.SSLContext, folder: str) -> None:

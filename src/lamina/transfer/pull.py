@@ -57,8 +57,9 @@ def pull(
 ) -> Pulled:
     """Pull what `name` (with a tag or a digest) means; the store then has it under that name.
 
-    Raises `ImageNotFound`, `BadInput`, `RegistryError` or `StorageError`; nothing of the image
-    is left then but what makes the next try shorter. Ends with a barrier.
+    `source` may be a mirror of the repository in the name. Raises `ImageNotFound`, `BadInput`,
+    `RegistryError` or `StorageError`; nothing of the image is left then but what makes the next
+    try shorter. Ends with a barrier.
     """
     gc.expire_ingests(images.root, time.time() - _KEPT_FOR)
     before = images.pointed_at(str(name))

@@ -38,12 +38,25 @@ class Reference(NamedTuple):
         rest, digest = _take_digest(text)
         rest, tag = _take_tag(rest)
         domain, path = _split_domain(rest)
+        return cls._checked(text, domain, path, tag, digest)
+
+    @classmethod
+    def within(cls, domain: str, text: str) -> Self:
+        """Path, tag and digest in a registry that is known to be one; raises `InvalidReference`."""
+        rest, digest = _take_digest(text)
+        path, tag = _take_tag(rest)
+        return cls._checked(f"{domain}/{text}", domain, path, tag, digest)
+
+    @classmethod
+    def _checked(
+        cls, text: str, domain: str, path: str, tag: str | None, digest: Digest | None
+    ) -> Self:
         if not path:
             raise _invalid(text, "the name is empty")
         if path != path.lower():
             raise _invalid(text, "the name must be in lower case")
         if not _PATH.fullmatch(path):
-            raise _invalid(text, f"{rest[:80]!r} is no image name")
+            raise _invalid(text, f"{text[:80]!r} is no image name")
         if not _DOMAIN.fullmatch(domain):
             raise _invalid(text, f"{domain[:80]!r} is no registry")
         if len(path) > _NAME_LIMIT:
@@ -82,6 +95,13 @@ class Reference(NamedTuple):
 
     def __str__(self) -> str:
         return self.name + self._suffix
+
+
+def is_short(text: str) -> bool:
+    """Whether a name as it was typed says nothing of a registry, so that docker.io is meant."""
+    return Reference.parse(text).domain == _DEFAULT_DOMAIN and not text.startswith(
+        (f"{_DEFAULT_DOMAIN}/", f"{_LEGACY_DOMAIN}/")
+    )
 
 
 def _take_digest(text: str) -> tuple[str, Digest | None]:

@@ -13,6 +13,7 @@ import pytest
 from lamina.errors import (
     AccessRefused,
     BadDocument,
+    ConfigurationError,
     DigestMismatch,
     ImageNotFound,
     RegistryError,
@@ -25,7 +26,7 @@ from lamina.metadata import refs
 from lamina.registry.credentials import ANONYMOUS, Credential
 from lamina.registry.repository import Repository, _pieces
 from lamina.registry.session import Session
-from lamina.registry.transport import Settings, Transport, _covers
+from lamina.registry.transport import Settings, Transport, _covers, is_insecure
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
 from lamina.testing.sample_images import (
@@ -666,6 +667,24 @@ def test_a_thread_that_cannot_begin_says_so(registry, user, store):
 )
 def test_no_proxy(pattern, host, covers):
     assert _covers(pattern, host) is covers
+
+
+@pytest.mark.parametrize(
+    ("named", "host", "insecure"),
+    [
+        ("10.0.0.0/8", "10.1.2.3:5000", True),
+        ("10.0.0.0/8", "11.1.2.3:5000", False),
+        ("fd00::/8", "[fd00::1]:5000", True),
+        ("127.0.0.0/8", "localhost:5000", True),
+        ("10.0.0.0/8", "no.such.host.invalid", False),
+        ("reg.lan:5000", "reg.lan:5000", True),
+        ("reg.lan", "reg.lan:5000", False),
+    ],
+)
+def test_a_network_may_be_insecure(named, host, insecure):
+    assert is_insecure(Settings(insecure=frozenset([named])), host) is insecure
+    with pytest.raises(ConfigurationError, match="'http://x' in insecure-registries"):
+        is_insecure(Settings(insecure=frozenset(["http://x"])), host)
 
 
 def test_a_tag_that_is_none_is_left_out(registry, user):

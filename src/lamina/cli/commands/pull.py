@@ -6,6 +6,7 @@ from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
 from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
+from lamina.engine.registries import Registries
 from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
@@ -25,22 +26,16 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Pull, and say what came."""
-    name = Reference.parse(given.operands[0])
     quiet = given.has("quiet")
     transfers = Transfers(sys.stdout)
     with engine(context) as opened:
         registries = opened.registries(verify_tls=verifies_tls(given))
-        if given.has("all-tags"):
-            names = [name._replace(tag=tag, digest=None) for tag in registries.tags(name)]
-        else:
-            if not quiet and name.tag is None and name.digest is None:
-                print("Using default tag: latest")
-            names = [name.with_default_tag()]
-        for each in names:
+        for each in _wanted(given, registries):
             if not quiet:
-                print(f"{each.tag or each.digest}: Pulling from {each.path}", flush=True)
+                name = Reference.parse(each).with_default_tag()
+                print(f"{name.tag or name.digest}: Pulling from {name.path}", flush=True)
             pulled = opened.images.pull(
-                str(each),
+                each,
                 platform=given.one("platform"),
                 registries=registries,
                 events=ignore if quiet else transfers.show,
@@ -48,6 +43,16 @@ def run(context: Context, given: Parsed) -> int:
             if not quiet:
                 print(f"Digest: {pulled.digest}")
                 state = "Downloaded newer image for" if pulled.fresh else "Image is up to date for"
-                print(f"Status: {state} {each.familiar}")
-            print(each)
+                print(f"Status: {state} {pulled.name.familiar}")
+            print(pulled.name)
     return 0
+
+
+def _wanted(given: Parsed, registries: Registries) -> list[str]:
+    text = given.operands[0]
+    if given.has("all-tags"):
+        name = registries.names(text)[0]
+        return [str(name._replace(tag=tag, digest=None)) for tag in registries.tags(name)]
+    if not given.has("quiet") and Reference.parse(text)[2:] == (None, None):
+        print("Using default tag: latest")
+    return [text]
