@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
@@ -35,6 +36,9 @@ from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
+
+if TYPE_CHECKING:  # loaded when an index is asked for
+    from lamina.archive.index import IndexReader
 
 _PATIENCE = 2.0  # seconds for whoever uses, or removes, a layer to be done with it
 _LOCK_FILES = 4096  # layer locks are spread over this many files; sharing one only waits longer
@@ -318,6 +322,16 @@ class LayerStore:
         from lamina.layers import export
 
         export.export(self.root, self.driver, self._row(chain_id), write)
+
+    def index(self, layer: Layer) -> "IndexReader":
+        """What is known of each member of a layer's tar; the caller closes it.
+
+        Raises `StoreDamaged`.
+        """
+        from lamina.archive.index import IndexReader
+        from lamina.layers import indexes
+
+        return IndexReader(indexes.path(self.root, self._row_by_id(layer.id)))
 
     def tar_size(self, chain_id: ChainID) -> int:
         """How many bytes `export` will write for the top layer of a chain."""
