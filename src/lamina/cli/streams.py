@@ -1,6 +1,5 @@
 """Standard input and output as the engine's streams, and the environment's epoch."""
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from lamina.errors import UsageError, from_oserror
+from lamina.fs.newfile import new_file
 
 
 class Stdin:
@@ -68,58 +68,15 @@ def _to_stdout(data: bytes) -> None:
 def written_file(path: str) -> Iterator[Callable[[bytes], object]]:
     """A way to write a file that is complete or not there at all, whatever ends us meanwhile.
 
-    A link is followed; a device or a pipe is written to as it is. Where a file system has no
-    nameless files, or another file is to be replaced, a kill may leave one that is called
-    `<path>.<process ID>.tmp`.
+    A device or a pipe is written to as it is. Raises `StorageError`.
     """
     path = os.path.realpath(path)
-    temporary = f"{path}.{os.getpid()}.tmp"
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             with open(path, "wb") as file:
                 yield file.write
             return
-        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            nameless = _nameless(folder)
-            with open(temporary if nameless is None else nameless, "wb") as file:
-                yield file.write
-                file.flush()
-                if nameless is not None and _named(nameless, folder, path, temporary):
-                    return
-            os.replace(temporary, path)
-        finally:
-            os.close(folder)
     except OSError as error:
-        _unlink(temporary)
         raise from_oserror(error, "writing", path) from error
-    except BaseException:
-        _unlink(temporary)
-        raise
-
-
-def _nameless(folder: int) -> int | None:
-    try:
-        return os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=folder)
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            return None
-        raise
-
-
-def _named(nameless: int, folder: int, path: str, temporary: str) -> bool:
-    """Give the file its name; where another has that, the temporary one, and False."""
-    own = f"/proc/self/fd/{nameless}"  # which linkat(2) follows
-    try:
-        os.link(own, os.path.basename(path), dst_dir_fd=folder)
-    except FileExistsError:
-        os.link(own, os.path.basename(temporary), dst_dir_fd=folder)
-        return False
-    return True
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+    with new_file(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
+        yield file.write

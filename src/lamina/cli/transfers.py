@@ -12,7 +12,7 @@ from lamina.values.size import human
 TLS_VERIFY = Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS")
 PULL = Flag("pull", "", "WHEN", "pull the image when missing (the default), always, newer or never")
 _WIDTH = 30  # cells of a bar
-_MOVING = ("downloading", "pushing")
+_MOVING = ("downloading", "pushing", "copying")
 _PASSING = (*_MOVING, "download complete", "extracting", "compressing")
 _WORDS = {"complete": "Pull complete"}
 

@@ -19,6 +19,7 @@ from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # what speaks to registries is loaded by what does
     from lamina.engine.registries import Registries
+    from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
 
 
@@ -250,6 +251,32 @@ class Images:
 
         reference = Reference.parse(name).with_default_tag()
         return (registries or Registries(self._store)).push(reference, events or self._store.events)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        platform: str | None = None,
+        all_platforms: bool = False,
+        sources: "Registries | None" = None,
+        targets: "Registries | None" = None,
+        events: Sink | None = None,
+    ) -> "Copied":
+        """Copy an image between two ends, such as `docker://host/name:1` and `oci:folder:name`.
+
+        Nothing is unpacked; what the target has is not sent; blobs and, where the target can hold
+        them, manifests stay byte for byte. Of an index the image for `platform` is taken (default:
+        this machine's), or with `all_platforms` all of it. Registries are spoken to by `sources`
+        and `targets`. `docs/format/transports.md` has the notation. Raises `UsageError`,
+        `ImageNotFound`, `BadInput`, `RegistryError` or `StorageError`; the target shows nothing
+        new then.
+        """
+        from lamina.engine.transports import Transports
+
+        transports = Transports(self._store, sources, targets)
+        told = events or self._store.events
+        return transports.copy(source, target, platform, all_platforms, told)
 
     def load(self, source: str | ByteStream, *, events: Sink | None = None) -> list[LoadedImage]:
         """Load a docker archive or an OCI layout, from a path or a stream, compressed or not.

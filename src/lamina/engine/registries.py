@@ -77,27 +77,39 @@ class Registries:
 
     # --- what is done there -------------------------------------------------------------
 
-    def pull(self, name: Reference, platform: tuple[str, ...], events: Sink) -> Pulled:
-        """Pull what a name means, from the first place that has it: mirrors, then its registry.
+    def pull(
+        self,
+        name: Reference,
+        platform: tuple[str, ...],
+        events: Sink,
+        under: Reference | None = None,
+    ) -> Pulled:
+        """Pull what a name means, to be called so or `under` another name.
 
-        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        The first place that has it gives it: mirrors, then its registry. Raises `ImageNotFound`,
+        `RegistryError` or `BadInput`.
         """
         config = self._store.config
         mirrors = hub_mirrors(name, config.registry_mirrors)
         *before, last = [*mirrors, *sources(name, self._rules.rules)]
         for source in before:
             try:
-                return self._pulled(source, name, platform, events)
+                return self._pulled(source, name, platform, events, under)
             except (ImageNotFound, RegistryError, DigestMismatch) as error:
                 events(Caution(f"the mirror {source.name.domain} is passed over: {error.brief}"))
-        return self._pulled(last, name, platform, events)
+        return self._pulled(last, name, platform, events, under)
 
     def _pulled(
-        self, source: Source, name: Reference, platform: tuple[str, ...], events: Sink
+        self,
+        source: Source,
+        name: Reference,
+        platform: tuple[str, ...],
+        events: Sink,
+        under: Reference | None,
     ) -> Pulled:
         images, layers = self._store.image_store, self._store.layers
         place = self._repository(source)
-        return pull(place, name, images, layers, platform=platform, events=events)
+        return pull(place, name, images, layers, platform=platform, under=under, events=events)
 
     def search(
         self, text: str, platform: tuple[str, ...], events: Sink

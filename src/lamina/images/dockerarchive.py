@@ -5,27 +5,27 @@ compressed. What is written is read by docker, podman and skopeo, and equal imag
 bytes.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-from lamina.archive.entry import DIR, FILE, Entry, Write
-from lamina.archive.writer import head
 from lamina.errors import BadArchive, BadDocument, DigestMismatch, InvalidReference
 from lamina.images import ocilayout
 from lamina.images.api import ByteStream, TravellingImage, TravellingLayer
 from lamina.images.members import Members
+from lamina.images.tape import Tape
 from lamina.spec import strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Manifest
 from lamina.spec.strictjson import Json
-from lamina.values.digest import DiffID, ImageID
+from lamina.values.digest import ImageID
 from lamina.values.reference import Reference
 
-_BLOCK = 512
 _DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}$")
 _TAGS_LIMIT = 10_000
+
+LayerWriter = Callable[[str, int], object]
+"""Writes the plain tar of an image's Nth layer as the member of that name."""
 
 
 def is_archive(members: Members) -> bool:
@@ -134,56 +134,37 @@ def refuse_unknown(members: Members) -> None:
 class ArchiveWriter:
     """Writes images one after the other; a layer that several share is written once.
 
-    `export` writes a layer's plain tar to the sink it is given; `size` says how long that is.
+    Layers lie there as plain tars, as docker before 25 writes them and every reader takes them.
     """
 
-    def __init__(self, write: Write) -> None:
-        self._write = write
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
         self._written: set[str] = set()
         self._manifest: list[Json] = []
 
     def add(
-        self,
-        image: ImageID,
-        config: ImageConfig,
-        names: list[str],
-        export: Callable[[int, Write], None],
-        size: Callable[[int], int],
+        self, image: ImageID, config: ImageConfig, names: list[str], layer: LayerWriter
     ) -> None:
         """Write one image's layers and config; `names` are familiar names."""
         paths: list[Json] = []
         for number, diff_id in enumerate(config.diff_ids):
-            paths.append(self._layer(diff_id, number, export, size))
-        self._file(f"{image.hex}.json", config.raw)
+            path = f"{diff_id.hex}/layer.tar"
+            if path not in self._written:
+                self._written.add(path)
+                self._tape.folder(diff_id.hex)
+                layer(path, number)
+            paths.append(path)
+        self._config(f"{image.hex}.json", config.raw)
         self._manifest.append(
             {"Config": f"{image.hex}.json", "RepoTags": list(names), "Layers": paths}
         )
 
-    def _layer(
-        self,
-        diff_id: DiffID,
-        number: int,
-        export: Callable[[int, Write], None],
-        size: Callable[[int], int],
-    ) -> str:
-        path = f"{diff_id.hex}/layer.tar"
-        if path not in self._written:
-            self._written.add(path)
-            self._write(head(Entry(os.fsencode(diff_id.hex), DIR, 0o755)))
-            length = size(number)
-            self._write(head(Entry(os.fsencode(path), FILE, 0o644, size=length)))
-            export(number, self._write)
-            self._write(bytes(-length % _BLOCK))
-        return path
-
-    def _file(self, name: str, data: bytes) -> None:
-        if name in self._written:
-            return
-        self._written.add(name)
-        self._write(head(Entry(os.fsencode(name), FILE, 0o644, size=len(data))))
-        self._write(data + bytes(-len(data) % _BLOCK))
+    def _config(self, name: str, data: bytes) -> None:
+        if name not in self._written:
+            self._written.add(name)
+            self._tape.file(name, data)
 
     def finish(self) -> None:
         """Write manifest.json and the end."""
-        self._file("manifest.json", strictjson.dump(self._manifest))
-        self._write(bytes(2 * _BLOCK))
+        self._tape.file("manifest.json", strictjson.dump(self._manifest))
+        self._tape.finish()

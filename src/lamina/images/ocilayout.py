@@ -15,8 +15,9 @@ from lamina.spec.manifest import Descriptor, Index, Manifest
 from lamina.values.digest import Digest, ImageID
 from lamina.values.reference import Reference
 
-_REF_NAME = "org.opencontainers.image.ref.name"
-_FULL_NAME = "io.containerd.image.name"
+MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+REF_NAME = "org.opencontainers.image.ref.name"
+FULL_NAME = "io.containerd.image.name"
 _NESTING = 4
 _LOOKED_AT = 1000  # manifests, when one is searched for by its config
 _DOCUMENTS_LIMIT = 64 << 20  # bytes of all manifests and configs of one archive
@@ -56,7 +57,7 @@ def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingIm
     known: dict[tuple[Digest, str, int], Manifest] = {}
     budget = Budget()
     passed = ""
-    for descriptor in _fitting(_index(members).manifests, platform):
+    for descriptor in _fitting(index_of(members).manifests, platform):
         if descriptor.media_type not in _READABLE:
             passed = descriptor.media_type
             continue
@@ -70,7 +71,7 @@ def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingIm
             passed = manifest.config.media_type
             continue
         found[manifest.raw] = manifest
-        names.setdefault(manifest.raw, []).extend(_names(descriptor))
+        names.setdefault(manifest.raw, []).extend(names_of(descriptor))
     if passed and not found:
         raise BadDocument(f"this is no container image but something of type {passed[:100]!r}")
     for raw, manifest in found.items():
@@ -81,16 +82,17 @@ def manifests_by_config(members: Members) -> dict[ImageID, Manifest]:
     """The first manifest of the layout for each config; raises `BadInput`."""
     found: dict[ImageID, Manifest] = {}
     budget = Budget()
-    for descriptor in _index(members).manifests[:_LOOKED_AT]:
+    for descriptor in index_of(members).manifests[:_LOOKED_AT]:
         if descriptor.media_type in mediatypes.MANIFESTS:
             budget.spend(descriptor.size)
-            manifest = manifests.parse(_blob(members, descriptor), descriptor.media_type)
+            manifest = manifests.parse(document(members, descriptor), descriptor.media_type)
             if isinstance(manifest, Manifest):
                 found.setdefault(ImageID(manifest.config.digest), manifest)
     return found
 
 
-def _index(members: Members) -> Index:
+def index_of(members: Members) -> Index:
+    """The layout's index.json; raises `BadInput`."""
     what = "oci-layout"
     marker = strictjson.parse(members.small(what, strictjson.LIMIT), what)
     version = strictjson.text(marker, "imageLayoutVersion", what, "1.0.0")
@@ -107,7 +109,7 @@ def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[D
     groups: dict[tuple[Reference, ...], list[Descriptor]] = {}
     for each in found:
         if each.platform[0] != _ATTESTATION:
-            groups.setdefault(_names(each), []).append(each)
+            groups.setdefault(names_of(each), []).append(each)
     chosen = []
     for group in groups.values():
         chosen += [each for each in group if rank(each, platform) < UNFIT] or group
@@ -117,19 +119,20 @@ def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[D
 def _resolve(
     members: Members, descriptor: Descriptor, platform: tuple[str, str], depth: int
 ) -> Manifest:
-    document = manifests.parse(_blob(members, descriptor), descriptor.media_type)
-    if isinstance(document, Manifest):
-        return document
+    found = manifests.parse(document(members, descriptor), descriptor.media_type)
+    if isinstance(found, Manifest):
+        return found
     if not depth:
         raise BadDocument("indexes are nested too deep")
-    chosen = best(document, platform, descriptor.digest.short)
+    chosen = best(found, platform, descriptor.digest.short)
     return _resolve(members, chosen, platform, depth - 1)
 
 
-def _blob(members: Members, descriptor: Descriptor) -> bytes:
+def document(members: Members, descriptor: Descriptor) -> bytes:
+    """A small blob of the layout whole, verified; raises `BadInput`."""
     if descriptor.size > strictjson.LIMIT:
         raise BadDocument(f"the document {descriptor.digest.short} claims {descriptor.size} bytes")
-    with members.open(_path(descriptor.digest)) as stream:
+    with members.open(blob_path(descriptor.digest)) as stream:
         verified = VerifiedReader(stream, descriptor.digest, descriptor.size)
         pieces = []
         while piece := verified.read(1 << 20):
@@ -137,12 +140,14 @@ def _blob(members: Members, descriptor: Descriptor) -> bytes:
     return b"".join(pieces)
 
 
-def _path(digest: Digest) -> str:
+def blob_path(digest: Digest) -> str:
+    """Where a blob lies in a layout."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
-def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
-    text = descriptor.annotations.get(_FULL_NAME) or descriptor.annotations.get(_REF_NAME, "")
+def names_of(descriptor: Descriptor) -> tuple[Reference, ...]:
+    """The name that a layout gives an image, read as a name; none when it is not one."""
+    text = descriptor.annotations.get(FULL_NAME) or descriptor.annotations.get(REF_NAME, "")
     if not text:
         return ()
     try:
@@ -151,9 +156,15 @@ def _names(descriptor: Descriptor) -> tuple[Reference, ...]:
         return ()
 
 
+def called(descriptor: Descriptor) -> tuple[str, ...]:
+    """What a layout calls an image, as it stands there; nothing for one without a name."""
+    texts = (descriptor.annotations.get(key) for key in (REF_NAME, FULL_NAME))
+    return tuple(text for text in texts if text)
+
+
 def _image(members: Members, manifest: Manifest, names: tuple[Reference, ...]) -> TravellingImage:
     refuse_unreadable(manifest)
-    config = ImageConfig.parse(_blob(members, manifest.config))
+    config = ImageConfig.parse(document(members, manifest.config))
     return assembled(manifest, config, names, lambda layer: _opener(members, layer))
 
 
@@ -195,5 +206,5 @@ class _opener:  # noqa: N801 - a function that remembers, so that each call open
 
     @contextmanager
     def __call__(self) -> Iterator[ByteStream]:
-        with self._members.open(_path(self._descriptor.digest)) as stream:
+        with self._members.open(blob_path(self._descriptor.digest)) as stream:
             yield VerifiedReader(stream, self._descriptor.digest, self._descriptor.size)

@@ -4,31 +4,23 @@ Nothing of an image is visible before every layer was verified against its diff 
 is here is not even opened.
 """
 
-import errno
 import hashlib
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
-from lamina.archive.compress import detect, open_decompressed
+from lamina.archive.compress import open_decompressed
 from lamina.content.verified import ByteStream
-from lamina.errors import BadArchive, DigestMismatch, from_oserror
-from lamina.fs.atomic import write_all
-from lamina.fs.reading import DescriptorStream
+from lamina.errors import BadArchive, DigestMismatch
 from lamina.images import dockerarchive, ocilayout
 from lamina.images.api import TravellingImage, TravellingLayer
-from lamina.images.members import DirectoryMembers, Members, TarMembers
+from lamina.images.members import Members
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
 from lamina.transfer.laying import load_layers
 from lamina.transfer.naming import named
+from lamina.transfer.opening import opened_members
 from lamina.values.digest import BlobDigest, ImageID
 from lamina.values.events import Sink, ignore
-
-_CHUNK = 1 << 20
 
 
 class Loaded(NamedTuple):
@@ -53,7 +45,7 @@ def load(
     one barrier.
     """
     with named(source):
-        with _members(source, layers) as members:
+        with opened_members(source, layers) as members:
             found = _images(members, platform)
             loaded = [load_one(image, images, layers, events) for image in found]
         if not loaded:
@@ -69,78 +61,6 @@ def _images(members: Members, platform: tuple[str, str]) -> list[TravellingImage
         return list(ocilayout.images(members, platform))
     dockerarchive.refuse_unknown(members)
     return []
-
-
-@contextmanager
-def _members(source: str | ByteStream, layers: LayerStore) -> Iterator[Members]:
-    """The files of the source; a stream or a compressed archive is unrolled into `staging/`."""
-    members: DirectoryMembers | TarMembers
-    if not isinstance(source, str):
-        members = TarMembers(_unrolled(source, layers))
-    elif os.path.isdir(source):
-        members = _directory(source)
-    else:
-        members = TarMembers(_plain_file(source, layers))
-    try:
-        yield members
-    finally:
-        members.close()
-
-
-def _directory(path: str) -> DirectoryMembers:
-    try:
-        return DirectoryMembers(path)
-    except OSError as error:
-        raise from_oserror(error, "reading", path) from error
-
-
-def _plain_file(path: str, layers: LayerStore) -> int:
-    """A descriptor of the file, or, where that cannot be sought in, of its plain bytes."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise from_oserror(error, "reading", path) from error
-    try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        if regular and detect(os.pread(descriptor, 16, 0)) == "none":
-            return os.dup(descriptor)
-        return _unrolled(DescriptorStream(descriptor), layers)
-    finally:
-        os.close(descriptor)
-
-
-def _unrolled(stream: ByteStream, layers: LayerStore) -> int:
-    """The plain bytes of a stream in a file that has no name."""
-    folder = layers.root.folder("staging")
-    try:
-        descriptor = _nameless(folder, layers.root.scratch("unrolled"))
-    except OSError as error:
-        raise from_oserror(error, "writing to", folder) from error
-    try:
-        with open_decompressed(stream) as plain:
-            while data := plain.read(_CHUNK):
-                write_all(descriptor, data)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-    except OSError as error:
-        os.close(descriptor)
-        raise from_oserror(error, "writing to", folder) from error
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _nameless(folder: str, path: str) -> int:
-    """A new file that goes with its descriptor; for a moment with a name where it must have one."""
-    flags = os.O_RDWR | os.O_CLOEXEC
-    try:
-        return os.open(folder, flags | os.O_TMPFILE, 0o600)
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            raise
-    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    os.unlink(path)
-    return descriptor
 
 
 def load_one(

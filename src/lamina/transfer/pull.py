@@ -53,22 +53,25 @@ def pull(
     layers: LayerStore,
     *,
     platform: tuple[str, ...],
+    under: Reference | None = None,
     events: Sink = ignore,
 ) -> Pulled:
-    """Pull what `name` (with a tag or a digest) means; the store then has it under that name.
+    """Pull what `name` (with a tag or a digest) means; the store then has it under that name,
+    or under another.
 
     `source` may be a mirror of the repository in the name. Raises `ImageNotFound`, `BadInput`,
     `RegistryError` or `StorageError`; nothing of the image is left then but what makes the next
     try shorter. Ends with a barrier.
     """
     gc.expire_ingests(images.root, time.time() - _KEPT_FOR)
-    before = images.pointed_at(str(name))
+    own = under or name
+    before = images.pointed_at(str(own))
     found = source.manifest(name.digest if name.digest is not None else name.tag or "latest")
     manifest = _manifest(source, found, platform)
     refuse_unreadable(manifest)
     config = ImageConfig.parse(_document(source, manifest.config))
     with images.all_or_nothing():
-        image = _fetched(source, manifest, config, name, images, layers, one_at_a_time(events))
+        image = _fetched(source, manifest, config, own, images, layers, one_at_a_time(events))
     layers.barrier()
     return Pulled(image, found.digest, before != image)
 

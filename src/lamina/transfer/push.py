@@ -46,8 +46,8 @@ def push(
     """Push an image under the tag of `name`; raises `RegistryError` or `StorageError`."""
     config = images.config(image)
     with images.all_or_nothing():
-        _hold(image, config, layers)
-        manifest = _manifest(target, image, config, images, layers, events)
+        hold_image(image, config, layers)
+        manifest = manifest_for(target.has, image, config, images, layers, events)
         blobs = {each.digest: each for each in manifest.layers}
         sources = {each: images.repositories_of(each, name.domain) for each in blobs}
         uploads = _Uploads(target, images.blobs, sources, one_at_a_time(events))
@@ -55,32 +55,35 @@ def push(
             list(pool.map(uploads.send, blobs.values()))
         uploads.send_document(manifest.config, config.raw)
         digest = target.put_manifest(manifest.raw, manifest.media_type, name.tag or "latest")
-        _remember(image, config, manifest, images)
+        remember_manifest(image, config, manifest, images)
     layers.barrier()
     return Pushed(digest, len(manifest.raw))
 
 
-def _hold(image: ImageID, config: ImageConfig, layers: LayerStore) -> None:
+def hold_image(image: ImageID, config: ImageConfig, layers: LayerStore) -> None:
+    """Keep an image's layers from being collected; raises `ImageNotFound` when they are gone."""
     chains = chain_ids(config.diff_ids)
     if chains and not layers.hold(chains[-1]):
         raise ImageNotFound(f"the image {image.short} was removed just now")
 
 
-def _manifest(
-    target: Repository,
+def manifest_for(
+    has: Callable[[BlobDigest], bool],
     image: ImageID,
     config: ImageConfig,
     images: ImageStore,
     layers: LayerStore,
     events: Sink,
 ) -> Manifest:
-    """The manifest that the image has, if all it names can be had; else a new one."""
+    """The manifest that the image has, if all it names is here or (`has`) there; else a new one.
+
+    The layers that a new one names are made and kept here.
+    """
     kept = images.manifest(image)
     if kept is not None:
         found = manifests.parse(*kept)
         if isinstance(found, Manifest) and all(
-            images.hold_blob(each.digest, each.size) or target.has(each.digest)
-            for each in found.layers
+            images.hold_blob(each.digest, each.size) or has(each.digest) for each in found.layers
         ):
             return found
     chains = chain_ids(config.diff_ids)
@@ -127,7 +130,9 @@ def _oci_kind(media_type: str) -> str | None:
     return media_type if media_type == mediatypes.OCI_LAYER_ZSTD else None
 
 
-def _remember(image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore) -> None:
+def remember_manifest(
+    image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore
+) -> None:
     """The image has this manifest from now on, and needs the blobs that it names."""
     pairs = zip(manifest.layers, config.diff_ids, strict=True)
     kept = tuple(

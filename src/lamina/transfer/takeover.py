@@ -74,6 +74,14 @@ def _chosen(found: list[ForeignImage], wanted: list[str], title: str) -> list[Fo
     return list(chosen.values())
 
 
+def find(store: ForeignStore, text: str) -> ForeignImage:
+    """The image that a name or an ID means; raises `ImageNotFound`, also for several."""
+    found = _chosen(sorted(store.images(), key=_order), [text], store.title)
+    if len(found) > 1:
+        raise ImageNotFound(f"{store.title} has several images {text}: give more of the ID")
+    return found[0]
+
+
 def _is_called(each: ForeignImage, text: str) -> bool:
     if each.image.config.id.removeprefix("sha256:").startswith(text.removeprefix("sha256:")):
         return True

@@ -9,6 +9,7 @@ import pytest
 from lamina.errors import BadArchive, BadDocument, BadInput, DigestMismatch
 from lamina.images import dockerarchive, ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
+from lamina.images.tape import StreamTape
 from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.sample_images import (
     Link,
@@ -400,15 +401,15 @@ def test_skopeos_dir_layout_is_told_apart(in_directory):
 
 def written(*images):
     out = io.BytesIO()
-    archive = ArchiveWriter(out.write)
+    tape = StreamTape(out.write)
+    archive = ArchiveWriter(tape)
     for image in images:
         config = ImageConfig.parse(image.config)
         archive.add(
             config.id,
             config,
             list(image.names),
-            lambda number, sink, image=image: sink(image.layers[number]),
-            lambda number, image=image: len(image.layers[number]),
+            lambda path, number, image=image: tape.file(path, image.layers[number]),
         )
     archive.finish()
     return out.getvalue()

@@ -1,0 +1,1 @@
+"""The ends of a copy: what gives content by digest, and what takes it."""

@@ -1,0 +1,81 @@
+"""What a copy asks of its two ends. Content goes by digest, and is verified between them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol, Self
+
+from lamina.content.verified import ByteStream
+from lamina.spec.manifest import Descriptor
+from lamina.values.digest import BlobDigest
+
+_CHUNK = 1 << 20
+
+Opener = Callable[[], AbstractContextManager[ByteStream]]
+"""Gives a blob's bytes from the start; the last `read` raises unless they were the right ones."""
+
+
+class Document(NamedTuple):
+    """A manifest or an index: its bytes, what it is said to be ("" for nothing), its digest."""
+
+    raw: bytes
+    media_type: str
+    digest: BlobDigest
+
+    @classmethod
+    def of(cls, raw: bytes, media_type: str) -> Self:
+        """A document that nobody named by digest."""
+        return cls(raw, media_type, BlobDigest.of(raw))
+
+    def descriptor(self) -> Descriptor:
+        """What to name it by."""
+        return Descriptor(self.media_type, self.digest, len(self.raw), {}, ("", "", ""))
+
+
+class Source(Protocol):
+    """Where content comes from; all may be called by several threads."""
+
+    def top(self) -> Document:
+        """What the end means: a manifest or an index.
+
+        Raises `ImageNotFound`, `BadInput` or an error of the medium.
+        """
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """A manifest or an index that another one names; verified by whoever asks."""
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
+        """A blob's bytes; verified by whoever reads."""
+
+
+class Sink(Protocol):
+    """Where content goes. `at_once` says how many threads may put at a time.
+
+    Nothing that is put can be seen as an image before `publish`.
+    """
+
+    at_once: int
+
+    def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
+        """Hear once, before the first `put`, what is to come and in which order.
+
+        Raises what `publish` would raise, as far as that is known.
+        """
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether a blob is there."""
+
+    def put(self, blob: Descriptor, opener: Opener) -> str:
+        """Have a blob there, whole or not at all; gives what was done, for people."""
+
+    def put_document(self, document: Document) -> None:
+        """Have a manifest or an index there that a later one names."""
+
+    def publish(self, document: Document) -> None:
+        """Let the end mean this document from now on. All that it names is there."""
+
+
+def pour(opener: Opener, write: Callable[[bytes], object]) -> None:
+    """Give a blob's bytes to `write`; raises unless they were the right ones."""
+    with opener() as stream:
+        while data := stream.read(_CHUNK):
+            write(data)

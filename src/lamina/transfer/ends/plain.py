@@ -1,0 +1,115 @@
+"""skopeo's `dir:`: a directory of plain files, named by the digits of their digest.
+
+version              "Directory Transport Version: 1.1"
+manifest.json        the document that the directory means
+<hex>.manifest.json  a document that an index names
+<hex>                a blob
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from lamina.content.verified import ByteStream
+from lamina.errors import BadDocument, UsageError, from_oserror
+from lamina.fs.atomic import replace_file, sync_directory, write_all
+from lamina.fs.newfile import new_file
+from lamina.images.members import Members
+from lamina.kernel.ioctl import syncfs
+from lamina.spec import strictjson
+from lamina.spec.manifest import Descriptor
+from lamina.transfer.ends.api import Document, Opener, pour
+
+_MANIFEST, _VERSION = "manifest.json", "version"
+_MARKER = b"Directory Transport Version: 1.1\n"
+_OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.manifest\.json)?|signature-\d+|.+\.tmp")
+
+
+class DirectorySource:
+    """What such a directory means."""
+
+    def __init__(self, members: Members) -> None:
+        self._members = members
+        if not members.has(_MANIFEST):
+            raise BadDocument(f"this is no `dir:` directory: it has no {_MANIFEST}")
+
+    def top(self) -> Document:
+        """manifest.json."""
+        return Document.of(self._members.small(_MANIFEST, strictjson.LIMIT), "")
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """A document by digest."""
+        return self._members.small(f"{wanted.digest.hex}.manifest.json", strictjson.LIMIT)
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
+        """A blob's file."""
+        return self._members.open(blob.digest.hex)
+
+
+class DirectorySink:
+    """A directory to be made so, or one that is so already, whose image is replaced.
+
+    manifest.json comes last, by one rename; what the image before it had goes after that.
+    """
+
+    at_once = 4
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._keeps = {_MANIFEST, _VERSION}
+
+    def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
+        """Make the folder; raises `UsageError` for one that holds something else."""
+        try:
+            os.makedirs(self._path, exist_ok=True)
+            names = os.listdir(self._path)
+        except OSError as error:
+            raise from_oserror(error, "writing", self._path) from error
+        if names and _VERSION not in names and not all(map(_OURS.fullmatch, names)):
+            raise UsageError(f"{self._path} holds something else than a copied image")
+        self._keeps |= {each.digest.hex for each in blobs}
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self._path, name)
+
+    def has(self, blob: Descriptor) -> bool:
+        """Whether there is a file of that name and size."""
+        try:
+            return os.stat(self._file(blob.digest.hex)).st_size == blob.size
+        except OSError:
+            return False
+
+    def put(self, blob: Descriptor, opener: Opener) -> str:
+        """Write the blob's file."""
+        with new_file(self._file(blob.digest.hex), mode=0o644) as descriptor:
+            pour(opener, lambda data: write_all(descriptor, data))
+        self._keeps.add(blob.digest.hex)
+        return "copied"
+
+    def put_document(self, document: Document) -> None:
+        """Write a document's file."""
+        name = f"{document.digest.hex}.manifest.json"
+        self._keeps.add(name)
+        with new_file(self._file(name), mode=0o644) as descriptor:
+            write_all(descriptor, document.raw)
+
+    def publish(self, document: Document) -> None:
+        """Write manifest.json, once all it needs is on disk."""
+        try:
+            folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                syncfs(folder)
+            finally:
+                os.close(folder)
+            self._write(_VERSION, _MARKER)
+            self._write(_MANIFEST, document.raw)
+            sync_directory(self._path)
+            for name in os.listdir(self._path):
+                if name not in self._keeps and _OURS.fullmatch(name):
+                    os.unlink(self._file(name))
+        except OSError as error:
+            raise from_oserror(error, "writing", self._path) from error
+
+    def _write(self, name: str, data: bytes) -> None:
+        replace_file(self._file(name), data, temporary=self._file(f".{name}.tmp"), mode=0o644)

@@ -1,0 +1,104 @@
+"""A repository of a registry as an end of a copy."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from lamina.content.verified import ByteStream
+from lamina.errors import DigestMismatch, RegistryError
+from lamina.registry.repository import Repository
+from lamina.spec.manifest import Descriptor
+from lamina.transfer.ends.api import Document, Opener
+from lamina.values.reference import Reference
+
+
+class RegistrySource(NamedTuple):
+    """What a name means at a registry."""
+
+    repository: Repository
+    name: Reference
+
+    def top(self) -> Document:
+        """The document of the tag or the digest."""
+        found = self.repository.manifest(self.name.digest or self.name.tag or "latest")
+        return Document.of(found.raw, found.media_type)
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """A document by digest."""
+        return self.repository.manifest(wanted.digest).raw
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
+        """A blob as it comes over the wire; one that breaks off goes on where it did."""
+        return self.repository.blob(blob.digest, blob.size)
+
+
+class RegistrySink:
+    """A name at a registry; `beside` is the path of the source's repository, at the same one."""
+
+    at_once = 5  # docker's max-concurrent-uploads
+
+    def __init__(self, repository: Repository, name: Reference, beside: str | None) -> None:
+        self._repository = repository
+        self._name = name
+        self._beside = beside
+
+    def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
+        """Under a digest goes only what has it; raises `DigestMismatch`."""
+        wanted = self._name.digest
+        if wanted is not None and wanted != top.digest:
+            raise DigestMismatch(f"this is {top.digest}, not {wanted} as the name says")
+
+    def has(self, blob: Descriptor) -> bool:
+        """Ask the registry."""
+        return self._repository.has(blob.digest)
+
+    def put(self, blob: Descriptor, opener: Opener) -> str:
+        """Have it taken from the source's repository where that can be, else send it."""
+        place = None
+        if self._beside is not None and self._beside != self._repository.path:
+            try:
+                place = self._repository.mount(blob.digest, self._beside)
+            except RegistryError:
+                pass  # it is not ours to take from there: send it
+            else:
+                if place is None:
+                    return f"mounted from {self._beside}"
+        with _Sending(opener) as sending:
+            self._repository.upload(blob.digest, blob.size, sending.again, place)
+        return "copied"
+
+    def put_document(self, document: Document) -> None:
+        """Put it under its digest."""
+        self._repository.put_manifest(document.raw, document.media_type, document.digest)
+
+    def publish(self, document: Document) -> None:
+        """Put it under the tag or the digest."""
+        reference = self._name.digest or self._name.tag or "latest"
+        self._repository.put_manifest(document.raw, document.media_type, reference)
+
+
+class _Sending:
+    """A blob's bytes for each try to send it; at most one of them is open."""
+
+    def __init__(self, opener: Opener) -> None:
+        self._opener = opener
+        self._open: AbstractContextManager[ByteStream] | None = None
+
+    def again(self) -> ByteStream:
+        """From the start."""
+        self._close()
+        opened = self._opener()
+        stream = opened.__enter__()
+        self._open = opened
+        return stream
+
+    def _close(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.__exit__(None, None, None)
+
+    def __enter__(self) -> "_Sending":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._close()
