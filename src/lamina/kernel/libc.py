@@ -1,11 +1,12 @@
 """How system calls without a Python wrapper are made: one function, errno to OSError."""
 
-import ctypes
 import os
+from typing import TYPE_CHECKING
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_syscall = _LIBC.syscall
-_syscall.restype = ctypes.c_long
+if TYPE_CHECKING:  # a command that only looks calls nothing of this
+    import ctypes
+
+    from lamina.kernel.ffi import Argument
 
 # Calls from 424 on have one number on every architecture (include/uapi/asm-generic/unistd.h);
 # older ones do not, so they go through libc's own wrappers.
@@ -18,24 +19,36 @@ OPENAT2 = 437
 MOUNT_SETATTR = 442
 
 
+def errno_now() -> int:
+    """The errno that libc just set."""
+    from lamina.kernel import ffi
+
+    return ffi.errno()
+
+
 def fail(call: str, subject: str | bytes | None = None) -> OSError:
     """The OSError for the errno that libc just set, naming what it was about."""
-    number = ctypes.get_errno()
+    number = errno_now()
     name = os.fsdecode(subject) if subject is not None else call
     return OSError(number, f"{call}: {os.strerror(number)}", name)
 
 
-def syscall(number: int, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+def buffer(content: bytes | int) -> "ctypes.Array[ctypes.c_char]":
+    """Memory that the kernel may write to: with that content, or of so many zeros."""
+    from lamina.kernel import ffi
+
+    return ffi.buffer(content)
+
+
+def syscall(number: int, *arguments: "Argument") -> int:
     """Make a system call; -1 on failure with errno kept for `fail`."""
-    converted = [
-        ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments
-    ]
-    return int(_syscall(ctypes.c_long(number), *converted))
+    from lamina.kernel import ffi
+
+    return ffi.syscall(number, *arguments)
 
 
-def libc_call(name: str, *arguments: int | bytes | ctypes.Array[ctypes.c_char] | None) -> int:
+def libc_call(name: str, *arguments: "Argument") -> int:
     """Call a function of libc that has no Python wrapper; -1 on failure, errno kept for `fail`."""
-    converted = [
-        ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments
-    ]
-    return int(getattr(_LIBC, name)(*converted))
+    from lamina.kernel import ffi
+
+    return ffi.function(name, *arguments)

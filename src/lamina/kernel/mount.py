@@ -4,7 +4,6 @@ Every function is one call and raises OSError in the kernel's own words: for a f
 context these are read from the context's log. Descriptors are close-on-exec.
 """
 
-import ctypes
 import errno
 import os
 
@@ -15,6 +14,8 @@ from lamina.kernel.libc import (
     MOUNT_SETATTR,
     MOVE_MOUNT,
     OPEN_TREE,
+    buffer,
+    errno_now,
     fail,
     libc_call,
     syscall,
@@ -114,8 +115,8 @@ def mount_setattr(mount: int, attributes: int, *, recursive: bool = False) -> No
     """Set attributes (MOUNT_ATTR_*) of a detached mount."""
     structure = attributes.to_bytes(8, "little") + bytes(24)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    buffer = ctypes.create_string_buffer(structure, len(structure))
-    if syscall(MOUNT_SETATTR, mount, b"", flags, buffer, len(structure)) < 0:
+    given = buffer(structure)
+    if syscall(MOUNT_SETATTR, mount, b"", flags, given, len(structure)) < 0:
         raise fail("mount_setattr")
 
 
@@ -162,7 +163,7 @@ def context_log(context: int) -> str:
 
 def _told(context: int, call: str, subject: str | None = None) -> OSError:
     """The error for errno, with the kernel's own words where the context's log holds some."""
-    number = ctypes.get_errno()
+    number = errno_now()
     said = context_log(context)
     words = f"{call}: {os.strerror(number)}" + (f" ({said})" if said else "")
     return OSError(number, words, subject) if subject is not None else OSError(number, words)

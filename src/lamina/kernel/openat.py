@@ -1,12 +1,15 @@
 """Opening and renaming relative to a descriptor, with the kernel resolving inside a root."""
 
-import ctypes
 import errno
 import os
 import struct
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from lamina.kernel.libc import OPENAT2, fail, libc_call, syscall
+from lamina.kernel.libc import OPENAT2, buffer, fail, libc_call, syscall
+
+if TYPE_CHECKING:
+    import ctypes
 
 # include/uapi/linux/openat2.h
 RESOLVE_NO_XDEV = 0x01
@@ -48,16 +51,16 @@ def renameat2(old_dir: int, old: bytes, new_dir: int, new: bytes, flags: int) ->
 def directory_entries(path: str) -> Iterator[tuple[bytes, int]]:
     """Names and d_type of a directory's raw entries (getdents64(2)), without `.` and `..`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    buffer = ctypes.create_string_buffer(_ENTRIES)
+    room = buffer(_ENTRIES)
     try:
-        while length := _read_entries(descriptor, buffer):
-            yield from _parse(buffer.raw[:length])
+        while length := _read_entries(descriptor, room):
+            yield from _parse(room.raw[:length])
     finally:
         os.close(descriptor)
 
 
-def _read_entries(descriptor: int, buffer: ctypes.Array[ctypes.c_char]) -> int:
-    length = libc_call("getdents64", descriptor, buffer, len(buffer))
+def _read_entries(descriptor: int, room: "ctypes.Array[ctypes.c_char]") -> int:
+    length = libc_call("getdents64", descriptor, room, len(room))
     if length < 0:
         raise fail("getdents64")
     return length

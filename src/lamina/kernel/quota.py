@@ -4,12 +4,11 @@ Numbers and structures are those of include/uapi/linux/fs.h, dqblk_xfs.h and quo
 ext4 answer to the same calls; both have to be mounted with project quotas.
 """
 
-import ctypes
 import fcntl
 import os
 import struct
 
-from lamina.kernel.libc import fail, libc_call
+from lamina.kernel.libc import buffer, fail, libc_call
 
 _FSXATTR = struct.Struct("=IIIII8s")  # fsx_xflags, extsize, nextents, projid, cowextsize, padding
 _GET_XATTR = 0x801C581F  # FS_IOC_FSGETXATTR
@@ -43,7 +42,7 @@ def limit_project(device: str, number: int, size: int) -> None:
     """Let a project hold at most `size` bytes on a block device; 0 is no limit. Raises OSError."""
     blocks = -(-size // _BASIC_BLOCK)
     wanted = _DISK_QUOTA.pack(_VERSION, _OF_PROJECT, _BLOCK_LIMITS, number, blocks, blocks)
-    buffer = ctypes.create_string_buffer(wanted, len(wanted))
+    given = buffer(wanted)
     command = _SET_LIMIT << 8 | _PROJECT
-    if libc_call("quotactl", command, os.fsencode(device), number, buffer) < 0:
+    if libc_call("quotactl", command, os.fsencode(device), number, given) < 0:
         raise fail("quotactl", device)

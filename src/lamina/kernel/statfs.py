@@ -1,9 +1,9 @@
 """Which file system a path lies on (statfs(2)); os.statvfs tells how much of it is free."""
 
-import ctypes
 import os
+import struct
 
-from lamina.kernel.libc import fail, libc_call
+from lamina.kernel.libc import buffer, fail, libc_call
 
 # include/uapi/linux/magic.h; names as docker's `info` shows them
 _NAMES = {
@@ -30,10 +30,11 @@ _ROOM = 512  # struct statfs is smaller than this on every architecture
 
 def magic(path: str | bytes) -> int:
     """The file system's magic number (statfs.f_type)."""
-    buffer = ctypes.create_string_buffer(_ROOM)
-    if libc_call("statfs", os.fsencode(path), buffer) < 0:
+    found = buffer(_ROOM)
+    if libc_call("statfs", os.fsencode(path), found) < 0:
         raise fail("statfs", path)
-    return int.from_bytes(buffer.raw[: ctypes.sizeof(ctypes.c_long)], "little") & 0xFFFFFFFF
+    (kind,) = struct.unpack_from("l", found.raw)
+    return int(kind) & 0xFFFFFFFF
 
 
 def filesystem_name(path: str) -> str:

@@ -18,7 +18,6 @@ Knows names and files; mounts nothing.
 """
 
 import base64
-import hashlib
 import os
 import stat
 
@@ -131,6 +130,8 @@ class Layout:
 
     def link_flat(self, layer: LayerID) -> str:
         """The short link of a layer's flat tree, made where it is not there yet; idempotent."""
+        import hashlib  # OpenSSL takes 3 ms to load, and hardly any layer has a flat tree
+
         name = base64.b32encode(hashlib.sha256(f"{layer}/flat".encode()).digest()[:_SHORT_BYTES])
         short = f"l/{name.decode().rstrip('=')}"
         try:
