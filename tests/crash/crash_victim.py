@@ -1,5 +1,6 @@
 """A store to be killed in, and what must hold after every kill (holds no test)."""
 
+import glob
 import hashlib
 import os
 import re
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import lamina
 from lamina.drivers.devicemapper import DevicemapperDriver
+from lamina.fs.locks import FileLock
 from lamina.fs.remove import remove_tree
 from lamina.kernel import btrfs, devmapper, loop
 from lamina.metadata import blobs, layers, refs
@@ -214,9 +216,14 @@ class Victim:
 
     def _await_the_end(self) -> None:
         limit = time.monotonic() + _PATIENCE
-        while left := self._processes():
+        while left := self._processes() or self._held_rooms():
             assert time.monotonic() < limit, f"still running: {left}"
             time.sleep(0.01)
+
+    def _held_rooms(self) -> list[str]:
+        """Containers whose last process is on its way out, and shows no more than its locks."""
+        locks = glob.glob(f"{self.folder}/run/*/*/lock")
+        return [each for each in locks if FileLock.is_held(each)]
 
     def _processes(self) -> list[str]:
         """What runs in this victim's mounts or was started for it, told by where its root is."""
