@@ -226,6 +226,26 @@ def test_docker_runs_what_was_pushed_and_the_reverse(
     assert image_id(lamina, f"{host}/docker:2") == image_id(lamina, "base")
 
 
+def test_skopeo_reads_what_was_pushed_as_zstd(
+    host: str, lamina: Lamina, needs_program: Callable[[str], str], tmp_path: os.PathLike[str]
+) -> None:
+    name, image = f"{host}/zstd:1", image_id(lamina, "base")
+    lamina.ok("tag", "base", name)
+    lamina.ok("push", "--compression", "zstd", "--compression-level=9", name)
+    copy = [needs_program("skopeo"), "copy", "-q", "--src-tls-verify=false"]
+    subprocess.run([*copy, f"docker://{name}", f"oci:{tmp_path}/copy"], check=True)
+    with open(f"{tmp_path}/copy/index.json") as file:
+        digest = json.load(file)["manifests"][0]["digest"]
+    with open(f"{tmp_path}/copy/blobs/{digest.replace(':', '/')}") as file:
+        kinds = {each["mediaType"] for each in json.load(file)["layers"]}
+    assert kinds == {"application/vnd.oci.image.layer.v1.tar+zstd"}
+    lamina.ok("rmi", "base")
+    lamina.ok("rmi", name)
+    lamina.ok("load", "-q", "-i", f"{tmp_path}/copy")
+    assert lamina.ok("run", "--rm", image, "cat", "/etc/motd") == "hi\n"
+    assert "is no level" in lamina("push", "--compression-level=x", name).err
+
+
 def test_all_tags(host: str, lamina: Lamina, other: Lamina) -> None:
     for tag in ("one", "two"):
         lamina.ok("tag", "base", f"{host}/tags:{tag}")

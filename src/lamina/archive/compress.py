@@ -327,7 +327,7 @@ class _Bzip2(_Bounded):
 
 class _Zstd(_Bounded):
     def _open(self) -> tuple[_BoundedObject, tuple[type[Exception], ...]]:
-        from backports import zstd
+        from lamina.archive.zstandard import zstd
 
         options = {int(zstd.DecompressionParameter.window_log_max): 27}  # 128 MiB
         made: _BoundedObject = zstd.ZstdDecompressor(options=options)

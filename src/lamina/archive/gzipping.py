@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 _BLOCK = 1 << 20
 _WINDOW = 1 << 15
-_LEVEL = 6
+DEFAULT_LEVEL = 6
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # RFC 1952: no name, no time, no system
 _RAW = -15
 
@@ -20,8 +20,9 @@ _RAW = -15
 class Gzip:
     """Takes bytes by `write` and gives gzip data to `out`; `finish` ends it."""
 
-    def __init__(self, out: Callable[[bytes], object]) -> None:
+    def __init__(self, out: Callable[[bytes], object], level: int = DEFAULT_LEVEL) -> None:
         self._out = out
+        self._level = level
         self._threads = os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="lamina-deflate")
         self._running: deque[Future[bytes]] = deque()
@@ -43,7 +44,7 @@ class Gzip:
     def _begin(self, block: bytes, *, last: bool) -> None:
         while len(self._running) > self._threads:
             self._out(self._running.popleft().result())
-        self._running.append(self._pool.submit(_deflated, block, self._before, last))
+        self._running.append(self._pool.submit(_deflated, self._level, block, self._before, last))
         self._before = block[-_WINDOW:]
 
     def finish(self) -> None:
@@ -59,6 +60,6 @@ class Gzip:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _deflated(block: bytes, before: bytes, last: bool) -> bytes:
-    codec = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, zdict=before)
+def _deflated(level: int, block: bytes, before: bytes, last: bool) -> bytes:
+    codec = zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=before)
     return codec.compress(block) + codec.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)

@@ -240,17 +240,26 @@ class Images:
         self,
         name: str,
         *,
+        compression: str | None = None,
+        compression_level: int | None = None,
         registries: "Registries | None" = None,
         events: Sink | None = None,
     ) -> "Pushed":
         """Push an image to the registry that its name begins with; gives digest and size in bytes.
 
-        Raises `ImageNotFound` or `RegistryError`.
+        It goes as it came; a layer that was made here as gzip. With `compression` (gzip or zstd)
+        or a level every layer is compressed so. Raises `UsageError`, `ImageNotFound` or
+        `RegistryError`.
         """
+        from lamina.archive.packing import Packing
         from lamina.engine.registries import Registries
 
         reference = Reference.parse(name).with_default_tag()
-        return (registries or Registries(self._store)).push(reference, events or self._store.events)
+        packing = None
+        if compression is not None or compression_level is not None:
+            packing = Packing.checked(compression or "gzip", compression_level)
+        place = registries or Registries(self._store)
+        return place.push(reference, events or self._store.events, packing)
 
     def copy(
         self,

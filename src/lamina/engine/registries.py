@@ -7,6 +7,7 @@ to the transfer; is imported only by what speaks to a registry.
 from functools import cached_property
 
 import lamina
+from lamina.archive.packing import Packing
 from lamina.engine.parts import Parts
 from lamina.errors import DigestMismatch, ImageNotFound, InvalidReference, RegistryError
 from lamina.registry import credentials, registriesconf
@@ -123,13 +124,13 @@ class Registries:
                 events(Caution(f"{name.familiar} is passed over: {error.brief}"))
         return last, self.pull(last, platform, events)
 
-    def push(self, name: Reference, events: Sink) -> Pushed:
+    def push(self, name: Reference, events: Sink, packing: Packing | None = None) -> Pushed:
         """Push the image that a name means here; raises `ImageNotFound` or `RegistryError`."""
         if name.digest is not None:
             raise InvalidReference(f"{name.familiar} cannot be pushed: push it under a tag")
         image = self._store.image_store.resolve(str(name))
         images, layers = self._store.image_store, self._store.layers
-        return push(self.repository(name), name, image, images, layers, events)
+        return push(self.repository(name), name, image, images, layers, events, packing)
 
     def tags(self, name: Reference) -> list[str]:
         """The tags that a repository has; raises `ImageNotFound` or `RegistryError`."""

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import NamedTuple
 
-from lamina.archive.gzipping import Gzip
+from lamina.archive.packing import Packing
 from lamina.content.directory import BlobStore
 from lamina.errors import BadDocument, ImageNotFound, RegistryError
 from lamina.images.store import ImageStore, KeptLayer
@@ -26,6 +26,7 @@ from lamina.values.events import LayerProgress, Sink, ignore
 from lamina.values.reference import Reference
 
 _AT_ONCE = 5  # docker's max-concurrent-uploads
+_KINDS = {"gzip": mediatypes.OCI_LAYER_GZIP, "zstd": mediatypes.OCI_LAYER_ZSTD}
 
 
 class Pushed(NamedTuple):
@@ -42,12 +43,18 @@ def push(
     images: ImageStore,
     layers: LayerStore,
     events: Sink = ignore,
+    packing: Packing | None = None,
 ) -> Pushed:
-    """Push an image under the tag of `name`; raises `RegistryError` or `StorageError`."""
+    """Push an image under the tag of `name`; raises `RegistryError` or `StorageError`.
+
+    With a `packing` every layer is compressed so, and the manifest made anew; else it keeps what
+    it came with. What it came with stays its own.
+    """
     config = images.config(image)
     with images.all_or_nothing():
         hold_image(image, config, layers)
-        manifest = manifest_for(target.has, image, config, images, layers, events)
+        had = images.row(image).row.manifest
+        manifest = manifest_for(target.has, image, config, images, layers, events, packing)
         blobs = {each.digest: each for each in manifest.layers}
         sources = {each: images.repositories_of(each, name.domain) for each in blobs}
         uploads = _Uploads(target, images.blobs, sources, one_at_a_time(events))
@@ -55,7 +62,8 @@ def push(
             list(pool.map(uploads.send, blobs.values()))
         uploads.send_document(manifest.config, config.raw)
         digest = target.put_manifest(manifest.raw, manifest.media_type, name.tag or "latest")
-        remember_manifest(image, config, manifest, images)
+        if packing is None or had is None:
+            remember_manifest(image, config, manifest, images)
     layers.barrier()
     return Pushed(digest, len(manifest.raw))
 
@@ -74,13 +82,14 @@ def manifest_for(
     images: ImageStore,
     layers: LayerStore,
     events: Sink,
+    packing: Packing | None = None,
 ) -> Manifest:
     """The manifest that the image has, if all it names is here or (`has`) there; else a new one.
 
-    The layers that a new one names are made and kept here.
+    The layers that a new one names are made and kept here. With a `packing` it is always new.
     """
     kept = images.manifest(image)
-    if kept is not None:
+    if kept is not None and packing is None:
         found = manifests.parse(*kept)
         if isinstance(found, Manifest) and all(
             images.hold_blob(each.digest, each.size) or has(each.digest) for each in found.layers
@@ -88,7 +97,7 @@ def manifest_for(
             return found
     chains = chain_ids(config.diff_ids)
     rows = [
-        _compressed(diff_id, chain, images, layers, events)
+        _compressed(diff_id, chain, images, layers, events, packing)
         for diff_id, chain in zip(config.diff_ids, chains, strict=True)
     ]
     described = tuple(_descriptor(row.digest, row.size, row.media_type) for row in rows)
@@ -102,32 +111,46 @@ def _descriptor(digest: BlobDigest, size: int, media_type: str) -> Descriptor:
 
 
 def _compressed(
-    diff_id: DiffID, chain: ChainID, images: ImageStore, layers: LayerStore, events: Sink
+    diff_id: DiffID,
+    chain: ChainID,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+    packing: Packing | None,
 ) -> BlobRow:
     """A layer's blob that an OCI manifest may name; made and kept if there is none."""
     for row in images.compressed(diff_id):
         kind = _oci_kind(row.media_type)
-        if kind is not None and images.hold_blob(row.digest, row.size):
+        if _is_as_wanted(kind, packing) and images.hold_blob(row.digest, row.size):
             return row._replace(media_type=kind)
+    packing = packing or Packing()
     events(LayerProgress(diff_id.short, "compressing", 0, 0))
     with images.blobs.writer(images.root.lease) as writer:
-        codec = Gzip(writer.write)
+        codec = packing.codec(writer.write)
         try:
             layers.export(chain, codec.write)
             codec.finish()
         finally:
             codec.close()
-        row = BlobRow(writer.digest, writer.size, mediatypes.OCI_LAYER_GZIP, diff_id)
+        row = BlobRow(writer.digest, writer.size, _KINDS[packing.kind], diff_id)
         images.announce_blob(row)
         writer.place()
     images.vouch(row)
     return row
 
 
-def _oci_kind(media_type: str) -> str | None:
+def _is_as_wanted(kind: str, packing: Packing | None) -> bool:
+    """Whether a blob of that kind may be sent; what level made it is not known."""
+    if packing is None:
+        return bool(kind)
+    return packing.level is None and kind == _KINDS[packing.kind]
+
+
+def _oci_kind(media_type: str) -> str:
+    """What OCI calls a layer of that type; "" for what is not to be sent."""
     if media_type in (mediatypes.OCI_LAYER_GZIP, mediatypes.DOCKER_LAYER_GZIP):
         return mediatypes.OCI_LAYER_GZIP
-    return media_type if media_type == mediatypes.OCI_LAYER_ZSTD else None
+    return media_type if media_type == mediatypes.OCI_LAYER_ZSTD else ""
 
 
 def remember_manifest(

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from lamina.archive.packing import Packing
 from lamina.errors import (
     AccessRefused,
     BadDocument,
@@ -20,6 +21,7 @@ from lamina.errors import (
     RegistryUnreachable,
     StorageError,
     StoreDamaged,
+    UsageError,
 )
 from lamina.layers import gc
 from lamina.metadata import refs
@@ -85,9 +87,10 @@ class User:
             **options,
         )
 
-    def push(self, store, image, text="demo:1"):
+    def push(self, store, image, text="demo:1", **options):
         name = self.name(text)
-        return push(self.repository(name.path), name, image, store.images, store.layers)
+        place = self.repository(name.path)
+        return push(place, name, image, store.images, store.layers, **options)
 
 
 @pytest.fixture
@@ -563,6 +566,73 @@ def test_what_was_pushed_comes_back(registry, user, store, tmp_path):
     other = ScratchStore(str(tmp_path / "other"))
     assert user.pull(other).image == image
     other.close()
+
+
+@pytest.mark.parametrize(
+    ("packing", "start", "kind"),
+    [
+        (Packing("zstd"), b"\x28\xb5\x2f\xfd", mediatypes.OCI_LAYER_ZSTD),
+        (Packing("zstd", 12), b"\x28\xb5\x2f\xfd", mediatypes.OCI_LAYER_ZSTD),
+        (Packing("gzip", 1), b"\x1f\x8b", mediatypes.OCI_LAYER_GZIP),
+        (Packing("gzip"), b"\x1f\x8b", mediatypes.OCI_LAYER_GZIP),
+    ],
+)
+def test_layers_go_compressed_as_it_is_wanted(
+    registry, user, store, tmp_path, packing, start, kind
+):
+    image = store.make(BIG, "f b two")
+    pushed = user.push(store, image, packing=packing)
+    raw, media_type = registry.manifests["demo", "1"]
+    document = json.loads(raw)
+    assert media_type == document["mediaType"] == mediatypes.OCI_MANIFEST
+    assert document["config"]["mediaType"] == mediatypes.OCI_CONFIG
+    assert [each["mediaType"] for each in document["layers"]] == [kind] * 2
+    assert all(registry.blobs[each["digest"]].startswith(start) for each in document["layers"])
+    other = ScratchStore(str(tmp_path / "other"))
+    assert user.pull(other).image == image
+    assert user.push(other, image, packing=packing) == pushed  # the same bytes from another store
+    other.close()
+
+
+def test_a_level_is_a_level(registry, user, store):
+    image = store.make(BIG)
+    sizes = []
+    for packing in (
+        Packing("gzip", 1),
+        Packing("gzip", 9),
+        Packing("zstd", 1),
+        Packing("zstd", 19),
+    ):
+        user.push(store, image, packing=packing)
+        document = json.loads(registry.manifests["demo", "1"][0])
+        sizes.append(document["layers"][0]["size"])
+    assert sizes[0] > sizes[1]
+    assert sizes[2] > sizes[3]
+
+
+def test_another_compression_is_for_one_push(registry, user, store):
+    raw = offered(registry)
+    image = user.pull(store).image
+    before = store.files()
+    user.push(store, image, "demo:2", packing=Packing("zstd"))
+    assert registry.manifests["demo", "2"][0] != raw
+    assert user.push(store, image, "demo:3").digest == digest(raw)
+    store.reopen()
+    assert store.files() == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "level", "reason"),
+    [
+        ("xz", None, "layers are not compressed as 'xz'"),
+        ("gzip", 10, "gzip has no level 10; it has 1 to 9"),
+        ("zstd", 20, "zstd has no level 20; it has 1 to 19"),
+        ("zstd", 0, "zstd has no level 0"),
+    ],
+)
+def test_a_compression_that_is_none(kind, level, reason):
+    with pytest.raises(UsageError, match=reason):
+        Packing.checked(kind, level)
 
 
 def test_a_push_that_fails_leaves_nothing(registry, user, store):

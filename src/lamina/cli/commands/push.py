@@ -6,7 +6,7 @@ from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
 from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
-from lamina.errors import ImageNotFound
+from lamina.errors import ImageNotFound, UsageError
 from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
@@ -15,6 +15,10 @@ USAGE = Usage(
     "Push an image to a registry",
     (
         Flag("all-tags", "a", "", "every tag of the repository that is here"),
+        Flag(
+            "compression", "", "KIND", "compress every layer as gzip or zstd, whatever it came as"
+        ),
+        Flag("compression-level", "", "LEVEL", "of gzip (1 to 9) or zstd (1 to 19)"),
         Flag("quiet", "q", "", "print only the image's full name"),
         TLS_VERIFY,
     ),
@@ -40,10 +44,22 @@ def run(context: Context, given: Parsed) -> int:
             print(f"The push refers to repository [{name.name}]", flush=True)
         for each in names:
             pushed = opened.images.push(
-                str(each), registries=registries, events=ignore if quiet else transfers.show
+                str(each),
+                compression=given.one("compression"),
+                compression_level=_level(given.one("compression-level")),
+                registries=registries,
+                events=ignore if quiet else transfers.show,
             )
             if quiet:
                 print(each)
             else:
                 print(f"{each.tag}: digest: {pushed.digest} size: {pushed.size}")
     return 0
+
+
+def _level(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 3:
+        raise UsageError(f"{text[:20]!r} is no level of compression")
+    return int(text)
