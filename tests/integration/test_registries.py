@@ -1,6 +1,7 @@
 """Against Debian's docker-registry: with and without TLS and passwords, beside the field's tools."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -11,6 +12,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lamina.registry.repository import Repository
+from lamina.registry.session import Session
+from lamina.registry.transport import Settings, Transport
+from lamina.spec import mediatypes
+from lamina.testing.sample_images import descriptor, index, oci_manifest, packed, sample
+from lamina.values.digest import BlobDigest
 from tests.cli.rig import Lamina
 from tests.integration.conftest import Docker
 
@@ -244,6 +251,62 @@ def test_skopeo_reads_what_was_pushed_as_zstd(
     lamina.ok("load", "-q", "-i", f"{tmp_path}/copy")
     assert lamina.ok("run", "--rm", image, "cat", "/etc/motd") == "hi\n"
     assert "is no level" in lamina("push", "--compression-level=x", name).err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "taken"),
+    [
+        ("amd64", "arm64 386", "386"),
+        ("amd64", "386 amd64", "amd64"),
+        ("amd64", "arm64 s390x", ""),
+        ("amd64", "s390x amd64/v3", "amd64/v3"),
+        ("arm64", "arm/v5 arm/v7 s390x", "arm/v7"),
+        ("arm64", "arm/v7 arm64/v8", "arm64/v8"),
+        ("arm64", "amd64 386", ""),
+        ("arm/v6", "arm/v7 arm/v5 arm/v6", "arm/v6"),
+    ],
+)
+def test_docker_takes_the_same_of_an_index(
+    host: str, lamina: Lamina, docker: Docker, wanted: str, there: str, taken: str
+) -> None:
+    """Where docker takes one; before 23 it knows no 386 on amd64, no arm on arm64."""
+    path = f"index/{wanted.replace('/', '-')}"
+    images = _put_index(host, f"{path}/{there.replace(' ', '-')}", there.split())
+    name = f"{host}/{path}/{there.replace(' ', '-')}:1"
+    theirs = docker("pull", "-q", "--platform", f"linux/{wanted}", name, check=False)
+    ours = lamina("pull", "-q", "--platform", f"linux/{wanted}", name)
+    if not taken:
+        assert f"has no image for linux/{wanted}" in ours.err
+        assert not theirs
+        return
+    assert image_id(lamina, name) == images[taken]
+    if theirs:
+        assert docker("inspect", "--format", "{{.Id}}", name).strip() == images[taken]
+
+
+def _put_index(host: str, path: str, platforms: list[str]) -> dict[str, str]:
+    """An index of these images under the tag 1; gives their IDs."""
+    settings = Settings()
+    place = Repository(Session(host, Transport(settings, "test"), settings), path)
+
+    def put_blob(data: bytes) -> None:
+        place.upload(BlobDigest.of(data), len(data), lambda: io.BytesIO(data))
+
+    described, images = [], {}
+    for text in platforms:
+        architecture, _, variant = text.partition("/")
+        platform = {"os": "linux", "architecture": architecture}
+        platform |= {"variant": variant} if variant else {}
+        image = sample(f"f which {text}", names=[], **platform)
+        for data in (image.config, *map(packed, image.layers)):
+            put_blob(data)
+        images[text] = image.id
+        raw = oci_manifest(image)
+        place.put_manifest(raw, mediatypes.OCI_MANIFEST, BlobDigest.of(raw))
+        described.append(descriptor(mediatypes.OCI_MANIFEST, raw, platform=platform))
+    document = json.loads(index(*described)) | {"mediaType": mediatypes.OCI_INDEX}
+    place.put_manifest(json.dumps(document).encode(), mediatypes.OCI_INDEX, "1")
+    return images
 
 
 def test_all_tags(host: str, lamina: Lamina, other: Lamina) -> None:

@@ -1,5 +1,6 @@
 """Which of an index's images is for a platform. Pure."""
 
+import re
 from collections.abc import Sequence
 
 from lamina.errors import BadDocument
@@ -13,7 +14,7 @@ _ARM = ("v8", "v7", "v6", "v5")
 
 
 def rank(descriptor: Descriptor, platform: tuple[str, ...]) -> int:
-    """How well it fits, the best first: the wanted variant, older ones, one that is not said."""
+    """How well it fits, the best first: the wanted variant, what it also runs, what is not said."""
     if not any(descriptor.platform[:2]):
         return _UNSAID
     here = Platform(*descriptor.platform).normalised()
@@ -25,12 +26,33 @@ def rank(descriptor: Descriptor, platform: tuple[str, ...]) -> int:
 
 
 def _fitting(wanted: Platform) -> list[Platform]:
-    """What runs on a platform, as containerd's order has it."""
-    if wanted.architecture == "arm":
-        older = _ARM[_ARM.index(wanted.variant) :] if wanted.variant in _ARM else (wanted.variant,)
-        return [wanted._replace(variant=each) for each in older]
-    plain = wanted._replace(variant="")
-    return [wanted] if wanted == plain else [wanted, plain]
+    """What runs on a platform, as containerd's order has it: what docker pulls, too."""
+    found = [wanted._replace(variant=each) for each in _older(wanted)]
+    if wanted.architecture == "amd64":
+        found.append(Platform(wanted.os, "386"))
+    if wanted.architecture == "arm64":
+        found += [Platform(wanted.os, "arm", each) for each in _ARM]
+    return found
+
+
+def _older(wanted: Platform) -> list[str]:
+    """A variant and those before it, in their normal spelling."""
+    digits = wanted.variant.removeprefix("v")
+    match wanted.architecture:
+        case "arm" if wanted.variant in _ARM:
+            return list(_ARM[_ARM.index(wanted.variant) :])
+        case "amd64" if digits.isdecimal() and len(digits) == 1:
+            return [*(f"v{each}" for each in range(int(digits), 1, -1)), ""]
+        case "arm64" if re.fullmatch(r"[89](\.\d)?", digits):
+            return _older_arm64(int(digits[0]), int(digits[2:] or 0))
+    return [wanted.variant]
+
+
+def _older_arm64(major: int, minor: int) -> list[str]:
+    """v9.x is what v8.(x+5) is, and more."""
+    found = [f"v9.{each}" if each else "v9" for each in range(minor, -1, -1) if major == 9]
+    first = minor + 5 if major == 9 else minor
+    return [*found, *(f"v8.{each}" for each in range(first, 0, -1)), ""]
 
 
 def best(index: Index, platform: tuple[str, ...], name: str) -> Descriptor:

@@ -14,12 +14,19 @@ DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEXES = (OCI_INDEX, DOCKER_LIST)
 CONFIGS = (OCI_CONFIG, DOCKER_CONFIG)
+# What old registries called the config of a docker manifest (docker/distribution issue 1621).
+_OLD_CONFIGS = ("application/octet-stream", "application/json", "text/html", "")
 
 _LAYER_KINDS = (OCI_LAYER, "application/vnd.oci.image.layer.nondistributable.v1.tar")
 _DOCKER_LAYER_KINDS = (
     "application/vnd.docker.image.rootfs.diff.tar",
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
 )
+
+
+def is_image(manifest: str, config: str) -> bool:
+    """Whether a manifest of one media type with a config of another is a container image's."""
+    return config in CONFIGS or (manifest == DOCKER_MANIFEST and config in _OLD_CONFIGS)
 
 
 def is_layer(media_type: str) -> bool:

@@ -91,7 +91,7 @@ def _manifest(source: Repository, found: Found, platform: tuple[str, ...]) -> Ma
 
 
 def _of_image(manifest: Manifest) -> Manifest:
-    if manifest.config.media_type not in mediatypes.CONFIGS:
+    if not mediatypes.is_image(manifest.media_type, manifest.config.media_type):
         kind = manifest.config.media_type[:100]
         raise BadDocument(f"this is no container image but something of type {kind!r}")
     return manifest

@@ -180,6 +180,25 @@ def test_of_an_index_the_image_for_the_platform_comes(registry, user, store):
         user.pull(store, platform=("linux", "s390x"))
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", "application/json", "text/html", "", None]
+)
+def test_old_names_of_a_config_are_known_where_docker_knows_them(registry, user, store, kind):
+    document = json.loads(offered(registry))
+    document["mediaType"] = mediatypes.DOCKER_MANIFEST
+    document["config"]["mediaType"] = kind
+    if kind is None:
+        del document["config"]["mediaType"]
+    raw = json.dumps(document).encode()
+    registry.add_manifest("demo", "old", raw, mediatypes.DOCKER_MANIFEST)
+    assert user.pull(store, "demo:old").image == IMAGE.id
+    document["mediaType"] = mediatypes.OCI_MANIFEST
+    raw = json.dumps(document).encode()
+    registry.add_manifest("demo", "new", raw, mediatypes.OCI_MANIFEST)
+    with pytest.raises(BadDocument, match="this is no container image"):
+        user.pull(store, "demo:new")
+
+
 @pytest.mark.parametrize("path", ["demo", "nowhere"])
 def test_what_is_not_there_is_named(registry, user, store, path):
     offered(registry)
