@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from lamina.errors import from_oserror
 from lamina.fs.atomic import sync_directory
+from lamina.fs.faults import crash_point
 
 _FLAGS = os.O_RDWR | os.O_CLOEXEC
 
@@ -30,6 +31,7 @@ def new_file(
             descriptor, is_nameless = _opened(folder, temporary, mode)
             try:
                 yield descriptor
+                crash_point("file-written")
                 if durable:
                     os.fdatasync(descriptor)
                 if not is_nameless or not _named(descriptor, folder, path, temporary, replace):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from lamina.content.verified import ByteStream, VerifiedReader
 from lamina.errors import StorageError, from_oserror
+from lamina.fs.faults import crash_point
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Sink as End
 from lamina.transfer.ends.api import Source
@@ -42,7 +43,9 @@ def copy(graph: Graph, source: Source, sink: End, events: Sink = ignore) -> Copi
     send_blobs(graph.blobs, source, sink, one_at_a_time(events))
     for document in graph.documents:
         sink.put_document(document)
+    crash_point("copy-complete")
     sink.publish(graph.top)
+    crash_point("copy-published")
     return Copied(graph.top.digest, None, True)
 
 
@@ -78,6 +81,7 @@ class _Carrying:
             state = "already exists"
             if not self._sink.has(blob):
                 state = self._sink.put(blob, lambda: self._opened(blob))
+                crash_point("blob-copied")
             self._events(LayerProgress(blob.digest.short, state, blob.size, blob.size))
         except BaseException as error:  # noqa: BLE001 - raised again by `check`
             with self._lock:
