@@ -4,7 +4,9 @@ Puts together what a conversation needs (settings, credentials, connections, mir
 to the transfer; is imported only by what speaks to a registry.
 """
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import TypeVar
 
 import lamina
 from lamina.archive.packing import Packing
@@ -13,7 +15,7 @@ from lamina.errors import DigestMismatch, ImageNotFound, InvalidReference, Regis
 from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
-from lamina.registry.repository import Repository
+from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
@@ -21,6 +23,8 @@ from lamina.transfer.pull import Pulled, pull
 from lamina.transfer.push import Pushed, push
 from lamina.values.events import Caution, Sink
 from lamina.values.reference import Reference
+
+T = TypeVar("T")
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _TRIES = 5
@@ -90,27 +94,30 @@ class Registries:
         The first place that has it gives it: mirrors, then its registry. Raises `ImageNotFound`,
         `RegistryError` or `BadInput`.
         """
-        config = self._store.config
-        mirrors = hub_mirrors(name, config.registry_mirrors)
+        images, layers = self._store.image_store, self._store.layers
+
+        def pulled(place: Repository) -> Pulled:
+            return pull(place, name, images, layers, platform=platform, under=under, events=events)
+
+        return self._first(name, events, pulled)
+
+    def found(self, name: Reference, events: Sink) -> tuple[Repository, Found]:
+        """The first place that has what a name means, and what that is there.
+
+        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        """
+        wanted = name.digest if name.digest is not None else name.tag or "latest"
+        return self._first(name, events, lambda place: (place, place.manifest(wanted)))
+
+    def _first(self, name: Reference, events: Sink, ask: Callable[[Repository], T]) -> T:
+        mirrors = hub_mirrors(name, self._store.config.registry_mirrors)
         *before, last = [*mirrors, *sources(name, self._rules.rules)]
         for source in before:
             try:
-                return self._pulled(source, name, platform, events, under)
+                return ask(self._repository(source))
             except (ImageNotFound, RegistryError, DigestMismatch) as error:
                 events(Caution(f"the mirror {source.name.domain} is passed over: {error.brief}"))
-        return self._pulled(last, name, platform, events, under)
-
-    def _pulled(
-        self,
-        source: Source,
-        name: Reference,
-        platform: tuple[str, ...],
-        events: Sink,
-        under: Reference | None,
-    ) -> Pulled:
-        images, layers = self._store.image_store, self._store.layers
-        place = self._repository(source)
-        return pull(place, name, images, layers, platform=platform, under=under, events=events)
+        return ask(self._repository(last))
 
     def search(
         self, text: str, platform: tuple[str, ...], events: Sink

@@ -39,7 +39,7 @@ from lamina.transfer.notation import (
 )
 from lamina.transfer.opening import opened_members, scratch_file
 from lamina.transfer.save import write_docker_archive
-from lamina.values.events import Sink, ignore
+from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Transports:
         if isinstance(origin, RegistryEnd):
             pulled = self._registries(self._sources).pull(origin.name, platform, events, under=name)
             return Copied(pulled.digest, pulled.image, True)
-        with self._image(origin, platform) as image:
+        with self._image(origin, platform, events) as image:
             made = load_one(image._replace(names=(name,)), images, layers, events).image
         layers.barrier()
         return Copied(images.row(made).row.manifest, made, image.manifest is not None)
@@ -98,7 +98,10 @@ class Transports:
             with new_file(goal.path, durable=True) as file:
                 write_docker_archive({here: names}, images, self._store.layers, FileTape(file))
             return Copied(None, here, False)
-        with self._image(origin, platform) as image, new_file(goal.path, durable=True) as file:
+        with (
+            self._image(origin, platform, events) as image,
+            new_file(goal.path, durable=True) as file,
+        ):
             write_image(image, names, file, events)
         return Copied(None, image.config.id, False)
 
@@ -113,7 +116,7 @@ class Transports:
             if isinstance(source, TravellingImage):
                 source = opened.enter_context(packed(source, self._scratch, events))
             found = graph.whole(source) if platform is None else graph.one(source, platform)
-            with self._sink(origin, goal) as sink:
+            with self._sink(source, goal) as sink:
                 copied = copy(found, source, sink, events)
         return copied._replace(kept=has_manifest)
 
@@ -121,9 +124,9 @@ class Transports:
         return scratch_file(self._store.layers)
 
     @contextmanager
-    def _sink(self, origin: End, goal: End) -> Iterator[api.Sink]:
+    def _sink(self, source: api.Source, goal: End) -> Iterator[api.Sink]:
         if isinstance(goal, RegistryEnd):
-            yield self._registry_sink(origin, goal)
+            yield self._registry_sink(source, goal)
         elif isinstance(goal, DirectoryEnd):
             yield DirectorySink(goal.path)
         elif isinstance(goal, LayoutEnd) and goal.packed:
@@ -136,21 +139,21 @@ class Transports:
         else:
             raise UsageError("nothing can be copied there")
 
-    def _registry_sink(self, origin: End, goal: RegistryEnd) -> api.Sink:
-        from lamina.transfer.ends.remote import RegistrySink
+    def _registry_sink(self, source: api.Source, goal: RegistryEnd) -> api.Sink:
+        from lamina.transfer.ends.remote import RegistrySink, RegistrySource
 
-        beside = None
-        if isinstance(origin, RegistryEnd) and origin.name.domain == goal.name.domain:
-            beside = origin.name.path
+        beside = source.repository if isinstance(source, RegistrySource) else None
         repository = self._registries(self._targets).repository(goal.name)
         return RegistrySink(repository, goal.name, beside)
 
     # --- out of any end -------------------------------------------------------------------
 
     @contextmanager
-    def _image(self, origin: End, platform: tuple[str, ...]) -> Iterator[TravellingImage]:
+    def _image(
+        self, origin: End, platform: tuple[str, ...], events: Sink
+    ) -> Iterator[TravellingImage]:
         """An image that travels, its layers as they come."""
-        with self._opened(origin, ignore) as source:
+        with self._opened(origin, events) as source:
             if isinstance(source, TravellingImage):
                 yield source
             else:
@@ -162,8 +165,7 @@ class Transports:
         if isinstance(origin, RegistryEnd):
             from lamina.transfer.ends.remote import RegistrySource
 
-            repository = self._registries(self._sources).repository(origin.name)
-            yield RegistrySource(repository, origin.name)
+            yield RegistrySource(*self._registries(self._sources).found(origin.name, events))
         elif isinstance(origin, ForeignEnd):
             with self._foreign(origin) as image:
                 yield image

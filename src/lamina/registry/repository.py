@@ -55,9 +55,14 @@ class Repository:
         self._push = f"repository:{path}:pull,push"
 
     @property
+    def host(self) -> str:
+        """The registry's host and port."""
+        return self._session.address.host
+
+    @property
     def name(self) -> str:
         """Host and path, for messages."""
-        return f"{self._session.address.host}/{self.path}"
+        return f"{self.host}/{self.path}"
 
     def _url(self, *parts: str) -> str:
         return "/".join((f"/v2/{self.path}", *(quote(each, safe=":") for each in parts)))

@@ -82,6 +82,16 @@ def test_the_first_mirror_that_has_it_is_used(registry, mirror, opened):
     ]
 
 
+def test_a_copy_reads_from_a_mirror_and_writes_to_none(registry, mirror, opened):
+    offer(mirror, path="hub/demo")
+    store = opened(mirrored(registry.host, "127.0.0.1:1", f"{mirror.host}/hub"))
+    store.images.copy(f"docker://{registry.host}/demo:1", f"docker://{registry.host}/other:1")
+    assert registry.count("GET .*(blobs|manifests)") == 0
+    assert registry.manifests["other", "1"][0] == oci_manifest(IMAGE)
+    assert mirror.count("PUT|POST") == 0
+    assert "127.0.0.1:1 is passed over" in store.told[0]
+
+
 def test_a_mirror_that_has_not_all_of_it_is_passed_over(registry, mirror, opened):
     offer(mirror)
     mirror.blobs.clear()

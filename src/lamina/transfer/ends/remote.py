@@ -6,22 +6,21 @@ from typing import NamedTuple
 
 from lamina.content.verified import ByteStream
 from lamina.errors import DigestMismatch, RegistryError
-from lamina.registry.repository import Repository
+from lamina.registry.repository import Found, Repository
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document, Opener
 from lamina.values.reference import Reference
 
 
 class RegistrySource(NamedTuple):
-    """What a name means at a registry."""
+    """What was found at a registry, and what it leads to there."""
 
     repository: Repository
-    name: Reference
+    found: Found
 
     def top(self) -> Document:
-        """The document of the tag or the digest."""
-        found = self.repository.manifest(self.name.digest or self.name.tag or "latest")
-        return Document.of(found.raw, found.media_type)
+        """The document that was found."""
+        return Document.of(self.found.raw, self.found.media_type)
 
     def document(self, wanted: Descriptor) -> bytes:
         """A document by digest."""
@@ -33,14 +32,15 @@ class RegistrySource(NamedTuple):
 
 
 class RegistrySink:
-    """A name at a registry; `beside` is the path of the source's repository, at the same one."""
+    """A name at a registry; what `beside` has at the same one need not be sent."""
 
     at_once = 5  # docker's max-concurrent-uploads
 
-    def __init__(self, repository: Repository, name: Reference, beside: str | None) -> None:
+    def __init__(self, repository: Repository, name: Reference, beside: Repository | None) -> None:
         self._repository = repository
         self._name = name
-        self._beside = beside
+        same = beside is not None and beside.host == repository.host
+        self._beside = beside.path if beside is not None and same else None
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
         """Under a digest goes only what has it; raises `DigestMismatch`."""
