@@ -92,6 +92,20 @@ class Story:
         saved = sizes["demo/mistake"] - sizes["demo/repaired"]
         _expect(saved > 190e6, f"the repair saves {saved / 1e6:.0f} MB only")
         stage.tell(f"The archive was deleted and still costs {saved / 1e6:.0f} MB.")
+        self._waste(os.path.getsize(os.path.join(folders[0], "app.tar.gz")))
+
+    def _waste(self, archive: int) -> None:
+        """Who wastes the bytes, and how to repair it: told by the layers' indexes alone."""
+        dockerfile = "demo/mistake/Dockerfile"
+        self._stage.lamina("waste", "--file", dockerfile, "demo/mistake")
+        told = json.loads(self._stage.ask("waste", "--json", "demo/mistake"))
+        found = [each["Size"] for each in told["Findings"] if each["Kind"] == "deleted"]
+        _expect(archive in found, f"the archive has {archive} bytes, the findings {found}")
+        wasted = told["Wasted"]
+        told = json.loads(self._stage.ask("waste", "--json", "demo/repaired"))
+        base = json.loads(self._stage.ask("waste", "--json", "demo/base"))
+        _expect(told["Wasted"] == base["Wasted"], "the repaired image wastes bytes of its own")
+        self._stage.tell(f"Wasted: {wasted:,} bytes; in the repaired image {told['Wasted']:,}.")
 
     def _layers(self, name: str) -> list[str]:
         """The diff IDs of an image, base first."""

@@ -136,6 +136,7 @@ SHOWN = {
     "tree": (["tree"], hidden),
     "tree-ascii": (["tree", "--ascii"], hidden),
     "diff": (["diff", "web"], hidden),
+    "waste": (["waste", "app"], hidden),
     "info": (["info"], machine_hidden),
     "info-why": (["info", "--why"], probes_hidden),
 }

@@ -67,6 +67,7 @@ VERBS: dict[str, Verb] = {
     "tag": Verb("tag", "give an image one more name"),
     "tree": Verb("tree", "draw the images over the layers they share"),
     "version": Verb("version", "show the version"),
+    "waste": Verb("waste", "show which bytes of an image are wasted, by what, and the repair"),
 }
 
 # docker's management spellings lead to the same commands.

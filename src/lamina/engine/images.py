@@ -17,7 +17,9 @@ from lamina.values.digest import Digest, ImageID
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # what speaks to registries is loaded by what does
+if TYPE_CHECKING:  # what analyses, or speaks to registries, is loaded by what does
+    from lamina.analyze.waste import Waste
+    from lamina.dockerfile import Dockerfile
     from lamina.engine.registries import Registries
     from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
@@ -139,6 +141,15 @@ class Image:
             first = self.id if not rows else None
             rows.append(HistoryRow(first, created, entry.created_by, size, entry.comment))
         return rows
+
+    def waste(self, *, dockerfile: "Dockerfile | None" = None) -> "Waste":
+        """Which bytes nobody sees, what wastes them, and the repair, by its layers' indexes.
+
+        With the Dockerfile it was built from, steps are told with their lines.
+        """
+        from lamina.engine.analysis import waste_of
+
+        return waste_of(self._store, self.id, self.layers, dockerfile)
 
     def tag(self, name: str) -> None:
         """Let one more name point at it; raises `InvalidReference`."""

@@ -1,0 +1,23 @@
+"""Paths in an image as people read them, and what several have in common. Pure."""
+
+from collections.abc import Iterable
+
+
+def readable(path: bytes) -> str:
+    """With a leading slash; what is no UTF-8, or would steer a terminal, as escapes."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "/" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def common(paths: Iterable[bytes]) -> bytes:
+    """The path itself if all are one, else the folder that holds them."""
+    found: list[bytes] | None = None
+    for path in paths:
+        parts = path.split(b"/")
+        if found is None:
+            found = parts
+        elif found != parts:
+            same = zip(found, parts, strict=False)
+            differs = next((at for at, (one, two) in enumerate(same) if one != two), None)
+            found = found[: min(len(found), len(parts)) if differs is None else differs]
+    return b"/".join(found or [])
