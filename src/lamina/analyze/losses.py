@@ -66,7 +66,7 @@ def account(tree: MergedTree) -> Ledger:
 class _Hidden(NamedTuple):
     """A body that no longer has the name it came with."""
 
-    node: Node
+    path: bytes
     body: Version
     step: Version | Gone
     place: Place | None
@@ -97,7 +97,7 @@ class _Accountant:
                     below = inside + name
                     waiting.append((below, child, places.directory(below, place)))
                 if child.past is not None:
-                    self._history(child, place)
+                    self._history(child, inside, place)
                 elif child.now is not None and child.now.kind == FILE:
                     self._least += child.now.size if child.now.origin is None else 0
                     self._gathered += child.now.size if child.now.origin is None else 0
@@ -141,21 +141,21 @@ class _Accountant:
             first, node, now = node, first, other
         self._copies.append(Kept(node.path, now.stored, now.layer, place, first.path))
 
-    def _history(self, node: Node, place: Place | None) -> None:
+    def _history(self, node: Node, inside: bytes, place: Place | None) -> None:
         """A path of which there is more than one thing to tell."""
         steps = node.steps
+        path = inside + node.name
         for number, step in enumerate(steps):
             if isinstance(step, Gone) or step.kind != FILE:
                 continue
             if step is node.now:
-                folder = node.path.rpartition(b"/")[0]
-                self._seen(node, step, folder + b"/" if folder else b"", place)
+                self._seen(node, step, inside, place)
             elif step.origin is not None:
                 self._note_unlinked(step.origin, steps[number + 1])
             elif step.stored:
                 self._stored[step.layer] += step.stored
-                self._hidden.append(_Hidden(node, step, steps[number + 1], place))
-        sizes = _dive_sizes(node, steps)
+                self._hidden.append(_Hidden(path, step, steps[number + 1], place))
+        sizes = _dive_sizes(path, steps)
         self._least += min(sizes, default=0)
         self._gathered += sum(sizes)
 
@@ -198,7 +198,7 @@ class _Accountant:
 
 def _loss(hidden: _Hidden, moved_to: bytes) -> Loss:
     body, step = hidden.body, hidden.step
-    path = hidden.node.path
+    path = hidden.path
     manner: Manner = "overwritten"
     top, to = path, b""
     if isinstance(step, Gone):
@@ -226,7 +226,7 @@ def _difference(old: Version, new: Version) -> bytes:
     return b", ".join(names) or b"nothing"
 
 
-def _dive_sizes(node: Node, steps: list[Version | Gone]) -> list[int]:
+def _dive_sizes(path: bytes, steps: list[Version | Gone]) -> list[int]:
     """The sizes at which dive finds a path: once for each layer that has it, or its whiteout.
 
     A deleted directory counts as large as it was, a deleted file as nothing; directories, links
@@ -236,7 +236,7 @@ def _dive_sizes(node: Node, steps: list[Version | Gone]) -> list[int]:
     was_directory = False
     for step in steps:
         if isinstance(step, Gone):
-            if step.how == WHITEOUT and step.top == node.path:
+            if step.how == WHITEOUT and step.top == path:
                 found[step.layer, True] = step.size if was_directory else 0
             continue
         was_directory = step.kind == DIR
