@@ -39,6 +39,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "build": Verb("build", "build an image from a Dockerfile"),
+    "cat": Verb("cat", "write what a file of an image holds, without a container"),
     "check": Verb("check", "compare what is on disk with what the database says"),
     "commit": Verb("commit", "make an image of what a container changed"),
     "copy": Verb("copy", "copy an image between registries, archives, layouts and stores"),
@@ -46,7 +47,9 @@ VERBS: dict[str, Verb] = {
     "create": Verb("create", "make a container without starting it"),
     "df": Verb("df", "show where the bytes are"),
     "diff": Verb("diff", "list what a container changed (A added, C changed, D deleted)"),
+    "du": Verb("du", "show what the directories of an image take up"),
     "export": Verb("export", "write a container's whole tree as a tar"),
+    "find": Verb("find", "show which layer and instruction brought a file, and its versions"),
     "history": Verb("history", "show how an image came to be"),
     "images": Verb("images", "list images"),
     "import": Verb("import_", "make an image of a root file system's tar"),
@@ -55,6 +58,7 @@ VERBS: dict[str, Verb] = {
     "load": Verb("load", "load images from an archive or an OCI layout"),
     "login": Verb("login", "log in to a registry"),
     "logout": Verb("logout", "forget who one is at a registry"),
+    "ls": Verb("ls", "list what a directory of an image holds, without a container"),
     "migrate": Verb("migrate", "take over images from another engine's store"),
     "prune": Verb("prune", "remove what nothing uses"),
     "ps": Verb("ps", "list containers"),

@@ -9,7 +9,6 @@ from lamina.dockerfile import Dockerfile
 from lamina.engine.parts import Parts
 from lamina.layers.layer import Layer
 from lamina.layers.store import LayerStore
-from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
 
@@ -37,11 +36,6 @@ def waste_of(
         for layer, step in zip(layers, made, strict=True)
     ]
     return waste(merged_tree(parts.layers, layers), facts)
-
-
-def made_by(config: ImageConfig, layers: Sequence[Layer]) -> list[str]:
-    """What made each layer, lowest first, in few characters."""
-    return [step.short for step in steps(config.history, len(layers))]
 
 
 def _shared(parts: Parts, image: ImageID) -> set[ChainID]:

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
+from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
 from lamina.errors import InvalidReference
 from lamina.images.store import NamedImage, Removed
 from lamina.layers import gc
-from lamina.layers.layer import Layer
 from lamina.metadata import containers as container_rows
 from lamina.spec.imageconfig import ImageConfig, parse_time
 from lamina.values.digest import Digest, ImageID
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # what analyses, or speaks to registries, is loaded by what does
-    from lamina.analyze.waste import Waste
-    from lamina.dockerfile import Dockerfile
+if TYPE_CHECKING:  # what speaks to registries is loaded by what does
     from lamina.engine.registries import Registries
     from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
@@ -61,12 +59,11 @@ class PulledImage(NamedTuple):
     fresh: bool
 
 
-class Image:
+class Image(Inside):
     """One image; what it shows is what was true when it was got."""
 
     def __init__(self, store: Parts, named: NamedImage) -> None:
-        self._store = store
-        self._row = named.row
+        super().__init__(store, named.row)
         self.names = named.names
 
     @property
@@ -113,11 +110,6 @@ class Image:
         return self._store.image_store.config(self.id)
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Its layers, lowest first."""
-        return self._store.layers.chain(self._row.top_chain)
-
-    @property
     def layer_count(self) -> int:
         """How many layers it has."""
         return self._row.layers
@@ -141,15 +133,6 @@ class Image:
             first = self.id if not rows else None
             rows.append(HistoryRow(first, created, entry.created_by, size, entry.comment))
         return rows
-
-    def waste(self, *, dockerfile: "Dockerfile | None" = None) -> "Waste":
-        """Which bytes nobody sees, what wastes them, and the repair, by its layers' indexes.
-
-        With the Dockerfile it was built from, steps are told with their lines.
-        """
-        from lamina.engine.analysis import waste_of
-
-        return waste_of(self._store, self.id, self.layers, dockerfile)
 
     def tag(self, name: str) -> None:
         """Let one more name point at it; raises `InvalidReference`."""

@@ -1,0 +1,88 @@
+"""`find`, `ls`, `cat` and `du`: into an image, without a container, on every driver alike."""
+
+import json
+
+import pytest
+
+from lamina.testing.trees import tar_of
+from tests.cli.rig import assert_complaint
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+BASE = (
+    "d etc\nf etc/motd hello 600 5:6\nl etc/out -> ../../../etc/motd\nl etc/loop -> loop\n"
+    "l abs -> /etc\nc null 1:3 666\np fifo\nd empty\nf 'a\tb' 1"
+)
+
+
+@pytest.fixture(params=["overlay2", "vfs", "erofs"])
+def image(request, lamina):
+    lamina.driver = request.param
+    lamina.ok("import", lamina.write("base.tar", tar_of(BASE)), "base")
+    lamina.write("Dockerfile", "FROM base\nCOPY new /etc/motd\nCOPY new /srv/new\n")
+    lamina.write("new", "new motd\n")
+    lamina.ok("build", "-q", "-t", "app", lamina.folder)
+    return lamina
+
+
+def test_a_file_is_read_through_links_that_never_leave_the_image(image):
+    assert image.ok("cat", "app:/etc/motd", "base:/etc/motd") == "new motd\nhello"
+    assert image.ok("cat", "app:/etc/out") == image.ok("cat", "app:/abs/motd") == "new motd\n"
+
+
+def test_what_is_no_file_is_not_read(image):
+    assert_complaint(image("cat", "app:/none"), "no such path in the image: '/none'")
+    assert_complaint(image("cat", "app:/etc/loop"), "/etc/loop", "Too many levels")
+    assert_complaint(image("cat", "app:/etc"), "Is a directory")
+    assert_complaint(image("cat", "app:/fifo"), "neither a file nor a directory")
+    assert_complaint(image("cat", "app:/null"), "neither a file nor a directory")
+    assert_complaint(image("cat", "app"), "names no file")
+    assert_complaint(image("cat", "none:/x"), "no such image: none")
+
+
+def test_directories_are_listed(image):
+    names = ["a\\tb", "abs", "empty", "etc", "fifo", "null", "srv"]
+    assert image.ok("ls", "app").splitlines() == names
+    assert image.ok("ls", "app:/abs") == "loop\nmotd\nout\n"
+    assert image.ok("ls", "app:/empty") == ""
+    assert_complaint(image("ls", "app:/etc/loop"), "/etc/loop", "Too many levels")
+    rows = [json.loads(line) for line in image.ok("ls", "--format", "json", "base").splitlines()]
+    assert [(row["Mode"], row["SizeOrDevice"]) for row in rows] == [
+        ("-rw-r--r--", "1"),
+        ("lrwxrwxrwx", "4"),
+        ("drwxr-xr-x", "-"),
+        ("drwxr-xr-x", "-"),
+        ("prw-r--r--", "0"),
+        ("crw-rw-rw-", "1, 3"),
+    ]
+    long = image.ok("ls", "-l", "base:/etc/motd").splitlines()[1].split()
+    assert long == ["-rw-------", "1", "5", "6", "5", "2001-09-09T01:46:40Z", "motd"]
+    assert image.ok("ls", "-l", "app:/abs").splitlines()[-1].endswith("out -> ../../../etc/motd")
+    assert_complaint(image("ls", "app:/none"), "no such path in the image: '/none'")
+
+
+def test_a_file_is_traced_to_the_instruction_that_brought_it(image):
+    shown = image.ok("find", "app", "/abs/motd").splitlines()
+    assert shown[0] == "/etc/motd"
+    assert [line.split()[:3] for line in shown[1:]] == [
+        ["layer", "1", "added"],
+        ["layer", "2", "changed"],
+    ]
+    assert shown[2].endswith("COPY new /etc/motd")
+    (found,) = json.loads(image.ok("find", "--json", "app", "new"))
+    assert (found["Path"], found["Present"]) == ("/srv/new", True)
+    assert found["Versions"][0]["CreatedBy"] == "COPY new /srv/new"
+    assert_complaint(image("find", "app", "/none"), "nothing in app fits '/none'")
+
+
+def test_what_an_image_takes_up(image):
+    rows = [line.split() for line in image.ok("du", "-b", "app").splitlines()]
+    assert rows == [
+        ["SIZE", "ENTRIES", "PATH"],
+        ["0", "1", "/empty"],
+        ["9", "4", "/etc"],
+        ["9", "2", "/srv"],
+        ["19", "12", "/"],
+    ]
+    assert image.ok("du", "-s", "app:/abs").split()[-3:] == ["9B", "4", "/etc"]
+    assert_complaint(image("du", "app:/none"), "no such path")
+    assert_complaint(image("du", "-d", "x", "app"), "invalid --max-depth")
