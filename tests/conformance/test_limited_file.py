@@ -202,7 +202,6 @@ def test_what_the_disk_below_has_no_room_for_is_told(bench, tmp_path):
         subprocess.run(["umount", "-l", small], check=True)
 
 
-@pytest.mark.parametrize("bench", ["erofs"], indirect=True)  # on overlay2 it may be a quota
 def test_a_container_whose_file_is_lost_does_not_become_one_without_a_limit(bench):
     layer = limited_layer(bench, bench.layer("f a 1"), 4 * MB)
     os.unlink(bench.driver.writable_root(layer))

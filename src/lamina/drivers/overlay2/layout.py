@@ -10,7 +10,7 @@
         lower                   0644   l/<short>:l/<short>...  of all below, topmost first
         work/                   0700   overlayfs's own; only with something below
         limited                 0600   instead of diff/ and work/: a file system of limited size
-        size                    0600   the limit, in bytes
+        size                    0600   the limit, in bytes, and `file` where `limited` keeps it
         committed               0600   it is immutable: something may stand on it
         flat/                   0755   with very many below: all of them and itself, laid out as one
 
@@ -24,6 +24,7 @@ import stat
 from lamina.errors import StoreDamaged
 from lamina.values.ids import LayerID
 
+_BY_FILE = "file"
 _SHORT_BYTES = 16  # 26 characters in base 32, as docker's names
 
 
@@ -67,20 +68,34 @@ class Layout:
         return self.path(layer, "work")
 
     def limited(self, layer: LayerID) -> str | None:
-        """The file whose file system holds what a limited layer holds, if it is one."""
-        path = self.path(layer, "limited")
-        return path if os.path.exists(path) else None
+        """The file whose file system holds what a limited layer holds, if it is one.
 
-    def note_limit(self, layer: LayerID, size: int) -> None:
-        """Note how much `layer` may hold."""
-        self._write(layer, "size", str(size))
+        Raises `StoreDamaged` where it is and the file is lost: nothing else would limit it then.
+        """
+        path = self.path(layer, "limited")
+        if os.path.exists(path):
+            return path
+        if self._noted(layer)[1:] == [_BY_FILE]:
+            raise StoreDamaged(
+                f"the container's file system is lost: {path} is missing",
+                hint="remove the container",
+            )
+        return None
+
+    def note_limit(self, layer: LayerID, size: int, *, by_file: bool) -> None:
+        """Note how much `layer` may hold, and whether its file alone keeps it to that."""
+        self._write(layer, "size", f"{size} {_BY_FILE}" if by_file else str(size))
 
     def limit(self, layer: LayerID) -> int | None:
         """How much `layer` may hold, in bytes; None where it has no limit."""
+        noted = self._noted(layer)
+        return int(noted[0]) if noted else None
+
+    def _noted(self, layer: LayerID) -> list[str]:
         try:
-            return int(self._read(layer, "size"))
+            return self._read(layer, "size").split()
         except FileNotFoundError:
-            return None
+            return []
 
     def make(self, layer: LayerID) -> None:
         """Make the directory of a new layer, complete but for its content and what is below."""

@@ -38,7 +38,7 @@ def create(
         project = 0
     make(layer, parent)
     try:
-        layout.note_limit(layer, size)
+        layout.note_limit(layer, size, by_file=not project)
         if project:
             settle(layout, layer, project)
         else:
