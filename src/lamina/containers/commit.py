@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from lamina.containers.settings import laid_over
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.images import edit
-from lamina.images.changes import apply_changes
 from lamina.spec.imageconfig import ImageConfig, format_time
 from lamina.values.digest import ImageID
 from lamina.values.reference import Reference
@@ -30,7 +29,7 @@ def commit(
     """
     base = edit.as_base(store.images.config(stored.row.image_id).document)
     config = laid_over(edit.config_of(base), stored.settings)
-    document = apply_changes({**base, "config": config, "author": author}, changes)
+    document = edit.with_changes({**base, "config": config, "author": author}, changes)
     if not author:
         del document["author"]
     with store.paused(stored) if pause else nullcontext():

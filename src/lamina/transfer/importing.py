@@ -14,7 +14,6 @@ from lamina.errors import BadArchive, from_oserror
 from lamina.fs.reading import DescriptorStream
 from lamina.fs.status import IDENTITY, packed, settled
 from lamina.images import edit
-from lamina.images.changes import apply_changes
 from lamina.images.store import ImageStore
 from lamina.layers.layer import Layer
 from lamina.layers.store import LayerStore
@@ -41,7 +40,7 @@ def import_root(
     `BadArchive`, `DockerfileError` or `StorageError`; nothing is left then. Ends with a barrier.
     """
     base = edit.empty(platform, format_time(created))
-    changed = apply_changes(base, changes)
+    changed = edit.with_changes(base, changes)
     comment = message or "Imported from -"  # docker's words; where a file lay is nobody's business
     with named(source), images.all_or_nothing():
         layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
