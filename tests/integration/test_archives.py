@@ -148,7 +148,7 @@ def test_dir_layouts_are_named_in_the_refusal(both, skopeo, tmp_path):
     from lamina.errors import BadArchive
 
     skopeo("copy", f"docker-archive:{both.save('localhost/one')}", f"dir:{tmp_path}/there")
-    with pytest.raises(BadArchive, match="skopeo copy dir:HERE oci:THERE"):
+    with pytest.raises(BadArchive, match="lamina copy dir:HERE lamina:NAME"):
         both.load(f"{tmp_path}/there")
 
 

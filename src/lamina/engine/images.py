@@ -8,7 +8,7 @@ from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
 from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
-from lamina.errors import InvalidReference
+from lamina.errors import InvalidReference, UsageError
 from lamina.images.store import NamedImage, Removed
 from lamina.layers import gc
 from lamina.metadata import containers as container_rows
@@ -281,19 +281,27 @@ class Images:
         told = events or self._store.events
         return transports.copy(source, target, platform, all_platforms, told)
 
-    def load(self, source: str | ByteStream, *, events: Sink | None = None) -> list[LoadedImage]:
+    def load(
+        self,
+        source: str | ByteStream,
+        *,
+        platform: str | None = None,
+        events: Sink | None = None,
+    ) -> list[LoadedImage]:
         """Load a docker archive or an OCI layout, from a path or a stream, compressed or not.
 
-        Raises `BadInput` or `StorageError`.
+        Of several images with one name that for this machine is taken, or only those for
+        `platform`. Raises `UsageError`, `BadInput` or `StorageError`.
         """
-        from lamina.engine.platforms import host_platform
+        from lamina.engine.platforms import platform_of
         from lamina.transfer.load import load
 
         loaded = load(
             source,
             self._images,
             self._store.layers,
-            platform=host_platform(),
+            platform=platform_of(platform),
+            only=platform is not None,
             events=events or self._store.events,
         )
         return [
@@ -301,11 +309,16 @@ class Images:
             for each in loaded
         ]
 
-    def save(self, names: Sequence[str], out: Write) -> None:
-        """Write images as one docker archive; raises `ImageNotFound` before the first byte."""
-        from lamina.transfer.save import save
+    def save(self, names: Sequence[str], out: Write, *, format: str = "docker") -> None:
+        """Write images as one archive: docker's, or (`oci`) an OCI layout with their manifests.
 
-        save(list(names), self._images, self._store.layers, out)
+        Raises `ImageNotFound` before the first byte, or `UsageError` for another format.
+        """
+        from lamina.transfer.save import FORMS, save
+
+        if format not in FORMS:
+            raise UsageError(f"no archive has the format {format!r}", hint="it is docker or oci")
+        save(list(names), self._images, self._store.layers, out, format)
 
     def import_(
         self,

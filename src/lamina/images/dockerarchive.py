@@ -1,4 +1,5 @@
-"""`docker save`'s archive as a source and as a sink: every generation since manifest.json (1.10).
+"""`docker save`'s archive as a source and as a sink: every generation since manifest.json (1.10),
+and by way of `legacyarchive` those before.
 
 Layers may be `<id>/layer.tar`, links between those, or blobs of an OCI layout; each may be
 compressed. What is written is read by docker, podman and skopeo, and equal images give equal
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from lamina.errors import BadArchive, BadDocument, DigestMismatch, InvalidReference
-from lamina.images import ocilayout
+from lamina.images import legacyarchive, ocilayout
 from lamina.images.api import ByteStream, TravellingImage, TravellingLayer
 from lamina.images.members import Members
 from lamina.images.tape import Tape
@@ -29,17 +30,20 @@ LayerWriter = Callable[[str, int], object]
 
 
 def is_archive(members: Members) -> bool:
-    """Whether these files are a docker archive."""
-    return members.has("manifest.json")
+    """Whether these files are a docker archive, of whatever generation."""
+    return members.has("manifest.json") or legacyarchive.is_archive(members)
 
 
 def images(members: Members) -> Iterator[TravellingImage]:
     """Every image of the archive; raises `BadInput`."""
+    if not members.has("manifest.json"):
+        yield from legacyarchive.images(members)
+        return
     raw = members.small("manifest.json", strictjson.LIMIT)
     if members.has("version") and raw.lstrip().startswith(b"{"):
         raise BadArchive(
-            "this is the `dir:` layout of skopeo and podman, which Lamina does not read",
-            hint="copy it to an OCI layout: skopeo copy dir:HERE oci:THERE:latest",
+            "this is the `dir:` layout of skopeo and podman, which is no archive",
+            hint="copy it into the store: lamina copy dir:HERE lamina:NAME",
         )
     budget = ocilayout.Budget()
     manifests = _manifests(members)
@@ -120,11 +124,6 @@ def _names(item: dict[str, Json]) -> tuple[Reference, ...]:
 
 def refuse_unknown(members: Members) -> None:
     """Raise for an archive that is neither of the known forms."""
-    if members.has("repositories"):
-        raise BadArchive(
-            "this archive was made by a docker older than 1.10 and has no manifest.json",
-            hint="load it into a newer docker and save it again",
-        )
     raise BadArchive(
         "this is neither a docker archive nor an OCI layout",
         hint="a plain root file system is taken by `lamina import`",

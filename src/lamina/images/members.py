@@ -34,6 +34,9 @@ class Members(Protocol):
     def open(self, name: str) -> AbstractContextManager[ByteStream]:
         """A file as a stream; raises `BadArchive` when it is missing."""
 
+    def folders(self) -> list[str]:
+        """The names of the folders at the top that hold something, sorted."""
+
 
 class _Slice:
     """Part of an open file as a stream."""
@@ -119,6 +122,11 @@ class TarMembers:
         """A file as a stream."""
         return _Slice(self._fd, *self._at(name))
 
+    def folders(self) -> list[str]:
+        """The names of the folders at the top."""
+        found = {name.partition(b"/") for name in self._found}
+        return sorted({os.fsdecode(first) for first, slash, _ in found if slash})
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
@@ -178,6 +186,15 @@ class DirectoryMembers:
             yield _Slice(descriptor, 0, os.fstat(descriptor).st_size)
         finally:
             os.close(descriptor)
+
+    def folders(self) -> list[str]:
+        """The names of the folders at the top."""
+        top = self._root.open(b"", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(top) as found:
+                return sorted(each.name for each in found if each.is_dir(follow_symlinks=False))
+        finally:
+            os.close(top)
 
     def close(self) -> None:
         """Close the directory."""

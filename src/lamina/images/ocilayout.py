@@ -46,7 +46,7 @@ def is_layout(members: Members) -> bool:
     return members.has("oci-layout") and members.has("index.json")
 
 
-def images(members: Members, platform: tuple[str, str]) -> Iterator[TravellingImage]:
+def images(members: Members, platform: tuple[str, ...]) -> Iterator[TravellingImage]:
     """Every image of the layout for `platform` (os, architecture); raises `BadInput`.
 
     What is no image (a signature, an attestation) is passed over, unless there is nothing else.
@@ -104,7 +104,7 @@ def index_of(members: Members) -> Index:
     return index
 
 
-def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[Descriptor]:
+def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, ...]) -> list[Descriptor]:
     """Of those with one name, the ones for `platform` where there are any; no attestations."""
     groups: dict[tuple[Reference, ...], list[Descriptor]] = {}
     for each in found:
@@ -117,7 +117,7 @@ def _fitting(found: tuple[Descriptor, ...], platform: tuple[str, str]) -> list[D
 
 
 def _resolve(
-    members: Members, descriptor: Descriptor, platform: tuple[str, str], depth: int
+    members: Members, descriptor: Descriptor, platform: tuple[str, ...], depth: int
 ) -> Manifest:
     found = manifests.parse(document(members, descriptor), descriptor.media_type)
     if isinstance(found, Manifest):

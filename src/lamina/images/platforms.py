@@ -15,9 +15,14 @@ _ARM = ("v8", "v7", "v6", "v5")
 
 def rank(descriptor: Descriptor, platform: tuple[str, ...]) -> int:
     """How well it fits, the best first: the wanted variant, what it also runs, what is not said."""
-    if not any(descriptor.platform[:2]):
+    return rank_of(descriptor.platform, platform)
+
+
+def rank_of(said: tuple[str, str, str], platform: tuple[str, ...]) -> int:
+    """The same, of what is said in whatever place."""
+    if not any(said[:2]):
         return _UNSAID
-    here = Platform(*descriptor.platform).normalised()
+    here = Platform(*said).normalised()
     wanted = Platform(*platform).normalised()
     fitting = _fitting(wanted)
     if here in fitting:

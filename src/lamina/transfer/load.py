@@ -13,6 +13,7 @@ from lamina.errors import BadArchive, DigestMismatch
 from lamina.images import dockerarchive, ocilayout
 from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.images.members import Members
+from lamina.images.platforms import UNFIT, rank_of
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
@@ -36,17 +37,19 @@ def load(
     images: ImageStore,
     layers: LayerStore,
     *,
-    platform: tuple[str, str],
+    platform: tuple[str, ...],
+    only: bool = False,
     events: Sink = ignore,
 ) -> list[Loaded]:
     """Load every image of an archive (a path or a stream, compressed or not) or a layout.
 
+    Of several with one name that for `platform` is taken; with `only`, none for any other.
     Raises `BadInput` or `StorageError`; nothing of the offending image is left then. Ends with
     one barrier.
     """
     with named(source):
         with opened_members(source, layers) as members:
-            found = _images(members, platform)
+            found = _fitting(_images(members, platform), platform if only else None)
             loaded = [load_one(image, images, layers, events) for image in found]
         if not loaded:
             raise BadArchive("the archive holds no image")
@@ -54,7 +57,23 @@ def load(
     return loaded
 
 
-def _images(members: Members, platform: tuple[str, str]) -> list[TravellingImage]:
+def _fitting(
+    found: list[TravellingImage], platform: tuple[str, ...] | None
+) -> list[TravellingImage]:
+    if platform is None or not found:
+        return found
+    said = [(each.config.os, each.config.architecture, each.config.variant) for each in found]
+    fitting = [each for each, at in zip(found, said, strict=True) if rank_of(at, platform) < UNFIT]
+    if not fitting:
+        there = sorted({"/".join(filter(None, each)) for each in said})[:8]
+        raise BadArchive(
+            f"the archive has no image for {'/'.join(filter(None, platform))}",
+            hint=f"it has {', '.join(there)}",
+        )
+    return fitting
+
+
+def _images(members: Members, platform: tuple[str, ...]) -> list[TravellingImage]:
     if dockerarchive.is_archive(members):
         return list(dockerarchive.images(members))
     if ocilayout.is_layout(members):

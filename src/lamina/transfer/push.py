@@ -7,7 +7,7 @@ was made here is compressed once, the same on every machine, and kept for the ne
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.packing import Packing
 from lamina.content.directory import BlobStore
@@ -15,7 +15,6 @@ from lamina.errors import BadDocument, ImageNotFound, RegistryError
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
-from lamina.registry.repository import Repository
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
@@ -24,6 +23,9 @@ from lamina.transfer.telling import one_at_a_time
 from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, ImageID, chain_ids
 from lamina.values.events import LayerProgress, Sink, ignore
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # what makes an image's manifest need not load what speaks HTTP
+    from lamina.registry.repository import Repository
 
 _AT_ONCE = 5  # docker's max-concurrent-uploads
 _KINDS = {"gzip": mediatypes.OCI_LAYER_GZIP, "zstd": mediatypes.OCI_LAYER_ZSTD}
@@ -37,7 +39,7 @@ class Pushed(NamedTuple):
 
 
 def push(
-    target: Repository,
+    target: "Repository",
     name: Reference,
     image: ImageID,
     images: ImageStore,
@@ -171,7 +173,7 @@ class _Uploads:
 
     def __init__(
         self,
-        target: Repository,
+        target: "Repository",
         blobs: BlobStore,
         sources: dict[BlobDigest, list[str]],
         events: Sink,

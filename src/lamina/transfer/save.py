@@ -1,4 +1,4 @@
-"""Images from the store into a docker archive, and a tree into a plain tar."""
+"""Images from the store into a docker archive or an OCI one, and a tree into a plain tar."""
 
 from collections.abc import Mapping
 
@@ -6,26 +6,33 @@ from lamina.archive.diff import whole_tree
 from lamina.archive.entry import Write
 from lamina.archive.writer import write
 from lamina.fs.tree import TreeView
+from lamina.images import ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
 from lamina.images.store import ImageStore
 from lamina.images.tape import StreamTape, Tape
 from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID, chain_ids
+from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
+FORMS = ("docker", "oci")
 
-def save(names: list[str], images: ImageStore, layers: LayerStore, out: Write) -> None:
+
+def save(
+    names: list[str], images: ImageStore, layers: LayerStore, out: Write, form: str = "docker"
+) -> None:
     """Write the images that `names` mean as one archive; a name given is a name kept.
 
-    A repository without a tag means all of its tags. Raises `ImageNotFound` before the first
-    byte, or `StoreDamaged`.
+    A repository without a tag means all of its tags; `form` is one of `FORMS`. Raises
+    `ImageNotFound` before the first byte, or `StoreDamaged`.
     """
     wanted: dict[ImageID, list[str]] = {}
     for text in names:
         for image, name in images.meant(text):
             wanted.setdefault(image, []).extend([name] if name is not None else [])
-    write_docker_archive(wanted, images, layers, StreamTape(out))
+    write = write_docker_archive if form == "docker" else write_oci_archive
+    write(wanted, images, layers, StreamTape(out))
 
 
 def write_docker_archive(
@@ -38,6 +45,33 @@ def write_docker_archive(
         config = images.config(image)
         archive.add(image, config, list(familiar), _Exported(config, layers, tape))
     archive.finish()
+
+
+def write_oci_archive(
+    wanted: Mapping[ImageID, list[str]], images: ImageStore, layers: LayerStore, tape: Tape
+) -> None:
+    """Write images as an OCI layout, under the manifests that a push would give them.
+
+    Layers that no compressed form is kept of are compressed, and kept so. Raises `StorageError`.
+    """
+    from lamina.transfer import graph
+    from lamina.transfer.copying import copy
+    from lamina.transfer.ends.ociarchive import OciArchiveSink
+    from lamina.transfer.ends.stored import content_of
+
+    sink = OciArchiveSink(tape, {})
+    for image, names in wanted.items():
+        called = [_annotations(name) for name in dict.fromkeys(names)] or [{}]
+        with content_of(image, images, layers, ignore) as content:
+            found = graph.whole(content)
+            for sink.annotations in called:
+                copy(found, content, sink)
+    sink.finish()
+
+
+def _annotations(name: str) -> dict[str, str]:
+    """What an image is called in a layout: podman and skopeo read the one, containerd the other."""
+    return {ocilayout.REF_NAME: name, ocilayout.FULL_NAME: name}
 
 
 class _Exported:

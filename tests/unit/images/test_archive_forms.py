@@ -377,12 +377,11 @@ def test_the_config_file_may_be_called_as_tools_do(in_tar, name):
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        ({"repositories": b"{}", "abc/VERSION": b"1.0"}, "older than 1.10"),
         ({"bin/sh": b"x"}, "neither a docker archive nor an OCI layout"),
         ({}, "neither a docker archive nor an OCI layout"),
         ({"oci-layout": b"{}"}, "neither a docker archive nor an OCI layout"),
     ],
-    ids=["docker before 1.10", "a root file system", "nothing", "half a layout"],
+    ids=["a root file system", "nothing", "half a layout"],
 )
 def test_other_archives_are_told_apart(in_tar, files, wanted):
     with pytest.raises(BadArchive, match=wanted) as caught:

@@ -52,7 +52,7 @@ PACKS = {
 
 
 def loaded(store, source, **options):
-    return load(source, store.images, store.layers, platform=HERE, **options)
+    return load(source, store.images, store.layers, **{"platform": HERE, **options})
 
 
 def exported(store, image):
@@ -370,3 +370,41 @@ def test_digests_of_another_algorithm_are_verified_and_kept(store, archive):
     files[name.replace("sha512:", "blobs/sha512/")] = packed(IMAGE.layers[1])
     with pytest.raises(DigestMismatch):
         loaded(store, archive(files))
+
+
+SEVERAL = {"amd64": IMAGE, "arm64": sample("f arm only", architecture="arm64", names=["arm:1"])}
+
+
+def of_two_platforms(style):
+    """An image of two platforms under one name, as buildx or as skopeo puts it into a layout."""
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    files = layout(*SEVERAL.values())
+    described = [
+        descriptor(kind, oci_manifest(each), platform={"os": "linux", "architecture": name})
+        for name, each in SEVERAL.items()
+    ]
+    called = {"annotations": {"org.opencontainers.image.ref.name": "both:1"}}
+    if style == "one index in another":
+        inner = index(*described)
+        files[f"blobs/sha256/{digest(inner)[7:]}"] = inner
+        described = [descriptor("application/vnd.oci.image.index.v1+json", inner)]
+    return {**files, "index.json": index(*({**each, **called} for each in described))}
+
+
+@pytest.mark.parametrize("style", ["one index in another", "side by side"])
+def test_the_platform_that_is_asked_for(store, archive, style):
+    for name, wanted in SEVERAL.items():
+        path = archive(of_two_platforms(style))
+        (found,) = loaded(store, path, platform=("linux", name), only=True)
+        assert (found.image, found.names) == (wanted.id, ("both:1",))
+    with pytest.raises(BadInput, match="no image for linux/s390x; it has linux/amd64, linux/arm64"):
+        loaded(store, archive(of_two_platforms(style)), platform=("linux", "s390x"), only=True)
+
+
+def test_of_several_images_those_for_the_platform(store, archive):
+    data = as_tar(classic(*SEVERAL.values()))
+    (found,) = loaded(store, archive(data), platform=("linux", "arm64"), only=True)
+    assert found.image == SEVERAL["arm64"].id
+    assert len(loaded(store, archive(data), platform=("linux", "arm64"))) == 2
+    with pytest.raises(BadArchive, match="no image for windows/amd64"):
+        loaded(store, archive(data), platform=("windows", "amd64"), only=True)

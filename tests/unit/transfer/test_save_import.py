@@ -9,6 +9,7 @@ import tarfile
 import pytest
 
 from lamina.errors import BadArchive, DockerfileError, ImageNotFound, StorageError, UsageError
+from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
 from lamina.transfer.importing import import_root
 from lamina.transfer.load import load
@@ -57,6 +58,52 @@ def test_saving_twice_gives_the_same_bytes(store):
     store.layers.barrier()
     store.reopen()
     assert saved(store, "x") == first
+
+
+def oci(store, *names):
+    out = io.BytesIO()
+    save(list(names), store.images, store.layers, out.write, "oci")
+    return out.getvalue()
+
+
+def test_a_layout_of_several_images(store, tmp_path):
+    """Each under the manifest that a push would give it, with all its names, each blob once."""
+    both = store.make(ONE, TWO, names=["x:1", "x:2"])
+    one = store.make(ONE, names=["y"])
+    data = oci(store, "x", "y", "x:1")
+    assert oci(store, "x", "y") == data
+    manifests = {image: store.images.row(image).row.manifest for image in (both, one)}
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        names = archive.getnames()
+        described = json.load(archive.extractfile("index.json"))["manifests"]
+    assert (
+        len(names) == len(set(names)) == 2 + 2 + 2 + 2
+    )  # marker, index; configs; manifests; layers
+    key = "org.opencontainers.image.ref.name"
+    assert {each["annotations"][key]: each["digest"] for each in described} == {
+        "docker.io/library/x:1": manifests[both],
+        "docker.io/library/x:2": manifests[both],
+        "docker.io/library/y:latest": manifests[one],
+    }
+    other = ScratchStore(str(tmp_path / "other"))
+    try:
+        found = load(io.BytesIO(data), other.images, other.layers, platform=HERE)
+        assert {each.image: each.names for each in found} == {
+            both: ("x:1", "x:2"),
+            one: ("y:latest",),
+        }
+        assert {
+            each.image: other.images.row(each.image).row.manifest for each in found
+        } == manifests
+    finally:
+        other.close()
+
+
+def test_a_layout_of_an_image_without_a_name(store):
+    image = store.make(ONE, names=["x"])
+    with tarfile.open(fileobj=io.BytesIO(oci(store, image.short))) as archive:
+        (described,) = json.load(archive.extractfile("index.json"))["manifests"]
+    assert "annotations" not in described
 
 
 def test_nothing_is_written_for_an_unknown_image(store):

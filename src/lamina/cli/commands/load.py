@@ -12,6 +12,7 @@ USAGE = Usage(
     "Load images from a docker archive, an OCI archive or an OCI layout directory",
     (
         Flag("input", "i", "FILE", "read this file or directory instead of standard input"),
+        Flag("platform", "", "OS/ARCH", "only images for that platform"),
         Flag("quiet", "q", "", "do not say what was replaced"),
     ),
 )
@@ -22,7 +23,8 @@ def run(context: Context, given: Parsed) -> int:
     path = given.one("input")
     source = path if path not in (None, "-") else None
     with engine(context) as opened:
-        loaded = opened.images.load(source or stdin_stream(sys.stdin.buffer))
+        stream = source or stdin_stream(sys.stdin.buffer)
+        loaded = opened.images.load(stream, platform=given.one("platform"))
     for each in loaded:
         for name in each.replaced:
             if not given.has("quiet"):

@@ -8,7 +8,10 @@ from lamina.cli.streams import written
 USAGE = Usage(
     "[OPTIONS] IMAGE [IMAGE...]",
     "Write images as one archive that docker, podman and skopeo read",
-    (Flag("output", "o", "FILE", "write there instead of to standard output"),),
+    (
+        Flag("format", "", "FORMAT", "docker (plain layers) or oci (a layout with manifests)"),
+        Flag("output", "o", "FILE", "write there instead of to standard output"),
+    ),
     1,
     None,
 )
@@ -17,5 +20,11 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Save."""
     with engine(context) as opened, written(given.one("output")) as write:
-        opened.images.save(given.operands, write)
+        opened.images.save(given.operands, write, format=_form(given))
     return 0
+
+
+def _form(given: Parsed) -> str:
+    """The format that was asked for; podman's names for the two will do."""
+    asked = given.one("format") or "docker"
+    return asked.removesuffix("-archive")
