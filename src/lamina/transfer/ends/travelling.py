@@ -58,7 +58,7 @@ def image_of(
 
 def refuse_others(manifest: Manifest) -> None:
     """Raise `BadDocument` for what is no container image."""
-    if manifest.config.media_type not in mediatypes.CONFIGS:
+    if not mediatypes.is_image(manifest.media_type, manifest.config.media_type):
         kind = manifest.config.media_type[:100]
         raise BadDocument(f"this is no container image but something of type {kind!r}")
     refuse_unreadable(manifest)
