@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 from lamina.cli.flags import Flag, Usage, spelling
-from lamina.cli.main import GLOBAL, GROUPS, PRUNES, VERBS, command_of
+from lamina.cli.main import GLOBAL, GROUPED, GROUPS, VERBS, command_of
 
 PAGE = os.path.join("docs", "reference", "cli.md")
 _CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -37,7 +37,7 @@ def reference() -> str:
     parts = [_HEAD, _section("", GLOBAL, ())]
     for verb, entry in VERBS.items():
         parts.append(_section(verb, command_of(entry.module).USAGE, _spellings(verb)))
-    for verb, module in PRUNES.items():
+    for verb, module in GROUPED.items():
         parts.append(_section(verb, command_of(module).USAGE, ()))
     return "\n".join(parts)
 

@@ -36,10 +36,15 @@ def serve(
     program = needs_program("docker-registry")
     with contextlib.ExitStack() as running:
 
-        def start(*, users: bool = False, certificate: tuple[str, str] | None = None) -> str:
+        def start(
+            *,
+            users: bool = False,
+            certificate: tuple[str, str] | None = None,
+            deletes: bool = False,
+        ) -> str:
             folder = str(tmp_path_factory.mktemp("registry"))
             port = _free_port()
-            _configure(folder, port, users, certificate)
+            _configure(folder, port, users, certificate, deletes)
             with open(f"{folder}/log", "wb") as log:
                 command = [program, "serve", f"{folder}/config.yml"]
                 process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -57,14 +62,19 @@ def _free_port() -> int:
         return port
 
 
-def _configure(folder: str, port: int, users: bool, certificate: tuple[str, str] | None) -> None:
+def _configure(
+    folder: str, port: int, users: bool, certificate: tuple[str, str] | None, deletes: bool
+) -> None:
     http: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
     if certificate is not None:
         http["tls"] = {"certificate": certificate[0], "key": certificate[1]}
     document: dict[str, object] = {
         "version": "0.1",
         "log": {"level": "error"},
-        "storage": {"filesystem": {"rootdirectory": f"{folder}/data"}},
+        "storage": {
+            "filesystem": {"rootdirectory": f"{folder}/data"},
+            "delete": {"enabled": deletes},
+        },
         "http": http,
     }
     if users:
@@ -316,6 +326,33 @@ def test_all_tags(host: str, lamina: Lamina, other: Lamina) -> None:
     other.ok("pull", "-q", "-a", f"{host}/tags")
     listed = other.ok("images", "--format", "{{.Tag}}", f"{host}/tags")
     assert sorted(listed.split()) == ["one", "two"]
+
+
+def test_a_registry_is_asked_for_what_it_has(
+    host: str, serve: Serve, lamina: Lamina, needs_program: Callable[[str], str]
+) -> None:
+    digest = pushed(lamina, host, "verbs/demo:1")
+    pushed(lamina, host, "verbs/demo:2")
+    name = f"{host}/verbs/demo"
+    tags = sorted(lamina.ok("registry", "tags", name).split())
+    skopeo = [needs_program("skopeo"), "list-tags", "--tls-verify=false", f"docker://{name}"]
+    theirs = subprocess.run(skopeo, check=True, capture_output=True)
+    assert tags == sorted(json.loads(theirs.stdout)["Tags"]) == ["1", "2"]
+    assert "verbs/demo" in lamina.ok("registry", "catalog", host).split()
+    assert lamina.ok("registry", "referrers", f"{name}:1").split() == ["DIGEST", "TYPE"]
+    for wanted in (f"{name}:1", f"{name}@{digest}"):
+        said = lamina("registry", "delete", wanted)  # this registry deletes nothing
+        assert said.code == 1
+        assert "does not delete" in said.err
+    willing = serve(deletes=True)
+    pushed(lamina, willing, "demo:1")
+    pushed(lamina, willing, "demo:2")
+    said = lamina("registry", "delete", f"{willing}/demo:1")
+    assert said.err.rstrip().endswith(
+        f"{willing}/demo@{digest} names the manifest, which goes with all its tags"
+    )
+    assert lamina.ok("registry", "delete", f"{willing}/demo@{digest}").startswith("Deleted: ")
+    assert lamina("pull", f"{willing}/demo:2").code == 1
 
 
 def test_who_is_not_known_is_not_let_in(serve: Serve, lamina: Lamina, other: Lamina) -> None:

@@ -64,6 +64,7 @@ VERBS: dict[str, Verb] = {
     "ps": Verb("ps", "list containers"),
     "pull": Verb("pull", "pull an image from a registry"),
     "push": Verb("push", "push an image to a registry"),
+    "registry": Verb("registry", "ask a registry: tags, catalog, referrers, delete"),
     "rm": Verb("rm", "remove containers"),
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),
@@ -104,13 +105,24 @@ GROUPS = {
         "rm": "rm",
         "run": "run",
     },
+    "registry": {
+        "catalog": "registry catalog",
+        "delete": "registry delete",
+        "referrers": "registry referrers",
+        "tags": "registry tags",
+    },
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
 }
-PRUNES = {
+# What exists in a group alone, by its module.
+GROUPED = {
     "image prune": "prune_images",
     "container prune": "prune_containers",
     "builder prune": "prune_cache",
+    "registry catalog": "registry_catalog",
+    "registry delete": "registry_delete",
+    "registry referrers": "registry_referrers",
+    "registry tags": "registry_tags",
 }
 
 GLOBAL = Usage(
@@ -245,7 +257,7 @@ def _find(operands: list[str]) -> tuple[str, str, list[str]]:
             raise UsageError(
                 f"'{verb} {rest[0]}' is not a lamina command", hint="see 'lamina --help'"
             )
-        module = PRUNES[meant] if meant in PRUNES else VERBS[meant].module
+        module = GROUPED[meant] if meant in GROUPED else VERBS[meant].module
         return f"{verb} {rest[0]}", module, rest[1:]
     if verb == "help" and rest:
         return rest[0], _find(rest)[1], ["--help"]
@@ -292,4 +304,4 @@ def _overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["GLOBAL", "GROUPS", "PRUNES", "VERBS", "Context", "UnknownFlag", "command_of", "main"]
+__all__ = ["GLOBAL", "GROUPED", "GROUPS", "VERBS", "Context", "UnknownFlag", "command_of", "main"]

@@ -11,14 +11,23 @@ from typing import TypeVar
 import lamina
 from lamina.archive.packing import Packing
 from lamina.engine.parts import Parts
-from lamina.errors import DigestMismatch, ImageNotFound, InvalidReference, RegistryError
+from lamina.errors import (
+    AccessRefused,
+    DigestMismatch,
+    ImageNotFound,
+    InvalidReference,
+    RegistryError,
+)
 from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
+from lamina.registry.listing import catalog
+from lamina.registry.referring import referrers
 from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
+from lamina.spec.manifest import Descriptor
 from lamina.transfer.pull import Pulled, pull
 from lamina.transfer.push import Pushed, push
 from lamina.values.events import Caution, Sink
@@ -37,7 +46,7 @@ class Registries:
     def __init__(self, store: Parts, *, verify_tls: bool = True) -> None:
         self._store = store
         config = store.config
-        environ = config.environ
+        self._environ = environ = config.environ
         names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
         self._settings = Settings(
             insecure=frozenset(config.insecure_registries),
@@ -47,7 +56,7 @@ class Registries:
 
     @cached_property
     def _rules(self) -> Rules:
-        return registriesconf.read(self._store.config.environ)
+        return registriesconf.read(self._environ)
 
     # --- whom one speaks to -------------------------------------------------------------
 
@@ -61,10 +70,15 @@ class Registries:
         transport = Transport(settings, f"lamina/{lamina.__version__}")
         return Session(host, transport, settings, credential, tries=tries)
 
+    def _place(self, domain: str, credential: Credential) -> Session:
+        """A registry as a whole; raises `InvalidReference` for what is none."""
+        place = target(Reference.within(domain, "any"), self._rules.rules)
+        return self._session(domain, credential, insecure=place.insecure)
+
     def _repository(self, source: Source) -> Repository:
         """A place to ask, spoken to as whoever the user is there, and nowhere else."""
         name = source.name
-        known = credentials.find(name.domain, name.path, self._store.config.environ)
+        known = credentials.find(name.domain, name.path, self._environ)
         tries = _TRIES_OF_A_MIRROR if source.is_mirror else _TRIES
         session = self._session(name.domain, known, insecure=source.insecure, tries=tries)
         return Repository(session, name.path)
@@ -143,18 +157,48 @@ class Registries:
         """The tags that a repository has; raises `ImageNotFound` or `RegistryError`."""
         return list(self.repository(name).tags())
 
+    def catalog(self, domain: str) -> list[str]:
+        """The repositories of a registry; raises `AccessRefused` or `RegistryError`."""
+        return catalog(self._place(domain, credentials.find(domain, "", self._environ)))
+
+    def referrers(self, name: Reference, kind: str = "") -> list[Descriptor]:
+        """What refers to the manifest that a name means, all or of one artifact type.
+
+        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        """
+        place = self.repository(name)
+        subject = name.digest or place.manifest(name.tag or "latest").digest
+        return [each for each in referrers(place, subject) if kind in ("", each.artifact_type)]
+
+    def delete(self, name: Reference) -> None:
+        """Delete a manifest of a registry by its digest with all its tags, or one tag alone.
+
+        Raises `ImageNotFound` or `RegistryError`, also where a registry deletes no tags.
+        """
+        place = self.repository(name)
+        if name.digest is not None:
+            place.delete(name.digest)
+            return
+        try:
+            place.delete(name.tag or "latest")
+        except AccessRefused:
+            raise
+        except RegistryError as error:
+            digest = place.manifest(name.tag or "latest").digest
+            hint = f"{name.familiar_name}@{digest} names the manifest, which goes with all its tags"
+            raise RegistryError(error.brief, hint=hint) from error
+
     def login(self, domain: str, user: str, secret: str) -> str:
         """Have a registry confirm who one is, and remember it; gives where it is remembered.
 
         Raises `AccessRefused` or `RegistryError`.
         """
         credential = Credential(user, secret)
-        place = target(Reference.within(domain, "any"), self._rules.rules)
-        session = self._session(domain, credential, insecure=place.insecure)
+        session = self._place(domain, credential)
         with session.request("GET", "/v2/", scope="") as answer:
             answer.whole()
-        return credentials.store(domain, credential, self._store.config.environ)
+        return credentials.store(domain, credential, self._environ)
 
     def logout(self, domain: str) -> bool:
         """Forget who one is at a registry; whether anything was known."""
-        return credentials.erase(domain, self._store.config.environ)
+        return credentials.erase(domain, self._environ)

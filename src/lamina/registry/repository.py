@@ -4,7 +4,6 @@ What comes is bounded and its digest checked before it is given on; what breaks 
 it stopped. Knows nothing of images here.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -19,7 +18,8 @@ from lamina.errors import (
     StoreDamaged,
 )
 from lamina.registry.address import joined, same_host
-from lamina.registry.answers import begins_at, next_page
+from lamina.registry.answers import begins_at, complaint
+from lamina.registry.listing import texts
 from lamina.registry.session import Session
 from lamina.registry.transport import Answer
 from lamina.spec import mediatypes, strictjson
@@ -29,8 +29,6 @@ from lamina.values.digest import BlobDigest, Digest
 _ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
 _UPLOADS = 3  # times that a blob is sent anew
 _RESUMED = 5  # times in a row without a byte
-_PAGES = 1000
-_TAGS = 100_000
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHUNK = 1 << 20
 
@@ -46,25 +44,27 @@ class Found(NamedTuple):
 
 
 class Repository:
-    """One repository; may be shared by threads."""
+    """One repository; may be shared by threads. `to_read` is the scope that reading it needs."""
 
     def __init__(self, session: Session, path: str) -> None:
-        self._session = session
+        self.session = session
         self.path = path
-        self._pull = f"repository:{path}:pull"
+        self.to_read = f"repository:{path}:pull"
         self._push = f"repository:{path}:pull,push"
+        self._deletion = f"repository:{path}:pull,delete"
 
     @property
     def host(self) -> str:
         """The registry's host and port."""
-        return self._session.address.host
+        return self.session.address.host
 
     @property
     def name(self) -> str:
         """Host and path, for messages."""
         return f"{self.host}/{self.path}"
 
-    def _url(self, *parts: str) -> str:
+    def url(self, *parts: str) -> str:
+        """The path of something of this repository."""
         return "/".join((f"/v2/{self.path}", *(quote(each, safe=":") for each in parts)))
 
     # --- manifests ----------------------------------------------------------------------
@@ -74,10 +74,10 @@ class Repository:
 
         Raises `ImageNotFound`, `DigestMismatch` or `RegistryError`.
         """
-        with self._session.request(
+        with self.session.request(
             "GET",
-            self._url("manifests", str(reference)),
-            scope=self._pull,
+            self.url("manifests", str(reference)),
+            scope=self.to_read,
             expected=(200, 404),
             headers={"Accept": _ACCEPTED},
         ) as answer:
@@ -97,9 +97,9 @@ class Repository:
 
     def put_manifest(self, raw: bytes, media_type: str, reference: str | Digest) -> Digest:
         """Store a document under a tag or its digest; gives its digest."""
-        with self._session.request(
+        with self.session.request(
             "PUT",
-            self._url("manifests", str(reference)),
+            self.url("manifests", str(reference)),
             scope=self._push,
             expected=(201, 202, 200),
             headers={"Content-Type": media_type},
@@ -108,28 +108,34 @@ class Repository:
             answer.whole()
         return BlobDigest.of(raw)
 
+    def delete(self, reference: str | Digest) -> None:
+        """Delete a manifest, or a tag alone; raises `ImageNotFound` or `RegistryError`."""
+        with self.session.request(
+            "DELETE",
+            self.url("manifests", str(reference)),
+            scope=self._deletion,
+            expected=(202, 200, 204, 400, 404, 405),
+        ) as answer:
+            words = complaint(answer.whole(), answer.reason)
+        joint = "@" if isinstance(reference, Digest) else ":"
+        if answer.status == 404:
+            raise ImageNotFound(f"{self.name} has no image {joint}{reference}")
+        if answer.status >= 400:
+            raise RegistryError(f"{self.name} does not delete {joint}{reference}: {words}")
+
     def tags(self) -> list[str]:
         """Every tag, in the registry's order; what is no tag is left out."""
-        found: list[str] = []
-        url: str | None = self._url("tags", "list")
-        for _ in range(_PAGES):
-            if url is None:
-                return found
-            with self._session.request("GET", url, scope=self._pull, expected=(200, 404)) as answer:
-                if answer.status == 404:
-                    raise ImageNotFound(f"there is no repository {self.name}")
-                found += filter(_TAG.fullmatch, _texts(answer.whole(), "tags", self.name))
-                url = next_page(answer.headers.get("Link"), answer.url)
-            if len(found) > _TAGS:
-                break
-        raise RegistryError(f"{self.name} has more tags than anybody can want")
+        try:
+            return texts(self.session, self.url("tags", "list"), self.to_read, "tags", _TAG)
+        except ImageNotFound:
+            raise ImageNotFound(f"there is no repository {self.name}") from None
 
     # --- blobs --------------------------------------------------------------------------
 
     def has(self, digest: Digest) -> bool:
         """Whether the repository has a blob."""
-        with self._session.request(
-            "HEAD", self._url("blobs", str(digest)), scope=self._pull, expected=(200, 404)
+        with self.session.request(
+            "HEAD", self.url("blobs", str(digest)), scope=self.to_read, expected=(200, 404)
         ) as answer:
             return answer.status == 200
 
@@ -138,10 +144,10 @@ class Repository:
         return BlobStream(lambda at: self._blob_from(digest, at), digest, size, offset)
 
     def _blob_from(self, digest: Digest, offset: int) -> Answer:
-        answer = self._session.request(
+        answer = self.session.request(
             "GET",
-            self._url("blobs", str(digest)),
-            scope=self._pull,
+            self.url("blobs", str(digest)),
+            scope=self.to_read,
             expected=(200, 206, 404),
             headers={"Range": f"bytes={offset}-"} if offset else {},
         )
@@ -160,9 +166,9 @@ class Repository:
         return self._begin(f"?{query}", scope)
 
     def _begin(self, query: str, scope: str) -> str | None:
-        with self._session.request(
+        with self.session.request(
             "POST",
-            f"{self._url('blobs', 'uploads')}/{query}",
+            f"{self.url('blobs', 'uploads')}/{query}",
             scope=scope,
             expected=(201, 202),
             headers={"Content-Length": "0"},
@@ -174,7 +180,7 @@ class Repository:
 
     def _location(self, answer: Answer) -> str:
         target = joined(answer.url, answer.headers.get("Location", ""))
-        if not same_host(target, self._session.address.base):
+        if not same_host(target, self.session.address.base):
             raise RegistryError(
                 f"{self.name} wants uploads at {urlsplit(target).netloc or 'no place'}",
                 hint="no credential is sent to another host",
@@ -201,7 +207,7 @@ class Repository:
 
     def _send(self, target: str, digest: Digest, size: int, opener: Opener) -> None:
         joint = "&" if urlsplit(target).query else "?"
-        with self._session.request(
+        with self.session.request(
             "PUT",
             f"{target}{joint}{urlencode({'digest': str(digest)})}",
             scope=self._push,
@@ -290,15 +296,3 @@ def _pieces(stream: ByteStream, size: int) -> Iterator[bytes]:
         if not data or (not left and stream.read(1)):
             raise StoreDamaged(f"a blob has another size than the {size} bytes its manifest says")
         yield data
-
-
-def _texts(body: bytes, key: str, name: str) -> list[str]:
-    try:
-        found = json.loads(body)[key]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        found = None
-    if found is None:
-        return []
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise RegistryError(f"{name} answers with a listing that is none")
-    return found

@@ -33,6 +33,7 @@ class Descriptor(NamedTuple):
     size: int
     annotations: dict[str, str]
     platform: tuple[str, str, str]
+    artifact_type: str = ""
 
     def as_json(self) -> dict[str, Json]:
         """The descriptor as it stands in a document."""
@@ -127,6 +128,7 @@ def descriptor(document: dict[str, Json]) -> Descriptor:
             strictjson.text(platform, "architecture", what),
             strictjson.text(platform, "variant", what),
         ),
+        strictjson.text(document, "artifactType", what),
     )
 
 

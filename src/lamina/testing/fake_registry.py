@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
+_INDEX = "application/vnd.oci.image.index.v1+json"
 _Request = socket.socket | tuple[bytes, socket.socket]
 Fault = Callable[["Exchange"], bool]
 """Answers an exchange in its own way; False leaves it to the registry."""
@@ -93,6 +94,7 @@ class FakeRegistry:
         self.asked: list[Asked] = []
         self.faults: list[tuple[str, Fault, list[int]]] = []
         self.host = ""
+        self.page = 1000  # entries of a list that are given out at once
 
     def wrong(self, pattern: str, fault: Fault, times: int = 1 << 30) -> None:
         """Lay a fault on requests whose `METHOD path` matches, so many times."""
@@ -125,6 +127,8 @@ class FakeRegistry:
             (r"/v2/(.+)/blobs/uploads/([^/]*)", self._upload),
             (r"/v2/(.+)/blobs/([^/]+)", self._blob),
             (r"/v2/(.+)/tags/(list)", self._tags),
+            (r"/v2/(.+)/referrers/(sha256:[0-9a-f]{64})", self._referrers),
+            (r"/v2/()(_catalog)", self._catalog),
         ):
             found = re.fullmatch(pattern, path)
             if found:
@@ -141,6 +145,9 @@ class FakeRegistry:
             exchange.answer(201, b"", {"Docker-Content-Digest": digest})
             return
         found = self.manifests.get((path, reference))
+        if found is not None and exchange.command == "DELETE":
+            self._delete(exchange, path, reference)
+            return
         if found is None:
             exchange.answer(404, json.dumps({"errors": [{"message": "unknown"}]}).encode())
             return
@@ -174,9 +181,41 @@ class FakeRegistry:
             self.add_blob(body)
             exchange.answer(201)
 
+    def _delete(self, exchange: Exchange, path: str, reference: str) -> None:
+        raw = self.manifests[path, reference]
+        for place in [place for place, found in self.manifests.items() if found == raw]:
+            if ":" in reference or place == (path, reference):
+                del self.manifests[place]
+        exchange.answer(202)
+
     def _tags(self, exchange: Exchange, path: str, _list: str) -> None:
         tags = [tag for where, tag in self.manifests if where == path and ":" not in tag]
-        exchange.answer(200, json.dumps({"name": path, "tags": tags}).encode())
+        self._page(exchange, "tags", tags)
+
+    def _catalog(self, exchange: Exchange, _path: str, _name: str) -> None:
+        self._page(exchange, "repositories", sorted({path for path, _ in self.manifests}))
+
+    def _page(self, exchange: Exchange, key: str, entries: list[str]) -> None:
+        """As many as are wanted (`page`: at most) from where the last page ended."""
+        parts = urlsplit(exchange.path)
+        last = parse_qs(parts.query).get("last", [""])[0]
+        begin = entries.index(last) + 1 if last else 0
+        shown = entries[begin : begin + self.page]
+        more = len(entries) > begin + self.page
+        headers = {"Link": f'<{parts.path}?last={shown[-1]}>; rel="next"'} if more else {}
+        exchange.answer(200, json.dumps({key: shown}).encode(), headers)
+
+    def _referrers(self, exchange: Exchange, path: str, subject: str) -> None:
+        found = []
+        for (where, reference), (raw, media_type) in self.manifests.items():
+            document = json.loads(raw)
+            refers = document.get("subject", {}).get("digest") == subject
+            if where == path and refers and ":" in reference:
+                kind = document.get("artifactType") or document["config"]["mediaType"]
+                about = {"digest": reference, "size": len(raw), "mediaType": media_type}
+                found.append({**about, "artifactType": kind})
+        document = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": found}
+        exchange.answer(200, json.dumps(document).encode(), {"Content-Type": _INDEX})
 
 
 class _Server(ThreadingHTTPServer):
