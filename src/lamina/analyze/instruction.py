@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lamina.analyze.paths import printable
 from lamina.dockerfile import Dockerfile, Instruction
 from lamina.spec.imageconfig import HistoryEntry
 
@@ -38,7 +39,7 @@ class Step(NamedTuple):
 
 def read(created_by: str) -> Step:
     """The instruction of one line of history."""
-    text = " ".join(created_by.split()).removesuffix("# buildkit").strip()
+    text = printable(" ".join(created_by.split())).removesuffix("# buildkit").strip()
     if text.startswith(_NOP):
         verb, _, rest = text.removeprefix(_NOP).strip().partition(" ")
         return Step(verb, _without_digest(rest)) if verb in _VERBS else Step("", text)
@@ -67,7 +68,9 @@ def _without_digest(text: str) -> str:
 def steps(history: Sequence[HistoryEntry], layers: int) -> list[Step]:
     """The instruction of each layer, lowest first; empty ones where the history is too short."""
     found = [
-        read(entry.created_by) if entry.created_by else Step("", entry.comment)
+        read(entry.created_by)
+        if entry.created_by
+        else Step("", printable(" ".join(entry.comment.split())))
         for entry in history
         if not entry.empty_layer
     ]

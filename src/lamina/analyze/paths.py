@@ -1,12 +1,18 @@
-"""Paths in an image as people read them, and what several have in common. Pure."""
+"""Paths and words of an image as people may read them, and what paths have in common. Pure."""
 
 from collections.abc import Iterable
 
 
 def readable(path: bytes) -> str:
     """With a leading slash; what is no UTF-8, or would steer a terminal, as escapes."""
-    text = path.decode("utf-8", "backslashreplace")
-    return "/" + "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return "/" + printable(path.decode("utf-8", "backslashreplace"))
+
+
+def printable(text: str) -> str:
+    """A text with escapes for what would steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def common(paths: Iterable[bytes]) -> bytes:

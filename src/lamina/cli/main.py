@@ -43,6 +43,7 @@ VERBS: dict[str, Verb] = {
     "check": Verb("check", "compare what is on disk with what the database says"),
     "commit": Verb("commit", "make an image of what a container changed"),
     "copy": Verb("copy", "copy an image between registries, archives, layouts and stores"),
+    "compare": Verb("compare", "show what differs between two images, packages included"),
     "cp": Verb("cp", "copy files between a container and this machine"),
     "create": Verb("create", "make a container without starting it"),
     "df": Verb("df", "show where the bytes are"),

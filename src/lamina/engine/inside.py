@@ -9,6 +9,7 @@ from lamina.layers.layer import Layer
 from lamina.metadata.images import ImageRow
 
 if TYPE_CHECKING:  # a listing of images must not pay for what analyses them
+    from lamina.analyze.compare import Comparison
     from lamina.analyze.find import Found, Taken
     from lamina.analyze.instruction import Step
     from lamina.analyze.merged import MergedTree
@@ -37,6 +38,13 @@ class Inside:
         from lamina.engine.analysis import waste_of
 
         return waste_of(self._store, self._row.id, self.layers, dockerfile)
+
+    def compare(self, other: "Inside") -> "Comparison":
+        """What differs in another image: config, layers, packages, files."""
+        from lamina.engine.comparing import Side, compared
+
+        sides = [Side(each._store, each._row.id, each.layers) for each in (self, other)]
+        return compared(*sides)
 
     def find(self, pattern: str) -> tuple["Found", ...]:
         """Every version of the paths that fit (`lamina.analyze.find`), gone ones included."""
