@@ -14,6 +14,7 @@ from lamina.values.closing import Closing
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # each area is loaded when it is first used
+    from lamina.analyze.sharing import Sharing
     from lamina.containers.store import ContainerStore
     from lamina.engine.containers import Containers
     from lamina.engine.migration import Migration
@@ -97,6 +98,13 @@ class Engine(Closing):
         from lamina.engine.system import System
 
         return System(self)
+
+    def sharing(self) -> "Sharing":
+        """What images share of each other's layers; bytes of each that are its own alone."""
+        from lamina.analyze.sharing import ImageChain, sharing
+
+        images = self.system.images()
+        return sharing([ImageChain(each.id, each.names, each.layers) for each in images])
 
     def close(self) -> None:
         """Give up the store; what this engine was still making is undone by the next opener."""

@@ -137,3 +137,37 @@ def test_public_names_are_those_listed():
     assert sorted(lamina.__all__) == ["Engine", "LaminaError", "__version__", "open", "overlay"]
     for name in lamina.__all__:
         assert getattr(lamina, name)
+
+
+def test_what_an_image_wastes_holds_and_shares_is_told_as_values(engine):
+    made = image(engine, text="d d\nf d/a text\nf d/b 1\nl d/l -> a")
+    dockerfile = b"FROM x:1\nCOPY b /d/a\n"
+    context = os.path.join(os.path.dirname(engine.root.path), "context")
+    os.mkdir(context)
+    with open(f"{context}/b", "w") as file:
+        file.write("changed")
+    built = engine.images.build(context, dockerfile_text=dockerfile, tags=["y:1"])
+
+    waste = built.waste()
+    assert (waste.stored, waste.visible, waste.wasted, waste.unshared) == (12, 8, 4, 0)
+    (finding,) = waste.findings
+    assert (finding.kind, finding.where, finding.layer, finding.by) == ("overwritten", b"d/a", 0, 1)
+    assert [step.short for step in built.steps()] == ["Imported from -", "COPY b /d/a"]
+
+    (found,) = built.find("/d/a")
+    assert [(each.layer, each.change, each.size) for each in found.versions] == [
+        (0, "added", 4),
+        (1, "changed", 7),
+    ]
+    assert [each.path for each in built.listdir("/d")] == [b"d/a", b"d/b", b"d/l"]
+    read = []
+    built.read("/d/l", read.append)
+    assert b"".join(read) == b"changed"
+    assert [(each.path, each.size) for each in built.du()] == [(b"d", 8), (b"", 8)]
+    assert [each.path for each in made.compare(built).files] == [b"d/a"]
+
+    shared = engine.sharing()
+    assert (shared.asked, shared.stored, shared.asked_bytes, shared.stored_bytes) == (3, 2, 17, 12)
+    assert {(each.shared, each.exclusive) for each in shared.images} == {(5, 0), (5, 7)}
+    with pytest.raises(AttributeError):
+        waste.stored = 0
