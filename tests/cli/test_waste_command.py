@@ -60,6 +60,42 @@ def test_the_layers_add_up_to_what_is_stored(built):
     assert sum(layer["Hides"] for layer in found["Layers"]) == found["Wasted"]
 
 
+ACTS = """FROM base
+COPY data /opt/data
+RUN chown -R 5:6 /opt/data
+RUN touch /opt/data/one
+RUN mv /opt/data /opt/moved
+RUN mkdir /d && echo text > /d/a && ln /d/a /d/b
+RUN rm /d/a
+RUN rm -r /opt/moved && mkdir /opt/moved && echo new > /opt/moved/one
+"""
+
+
+@pytest.mark.parametrize("driver", ["overlay2", "erofs", "vfs"])
+def test_what_commands_really_do_is_told_apart_to_the_byte(lamina, busybox_tar, driver):
+    lamina.driver = driver
+    lamina.ok("import", busybox_tar, "base")
+    lamina.write("data/one", "1" * 1000)
+    lamina.write("data/sub/two", "2" * 300)
+    lamina.write("Dockerfile", ACTS)
+    lamina.ok("build", "-q", "-t", "acts", lamina.folder)
+    found = told(lamina, "acts", "--all")
+    facts = [
+        (each["Kind"], each["Size"], each["Layer"], each["HiddenBy"], each["Where"])
+        for each in found["Findings"]
+        if each["Wasted"]
+    ]
+    assert facts == [
+        ("attributes", 1300, 2, 3, "/opt/data"),
+        ("moved", 1000, 4, 5, "/opt/data"),
+        ("attributes", 1000, 3, 4, "/opt/data/one"),
+        ("overwritten", 1000, 5, 8, "/opt/moved/one"),
+        ("moved", 300, 3, 5, "/opt/data"),
+        ("deleted", 300, 5, 8, "/opt/moved/sub"),
+    ]
+    assert found["Wasted"] == sum(size for _, size, *_ in facts)
+
+
 def test_the_screen_names_instruction_paths_and_repair(built):
     shown = built.ok("waste", "mistake")
     assert "300kB (" in shown

@@ -9,6 +9,7 @@ import tempfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from lamina.analyze.losses import account
 from lamina.analyze.merged import MergedTree
 from lamina.archive.entry import DIR, FILE, SYMLINK
 from lamina.errors import BadArchive
@@ -29,7 +30,7 @@ KINDS = {
 
 def build(store, wanted):
     """The layers as far as all of them are good, and the tree of their indexes."""
-    top, merged = None, MergedTree()
+    top, merged, sizes = None, MergedTree(), []
     for text in wanted:
         try:
             layer = store.layers.register(top, io.BytesIO(tar_of(text)))
@@ -38,7 +39,8 @@ def build(store, wanted):
         top = layer.chain_id
         with store.layers.index(layer) as index:
             merged.add_layer(index.records())
-    return top, merged
+        sizes.append(layer.size)
+    return top, merged, sizes
 
 
 def told(merged):
@@ -92,12 +94,13 @@ def test_the_merged_tree_is_what_the_driver_shows(driver):
         with tempfile.TemporaryDirectory() as folder:
             store = ScratchStore(folder, driver)
             try:
-                top, merged = build(store, wanted)
+                top, merged, sizes = build(store, wanted)
                 view = store.layers.view(top) if top is not None else None
                 shown = seen(view) if view is not None else {}
                 if view is not None:
                     view.close()
                 assert_equal(told(merged), shown, links=driver == "vfs")
+                assert_adds_up(account(merged), shown, sizes, links=driver == "vfs")
             finally:
                 store.close()
 
@@ -109,3 +112,12 @@ def assert_equal(told, shown, *, links):
     if not links:
         told, shown = ({path: fact[:3] for path, fact in each.items()} for each in (told, shown))
     assert told == shown
+
+
+def assert_adds_up(ledger, shown, sizes, *, links):
+    """What is stored is what the store says, and what is seen is what the driver shows."""
+    assert list(ledger.stored) == sizes
+    assert sum(ledger.stored) == sum(ledger.visible) + sum(each.size for each in ledger.losses)
+    if links:
+        files = {fact[3]: fact[2][0] for fact in shown.values() if fact[0] == FILE}
+        assert sum(ledger.visible) == sum(files.values())

@@ -65,7 +65,10 @@ def find(tree: MergedTree, pattern: bytes) -> list[Found]:
 
 def _exactly(tree: MergedTree, path: bytes) -> Iterator[Node]:
     """The path itself, or where its directories lead to now."""
-    node = tree.resolve(path, follow_last=False) or tree.known(path.strip(b"/"))
+    folder, _, name = path.rstrip(b"/").rpartition(b"/")
+    above = tree.resolve(folder)
+    inside = (above.children or {}) if above is not None else {}
+    node = inside.get(name) or tree.known(path.strip(b"/"))
     if node is not None:
         yield node
 

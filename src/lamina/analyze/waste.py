@@ -158,9 +158,11 @@ def _hidden(ledger: Ledger, layers: Sequence[LayerFacts]) -> Iterable[Finding]:
     for losses in groups.values():
         first = losses[0]
         paths = [PathSize(loss.path, loss.size) for loss in losses]
-        where = common(loss.top if loss.manner == "deleted" else loss.path for loss in losses)
+        taken = first.manner in ("deleted", "moved")
+        where = common(loss.top if taken else loss.path for loss in losses)
         source, cause = layers[first.layer].step, layers[first.by].step
-        case = repair.Case(first.manner, where, _target(first), len(losses), first.by - first.layer)
+        to = common(_target(loss) for loss in losses)
+        case = repair.Case(first.manner, where, to, len(losses), first.by - first.layer)
         told = repair.hidden(case, source, cause, first.place)
         yield _finding(first.manner, first.layer, first.by, where, paths, told)
 

@@ -23,7 +23,11 @@ def merged_tree(store: LayerStore, layers: Sequence[Layer]) -> MergedTree:
 
 
 def waste_of(
-    parts: Parts, image: ImageID, layers: Sequence[Layer], dockerfile: Dockerfile | None
+    parts: Parts,
+    image: ImageID,
+    layers: Sequence[Layer],
+    tree: MergedTree,
+    dockerfile: Dockerfile | None,
 ) -> Waste:
     """The waste of an image; with the Dockerfile it was built from, its steps have lines."""
     config = parts.image_store.config(image)
@@ -35,7 +39,7 @@ def waste_of(
         LayerFacts(layer.diff_id, step, layer.chain_id in shared)
         for layer, step in zip(layers, made, strict=True)
     ]
-    return waste(merged_tree(parts.layers, layers), facts)
+    return waste(tree, facts)
 
 
 def _shared(parts: Parts, image: ImageID) -> set[ChainID]:

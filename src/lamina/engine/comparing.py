@@ -7,7 +7,6 @@ from lamina.analyze import compare, packages
 from lamina.analyze.compare import Comparison
 from lamina.analyze.merged import MergedTree
 from lamina.analyze.packages import Package
-from lamina.engine.analysis import merged_tree
 from lamina.engine.parts import Parts
 from lamina.fs.tree import TreeView
 from lamina.layers.layer import Layer
@@ -24,10 +23,12 @@ _CHUNK = 1 << 20
 class Side:
     """One of the two images."""
 
-    def __init__(self, parts: Parts, image: ImageID, layers: Sequence[Layer]) -> None:
+    def __init__(
+        self, parts: Parts, image: ImageID, layers: Sequence[Layer], tree: MergedTree
+    ) -> None:
         self.config = parts.image_store.config(image)
         self.layers = tuple(layer.diff_id for layer in layers)
-        self.tree = merged_tree(parts.layers, layers)
+        self.tree = tree
         self.packages: tuple[Package, ...] = ()
         if layers:
             view = parts.layers.view(layers[-1].chain_id)

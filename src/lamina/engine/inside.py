@@ -37,13 +37,15 @@ class Inside:
         """
         from lamina.engine.analysis import waste_of
 
-        return waste_of(self._store, self._row.id, self.layers, dockerfile)
+        return waste_of(self._store, self._row.id, self.layers, self.tree(), dockerfile)
 
     def compare(self, other: "Inside") -> "Comparison":
         """What differs in another image: config, layers, packages, files."""
         from lamina.engine.comparing import Side, compared
 
-        sides = [Side(each._store, each._row.id, each.layers) for each in (self, other)]
+        sides = (
+            Side(each._store, each._row.id, each.layers, each.tree()) for each in (self, other)
+        )
         return compared(*sides)
 
     def find(self, pattern: str) -> tuple["Found", ...]:
@@ -55,8 +57,13 @@ class Inside:
     def tree(self) -> "MergedTree":
         """Its merged tree with every path's past, by its layers' indexes."""
         from lamina.engine.analysis import merged_tree
+        from lamina.errors import StoreDamaged
 
-        return merged_tree(self._store.layers, self.layers)
+        try:
+            return merged_tree(self._store.layers, self.layers)
+        except StoreDamaged:
+            self._store.image_store.row(self._row.id)  # or is it just being removed?
+            raise
 
     def steps(self) -> "tuple[Step, ...]":
         """What made each layer, lowest first, as its history tells it."""

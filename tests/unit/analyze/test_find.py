@@ -30,6 +30,10 @@ def test_every_version_of_a_path_is_told_oldest_first():
     assert [each.mode for each in found.versions[:3]] == [0o644, 0o644, 0o600]
 
 
+def test_a_path_that_is_gone_is_found_through_the_links_to_its_directory():
+    assert paths(merged(BASE, "w usr/lib/a.so"), b"/lib/a.so") == ["usr/lib/a.so"]
+
+
 def test_a_path_comes_back_and_a_directory_may_be_replaced():
     tree = merged("f d/x 1", "f d 1", "w d\nf d/x 1")
     assert changes(find(tree, b"d/x")[0]) == [(0, "added"), (1, "replaced"), (2, "added")]

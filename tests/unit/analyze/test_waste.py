@@ -74,6 +74,13 @@ def test_a_renamed_directory_is_stored_twice():
     assert finding.title == "/old (2 files), moved to /new 1 layer later"
 
 
+def test_what_is_moved_together_is_told_by_where_it_all_went():
+    found = wasted("f one/a 1111\nf two/b 22", "w one\nw two\nf to/one/a 1111\nf to/two/b 22")
+    assert found.findings[0].title == "/ (2 files), moved to /to 1 layer later"
+    found = wasted("f old/only/a 1111", "w old\nf new/only/a 1111")
+    assert found.findings[0].title == "/old, moved to /new 1 layer later"
+
+
 def test_a_changed_owner_or_mode_or_time_stores_the_file_again():
     for change, named in (("644 5:5", "owner"), ("755", "mode"), ("600 5:5", "owner, mode")):
         found = wasted("f a text", f"f a text {change}")
