@@ -48,6 +48,16 @@ class Sharing(NamedTuple):
     images: tuple[ImageShare, ...]
 
     @property
+    def exclusive_bytes(self) -> int:
+        """What one image alone has; with `shared_bytes` it adds up to `stored_bytes`."""
+        return sum(image.exclusive for image in self.images)
+
+    @property
+    def shared_bytes(self) -> int:
+        """What several images have, each layer counted once."""
+        return self.stored_bytes - self.exclusive_bytes
+
+    @property
     def saved_bytes(self) -> int:
         """What sharing saves."""
         return self.asked_bytes - self.stored_bytes

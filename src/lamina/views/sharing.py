@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lamina.analyze.sharing import ImageChain, sharing
+from lamina.analyze.sharing import ImageChain, Sharing, sharing
 from lamina.analyze.strata import Column, Strata, strata
 from lamina.engine.system import ImageLayers, Usage
 from lamina.layers.layer import Layer
@@ -71,10 +71,15 @@ def df_document(usage: Usage) -> Document:
     written = sum(each.size for each in usage.containers)
     stopped = sum(each.size for each in usage.containers if not each.running)
     cache = sum(layer.size for layer in cached)
+    active = sum(1 for image in usage.images if image.containers)
+    counted = _sharing(usage)
     return {
-        "Images": _kind(
-            len(usage.images), sum(1 for i in usage.images if i.containers), size, free
-        ),
+        "Images": {
+            **_kind(len(usage.images), active, size, free),
+            "Exclusive": counted.exclusive_bytes,
+            "Shared": counted.shared_bytes,
+            "ReclaimableAlone": _alone(usage, counted),
+        },
         "Containers": _kind(
             len(usage.containers), sum(1 for c in usage.containers if c.running), written, stopped
         ),
@@ -122,8 +127,7 @@ def df_rows(document: Document) -> list[Document]:
 
 def df_image_rows(usage: Usage) -> list[Document]:
     """`df -v`'s images: shared and exclusive bytes add up to each image's size."""
-    chains = [ImageChain(image.id, image.names, image.layers) for image in usage.images]
-    shares = {share.id: share for share in sharing(chains).images}
+    shares = {share.id: share for share in _sharing(usage).images}
     return [
         {
             "Name": image.names[0] if image.names else "<none>",
@@ -132,6 +136,30 @@ def df_image_rows(usage: Usage) -> list[Document]:
             "SharedSize": human(shares[image.id].shared, 4),
             "UniqueSize": human(shares[image.id].exclusive, 4),
             "Containers": str(image.containers),
+            "Reclaimable": human(0 if image.containers else shares[image.id].exclusive, 4),
         }
         for image in usage.images
     ]
+
+
+def df_image_sum(usage: Usage) -> str:
+    """How those rows add up: to what images take up, and to what `image prune -a` gives back."""
+    images = df_document(usage)["Images"]
+    assert isinstance(images, dict)
+    exclusive, shared, size = images["Exclusive"], images["Shared"], images["Size"]
+    alone, free = images["ReclaimableAlone"], images["Reclaimable"]
+    return (
+        f"{human(exclusive, 4)} in one image each + {human(shared, 4)} shared = {human(size, 4)}\n"
+        f"{human(alone, 4)} in one unused image each + {human(free - alone, 4)} shared by unused"
+        f" images alone = {human(free, 4)} reclaimable"
+    )
+
+
+def _sharing(usage: Usage) -> Sharing:
+    return sharing([ImageChain(each.id, each.names, each.layers) for each in usage.images])
+
+
+def _alone(usage: Usage, counted: Sharing) -> int:
+    """What removing the images that no container uses one by one would give back, each alone."""
+    used = {image.id for image in usage.images if image.containers}
+    return sum(share.exclusive for share in counted.images if share.id not in used)

@@ -5,7 +5,7 @@ from lamina.cli.main import Context
 from lamina.cli.output import document, show
 from lamina.cli.session import engine
 from lamina.values.size import human
-from lamina.views.sharing import copied_bytes, df_document, df_image_rows, df_rows
+from lamina.views.sharing import copied_bytes, df_document, df_image_rows, df_image_sum, df_rows
 
 USAGE = Usage(
     "[OPTIONS]",
@@ -30,10 +30,9 @@ _IMAGES = (
     ("SharedSize", "SHARED SIZE"),
     ("UniqueSize", "UNIQUE SIZE"),
     ("Containers", "CONTAINERS"),
+    ("Reclaimable", "RECLAIMABLE"),
 )
-
-
-_FOREIGN = (*_IMAGES[:-1], ("Layers", "LAYERS"))
+_FOREIGN = (*_IMAGES[:-2], ("Layers", "LAYERS"))
 
 
 def run(context: Context, given: Parsed) -> int:
@@ -50,6 +49,8 @@ def run(context: Context, given: Parsed) -> int:
         print(document(counted, "json"), end="")
     elif given.has("verbose"):
         print(show(df_image_rows(usage), _IMAGES, format_), end="")
+        if not format_:
+            print(f"\n{df_image_sum(usage)}")
     else:
         print(show(df_rows(counted), _COLUMNS, format_), end="")
         if usage.copies_parents and not format_:
