@@ -51,6 +51,7 @@ BARS = (
     Bar("cached-tiny", MILLISECONDS, 60, "docker"),
     Bar("pull", TIMES_FASTER, 2.5, "docker"),
     Bar("push-again", TIMES_FASTER, 3, "docker"),
+    Bar("copy", TIMES_FASTER, 1, "skopeo"),
     Bar("images-1000", MILLISECONDS, 60, "python"),
     Bar("erofs-tgz", TIMES_FASTER, 4, "docker"),
     Bar("erofs-tar", TIMES_FASTER, 4, "tar"),

@@ -203,6 +203,28 @@ def push_and_pull(this: Round) -> None:
             this.prepare(contender, "rmi", "-f", name)
 
 
+def copy_to_layout(this: Round) -> None:
+    """The Debian image from a registry into an OCI layout that is not there yet.
+
+    Lamina's layout is on disk then, as skopeo's is not.
+    """
+    with served(this.ground) as host:
+        name = f"{host}/bench/root:1"
+        lamina = this.contenders["lamina"]
+        this.need_root_image(lamina)
+        this.prepare(lamina, "tag", "root:1", name)
+        this.prepare(lamina, "push", "-q", name)
+        this.prepare(lamina, "rmi", name)
+        words = ("--insecure-policy", "copy", "-q", "--src-tls-verify=false")
+        ways = {"lamina": lamina.command("copy", "-q"), "skopeo": ["skopeo", *words]}
+        names = list(ways)[this.number % 2 :] + list(ways)[: this.number % 2]
+        for number in range(5):
+            for each in names:
+                folder = os.path.join(this.ground.disk, f"{each}{number}.layout")
+                argv = [*ways[each], f"docker://{name}", f"oci:{folder}:x"]
+                this.take("copy", each, argv, lamina)
+
+
 def list_thousand(this: Round) -> None:
     """`images` over 1,000 images, beside an interpreter that does nothing."""
     lamina = this.contenders["lamina"]
@@ -242,6 +264,7 @@ SCENARIOS = (
     Scenario("copy-10k", "build: COPY of 10,000 files, then cached", copy_many),
     Scenario("save", "save and load of the Debian image", save_and_load),
     Scenario("pull", "pull of a Debian image, and pushing it back unchanged", push_and_pull),
+    Scenario("copy", "copy of a Debian image from a registry into an OCI layout", copy_to_layout),
     Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
     Scenario("memory", "peak memory of import", memory, once=True),

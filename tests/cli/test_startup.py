@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from lamina.testing.trees import tar_of
+
 BUDGET = 150  # modules beyond those that the interpreter has loaded before the command
 
 
@@ -55,3 +57,15 @@ def test_an_image_that_is_here_needs_no_registry(base):
     for words in (["create", "base", "true"], ["run", "--rm", "base", "true"]):
         _, names = modules(*words, root=base.root)
         assert not names & {"urllib3", "ssl", "http.client", "lamina.engine.registries"}
+
+
+def test_a_copy_between_files_speaks_no_http(lamina):
+    lamina.driver = "vfs"
+    lamina.ok("import", "-", "x", stdin=tar_of("f a b"))
+    one, two = f"oci:{lamina.folder}/one", f"dir:{lamina.folder}/two"
+    for words in (("lamina:x", one), (one, two), (two, "lamina:y")):
+        _, names = modules("copy", "-q", *words, root=lamina.root)
+        assert not names & {"urllib3", "http", "ssl", "lamina.registry.session"}
+    words = ("save", "--format", "oci", "-o", f"{lamina.folder}/saved", "x")
+    _, names = modules(*words, root=lamina.root)
+    assert "urllib3" not in names

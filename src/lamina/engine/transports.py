@@ -1,7 +1,7 @@
 """From the written ends of a copy to open ones, and the copy between them.
 
-Is imported only by what copies; what reads other engines' stores or speaks to registries is
-loaded by an end that needs it.
+Is imported only by what copies. Each form is loaded by the end that has it: a copy between
+registries must not wait for what reads archives, nor one between archives for HTTP.
 """
 
 from collections.abc import Iterator
@@ -14,19 +14,10 @@ from lamina.engine.platforms import platform_of
 from lamina.errors import UsageError
 from lamina.fs.newfile import new_file
 from lamina.images.api import TravellingImage
-from lamina.images.members import Members
-from lamina.images.tape import FileTape
 from lamina.transfer import graph, notation
 from lamina.transfer.copying import Copied, copy
 from lamina.transfer.ends import api
-from lamina.transfer.ends.dockerarchive import chosen, write_image
 from lamina.transfer.ends.layout import LayoutSink, LayoutSource, names_for
-from lamina.transfer.ends.ociarchive import OciArchiveSink
-from lamina.transfer.ends.packing import packed
-from lamina.transfer.ends.plain import DirectorySink, DirectorySource
-from lamina.transfer.ends.stored import content_of
-from lamina.transfer.ends.travelling import TravellingSource, image_of
-from lamina.transfer.load import load_one
 from lamina.transfer.naming import named
 from lamina.transfer.notation import (
     DirectoryEnd,
@@ -37,13 +28,12 @@ from lamina.transfer.notation import (
     RegistryEnd,
     StoreEnd,
 )
-from lamina.transfer.opening import opened_members, scratch_file
-from lamina.transfer.save import write_docker_archive
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:
     from lamina.engine.registries import Registries
+    from lamina.images.members import Members
 
 
 class Transports:
@@ -83,6 +73,8 @@ class Transports:
         if isinstance(origin, RegistryEnd):
             pulled = self._registries(self._sources).pull(origin.name, platform, events, under=name)
             return Copied(pulled.digest, pulled.image, True)
+        from lamina.transfer.load import load_one
+
         with self._image(origin, platform, events) as image:
             made = load_one(image._replace(names=(name,)), images, layers, events).image
         layers.barrier()
@@ -91,6 +83,10 @@ class Transports:
     def _into_docker_archive(
         self, origin: End, goal: DockerArchiveEnd, platform: tuple[str, ...], events: Sink
     ) -> Copied:
+        from lamina.images.tape import FileTape
+        from lamina.transfer.ends.dockerarchive import write_image
+        from lamina.transfer.save import write_docker_archive
+
         names = [goal.ref] if goal.ref else []
         if isinstance(origin, StoreEnd):
             images = self._store.image_store
@@ -114,6 +110,8 @@ class Transports:
             source = opened.enter_context(self._opened(origin, events))
             has_manifest = not isinstance(source, TravellingImage)
             if isinstance(source, TravellingImage):
+                from lamina.transfer.ends.packing import packed
+
                 source = opened.enter_context(packed(source, self._scratch, events))
             found = graph.whole(source) if platform is None else graph.one(source, platform)
             with self._sink(source, goal) as sink:
@@ -121,6 +119,8 @@ class Transports:
         return copied._replace(kept=has_manifest)
 
     def _scratch(self) -> int:
+        from lamina.transfer.opening import scratch_file
+
         return scratch_file(self._store.layers)
 
     @contextmanager
@@ -128,8 +128,13 @@ class Transports:
         if isinstance(goal, RegistryEnd):
             yield self._registry_sink(source, goal)
         elif isinstance(goal, DirectoryEnd):
+            from lamina.transfer.ends.plain import DirectorySink
+
             yield DirectorySink(goal.path)
         elif isinstance(goal, LayoutEnd) and goal.packed:
+            from lamina.images.tape import FileTape
+            from lamina.transfer.ends.ociarchive import OciArchiveSink
+
             with new_file(goal.path, durable=True) as file:
                 archive = OciArchiveSink(FileTape(file), names_for(goal.ref))
                 yield archive
@@ -157,6 +162,8 @@ class Transports:
             if isinstance(source, TravellingImage):
                 yield source
             else:
+                from lamina.transfer.ends.travelling import image_of
+
                 yield image_of(source, platform, ())
 
     @contextmanager
@@ -170,11 +177,15 @@ class Transports:
             with self._foreign(origin) as image:
                 yield image
         elif isinstance(origin, StoreEnd):
+            from lamina.transfer.ends.stored import content_of
+
             images = self._store.image_store
             here = images.resolve(origin.name)
             with content_of(here, images, self._store.layers, events) as content:
                 yield content
         else:
+            from lamina.transfer.opening import opened_members
+
             with opened_members(origin.path, self._store.layers) as members:
                 yield _within(origin, members)
 
@@ -196,12 +207,17 @@ class Transports:
 
 
 def _within(
-    origin: LayoutEnd | DirectoryEnd | DockerArchiveEnd, members: Members
+    origin: LayoutEnd | DirectoryEnd | DockerArchiveEnd, members: "Members"
 ) -> api.Source | TravellingImage:
     if isinstance(origin, LayoutEnd):
         return LayoutSource(members, origin.ref)
     if isinstance(origin, DirectoryEnd):
+        from lamina.transfer.ends.plain import DirectorySource
+
         return DirectorySource(members)
+    from lamina.transfer.ends.dockerarchive import chosen
+    from lamina.transfer.ends.travelling import TravellingSource
+
     image = chosen(members, origin.ref)
     return TravellingSource(image, image.manifest) if image.manifest is not None else image
 
