@@ -5,7 +5,7 @@ to the transfer; is imported only by what speaks to a registry.
 """
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import lamina
@@ -16,17 +16,20 @@ from lamina.errors import (
     DigestMismatch,
     ImageNotFound,
     InvalidReference,
+    NotTrusted,
     RegistryError,
 )
-from lamina.registry import credentials, registriesconf
+from lamina.registry import credentials, policy, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
 from lamina.registry.listing import catalog
+from lamina.registry.policy import Policy
 from lamina.registry.referring import referrers
 from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
+from lamina.registry.trusting import refuse_rejected, require
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.pull import Pulled, pull
 from lamina.transfer.push import Pushed, push
@@ -57,6 +60,10 @@ class Registries:
     @cached_property
     def _rules(self) -> Rules:
         return registriesconf.read(self._environ)
+
+    @cached_property
+    def _policy(self) -> Policy:
+        return policy.read(self._environ)
 
     # --- whom one speaks to -------------------------------------------------------------
 
@@ -111,7 +118,17 @@ class Registries:
         images, layers = self._store.image_store, self._store.layers
 
         def pulled(place: Repository) -> Pulled:
-            return pull(place, name, images, layers, platform=platform, under=under, events=events)
+            trust = partial(require, self._policy, name)
+            return pull(
+                place,
+                name,
+                images,
+                layers,
+                platform=platform,
+                under=under,
+                trust=trust,
+                events=events,
+            )
 
         return self._first(name, events, pulled)
 
@@ -121,15 +138,22 @@ class Registries:
         Raises `ImageNotFound`, `RegistryError` or `BadInput`.
         """
         wanted = name.digest if name.digest is not None else name.tag or "latest"
-        return self._first(name, events, lambda place: (place, place.manifest(wanted)))
+
+        def found(place: Repository) -> tuple[Repository, Found]:
+            document = place.manifest(wanted)
+            require(self._policy, name, place, [document.digest])
+            return place, document
+
+        return self._first(name, events, found)
 
     def _first(self, name: Reference, events: Sink, ask: Callable[[Repository], T]) -> T:
+        refuse_rejected(self._policy, name)
         mirrors = hub_mirrors(name, self._store.config.registry_mirrors)
         *before, last = [*mirrors, *sources(name, self._rules.rules)]
         for source in before:
             try:
                 return ask(self._repository(source))
-            except (ImageNotFound, RegistryError, DigestMismatch) as error:
+            except (ImageNotFound, RegistryError, DigestMismatch, NotTrusted) as error:
                 events(Caution(f"the mirror {source.name.domain} is passed over: {error.brief}"))
         return ask(self._repository(last))
 

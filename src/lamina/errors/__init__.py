@@ -10,7 +10,7 @@ LaminaError
 │   └── NameTaken, InUse, LockHeld
 ├── BadInput                  the peer answered wrongly
 │   ├── BadArchive ── UnknownCompression
-│   └── BadDocument, DigestMismatch, DockerfileError
+│   └── BadDocument, DigestMismatch, NotTrusted, DockerfileError
 ├── BuildError ── StepFailed
 ├── StorageError              the disk or the kernel disagrees
 │   ├── DiskFull, ReadOnlyStore, PermissionRefused
@@ -30,6 +30,7 @@ from lamina.errors.input import (
     BuildError,
     DigestMismatch,
     DockerfileError,
+    NotTrusted,
     RegistryError,
     RegistryUnreachable,
     StepFailed,
@@ -106,6 +107,7 @@ __all__ = [
     "LockHeld",
     "NameTaken",
     "NotFound",
+    "NotTrusted",
     "PathNotFound",
     "PermissionRefused",
     "ProgramMissing",

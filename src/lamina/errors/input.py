@@ -25,6 +25,12 @@ class DigestMismatch(BadInput):
     """Content whose digest or size is not the one that was promised."""
 
 
+class NotTrusted(BadInput):
+    """An image that is not signed as the policy wants, or that it rejects."""
+
+    http_status = 403
+
+
 class DockerfileError(BadInput):
     """A Dockerfile that cannot be read; carries where (file, line, column) and an excerpt."""
 

@@ -5,7 +5,7 @@ visible before every digest was right; what was fetched before a failure is not 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple
@@ -36,6 +36,14 @@ _KEPT_FOR = 24 * 3600.0  # seconds that what was half fetched waits for the next
 _CHUNK = 1 << 20
 
 
+Trust = Callable[[Repository, Sequence[Digest]], None]
+"""Raises `NotTrusted` for documents of a repository that are not signed as they should be."""
+
+
+def _anything(_source: Repository, _leading: Sequence[Digest]) -> None:
+    pass
+
+
 class Pulled(NamedTuple):
     """An image that is here now. `digest` is of the document that the name means at the registry,
     `fresh` whether the name meant another image here before, or none.
@@ -54,12 +62,14 @@ def pull(
     *,
     platform: tuple[str, ...],
     under: Reference | None = None,
+    trust: Trust = _anything,
     events: Sink = ignore,
 ) -> Pulled:
     """Pull what `name` (with a tag or a digest) means; the store then has it under that name,
     or under another.
 
-    `source` may be a mirror of the repository in the name. Raises `ImageNotFound`, `BadInput`,
+    `source` may be a mirror of the repository in the name. `trust` is asked before anything of
+    the image is read, about the documents that lead to it. Raises `ImageNotFound`, `BadInput`,
     `RegistryError` or `StorageError`; nothing of the image is left then but what makes the next
     try shorter. Ends with a barrier.
     """
@@ -67,7 +77,8 @@ def pull(
     own = under or name
     before = images.pointed_at(str(own))
     found = source.manifest(name.digest if name.digest is not None else name.tag or "latest")
-    manifest = _manifest(source, found, platform)
+    manifest, leading = _manifest(source, found, platform)
+    trust(source, leading)
     refuse_unreadable(manifest)
     config = ImageConfig.parse(_document(source, manifest.config))
     with images.all_or_nothing():
@@ -76,12 +87,16 @@ def pull(
     return Pulled(image, found.digest, before != image)
 
 
-def _manifest(source: Repository, found: Found, platform: tuple[str, ...]) -> Manifest:
-    """The manifest for the platform, through whatever indexes lead to it."""
+def _manifest(
+    source: Repository, found: Found, platform: tuple[str, ...]
+) -> tuple[Manifest, list[Digest]]:
+    """The manifest for the platform, and the digests that lead to it, its own as the last."""
+    leading: list[Digest] = []
     for _ in range(_NESTING):
+        leading.append(found.digest)
         document = manifests.parse(found.raw, found.media_type)
         if isinstance(document, Manifest):
-            return _of_image(document)
+            return _of_image(document), leading
         chosen = best(document, platform, found.digest.short)
         found = source.manifest(chosen.digest)
         if len(found.raw) != chosen.size:
