@@ -24,6 +24,7 @@ Key = tuple[bytes, int, Sparse]
 WHITEOUT, OPAQUE, REPLACED = "whiteout", "opaque", "replaced"
 _KINDS = {kind: kind for kind in (FILE, DIR, SYMLINK, HARDLINK, "char", "block", "fifo")}
 _IMPLIED_MODE = 0o755
+_REMEMBERED = 1024  # directories by name, for members that come folder by folder
 
 
 class Version(msgspec.Struct, frozen=True, gc=False):
@@ -123,8 +124,7 @@ class MergedTree:
         self.root.now = _directory(-1)
         self.layers = 0
         self._emptied: set[int] = set()
-        self._known_name: bytes | None = None
-        self._known = self.root
+        self._folders: dict[bytes, Node] = {}  # names that were followed, as long as none changes
 
     def add_layer(self, records: Iterable[Record]) -> None:
         """Lay one more layer on top; `records` are those of its index, in order."""
@@ -231,13 +231,14 @@ class MergedTree:
         doomed: list[Node] = []
         waiting = [folder]
         while waiting:
-            for child in waiting.pop().visible():
+            at = waiting.pop()
+            self._emptied.add(id(at))  # what comes into it from now on is this layer's
+            for child in at.visible():
                 if child.touched != self.layers:
                     doomed.append(child)
                 elif id(child) not in self._emptied:
                     waiting.append(child)
         self._take_away(doomed, OPAQUE, folder.path)
-        self._emptied.add(id(folder))
 
     def _take_away(self, nodes: list[Node], how: str, top: bytes) -> None:
         """Nodes with all below them become past."""
@@ -257,12 +258,20 @@ class MergedTree:
     # --- finding directories ------------------------------------------------------------
 
     def _forget(self) -> None:
-        self._known_name = None
+        self._folders.clear()
 
     def _folder(self, name: bytes) -> Node:
         """The directory that `name` means, links followed, with what it implies."""
-        if name == self._known_name:
-            return self._known
+        known = self._folders.get(name)
+        if known is not None:
+            return known
+        at = self._walked(name)
+        if len(self._folders) >= _REMEMBERED:
+            self._forget()
+        self._folders[name] = at
+        return at
+
+    def _walked(self, name: bytes) -> Node:
         at = self.root
         for part in name.split(b"/") if name else ():
             child = (at.children or {}).get(part)
@@ -273,7 +282,6 @@ class MergedTree:
             elif child.now.kind != DIR:
                 raise _impossible(name)
             at = child
-        self._known_name, self._known = name, at
         return at
 
     def _imply(self, folder: Node, name: bytes) -> Node:

@@ -57,7 +57,6 @@ _EXACT = {
     b"var/cache/yum": _YUM,
     b"var/cache/dnf": _YUM,
     b"var/cache/libdnf5": _YUM,
-    b"var/cache/debconf": _OTHER,
     b"usr/local/share/.cache/yarn": _YARN,
     b"go/pkg/mod/cache": _GO,
     b"usr/local/cargo/registry": _CARGO,

@@ -80,3 +80,11 @@ def test_what_is_replaced_is_past():
 def test_leftovers_of_aufs_mean_nothing():
     tree = merged("f a 1\nf .wh..wh.aufs x\nf .wh..wh.plnk/1 x")
     assert paths(tree) == ["a"]
+
+
+def test_markers_within_markers_spare_what_the_layer_brings():
+    base = "f d/old 1\nf d/e/old 1\nf d/e/f/old 1"
+    own = "f d/e/f/new 1\no d\no d/e\no d/e/f\nf d/e/late 1"
+    assert paths(merged(base, own)) == ["d", "d/e", "d/e/f", "d/e/f/new", "d/e/late"]
+    own = "f d/e/f/new 1\no d/e\no d/e/f\nw d/e/f/new\nf d/e/f/new 22\no d"
+    assert paths(merged(base, own)) == ["d", "d/e", "d/e/f", "d/e/f/new"]
