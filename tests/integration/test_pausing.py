@@ -24,6 +24,14 @@ count one &
 echo up
 count two
 """
+# Sixty that let everybody go on, all the time.
+STUBBORN = """
+n=0; while [ $n -lt 60 ]; do n=$((n + 1)); while :; do kill -CONT -1; done & done
+count() { while :; do n=$((n + 1)); echo $n >/$1; /bin/true; done; }
+count one &
+echo up
+count two
+"""
 HOLDING = """
 import sys
 from lamina.execution.pausing import paused
@@ -53,9 +61,9 @@ def rig(template, tmp_path):
 
 
 @contextmanager
-def busy(rig, isolation):
+def busy(rig, isolation, script=BUSY):
     reader, writer = os.pipe()
-    running = start(rig.job("sh", "-c", BUSY), choose(isolation), Stdio(None, writer, None))
+    running = start(rig.job("sh", "-c", script), choose(isolation), Stdio(None, writer, None))
     os.close(writer)
     try:
         assert os.read(reader, 3) == b"up\n"
@@ -80,8 +88,11 @@ def counts(rig):
 def states(pids):
     found = {}
     for pid in pids:
-        with open(f"/proc/{pid}/stat") as file:
-            found[pid] = file.read().rpartition(")")[2].split()[0]
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                found[pid] = file.read().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended meanwhile
     return found
 
 
@@ -110,6 +121,14 @@ def test_nothing_moves_meanwhile_and_all_goes_on(rig, isolation):
                 goes_nowhere = [counts(rig) for _ in range(200)]
                 assert goes_nowhere == [then] * 200
                 assert sorted(family.members()) == sorted(members)
+        goes_on(rig)
+
+
+def test_those_who_let_each_other_go_on_are_stopped_all_the_same(rig, isolation):
+    with busy(rig, isolation, STUBBORN) as running:
+        for _ in range(20):
+            with paused(running.pid):
+                assert set(states(Family(running.pid).members()).values()) <= {"T", "Z"}
         goes_on(rig)
 
 

@@ -55,14 +55,15 @@ class _Guard:
         finally:
             os.close(reader)
 
-    def stop(self, pid: int) -> None:
-        """Stop a process, and answer for its going on."""
+    def stop(self, pid: int, *, is_told: bool) -> None:
+        """Stop a process, and answer for its going on, which the guard may be told already."""
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
             return
         try:
-            write_all(self._line, b"%d\n" % pid)
+            if not is_told:
+                write_all(self._line, b"%d\n" % pid)
             signal.pidfd_send_signal(handle, signal.SIGSTOP)
         except ProcessLookupError:
             pass  # it ended by itself
@@ -85,8 +86,8 @@ def _stop_all(family: Family, guard: _Guard) -> None:
     told: set[int] = set()
     began = time.monotonic()
     while moving := {pid: state for pid in family.members() if (state := _moves(pid))}:
-        for pid in moving.keys() - told:
-            guard.stop(pid)
+        for pid in moving:  # also one that was stopped, and which another has let go on
+            guard.stop(pid, is_told=pid in told)
             told.add(pid)
         waited = time.monotonic() - began
         if set(moving.values()) == {_BLOCKED} and waited > _BLOCKED_PATIENCE:
