@@ -11,7 +11,7 @@ import pytest
 
 import lamina
 from lamina.errors import BuildError, StepFailed
-from lamina.values.events import StepCached, StepOutput
+from lamina.values.events import StepCached, StepDone, StepOutput
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -72,6 +72,10 @@ class Said:
     @property
     def output(self):
         return b"".join(e.data for e in self.events if isinstance(e, StepOutput)).decode()
+
+    @property
+    def missed(self):
+        return " ".join(e.missed for e in self.events if isinstance(e, StepDone))
 
     @property
     def cached(self):

@@ -5,14 +5,17 @@ to run a command over a read-write layer, and a memory of what steps gave. Tests
 objects; `lamina.engine` hands in the stores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
+from lamina.build.secrets import Secret
 from lamina.build.statcache import StatCache
+from lamina.execution.extras import File, Scratch
 from lamina.fs.tree import TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
+from lamina.runtime.process import Volume
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
@@ -28,7 +31,9 @@ class BuildRequest(NamedTuple):
     path of a Dockerfile on this machine (None: the one in the context), `dockerfile_text` its
     bytes when it comes from elsewhere, such as standard input. `source_date_epoch` is in
     seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
-    or `default` (host, for now).
+    or `default` (host, for now). `secrets` by ID and `agents`, the sockets of ssh agents by ID,
+    are for `RUN --mount`; `allow` names what RUN may ask for beyond the usual
+    (`security.insecure`).
     """
 
     context: str | None = "."
@@ -41,6 +46,9 @@ class BuildRequest(NamedTuple):
     network: str = "default"
     no_cache: bool = False
     source_date_epoch: int | None = None
+    secrets: Mapping[str, Secret] = {}
+    agents: Mapping[str, str] = {}
+    allow: frozenset[str] = frozenset()
 
 
 class BuildResult(NamedTuple):
@@ -67,6 +75,9 @@ class Layers(Protocol):
 
     def remove_rw(self, layer: LayerID) -> None:
         """Remove a read-write layer."""
+
+    def resolve(self, target: ChainID, /) -> LayerID:
+        """The layer on top of a chain."""
 
     def view(self, target: ChainID) -> TreeView:
         """The merged tree of a chain; the caller closes it."""
@@ -99,10 +110,28 @@ Bases = Callable[[str, str], ImageID]
 """The image that FROM or COPY --from names, for a platform ("": any); raises `ImageNotFound`."""
 
 
+class LayerMount(NamedTuple):
+    """`path` of a layer's tree (no link in it; empty: all) seen at `target`.
+
+    A read-write layer is mounted `writable`, whether or not it is to be seen `readonly`.
+    """
+
+    layer: LayerID
+    writable: bool
+    path: bytes
+    is_directory: bool
+    target: str
+    readonly: bool
+
+
+Mounted: TypeAlias = LayerMount | File | Scratch | Volume
+
+
 class Command(NamedTuple):
     """A RUN command as it is to be executed: in the stage's tree, with nothing of the host's.
 
-    `user` is the text as written (empty: root); `network` is `host` or `none`.
+    `user` is the text as written (empty: root); `network` is `host` or `none`. What is
+    `confidential` has a secret in its environment, which goes to no disk.
     """
 
     argv: tuple[str, ...]
@@ -110,6 +139,9 @@ class Command(NamedTuple):
     cwd: str
     user: str
     network: str
+    mounts: tuple[Mounted, ...] = ()
+    confidential: bool = False
+    insecure: bool = False
 
 
 Output = Callable[[int, bytes], None]
@@ -145,3 +177,34 @@ class Cache(Protocol):
 
     def single_flight(self, key: str) -> AbstractContextManager[None]:
         """Hold off every other builder that wants to carry out the same step."""
+
+
+class CacheWish(NamedTuple):
+    """A cache mount that a command asks for: `key` says which one, `title` what people call it.
+
+    `mode` and owner are those of its directory when it is made; it begins with `parent`.
+    """
+
+    key: str
+    title: str
+    sharing: str
+    parent: ChainID | None
+    mode: int
+    uid: int
+    gid: int
+    path: str
+
+
+class MountStore(Protocol):
+    """What lasts of RUN's mounts: the cache mounts, and a place for sockets."""
+
+    def taken(
+        self, wishes: Sequence[CacheWish], say: Callable[[str], None]
+    ) -> AbstractContextManager[tuple[LayerID, ...]]:
+        """The layers of caches, each shared or locked as wished for the block's time.
+
+        Waits for who has one locked, and says so.
+        """
+
+    def scratch(self, name: str) -> str:
+        """A path for a file of this build alone, which goes with it."""

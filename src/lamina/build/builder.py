@@ -18,20 +18,22 @@ from lamina.build.api import (
     Cache,
     Images,
     Layers,
+    MountStore,
     Record,
     Runner,
 )
 from lamina.build.cachekey import Inputs
 from lamina.build.context import Opened, open_context
 from lamina.build.executor import Executor, Platform, warn
-from lamina.build.interpret import Scope
+from lamina.build.interpret import INSECURE, Scope
+from lamina.build.mounts import Mounting
 from lamina.build.plan import Plan, make_plan
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
-from lamina.values.events import Sink, ignore
+from lamina.values.events import Notice, Sink, ignore
 from lamina.values.reference import Reference
 
 _MACHINES = {
@@ -42,6 +44,7 @@ _MACHINES = {
     "i686": ("386", ""),
 }
 _EPOCH = "SOURCE_DATE_EPOCH"
+_ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
 _EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
 
@@ -54,6 +57,7 @@ class Builder:
         images: Images,
         cache: Cache,
         runner: Runner,
+        mount_store: MountStore,
         *,
         bases: Bases | None = None,
         clock: Callable[[], float] = time.time,
@@ -64,6 +68,7 @@ class Builder:
         self._cache = cache
         self._runner = runner
         self._bases = bases or self._from_store
+        self._mount_store = mount_store
         self._clock = clock
         self._platform = platform or host_platform()
 
@@ -83,7 +88,7 @@ class Builder:
             stat_cache = self._cache.stat_cache(context.path)
             executor = Executor(
                 plan,
-                steps=self._steps(request, epoch),
+                steps=self._steps(request, epoch, sink),
                 images=self._images,
                 bases=self._bases,
                 context=context,
@@ -131,9 +136,16 @@ class Builder:
             raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
 
-    def _steps(self, request: BuildRequest, epoch: int | None) -> Steps:
+    def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink) -> Steps:
         settings = Settings(epoch, request.no_cache, self._clock)
-        return Steps(self._layers, self._cache, self._runner, settings)
+        mounting = Mounting(
+            self._layers,
+            self._mount_store,
+            request.secrets,
+            request.agents,
+            lambda text: sink(Notice(text)),
+        )
+        return Steps(self._layers, self._cache, self._runner, mounting, settings)
 
     def _finished(self, state: State, epoch: int | None) -> ImageConfig:
         return image.finish(state, epoch=epoch, first_made=self._first_made)
@@ -181,7 +193,17 @@ def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Sco
         escape=plan.escape,
         network=request.network,
         warn=say,
+        allow=_allowed(request),
     )
+
+
+def _allowed(request: BuildRequest) -> frozenset[str]:
+    for each in request.allow:
+        if each not in _ENTITLEMENTS:
+            raise UsageError(
+                f"--allow {each!r} is unknown", hint=f"it is {' or '.join(_ENTITLEMENTS)}"
+            )
+    return request.allow
 
 
 def _tag(text: str) -> Reference:

@@ -6,12 +6,13 @@ the events that say what happens. Decides nothing about keys, files or configs.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
 from lamina.build.api import Bases, Images
 from lamina.build.context import Opened
 from lamina.build.interpret import Scope, interpret
+from lamina.build.mounts import Origin
 from lamina.build.operation import Copy, Edit, MakeDirectory, Run
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step
 from lamina.build.sources import ChainTree
@@ -142,11 +143,32 @@ class Executor:
             after = action.state
             outcome = self._steps.make_directory(state.chain, action, place)
         elif isinstance(action, Run):
-            outcome = self._steps.run(state.chain, action, place, self._output)
+            outcome = self._run(stage, action, state.chain, place)
         else:
             outcome = self._copy(stage, step, action, state.chain, place)
         self.carried_out += not outcome.cached
         return after.stacked(action.created_by, outcome.diff_id, outcome.created), outcome
+
+    def _run(self, stage: Stage, action: Run, parent: ChainID | None, place: str) -> Outcome:
+        read = [mount.from_ for mount in action.mounts if mount.kind in ("bind", "cache")]
+        with ExitStack() as opened:
+            origins = {name: self._origin_of_mount(stage, name, opened) for name in read}
+            return self._steps.run(
+                parent,
+                action,
+                place,
+                self._output,
+                origins=origins,
+                stat_cache=self._stat_cache,
+            )
+
+    def _origin_of_mount(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
+        if not name:
+            return Origin(self._context.tree, None)
+        chain, title = self._origin(stage.origins[name])
+        if chain is None:
+            raise BuildError(f"{title} is empty: there is nothing to mount")
+        return Origin(opened.enter_context(closing(self._steps.open_chain(chain, title))), chain)
 
     def _place(self, stage: Stage) -> str:
         """What names this step in later builds of the same Dockerfile."""

@@ -19,12 +19,13 @@ from lamina.build.operation import (
     Edit,
     MakeDirectory,
     Run,
+    Script,
     environment,
     proxy_variables,
 )
 from lamina.build.selection import Inline
 from lamina.build.state import State
-from lamina.dockerfile import health, ports, stopsignal
+from lamina.dockerfile import health, mounts, ports, stopsignal
 from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
@@ -32,13 +33,15 @@ from lamina.spec.strictjson import Json
 _OCTAL = re.compile(r"[0-7]{1,5}", re.ASCII)
 _REMOTE = re.compile(r"(https?|ftp)://|git@|ssh://|git://|github\.com/", re.ASCII)
 _MODE_LIMIT = 0o7777
+_PIPES = "/dev/pipes/"  # where BuildKit shows a here-document that is a program
+INSECURE = "security.insecure"
 
 
 class Scope(NamedTuple):
     """What is the same for all instructions of a build.
 
     `globals` are the global arguments, which an ARG without default takes over; `network` is
-    the build's own; `warn` takes sentences.
+    the build's own; `warn` takes sentences; `allow` is what RUN may have beyond the usual.
     """
 
     build_args: Mapping[str, str]
@@ -46,6 +49,7 @@ class Scope(NamedTuple):
     escape: str
     network: str
     warn: Callable[[str], None]
+    allow: frozenset[str] = frozenset()
 
 
 def interpret(instruction: written.Instruction, state: State, scope: Scope) -> Action:
@@ -202,25 +206,51 @@ def _workdir(words: _Words, line: written.Workdir) -> Action:
 
 
 def _run(words: _Words, line: written.Run) -> Action:
-    if line.mounts:
-        raise words.refuse(f"RUN --mount={line.mounts[0]}")
-    if line.security not in ("", "sandbox"):
-        raise words.refuse(f"RUN --security={line.security}")
-    if "--device" in line.position.source:
-        node = written.parse_nodes(line.position.source, line.position.file).nodes[0]
-        if any(flag.startswith("--device") for flag in node.flags):
-            raise words.refuse("RUN --device")
+    insecure = _is_insecure(words, line.security)
+    if line.devices:
+        raise words.refuse("RUN --device")
     state = words.state
-    argv = line.args if line.is_exec else (*state.shell, _script(words, line))
+    script = _program(line)
+    if script is not None:
+        argv: tuple[str, ...] = (script.path,)
+    else:
+        argv = line.args if line.is_exec else (*state.shell, _script(line))
     return Run(
         argv=argv,
         env=environment(state),
         proxies=proxy_variables(words.scope.build_args, state),
         cwd=state.workdir,
         user=state.user,
-        network=_network(line.network or words.scope.network),
+        network=_network(line.network, words.scope.network),
         created_by=history.run(_shown_arguments(state), argv),
+        mounts=tuple(_mount(words, text) for text in line.mounts),
+        script=script,
+        insecure=insecure,
     )
+
+
+def _is_insecure(words: _Words, security: str) -> bool:
+    if security not in ("", "sandbox", "insecure"):
+        raise DockerfileError(
+            f"security {security!r} is not valid for RUN", hint="it is sandbox or insecure"
+        )
+    if security == "insecure" and INSECURE not in words.scope.allow:
+        raise DockerfileError(
+            "RUN --security=insecure has nearly all rights on this machine, and is not allowed",
+            hint=f"build with --allow {INSECURE}, if you trust the Dockerfile and its base",
+        )
+    return security == "insecure"
+
+
+def _mount(words: _Words, text: str) -> mounts.Mount:
+    """The mount with its variables expanded and its target absolute, links not looked at."""
+    mount = mounts.parse(text, words.one)
+    if not mount.target:
+        return mount
+    target = words.state.absolute(mount.target).rstrip("/")
+    if not target:
+        raise DockerfileError(f"invalid mount target {mount.target!r}: it is the root")
+    return mount._replace(target=target)
 
 
 def _shown_arguments(state: State) -> list[tuple[str, str]]:
@@ -228,29 +258,47 @@ def _shown_arguments(state: State) -> list[tuple[str, str]]:
     return [(name, value) for name, value in state.arguments if name not in PROXY_NAMES]
 
 
-def _network(name: str) -> str:
-    """`default` is the host's network, for now."""
+def _network(asked: str, of_build: str) -> str:
+    """`default` is the build's own network; and that is the host's, unless it is given."""
+    name = of_build if asked in ("", "default") else asked
     if name in ("default", "host", ""):
         return "host"
     if name != "none":
-        raise DockerfileError(f"there is no network {name!r} for RUN", hint="use host or none")
+        raise DockerfileError(
+            f"there is no network {name!r} for RUN", hint="use default, host or none"
+        )
     return name
 
 
-def _script(words: _Words, line: written.Run) -> str:
+def _script(line: written.Run) -> str:
     """What the shell is given: the line, or the body of the here-document that stands for it."""
     (text,) = line.args
     if not line.heredocs:
         return text
-    opened = parse_opening(text.strip())
-    if opened is not None and len(line.heredocs) == 1 and not opened.fd:
-        (body,) = line.heredocs
-        content = chomped(body.content) if body.chomp else body.content
-        if content.startswith("#!"):
-            raise words.refuse("a RUN here-document that begins with #!")
-        return content
+    if _stands_alone(line):
+        return _body(line.heredocs[0])
     bodies = "".join(f"{each.content}{each.name}\n" for each in line.heredocs)
     return f"{text}\n{bodies}"
+
+
+def _program(line: written.Run) -> Script | None:
+    """The here-document that is the whole command and names its own interpreter."""
+    if line.is_exec or not _stands_alone(line):
+        return None
+    body = _body(line.heredocs[0])
+    if not body.startswith("#!"):
+        return None
+    name = line.heredocs[0].name.replace("/", "_")
+    return Script(f"{_PIPES}{name}", body.encode("utf-8", "surrogateescape"))
+
+
+def _stands_alone(line: written.Run) -> bool:
+    opened = parse_opening(line.args[0].strip())
+    return opened is not None and len(line.heredocs) == 1 and not opened.fd
+
+
+def _body(heredoc: written.Heredoc) -> str:
+    return chomped(heredoc.content) if heredoc.chomp else heredoc.content
 
 
 def _copy(words: _Words, line: written.Copy) -> Action:
@@ -313,7 +361,7 @@ def _mode(words: _Words, text: str) -> int:
 
 
 def _inline(words: _Words, body: written.Heredoc) -> Inline:
-    content = chomped(body.content) if body.chomp else body.content
+    content = _body(body)
     if body.expand:
         content = words.one(content, raw=True)
     return Inline(body.name, content.encode("utf-8", "surrogateescape"))

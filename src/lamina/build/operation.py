@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from lamina.build.selection import Inline
 from lamina.build.state import State
+from lamina.dockerfile.mounts import Mount
 
 
 class Edit(NamedTuple):
@@ -43,8 +44,18 @@ class Copy(NamedTuple):
     created_by: str
 
 
+class Script(NamedTuple):
+    """A here-document that is a program itself: the command sees it at `path`."""
+
+    path: str
+    data: bytes
+
+
 class Run(NamedTuple):
-    """RUN: `env` is what counts for the cache, `proxies` what is handed in beside it."""
+    """RUN: `env` is what counts for the cache, `proxies` what is handed in beside it.
+
+    The targets of `mounts` are absolute. `insecure` gives up most of what keeps it apart.
+    """
 
     argv: tuple[str, ...]
     env: tuple[str, ...]
@@ -53,6 +64,9 @@ class Run(NamedTuple):
     user: str
     network: str
     created_by: str
+    mounts: tuple[Mount, ...] = ()
+    script: Script | None = None
+    insecure: bool = False
 
 
 Action: TypeAlias = Edit | MakeDirectory | Copy | Run

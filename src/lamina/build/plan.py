@@ -18,7 +18,9 @@ from lamina.dockerfile import (
     Instruction,
     Onbuild,
     Position,
+    Run,
     expand,
+    mounts,
     parse_fragment,
 )
 from lamina.errors import DockerfileError, UsageError
@@ -63,8 +65,8 @@ class Step(NamedTuple):
 class Stage(NamedTuple):
     """One stage: its number, where it begins, what it does, and why it is needed.
 
-    `origins` says for each COPY --from of the stage, by its text, what it names: the number of
-    an earlier stage, or an image.
+    `origins` says for each `from` of a COPY or a mount of the stage, by its text, what it names:
+    the number of an earlier stage, or an image.
     """
 
     number: int
@@ -215,8 +217,8 @@ class _Planner:
             self._planned[number] = stage
             if isinstance(stage.base, FromStage):
                 waiting.append((stage.base.number, f"stage {stage.title} begins with it"))
-            copied = [each for each in stage.origins.values() if isinstance(each, int)]
-            waiting += [(each, f"stage {stage.title} copies from it") for each in copied]
+            read = [each for each in stage.origins.values() if isinstance(each, int)]
+            waiting += [(each, f"stage {stage.title} reads from it") for each in read]
 
     def _stage(self, number: int, reason: str) -> Stage:
         written = self._written.stages[number]
@@ -264,19 +266,18 @@ class _Planner:
                 parse_fragment(text, filename=f"ONBUILD of {source}"), f"ONBUILD of {source}"
             )
 
-    # --- COPY --from --------------------------------------------------------------------
+    # --- what COPY --from and mounts name -------------------------------------------------
 
     def _origins(self, number: int, steps: tuple[Step, ...]) -> dict[str, int | str]:
         return {
-            step.instruction.from_: self._origin(number, step.instruction)
+            name: self._origin(number, step.instruction.position, name)
             for step in steps
-            if isinstance(step.instruction, Copy) and step.instruction.from_
+            for name in origins_of(step.instruction)
         }
 
-    def _origin(self, number: int, copy: Copy) -> int | str:
-        name = copy.from_
+    def _origin(self, number: int, position: Position, name: str) -> int | str:
         if "$" in name:
-            raise copy.position.error(
+            raise position.error(
                 "variables are not expanded in --from",
                 hint="define a stage with FROM ... AS and copy from it",
                 near=name,
@@ -288,14 +289,27 @@ class _Planner:
             if found is None:
                 found = self._by_name(name, len(self._written.stages))
         if found is not None and found >= number:
-            raise self._not_earlier(number, copy, found)
+            raise self._not_earlier(number, position, name, found)
         return name if found is None else found
 
-    def _not_earlier(self, number: int, copy: Copy, found: int) -> DockerfileError:
+    def _not_earlier(
+        self, number: int, position: Position, name: str, found: int
+    ) -> DockerfileError:
         title = self._written.stages[number].name or str(number)
         if found == number:
-            return copy.position.error(f"stage {title} cannot copy from itself", near=copy.from_)
+            return position.error(f"stage {title} cannot copy from itself", near=name)
         there = "comes later" if found < len(self._written.stages) else "does not exist"
-        return copy.position.error(
-            f"stage {title} cannot copy from stage {copy.from_}, which {there}", near=copy.from_
+        return position.error(
+            f"stage {title} cannot copy from stage {name}, which {there}", near=name
         )
+
+
+def origins_of(instruction: Instruction) -> list[str]:
+    """The stages, contexts and images that an instruction reads from, as it names them."""
+    if isinstance(instruction, Copy):
+        names = [instruction.from_]
+    elif isinstance(instruction, Run):
+        names = [mounts.origin_of(text) for text in instruction.mounts]
+    else:
+        names = []
+    return [name for name in names if name]

@@ -9,13 +9,14 @@ import threading
 from types import TracebackType
 from typing import Protocol, Self
 
-from lamina.build.api import Command, Output
+from lamina.build.api import Command, LayerMount, Output
 from lamina.drivers.api import Driver
+from lamina.execution.extras import Extra, Tree
 from lamina.execution.run import Job, Stdio, start
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.runtime.isolation import Isolation
-from lamina.runtime.process import Process
+from lamina.runtime.process import Process, Volume
 from lamina.values.ids import LayerID
 
 HOSTNAME = "buildkitsandbox"  # what BuildKit calls it; some Dockerfiles have come to rely on it
@@ -58,6 +59,8 @@ class LayerRunner:
             user=command.user,
             hostname=HOSTNAME,
             network=command.network,
+            volumes=tuple(each for each in command.mounts if isinstance(each, Volume)),
+            privileged=command.insecure,
         )
         job = Job(
             container_id=os.urandom(32).hex(),
@@ -66,11 +69,24 @@ class LayerRunner:
             run_dir=self._run_dir,
             upper=self._layers.driver.writable_root(layer),
             open_view=lambda: self._layers.view(layer),
+            extras=self._extras(command),
+            confidential=command.confidential,
         )
         with _Pump(output) as pump:
             running = start(job, self._isolation, pump.stdio)
             pump.started()
             return running.wait().code
+
+    def _extras(self, command: Command) -> tuple[Extra, ...]:
+        return tuple(
+            self._tree(each) if isinstance(each, LayerMount) else each
+            for each in command.mounts
+            if not isinstance(each, Volume)
+        )
+
+    def _tree(self, mount: LayerMount) -> Tree:
+        plan = self._layers.mounts(mount.layer, writable=mount.writable)
+        return Tree(plan, mount.path, mount.is_directory, mount.target, mount.readonly)
 
 
 class _Pump:

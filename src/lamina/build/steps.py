@@ -6,9 +6,8 @@
 Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
-import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from lamina.archive.entry import EntryStream
@@ -16,13 +15,12 @@ from lamina.build import copy
 from lamina.build.add import Rewritten, WholeArchive, is_archive
 from lamina.build.api import Cache, Command, Layers, Output, Record, Runner
 from lamina.build.cachekey import Fact, Inputs, explain
-from lamina.build.contentdigest import Content, content_of
+from lamina.build.chosen import Chosen, content_of_chosen
 from lamina.build.copy import Manner
+from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
-from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
 from lamina.build.sources import ChainTree, SourceTree
 from lamina.build.statcache import StatCache
-from lamina.dockerfile.ignore import IgnoreFile
 from lamina.errors import LayerNotFound, StepFailed
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
@@ -70,10 +68,18 @@ class Outcome(NamedTuple):
 class Steps:
     """Carries out steps over the layers of one store."""
 
-    def __init__(self, layers: Layers, cache: Cache, runner: Runner, settings: Settings) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        cache: Cache,
+        runner: Runner,
+        mounting: Mounting,
+        settings: Settings,
+    ) -> None:
         self._layers = layers
         self._cache = cache
         self._runner = runner
+        self._mounting = mounting
         self._settings = settings
 
     # --- looking up, and doing once -----------------------------------------------------
@@ -144,8 +150,25 @@ class Steps:
 
     # --- RUN ----------------------------------------------------------------------------
 
-    def run(self, parent: ChainID | None, run: Run, place: str, output: Output) -> Outcome:
-        """Run a command over `parent`; raises `StepFailed` with the end of its output."""
+    def run(
+        self,
+        parent: ChainID | None,
+        run: Run,
+        place: str,
+        output: Output,
+        *,
+        origins: Mapping[str, Origin] = NO_ORIGINS,
+        stat_cache: StatCache | None = None,
+    ) -> Outcome:
+        """Run a command over `parent`; raises `StepFailed` with the end of its output.
+
+        `origins` are what the `from` of its mounts name; `stat_cache` is for the context's.
+        """
+        bound = [
+            Bound(mount, Chosen(origins[mount.from_].tree, whole(mount)), origins[mount.from_])
+            for mount in run.mounts
+            if mount.kind == "bind"
+        ]
         facts: dict[str, Fact] = {
             "op": "run",
             "argv": list(run.argv),
@@ -153,17 +176,47 @@ class Steps:
             "cwd": run.cwd,
             "user": run.user,
             "network": run.network,
+            **facts_of(run),
         }
+        for each in bound:
+            facts[f"what is mounted on {each.mount.target}"] = self._bound_content(
+                each, stat_cache or StatCache(None)
+            )
         inputs = Inputs(self._facts(parent, facts))
-        return self._perform(parent, inputs, place, lambda: self._run(parent, run, output))
+        return self._perform(
+            parent, inputs, place, lambda: self._run(parent, run, output, bound, origins)
+        )
 
-    def _run(self, parent: ChainID | None, run: Run, output: Output) -> Layer | None:
+    def _bound_content(self, bound: Bound, stat_cache: StatCache) -> str:
+        chain = bound.origin.chain
+        cache = stat_cache if chain is None else StatCache(None)
+        content = content_of_chosen(self._cache, self._settings.now, bound.chosen, cache, chain)
+        bound.chosen.expect(content.listings)
+        return content.digest
+
+    def _run(
+        self,
+        parent: ChainID | None,
+        run: Run,
+        output: Output,
+        bound: list[Bound],
+        origins: Mapping[str, Origin],
+    ) -> Layer | None:
         tail = _Tail(output)
         layer = self._layers.create_rw(parent)
         try:
-            env = (*run.env, *run.proxies)
-            command = Command(run.argv, env, run.cwd, run.user, run.network)
-            status = self._runner.run(layer, command, tail)
+            with self._mounting.ready(run, bound, origins, self._snapshot) as ready:
+                command = Command(
+                    run.argv,
+                    (*run.env, *run.proxies, *ready.env),
+                    run.cwd,
+                    run.user,
+                    run.network,
+                    ready.mounts,
+                    ready.confidential,
+                    run.insecure,
+                )
+                status = self._runner.run(layer, command, tail)
             if status:
                 raise StepFailed(
                     f"the command {_shown(run.argv)} ended with exit status {status}",
@@ -173,6 +226,15 @@ class Steps:
             return self._layers.snapshot_rw(layer, clamp=self._settings.epoch)
         finally:
             self._layers.remove_rw(layer)
+
+    def _snapshot(self, chosen: Chosen) -> ChainID | None:
+        """What is bound of a context, as a layer that lives as long as this build; None: nothing.
+
+        The command sees what was digested, whatever becomes of the context meanwhile.
+        """
+        step = chosen.step._replace(destination="/")
+        layer = self._copy(None, step, chosen, self._settings.manner(None, None))
+        return layer.chain_id if layer is not None else None
 
     # --- WORKDIR ------------------------------------------------------------------------
 
@@ -212,8 +274,10 @@ class Steps:
         `source_chain` names what the tree shows when it can never change, so that its content
         need not be looked at again; `stat_cache` is for a tree that can.
         """
-        chosen = _Chosen(tree, step)
-        content = self._content(chosen, stat_cache, source_chain)
+        chosen = Chosen(tree, step)
+        content = content_of_chosen(
+            self._cache, self._settings.now, chosen, stat_cache, source_chain
+        )
         owner = self._owner(parent, step.owner)
         facts: dict[str, Fact] = {
             "op": "add" if step.unpacks else "copy",
@@ -230,22 +294,6 @@ class Steps:
             parent, inputs, place, lambda: self._copy(parent, step, chosen, manner)
         )
 
-    def _content(
-        self, chosen: "_Chosen", stat_cache: StatCache, source_chain: ChainID | None
-    ) -> Content:
-        if source_chain is None:
-            return content_of(chosen.tree, chosen.selected, stat_cache)
-        facts: dict[str, Fact] = {"op": "content", "parent": source_chain, **chosen.spelled()}
-        key = Inputs(facts).key
-        known = self._cache.find(key)
-        if known is not None:
-            noted = json.loads(known.inputs)
-            return Content(noted["digest"], noted["files"])
-        content = content_of(chosen.tree, chosen.selected, stat_cache)
-        text = json.dumps({"digest": content.digest, "files": dict(content.files)})
-        self._cache.record(key, Record(None, text, self._settings.now()))
-        return content
-
     def _owner(self, parent: ChainID | None, text: str | None) -> tuple[int, int] | None:
         """What --chown means in the stage; its own passwd and group decide, never the host's."""
         if text is None:
@@ -260,7 +308,7 @@ class Steps:
             view.close()
 
     def _copy(
-        self, parent: ChainID | None, step: Copy, chosen: "_Chosen", manner: Manner
+        self, parent: ChainID | None, step: Copy, chosen: Chosen, manner: Manner
     ) -> Layer | None:
         view = self._view(parent)
         try:
@@ -275,49 +323,7 @@ class Steps:
             view.close()
 
 
-class _Chosen:
-    """What a COPY takes of its tree, looked up when it is first asked for."""
-
-    def __init__(self, tree: SourceTree, step: Copy) -> None:
-        self.tree = tree
-        self._step = step
-        self._selected: list[Selected] | None = None
-
-    @property
-    def selected(self) -> list[Selected]:
-        """The sources; raises `PathNotFound`."""
-        if self._selected is None:
-            step = self._step
-            wanted = Wanted(step.sources, _excludes(step.exclude), step.parents)
-            self._selected = select(self.tree, wanted)
-        return self._selected
-
-    def expect(self, listings: tuple[bytes, ...]) -> None:
-        """From now on the sources must be what they were when they had these listings."""
-        if listings:
-            pairs = zip(self.selected, listings, strict=True)
-            self._selected = [source.expect(listing) for source, listing in pairs]
-
-    def spelled(self) -> dict[str, Fact]:
-        """What decides about the choice in a tree that never changes."""
-        step = self._step
-        return {
-            "sources": [each for each in step.sources if isinstance(each, str)],
-            "inline": {
-                each.name: each.data.hex() for each in step.sources if isinstance(each, Inline)
-            },
-            "exclude": list(step.exclude),
-            "parents": step.parents,
-        }
-
-
-def _excludes(patterns: tuple[str, ...]) -> tuple[Excludes, ...]:
-    if not patterns:
-        return ()
-    return (IgnoreFile.of(patterns).excludes,)
-
-
-def _source(view: TreeView, step: Copy, chosen: _Chosen, manner: Manner) -> Source | None:
+def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Source | None:
     """The layer that a copy makes; None when it would change nothing."""
     tree, selected = chosen.tree, chosen.selected
     archives = frozenset(

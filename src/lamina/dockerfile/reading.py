@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
+from lamina.dockerfile import mounts
 from lamina.dockerfile.heredoc import Heredoc, parse_opening
 from lamina.dockerfile.instructions import (
     Add,
@@ -107,6 +108,8 @@ def _run(node: Node) -> Run:
     flags = Flags(node, {"mount": "list", "network": "text", "security": "text", "device": "list"})
     if not node.args or not any(node.args):
         raise node.position.error("RUN requires at least one argument")
+    for text in flags.many("mount"):
+        _check_mount(text, node.position)
     return Run(
         node.position,
         node.args,
@@ -117,6 +120,16 @@ def _run(node: Node) -> Run:
         flags.text("security"),
         flags.many("device"),
     )
+
+
+def _check_mount(text: str, position: Position) -> None:
+    """Refuse now what is wrong whatever the variables are."""
+    try:
+        mounts.origin_of(text)
+        if "$" not in text:
+            mounts.parse(text)
+    except DockerfileError as error:
+        raise position.error(error.brief, hint=error.hint, near=text) from None
 
 
 def _split_target(node: Node) -> tuple[tuple[str, ...], str]:

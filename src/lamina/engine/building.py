@@ -1,12 +1,17 @@
 """Putting a builder together from an engine's stores; imported only when something is built."""
 
 from lamina.build import Builder
+from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
+from lamina.build.cachemounts import StoreMounts
 from lamina.build.runner import LayerRunner
+from lamina.build.secrets import parse_secret
 from lamina.engine.having import have
 from lamina.engine.parts import Parts
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
+
+__all__ = ["builder", "parse_agent", "parse_secret"]
 
 
 class Bases:
@@ -42,5 +47,6 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         engine.image_store,
         StoreCache(engine.layers.root),
         LayerRunner(engine.layers, store.isolation, engine.run_root),
+        StoreMounts(engine.layers),
         bases=bases,
     )

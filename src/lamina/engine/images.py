@@ -17,7 +17,8 @@ from lamina.values.digest import Digest, ImageID
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # what speaks to registries is loaded by what does
+if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
+    from lamina.build.secrets import Secret
     from lamina.engine.registries import Registries
     from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
@@ -182,12 +183,17 @@ class Images:
         source_date_epoch: int | None = None,
         pull: str = "missing",
         verify_tls: bool = True,
+        secrets: "Mapping[str, Secret] | None" = None,
+        agents: Mapping[str, str] | None = None,
+        allow: Sequence[str] = (),
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
 
         What FROM and COPY --from name is pulled when it is `missing`, `always`, `newer` or
-        `never`. Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
+        `never`. `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN --mount`;
+        `allow` names what RUN may have beyond the usual (`security.insecure`). Raises
+        `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
         from lamina.engine.building import Bases, builder
@@ -203,6 +209,9 @@ class Images:
             network=network,
             no_cache=no_cache,
             source_date_epoch=source_date_epoch,
+            secrets=dict(secrets or {}),
+            agents=dict(agents or {}),
+            allow=frozenset(allow),
         )
         sink = events or self._store.events
         bases = Bases(self._store, pull, verify_tls, sink)

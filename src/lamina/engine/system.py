@@ -1,5 +1,6 @@
 """What the store is, what it holds, and what it could give back."""
 
+import json
 import os
 import time
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
 from lamina.engine.parts import Parts
+from lamina.layers import gc
 from lamina.layers.finding import Finding
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
@@ -38,8 +40,16 @@ class ContainerUsage(NamedTuple):
     image: ImageID
 
 
+class CacheMount(NamedTuple):
+    """A cache of RUN's: the ID that Dockerfiles give it, what it holds in bytes, and its use."""
+
+    title: str
+    size: int
+    in_use: bool
+
+
 class Usage(NamedTuple):
-    """What lies in the store: images with their layers, containers, cache records, blobs.
+    """What lies in the store: images with their layers, containers, caches, blobs.
 
     Sizes in bytes; `cached` are the chains that records of the build cache stand on.
     """
@@ -50,6 +60,7 @@ class Usage(NamedTuple):
     cached: frozenset[ChainID]
     blob_bytes: int
     copies_parents: bool
+    cache_mounts: tuple[CacheMount, ...] = ()
 
 
 class System:
@@ -76,7 +87,7 @@ class System:
         return select.verdicts(root, choice.name, reason, self._engine.config.storage_opts)
 
     def usage(self) -> Usage:
-        """What lies in the store, told by its rows alone; nothing is walked but what runs."""
+        """What lies in the store, told by its rows; only read-write layers are walked."""
         engine = self._engine
         with engine.layers.root.database.read() as db:
             cached = {row.chain_id for row in cache_rows.all_rows(db) if row.chain_id}
@@ -88,6 +99,20 @@ class System:
             frozenset(cached),
             blob_bytes,
             isinstance(engine.layers.driver, CopiesParents),
+            self._cache_mounts(),
+        )
+
+    def _cache_mounts(self) -> tuple[CacheMount, ...]:
+        engine = self._engine
+        with engine.layers.root.database.read() as db:
+            rows = cache_rows.kept_layers(db)
+        return tuple(
+            CacheMount(
+                json.loads(inputs)["facts"]["id"],
+                engine.layers.usage(layer).size,
+                gc.is_used(engine.layers.root, layer),
+            )
+            for _, inputs, layer in rows
         )
 
     def images(self) -> tuple[ImageLayers, ...]:

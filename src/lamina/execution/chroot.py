@@ -23,15 +23,22 @@ from lamina.errors import (
     ProgramMissing,
     RuntimeFailure,
 )
+from lamina.execution.extras import attach_extras
 from lamina.execution.job import Job, Scene
-from lamina.execution.mountpoints import make
-from lamina.execution.oci import refuse_devices
+from lamina.execution.mountpoints import Point, make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
-from lamina.fs.mounting import Bind, attach, bind, in_private_namespace
+from lamina.fs.mounting import (
+    Bind,
+    attach,
+    bind,
+    in_private_namespace,
+    open_empty,
+    refuse_devices,
+)
 from lamina.kernel import chroot_init
 from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import (
@@ -45,7 +52,7 @@ from lamina.kernel.namespaces import (
     is_mapped,
     unshare,
 )
-from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY, TTY
+from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY, TTY, BindMount
 from lamina.runtime.hostfiles import contents
 from lamina.runtime.isolation import Isolation, find_program
 from lamina.runtime.process import environment
@@ -76,13 +83,15 @@ def begin(job: Job, scene: Scene, _isolation: Isolation, room: Room, stdio: Stdi
 
 def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     attach(job.plan, room.root_path)
+    if job.extras:
+        attach_extras(job.extras, room.folder)
     points = [*scene.files, *scene.volumes]
     make(room.enter(room.root_path), scene.system, points)
-    refuse_devices(room.root.fd, room.root_path)
-    _mount_system(room.root, room.root_path)
+    if not job.process.privileged:
+        refuse_devices(room.root.fd, room.root_path)
+    _mount_system(room.root, room.root_path, job.process.privileged)
     for point in points:
-        source, readonly = point.bind.source, point.bind.readonly
-        bind(source, room.root, point.path, recursive=True, readonly=readonly)
+        _mount_point(room.root, point)
     import socket  # costs a run by crun what it does not need
 
     unshare(CLONE_NEWIPC | CLONE_NEWUTS)
@@ -90,7 +99,33 @@ def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     if job.process.network == "none":
         unshare(CLONE_NEWNET)
         _raise_loopback()
-    return _Helper(room.root_path, room, stdio, alone=_processes_apart(), hides=True)
+    hides = not job.process.privileged
+    return _Helper(room.root_path, room, stdio, alone=_processes_apart(), hides=hides)
+
+
+def _mount_point(root: Root, point: Point) -> None:
+    if root.lstat(point.path) is None:  # it lies in what was mounted just now
+        folder = point.path if point.is_directory else point.path.rpartition(b"/")[0]
+        root.makedirs(folder)
+        if not point.is_directory:
+            os.close(root.open(point.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    if isinstance(point.mount, BindMount):
+        source, readonly = point.mount.source, point.mount.readonly
+        bind(source, root, point.path, recursive=True, readonly=readonly)
+        return
+    attributes = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
+    if point.mount.readonly:
+        attributes |= kernel.MOUNT_ATTR_RDONLY
+    size = () if point.mount.size is None else (("size", str(point.mount.size)),)
+    made = open_empty((("mode", "1777"), *size), attributes)
+    try:
+        place = root.open(point.path, os.O_PATH)
+        try:
+            kernel.move_mount_to(made, place)
+        finally:
+            os.close(place)
+    finally:
+        os.close(made)
 
 
 def _processes_apart() -> bool:
@@ -102,10 +137,10 @@ def _processes_apart() -> bool:
     return True
 
 
-def _mount_system(root: Root, path: str) -> None:
+def _mount_system(root: Root, path: str, privileged: bool) -> None:
     bind("/proc", root, b"proc", recursive=True)
     quiet = kernel.MS_NOSUID | kernel.MS_NOEXEC | kernel.MS_NODEV
-    _mount_sysfs(root, path, quiet | kernel.MS_RDONLY)
+    _mount_sysfs(root, path, quiet if privileged else quiet | kernel.MS_RDONLY)
     dev = f"{path}/dev"
     flags = kernel.MS_NOSUID | kernel.MS_NODEV
     kernel.mount("tmpfs", dev, "tmpfs", flags, "mode=755,size=65536k")
@@ -155,14 +190,23 @@ def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
         raise RuntimeFailure(
             "uniting layers needs the right to mount (CAP_SYS_ADMIN)", hint="use the vfs driver"
         )
-    if job.process.volumes or job.process.network == "none":
-        what = "volumes need" if job.process.volumes else "a container without a network needs"
-        raise RuntimeFailure(
-            f"{what} the right to mount (CAP_SYS_ADMIN)",
-            hint="leave the option out, or run with more rights",
-        )
+    _refuse_mounts(job)
     _furnish(job, scene, room, job.plan.root.source)
     return _Helper(job.plan.root.source, room, stdio, alone=False)
+
+
+def _refuse_mounts(job: Job) -> None:
+    targets = [each.target for each in (*job.process.volumes, *job.extras)]
+    if targets:
+        what = f"mounting something on {', '.join(targets)}"
+    elif job.process.network == "none":
+        what = "a container without a network"
+    else:
+        return
+    raise RuntimeFailure(
+        f"{what} needs the right to mount (CAP_SYS_ADMIN)",
+        hint="leave the option out, or run with more rights",
+    )
 
 
 def _furnish(job: Job, scene: Scene, room: Room, root: str) -> None:
@@ -241,6 +285,7 @@ class _Helper:
         return json.dumps(
             {
                 "root": self._root,
+                "privileged": job.process.privileged,
                 "alone": self._alone,
                 "masked": MASKED if self._hides else (),
                 "readonly": READ_ONLY if self._hides else (),

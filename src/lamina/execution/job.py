@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
+from lamina.execution.extras import Extra
 from lamina.execution.mountpoints import (
     SYSTEM,
     Point,
+    extra_points,
     file_points,
+    placed,
     system_points,
     volume_points,
 )
@@ -25,7 +28,8 @@ class Job(NamedTuple):
     """All that a start needs to know of its container.
 
     `run_dir` is where its bundle goes meanwhile; `upper` is the directory in which what is
-    written ends up; `open_view` gives the merged tree as it is before the start.
+    written ends up; `open_view` gives the merged tree as it is before the start. What is
+    `confidential` tells the runtime something (a secret variable) that goes to no disk.
     """
 
     container_id: str
@@ -34,11 +38,18 @@ class Job(NamedTuple):
     run_dir: str
     upper: str
     open_view: Callable[[], TreeView]
+    extras: tuple[Extra, ...] = ()
+    confidential: bool = False
+
+    @property
+    def needs_memory(self) -> bool:
+        """Whether a file system in memory is needed beside the root."""
+        return bool(self.extras) or self.confidential
 
 
 class Scene(NamedTuple):
-    """The image's answers: who runs, which of /proc, /sys and /dev it lacks, where files and
-    volumes go.
+    """The image's answers: who runs, which of /proc, /sys and /dev it lacks, where files,
+    volumes and extras go.
     """
 
     credentials: Credentials
@@ -51,7 +62,8 @@ def inspect(job: Job, folder: str) -> Scene:
     """Look before anything is made; raises `RuntimeFailure` (its kinds) or `UsageError`."""
     view = job.open_view()
     try:
-        volumes = volume_points(view, job.process.volumes)
+        more = extra_points(view, job.extras, folder)
+        volumes = placed([*volume_points(view, job.process.volumes), *more])
         hidden = (*SYSTEM, *(point.path for point in volumes))
         credentials = resolve_user(view, job.process.user)
         check_program(view, job.process, hidden)

@@ -10,9 +10,10 @@ import stat
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure, UsageError, hint_of
+from lamina.execution.extras import Extra, File, Scratch, Tree, source_of
 from lamina.execution.traces import Traces
 from lamina.fs.tree import TreeView
-from lamina.runtime.bundle import BindMount
+from lamina.runtime.bundle import BindMount, TmpfsMount
 from lamina.runtime.hostfiles import NAMES
 from lamina.runtime.process import Volume
 
@@ -22,7 +23,7 @@ SYSTEM = (b"proc", b"sys", b"dev")
 class Point(NamedTuple):
     """One mount point: what is seen there, and whether the root has it already."""
 
-    bind: BindMount
+    mount: BindMount | TmpfsMount
     path: bytes
     is_directory: bool
     exists: bool
@@ -60,16 +61,43 @@ def _file_point(tree: TreeView, source: str, target: str) -> Point:
 
 
 def volume_points(tree: TreeView, volumes: tuple[Volume, ...]) -> list[Point]:
-    """Where volumes go, parents first. Raises `UsageError` or `RuntimeFailure`."""
-    points = [_volume_point(tree, volume) for volume in volumes]
-    points.sort(key=lambda point: point.path.count(b"/"))
+    """Where volumes go. Raises `UsageError` or `RuntimeFailure`."""
+    return [_volume_point(tree, volume) for volume in volumes]
+
+
+def extra_points(tree: TreeView, extras: tuple[Extra, ...], folder: str) -> list[Point]:
+    """Where extras go that are attached for the start whose folder that is; raises the same."""
+    return [_extra_point(tree, extra, folder, number) for number, extra in enumerate(extras)]
+
+
+def placed(points: list[Point]) -> list[Point]:
+    """Parents first; what lies below another mount is made in what is mounted there."""
     covered: list[bytes] = [b"dev", b"sys"]
-    placed = []
-    for point in points:
-        # Below another mount the runtime makes the mount point, in what is mounted there.
-        placed.append(point._replace(exists=point.exists or _under(point.path, tuple(covered))))
+    found = []
+    for point in sorted(points, key=lambda point: point.path.count(b"/")):
+        found.append(point._replace(exists=point.exists or _under(point.path, tuple(covered))))
         covered.append(point.path)
-    return placed
+    return found
+
+
+def _extra_point(tree: TreeView, extra: Extra, folder: str, number: int) -> Point:
+    path = _resolved(tree, extra.target)
+    if not path or _under(path, (b"proc",)):
+        raise UsageError(f"nothing can be mounted on /{os.fsdecode(path)}")
+    status = tree.lstat(path)
+    is_directory = isinstance(extra, Scratch) or (isinstance(extra, Tree) and extra.is_directory)
+    if status is not None and stat.S_ISDIR(status.st_mode) != is_directory:
+        what = "a directory" if is_directory else "a file"
+        raise RuntimeFailure(
+            f"{what} cannot be mounted on {extra.target}: that is {_kind(status)} in the image"
+        )
+    target = "/" + os.fsdecode(path)
+    if isinstance(extra, Scratch):
+        mount: BindMount | TmpfsMount = TmpfsMount(target, extra.size, extra.readonly)
+    else:
+        readonly = isinstance(extra, File) or extra.readonly
+        mount = BindMount(source_of(folder, number, extra), target, readonly)
+    return Point(mount, path, is_directory, status is not None)
 
 
 def _volume_point(tree: TreeView, volume: Volume) -> Point:

@@ -1,6 +1,5 @@
 """By an OCI runtime, crun or runc: bundle, private namespaces, and what it means when it fails."""
 
-import errno
 import json
 import os
 import re
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.complaints import Complaints
+from lamina.execution.extras import attach_extras, place_of
 from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
 from lamina.execution.life import Life
@@ -17,13 +17,12 @@ from lamina.execution.mountpoints import make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
-from lamina.fs.mounting import attach, cover, in_private_namespace
-from lamina.kernel import mount as kernel
+from lamina.fs.atomic import write_file
+from lamina.fs.mounting import attach, cover, in_private_namespace, refuse_devices
 from lamina.kernel.namespaces import bounding_capabilities, is_mapped
 from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, needed_program
 
-_MOUNT_ATTR_NODEV = 4  # include/uapi/linux/mount.h
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
@@ -32,14 +31,19 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
 
     def work(stderr: int) -> tuple[Life, int]:
         attach(job.plan, room.root_path)
+        if job.needs_memory:
+            attach_extras(job.extras, room.folder)
         make(room.enter(room.root_path), scene.system, [*scene.files, *scene.volumes])
-        refuse_devices(room.root.fd, room.root_path)
+        if not job.process.privileged:
+            refuse_devices(room.root.fd, room.root_path)
         if isolation.cover:
             cover(isolation.cover)
-        room.write("config.json", _document(job, scene, isolation, room, stdio), 0o600)
+        bundle = place_of(room.folder) if job.confidential else room.folder
+        document = _document(job, scene, isolation, room, stdio)
+        write_file(os.path.join(bundle, "config.json"), document, mode=0o600)
         life = Life(room.locks)
         try:
-            return life, _spawn(isolation, room, stdio._replace(stderr=stderr))
+            return life, _spawn(isolation, room, bundle, stdio._replace(stderr=stderr))
         except BaseException:
             life.end()
             raise
@@ -76,19 +80,6 @@ class _Tie(NamedTuple):
         resize_terminal(self.child, size)
 
 
-def refuse_devices(root: int, path: str) -> None:
-    """Let no device node in the mounted root be opened: nothing else guards the host's disks."""
-    try:
-        kernel.mount_setattr(root, _MOUNT_ATTR_NODEV)
-    except OSError as error:
-        if error.errno != errno.ENOSYS:
-            raise
-        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NODEV
-        if os.fstatvfs(root).f_flag & os.ST_RDONLY:
-            flags |= kernel.MS_RDONLY
-        kernel.mount("none", path, "", flags)
-
-
 def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
     host = bundle.Host(
         bounding=bounding_capabilities(),
@@ -96,16 +87,22 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: S
         devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
         has_tty_group=is_mapped(0, bundle.TTY),
     )
-    binds = tuple(point.bind for point in (*scene.files, *scene.volumes))
+    mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(
         job.process,
         scene.credentials,
         root=room.root_path,
         host=host,
-        binds=binds,
-        hook=_device_guard(job, room) if isolation.name == "crun" else (),
+        mounts=mounts,
+        hook=_hook(job, isolation, room),
         terminal_size=_terminal_size(stdio) if job.process.tty else None,
     )
+
+
+def _hook(job: Job, isolation: Isolation, room: Room) -> tuple[str, ...]:
+    if isolation.name != "crun" or job.process.privileged:
+        return ()
+    return _device_guard(job, room)
 
 
 def _terminal_size(stdio: Stdio) -> os.terminal_size | None:
@@ -126,20 +123,27 @@ def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
     return needed_program("sh"), "-c", 'read -r _; exec "$0" "$@"', *command
 
 
-def _spawn(isolation: Isolation, room: Room, stdio: Stdio) -> int:
+def _spawn(isolation: Isolation, room: Room, bundle: str, stdio: Stdio) -> int:
     """It seals a copy of itself (CVE-2019-5736) by a file, which a kill leaves: not in /tmp."""
     return spawn(
-        _command(isolation, room), stdio, environment={"_LIBCONTAINER_STATEDIR": room.folder}
+        _command(isolation, room, bundle),
+        stdio,
+        environment={"_LIBCONTAINER_STATEDIR": room.folder},
     )
 
 
-def _command(isolation: Isolation, room: Room) -> list[str]:
-    """In a mount namespace whose /proc shows the process namespace that the runtime is in."""
-    options = ["--root", room.state_dir(isolation.name)]
+def _command(isolation: Isolation, room: Room, bundle: str) -> list[str]:
+    """In a mount namespace whose /proc shows the process namespace that the runtime is in.
+
+    crun keeps a copy of the bundle's document with its state: both lie in the same place.
+    """
+    in_memory = bundle != room.folder and isolation.name == "crun"
+    state = os.path.join(bundle, "state") if in_memory else room.state_dir(isolation.name)
+    options = ["--root", state]
     options += ["--log", room.path("log"), "--log-format", "json"]
     if isolation.name == "crun":
         options.append("--cgroup-manager=disabled")  # no limits are asked for: none is needed
-    inner = [isolation.program, *options, "run", "--bundle", room.folder, room.name]
+    inner = [isolation.program, *options, "run", "--bundle", bundle, room.name]
     return [needed_program("unshare"), "--mount-proc", "--", *inner]
 
 

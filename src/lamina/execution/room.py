@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from lamina.errors import InUse, from_oserror
+from lamina.execution.extras import Tree
 from lamina.execution.job import Job
 from lamina.execution.traces import JOURNAL, SAVED, Traces, recover
 from lamina.fs.atomic import write_all
@@ -52,7 +53,8 @@ class Room:
             _recover(self.folder, upper)
             _remove_states(self._run_dir, self.name)
             self.write("upper", os.fsencode(upper), 0o600)
-            self._locks += take_holds(job.plan)
+            for plan in _plans_of(job):
+                self._locks += take_holds(plan)
         except BaseException:
             self._unlock()
             raise
@@ -154,6 +156,10 @@ def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) ->
         finally:
             os.close(lock)
     return cleared
+
+
+def _plans_of(job: Job) -> list[MountPlan]:
+    return [job.plan, *(each.plan for each in job.extras if isinstance(each, Tree))]
 
 
 def _upper_of(job: Job) -> str:

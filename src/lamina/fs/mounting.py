@@ -7,7 +7,7 @@ the caller's own namespace unless the caller's thread calls `attach` in it.
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -38,6 +38,8 @@ __all__ = [
     "in_private_namespace",
     "on_private_thread",
     "open_detached",
+    "open_empty",
+    "refuse_devices",
     "take_holds",
 ]
 
@@ -339,6 +341,31 @@ def _refusal(error: OSError, target: str) -> StorageError:
     if error.errno == errno.EINVAL and "(" not in words:
         refusal.hint = "the kernel's log (`dmesg`) may say why"
     return refusal
+
+
+def refuse_devices(root: int, path: str) -> None:
+    """Let no device node in the mounted root be opened: nothing else guards the host's disks."""
+    try:
+        kernel.mount_setattr(root, kernel.MOUNT_ATTR_NODEV)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NODEV
+        if os.fstatvfs(root).f_flag & os.ST_RDONLY:
+            flags |= kernel.MS_RDONLY
+        kernel.mount("none", path, "", flags)
+
+
+def open_empty(options: Iterable[tuple[str, str]], attributes: int = 0) -> int:
+    """A descriptor of a detached, empty file system in memory; raises OSError."""
+    context = kernel.fsopen("tmpfs")
+    try:
+        for key, value in options:
+            kernel.fsconfig_string(context, key, value)
+        kernel.fsconfig_create(context)
+        return kernel.fsmount(context, attributes)
+    finally:
+        os.close(context)
 
 
 def cover(directory: str) -> None:

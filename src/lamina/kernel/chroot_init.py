@@ -198,7 +198,7 @@ def _enter(request: dict) -> None:  # type: ignore[type-arg]
 def _become(request: dict) -> None:  # type: ignore[type-arg]
     libc = ctypes.CDLL(None)
     for capability in range(64):
-        if capability not in _KEPT:
+        if capability not in _KEPT and not request["privileged"]:
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     try:
         os.setgroups(request["groups"])

@@ -1,14 +1,15 @@
 """Records of the build cache: what a step's key gave, and from which inputs it was made.
 
 A record holds its layer alive (a `cache` reference) until it is pruned or until the image
-whose layer it is goes away.
+whose layer it is goes away. That of a cache mount holds a read-write layer.
 """
 
 import sqlite3
 from typing import NamedTuple
 
-from lamina.metadata import refs
+from lamina.metadata import layers, refs
 from lamina.values.digest import ChainID
+from lamina.values.ids import LayerID
 
 SCHEMA = (
     """CREATE TABLE cache(
@@ -85,3 +86,29 @@ def all_rows(db: sqlite3.Connection) -> list[CacheRecord]:
         "SELECT key, chain_id, inputs, created, used FROM cache ORDER BY created DESC, key"
     )
     return [_row(values) for values in found]
+
+
+def keep_layer(db: sqlite3.Connection, key: str, layer: LayerID, inputs: str, now: float) -> None:
+    """Let a staged read-write layer be the cache mount `key`, in one transaction."""
+    layers.publish(db, layer, diff_id=None, chain_id=None, size=0, entries=0)
+    record(db, key, None, inputs, now)
+    refs.add(db, refs.CACHE, key, layer)
+
+
+def kept_layer(db: sqlite3.Connection, key: str) -> LayerID | None:
+    """The layer of the cache mount `key`, if there is one."""
+    found = [layer for name, _, layer in kept_layers(db) if name == key]
+    return found[0] if found else None
+
+
+def kept_layers(db: sqlite3.Connection) -> list[tuple[str, str, LayerID]]:
+    """Every cache mount: its key, its inputs, its layer."""
+    found = db.execute(
+        "SELECT cache.key, cache.inputs, layers.id FROM cache"
+        " JOIN refs ON refs.owner = cache.key AND refs.kind = ?"
+        " JOIN layers ON layers.id = refs.target"
+        " WHERE cache.chain_id IS NULL AND layers.kind = 'active' AND layers.state = 'ready'"
+        " ORDER BY cache.created, cache.key",
+        (refs.CACHE,),
+    )
+    return [(key, inputs, LayerID(layer)) for key, inputs, layer in found]

@@ -3,7 +3,8 @@
 What the caller may not give is left out rather than failed on: capabilities outside of its
 bounding set, raised limits. Without limits no cgroup is made, so no device list guards the
 host's disks against mknod(2); instead every mount of the container but single host devices is
-`nodev`. For the same reason no cgroup tree is mounted: the container has none of its own.
+`nodev`, unless the process is privileged. For the same reason no cgroup tree is mounted: the
+container has none of its own.
 There is no seccomp filter yet.
 """
 
@@ -31,6 +32,17 @@ _CAPABILITIES = {
     "CAP_AUDIT_WRITE": 29,
     "CAP_SETFCAP": 31,
 }
+_EVERY = (  # every capability, by number (capability.h)
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID"),
+    *("CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE"),
+    *("CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK"),
+    *("CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE"),
+    *("CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE"),
+    *("CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE"),
+    *("CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG"),
+    *("CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF"),
+    *("CAP_CHECKPOINT_RESTORE"),
+)
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -59,6 +71,14 @@ class BindMount(NamedTuple):
     device: bool = False
 
 
+class TmpfsMount(NamedTuple):
+    """An empty file system in memory, of at most `size` bytes (None: the kernel's default)."""
+
+    target: str
+    size: int | None
+    readonly: bool
+
+
 class Host(NamedTuple):
     """What the host lets a container have.
 
@@ -79,7 +99,7 @@ def config(
     *,
     root: str,
     host: Host,
-    binds: tuple[BindMount, ...],
+    mounts: tuple[BindMount | TmpfsMount, ...],
     hook: tuple[str, ...] = (),
     terminal_size: os.terminal_size | None = None,
 ) -> bytes:
@@ -94,25 +114,28 @@ def config(
             "root": {"path": root, "readonly": process.readonly_root},
             "process": {**_process(process, credentials, host), **_console(terminal_size)},
             "mounts": [
-                *_system(host.has_tty_group),
+                *_system(process, host.has_tty_group),
                 *(
                     _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
                     for name in host.devices
                 ),
-                *(_bind(each) for each in binds),
+                *(_bind(each) if isinstance(each, BindMount) else _tmpfs(each) for each in mounts),
             ],
             "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
             "linux": {
                 "namespaces": _namespaces(process),
-                "maskedPaths": list(MASKED),
-                "readonlyPaths": list(READ_ONLY),
+                "maskedPaths": [] if process.privileged else list(MASKED),
+                "readonlyPaths": [] if process.privileged else list(READ_ONLY),
             },
         }
     )
 
 
 def _process(process: Process, credentials: Credentials, host: Host) -> dict[str, Json]:
-    granted: Json = [name for name, bit in _CAPABILITIES.items() if host.bounding >> bit & 1]
+    wanted = dict(zip(_EVERY, range(len(_EVERY)), strict=True))
+    if not process.privileged:
+        wanted = _CAPABILITIES
+    granted: Json = [name for name, bit in wanted.items() if host.bounding >> bit & 1]
     effective = granted if credentials.uid == 0 else []
     return {
         "terminal": process.tty,
@@ -157,17 +180,25 @@ def _mount(target: str, kind: str, *options: str) -> Json:
     return {"destination": target, "type": kind, "source": kind, "options": list(options)}
 
 
-def _system(has_tty_group: bool) -> list[Json]:
+def _tmpfs(mount: TmpfsMount) -> Json:
+    size = () if mount.size is None else (f"size={mount.size}",)
+    access = "ro" if mount.readonly else "rw"
+    return _mount(mount.target, "tmpfs", "nosuid", "nodev", access, "mode=1777", *size)
+
+
+def _system(process: Process, has_tty_group: bool) -> list[Json]:
     quiet = ("nosuid", "noexec", "nodev")
+    devices = ("nosuid",) if process.privileged else ("nosuid", "nodev")
+    sysfs = "rw" if process.privileged else "ro"
     terminals = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
     group = (f"gid={TTY}",) if has_tty_group else ()
     return [
         _mount("/proc", "proc", *quiet),
-        _mount("/dev", "tmpfs", "nosuid", "nodev", "strictatime", "mode=755", "size=65536k"),
+        _mount("/dev", "tmpfs", *devices, "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", *terminals, *group),
         _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", "size=65536k"),
         _mount("/dev/mqueue", "mqueue", *quiet),
-        _mount("/sys", "sysfs", *quiet, "ro"),
+        _mount("/sys", "sysfs", *quiet, sysfs),
     ]
 
 

@@ -16,7 +16,8 @@ class Volume(NamedTuple):
 class Process(NamedTuple):
     """One process in a root: `env` holds `KEY=value`, `user` is as in an image's config.
 
-    `network` is `host` or `none`; `cwd` is absolute and made when it is missing.
+    `network` is `host` or `none`; `cwd` is absolute and made when it is missing. A `privileged`
+    process has every right that its starter has.
     """
 
     args: tuple[str, ...]
@@ -28,6 +29,7 @@ class Process(NamedTuple):
     network: str = "host"
     volumes: tuple[Volume, ...] = ()
     readonly_root: bool = False
+    privileged: bool = False
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:

@@ -70,9 +70,11 @@ def df_document(usage: Usage) -> Document:
     free = sum(layer.size for layer in in_images if layer.chain_id not in used)
     written = sum(each.size for each in usage.containers)
     stopped = sum(each.size for each in usage.containers if not each.running)
-    cache = sum(layer.size for layer in cached)
     active = sum(1 for image in usage.images if image.containers)
     counted = _sharing(usage)
+    mounts = usage.cache_mounts
+    cache = sum(layer.size for layer in cached) + sum(mount.size for mount in mounts)
+    busy = sum(mount.size for mount in mounts if mount.in_use)
     return {
         "Images": {
             **_kind(len(usage.images), active, size, free),
@@ -84,7 +86,12 @@ def df_document(usage: Usage) -> Document:
             len(usage.containers), sum(1 for c in usage.containers if c.running), written, stopped
         ),
         "Local Volumes": _kind(0, 0, 0, 0),
-        "Build Cache": _kind(len(cached), 0, cache, cache),
+        "Build Cache": _kind(
+            len(cached) + len(mounts),
+            sum(1 for mount in mounts if mount.in_use),
+            cache,
+            cache - busy,
+        ),
         "Kept Blobs": _kind(0, 0, usage.blob_bytes, 0),
     }
 

@@ -10,6 +10,7 @@ import pytest
 from lamina.build import Builder, BuildRequest
 from lamina.build.api import Command, Output
 from lamina.build.cache import StoreCache
+from lamina.build.cachemounts import StoreMounts
 from lamina.build.sources import ChainTree, ContextTree
 from lamina.content.directory import BlobStore
 from lamina.drivers.vfs import VfsDriver
@@ -137,7 +138,12 @@ class Rig:
         self.runner = ToyRunner(self.layers)
         self.now = 1_700_000_000.0
         self.builder = Builder(
-            self.layers, self.images, StoreCache(self.root), self.runner, clock=self.tick
+            self.layers,
+            self.images,
+            StoreCache(self.root),
+            self.runner,
+            StoreMounts(self.layers),
+            clock=self.tick,
         )
         self.events: list[Event] = []
 

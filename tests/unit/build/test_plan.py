@@ -50,7 +50,7 @@ def test_only_what_the_target_needs_is_planned():
 def test_every_stage_says_why_it_is_needed():
     reasons = {stage.name: stage.reason for stage in planned(STAGES).stages}
     assert reasons == {
-        "one": "stage two copies from it",
+        "one": "stage two reads from it",
         "two": "stage three begins with it",
         "three": "the target",
     }

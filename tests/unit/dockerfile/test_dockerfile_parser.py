@@ -238,9 +238,11 @@ def test_flags_are_typed():
     found = only("ADD --checksum=c --keep-git-dir=true --unpack=false --link=false u /d")
     assert found == Add(found.position, ("u",), "/d", (), "", "", False, (), "c", True, False)
     assert only("ADD a b").unpack is None
-    run = only("RUN --mount=type=bind,target=/a --mount=type=tmpfs --network=none --device=d x")
+    run = only(
+        "RUN --mount=type=bind,target=/a --mount=type=tmpfs,target=/t --network=none --device=d x"
+    )
     assert run[1:] == (
-        ("x",), False, (), ("type=bind,target=/a", "type=tmpfs"), "none", "", ("d",),
+        ("x",), False, (), ("type=bind,target=/a", "type=tmpfs,target=/t"), "none", "", ("d",),
     )  # fmt: skip
 
 

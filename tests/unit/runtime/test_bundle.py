@@ -14,10 +14,10 @@ _ALL = (1 << 41) - 1
 _HOST = bundle.Host(_ALL, -1, ("null", "zero"))
 
 
-def document(process=None, credentials=None, host=_HOST, binds=(), hook=()):
+def document(process=None, credentials=None, host=_HOST, mounts=(), hook=()):
     process = process or Process(("true",))
     credentials = credentials or Credentials(0, 0, (), "/root")
-    data = bundle.config(process, credentials, root="/r", host=host, binds=binds, hook=hook)
+    data = bundle.config(process, credentials, root="/r", host=host, mounts=mounts, hook=hook)
     return json.loads(data)
 
 
@@ -41,7 +41,7 @@ def test_a_user_has_none_in_effect():
 
 def test_every_mount_but_single_devices_is_nodev():
     binds = (bundle.BindMount("/s", "/v", False), bundle.BindMount("/dev/fuse", "/f", False, True))
-    for mount in document(binds=binds)["mounts"]:
+    for mount in document(mounts=binds)["mounts"]:
         if mount["destination"] in ("/dev/null", "/dev/zero", "/dev/pts", "/f"):
             assert "nodev" not in mount["options"]
         else:

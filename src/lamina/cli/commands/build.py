@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
@@ -14,10 +15,14 @@ from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.errors import StepFailed, UsageError
 from lamina.values.events import Sink, ignore
 
+if TYPE_CHECKING:  # only a build that has one loads it
+    from lamina.build.secrets import Secret
+
 USAGE = Usage(
     "[OPTIONS] PATH|-",
     "Build an image from a Dockerfile",
     (
+        Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
@@ -35,6 +40,8 @@ USAGE = Usage(
         ),
         Flag("quiet", "q", "", "print only the image's ID"),
         Flag("rm", "", "", "accepted for docker's sake"),
+        Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
+        Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
         Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
         Flag("target", "", "STAGE", "build up to that stage"),
         TLS_VERIFY,
@@ -66,6 +73,9 @@ def run(context: Context, given: Parsed) -> int:
             source_date_epoch=source_date_epoch(os.environ),
             pull=_policy(given.one("pull")),
             verify_tls=verifies_tls(given),
+            secrets=dict(_secret(each) for each in given.all("secret")),
+            agents=dict(_agent(each) for each in given.all("ssh")),
+            allow=given.all("allow"),
             events=sink,
         )
         if not quiet:
@@ -106,6 +116,18 @@ def _policy(text: str | None) -> str:
 def _argument(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     return key, value if equals else os.environ.get(key, "")
+
+
+def _secret(text: str) -> tuple[str, "Secret"]:
+    from lamina.engine.building import parse_secret
+
+    return parse_secret(text, os.environ)
+
+
+def _agent(text: str) -> tuple[str, str]:
+    from lamina.engine.building import parse_agent
+
+    return parse_agent(text, os.environ)
 
 
 def _pair(text: str) -> tuple[str, str]:
