@@ -77,16 +77,29 @@ ARGS = {"arg": ("--build-arg", "Y=why")}
 # What the classic builder does not know.
 NEWER = {
     "chmod": "FROM base\nCOPY --chmod=640 a.txt /a\nCOPY --chmod=0755 dir /d\n",
+    "mount-bind": "FROM base\nRUN --mount=type=bind,source=dir,target=/m cp -r /m /got\n",
+    "mount-file": "FROM base\nRUN --mount=type=bind,source=a.txt,target=/m cat /m >/got\n",
+    "mount-bind-rw": "FROM base\nRUN --mount=type=bind,source=dir,target=/m,rw touch /m/x && ls /m >/got\n",
+    "mount-stage": "FROM base AS one\nRUN mkdir /o && echo x >/o/f\nFROM base\nRUN --mount=type=bind,from=one,source=/o,target=/m cat /m/f >/got\n",
+    "mount-tmpfs": "FROM base\nRUN mkdir /m && touch /m/below\nRUN --mount=type=tmpfs,target=/m ls -a /m >/got; touch /m/gone\n",
+    "mount-cache": "FROM base\nRUN --mount=type=cache,target=/m,id=$ID echo x >/m/f\nRUN --mount=type=cache,target=/m,id=$ID cat /m/f >/got\n".replace(
+        "$ID", f"differential-{os.getpid()}"
+    ),
+    "mount-secret": "FROM base\nRUN mkdir -p /run/secrets && touch /run/secrets/key\nRUN --mount=type=secret,id=key cat /run/secrets/key >/got\n",
+    "mount-no-secret": "FROM base\nRUN --mount=type=secret,id=none ls /run/secrets/none >/dev/null 2>&1 || echo no >/got\n",
 }
 # What differs, in tree and config, and is right: the classic builder makes a WORKDIR root's
 # whatever USER says, BuildKit, buildah and Lamina the user's. buildah makes the directory of a
 # VOLUME in JSON, keeps a range of ports as one, forgets SHELL for CMD, and takes a backslash for
-# an escape that is none; there docker is as Lamina.
+# an escape that is none; there docker is as Lamina. A bind of buildah's shows what .dockerignore
+# leaves out, and takes the mount point of a RUN away although the image had it.
 OTHERWISE = {
     ("docker", "workdir-user"): {"home", "home/bob", "home/bob/w"},
     ("buildah", "expose-volume"): {"x", "ExposedPorts"},
     ("buildah", "shell"): {"Cmd"},
     ("buildah", "comments"): {"Env"},
+    ("buildah", "mount-bind"): {"got/sub/secret.key"},
+    ("buildah", "mount-tmpfs"): {"m", "m/below"},
 }
 # What a RUN of buildah's leaves in the image: where it mounts things.
 TRACES = ("dev", "proc", "sys", "run", "etc/hosts", "etc/hostname", "etc/resolv.conf")
