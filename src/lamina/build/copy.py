@@ -7,6 +7,7 @@ a directory of the same name the copied one replaces it (docs/format/build-cache
 """
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -28,6 +29,7 @@ from lamina.archive.whiteout import is_reserved
 from lamina.build.contentdigest import require_unchanged
 from lamina.build.selection import Node, Selected
 from lamina.build.sources import SourceTree
+from lamina.dockerfile.chmod import Chmod, applied
 from lamina.errors import BuildError, UsageError, from_oserror
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView, resolve
@@ -52,7 +54,7 @@ class Manner(NamedTuple):
     """
 
     owner: tuple[int, int] | None
-    mode: int | None
+    mode: Chmod | None
     stamp_ns: int
     clamp_ns: int | None
 
@@ -69,25 +71,51 @@ class Destination(NamedTuple):
 
 
 def destination(
-    view: TreeView, text: str, selected: list[Selected], *, unpacks: bool = False
+    view: TreeView,
+    text: str,
+    selected: list[Selected],
+    *,
+    unpacks: bool = False,
+    link: bool = False,
 ) -> Destination:
     """Resolve the absolute destination `text` of a copy in the stage's tree.
 
-    With `unpacks` an archive goes there, which always needs a directory. Raises `UsageError` for
+    With `unpacks` an archive goes there, which always needs a directory; with `link` no link of
+    the stage is followed, and what stands in the way is replaced. Raises `UsageError` for
     several sources into what is no directory, a directory onto a file, or a file in the way.
     """
+    if link:
+        return _linked(view, text, selected, unpacks)
     path = _resolve(view, text, f"the destination {text!r}")
     status = view.lstat(path)
     exists = status is not None and stat.S_ISDIR(status.st_mode)
     named_as_folder = unpacks or text.endswith(("/", "/.", "/.."))
     if len(selected) > 1 and not (named_as_folder or exists):
-        raise UsageError(
-            f"{len(selected)} sources cannot become the one file {text!r}",
-            hint="end the destination with / to copy into a directory",
-        )
+        raise _not_one_file(selected, text)
     if status is not None and not exists and (named_as_folder or selected[0].is_directory):
         raise UsageError(f"the destination {text!r} is a file in the image, not a directory")
     return Destination(path, named_as_folder or exists or selected[0].is_directory)
+
+
+def _linked(view: TreeView, text: str, selected: list[Selected], unpacks: bool) -> Destination:
+    """--link: where a copy goes that knows nothing of what is below it."""
+    path = os.fsencode(posixpath.normpath(text).lstrip("/"))
+    as_folder = unpacks or text.endswith("/") or not path
+    if len(selected) > 1 and not as_folder:
+        raise _not_one_file(selected, text)
+    if not as_folder and not selected[0].is_directory and _is_directory(view, path):
+        raise UsageError(
+            f"the destination {text!r} is a directory, which a linked file would replace",
+            hint="end the destination with / to copy into the directory",
+        )
+    return Destination(path, as_folder or selected[0].is_directory)
+
+
+def _not_one_file(selected: list[Selected], text: str) -> UsageError:
+    return UsageError(
+        f"{len(selected)} sources cannot become the one file {text!r}",
+        hint="end the destination with / to copy into a directory",
+    )
 
 
 def _resolve(view: TreeView, text: str, what: str) -> bytes:
@@ -241,7 +269,7 @@ def parent_entry(view: TreeView, path: bytes, manner: Manner) -> tuple[bool, Ent
     status = view.lstat(path)
     if status is None or not stat.S_ISDIR(status.st_mode):
         uid, gid = manner.owner or (0, 0)
-        mode = _MADE_MODE if manner.mode is None else manner.mode
+        mode = applied(manner.mode, _MADE_MODE, is_directory=True)
         return True, Entry(path, DIR, mode, uid, gid, mtime_ns=manner.time(manner.stamp_ns))
     entry = Entry(
         path,
@@ -266,8 +294,8 @@ def _entry(
     kind = _KINDS[stat.S_IFMT(status.mode)]
     uid, gid = manner.owner or ((status.uid, status.gid) if tree.keeps_owners else (0, 0))
     mode = stat.S_IMODE(status.mode)
-    if manner.mode is not None and kind != SYMLINK:
-        mode = manner.mode
+    if kind != SYMLINK:
+        mode = applied(manner.mode, mode, is_directory=kind == DIR)
     if status.links > 1 and kind != DIR:
         linked = first.setdefault((laid.source, status.device, status.inode), name)
         if linked != name:

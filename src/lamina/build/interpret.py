@@ -25,14 +25,13 @@ from lamina.build.operation import (
 )
 from lamina.build.selection import Inline
 from lamina.build.state import State
+from lamina.dockerfile import chmod as mode
 from lamina.dockerfile import health, mounts, ports, stopsignal
 from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
 
-_OCTAL = re.compile(r"[0-7]{1,5}", re.ASCII)
 _REMOTE = re.compile(r"(https?|ftp)://|git@|ssh://|git://|github\.com/", re.ASCII)
-_MODE_LIMIT = 0o7777
 _PIPES = "/dev/pipes/"  # where BuildKit shows a here-document that is a program
 INSECURE = "security.insecure"
 
@@ -338,26 +337,17 @@ def _files(
         sources=(*sources, *inline),
         destination=words.state.absolute(target),
         owner=chown or None,
-        mode=_mode(words, chmod) if chmod else None,
+        mode=mode.parse(chmod) if chmod else None,
         exclude=line.excludes,
         parents=parents,
         unpacks=unpacks,
         created_by=history.copy(" ".join(shown)),
+        link=line.link,
     )
 
 
 def _is_remote(source: str) -> bool:
     return _REMOTE.match(source) is not None
-
-
-def _mode(words: _Words, text: str) -> int:
-    if not _OCTAL.fullmatch(text):
-        if re.fullmatch(r"[ugoa]*[-+=][rwxXst]*(,[ugoa]*[-+=][rwxXst]*)*", text):
-            raise words.refuse(f"the symbolic --chmod={text}")
-        raise DockerfileError(f"invalid --chmod={text}", hint="write it in octal, as in 755")
-    if int(text, 8) > _MODE_LIMIT:
-        raise DockerfileError(f"--chmod={text} is larger than 7777")
-    return int(text, 8)
 
 
 def _inline(words: _Words, body: written.Heredoc) -> Inline:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 from lamina.build.selection import Inline
 from lamina.build.state import State
+from lamina.dockerfile.chmod import Chmod
 from lamina.dockerfile.mounts import Mount
 
 
@@ -30,18 +31,19 @@ class MakeDirectory(NamedTuple):
 class Copy(NamedTuple):
     """COPY and ADD.
 
-    `owner` is --chown as written (None: not given), `mode` --chmod, `exclude` and `parents` the
-    flags of these names; `unpacks` for ADD.
+    `owner` is --chown as written (None: not given), `mode` --chmod, `exclude`, `parents` and `link`
+    the flags of these names; `unpacks` for ADD.
     """
 
     sources: tuple[str | Inline, ...]
     destination: str
     owner: str | None
-    mode: int | None
+    mode: Chmod | None
     exclude: tuple[str, ...]
     parents: bool
     unpacks: bool
     created_by: str
+    link: bool = False
 
 
 class Script(NamedTuple):

@@ -21,6 +21,7 @@ from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, w
 from lamina.build.operation import Copy, MakeDirectory, Run
 from lamina.build.sources import ChainTree, SourceTree
 from lamina.build.statcache import StatCache
+from lamina.dockerfile.chmod import Chmod, Symbolic
 from lamina.errors import LayerNotFound, StepFailed
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
@@ -46,7 +47,7 @@ class Settings(NamedTuple):
         """The time that a step made now carries, in seconds since the epoch."""
         return round(self.clock(), 3) if self.epoch is None else float(self.epoch)
 
-    def manner(self, owner: tuple[int, int] | None, mode: int | None) -> Manner:
+    def manner(self, owner: tuple[int, int] | None, mode: Chmod | None) -> Manner:
         """How copied files are to look."""
         clamp = None if self.epoch is None else self.epoch * _NANO
         return Manner(owner, mode, int(self.now()) * _NANO, clamp)
@@ -284,9 +285,11 @@ class Steps:
             "content": content.digest,
             "destination": step.destination,
             "owner": f"{owner[0]}:{owner[1]}" if owner is not None else None,
-            "mode": step.mode,
+            "mode": step.mode.text if isinstance(step.mode, Symbolic) else step.mode,
             "parents": step.parents,
         }
+        if step.link:
+            facts["link"] = True
         inputs = Inputs(self._facts(parent, facts), content.files)
         chosen.expect(content.listings)
         manner = self._settings.manner(owner, step.mode)
@@ -329,7 +332,7 @@ def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Sourc
     archives = frozenset(
         number for number, each in enumerate(selected) if step.unpacks and is_archive(tree, each)
     )
-    to = copy.destination(view, step.destination, selected, unpacks=bool(archives))
+    to = copy.destination(view, step.destination, selected, unpacks=bool(archives), link=step.link)
     if archives:
         as_it_is = manner.owner is None and manner.clamp_ns is None and not to.path
         if len(selected) == 1 and as_it_is:

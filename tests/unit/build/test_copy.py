@@ -9,6 +9,7 @@ from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK
 from lamina.build import copy
 from lamina.build.copy import Manner
 from lamina.build.selection import Inline, Wanted, select
+from lamina.dockerfile.chmod import parse
 from lamina.errors import BuildError, StorageError, UsageError
 from lamina.fs.tree import StackedTree
 
@@ -17,9 +18,9 @@ PLAIN = Manner(None, None, NOW, None)
 SHORT = {DIR: "d", FILE: "f", SYMLINK: "l", HARDLINK: "h"}
 
 
-def copied(tree, view, sources, to, manner=PLAIN, **flags):
+def copied(tree, view, sources, to, manner=PLAIN, link=False, **flags):
     selected = select(tree, Wanted(tuple(sources), **flags))
-    where = copy.destination(view, to, selected)
+    where = copy.destination(view, to, selected, link=link)
     return list(copy.entries(tree, view, selected, where, manner))
 
 
@@ -205,6 +206,38 @@ def test_chmod_sets_exactly(context, stage):
     entries = copied(tree, stage(EMPTY), ["s"], "/p/q", PLAIN._replace(mode=0o770))
     assert lines(entries)[:3] == ["d p 770 0:0", "d p/q 770 0:0", "f p/q/a 770 0:0"]
     assert entries[3][0].mode == 0o777
+
+
+def test_a_symbolic_chmod_looks_at_each(context, stage):
+    tree = context('d s\nf s/a "a" 600\nf s/b "b" 711\nd s/d 700\n')
+    entries = copied(tree, stage(EMPTY), ["s"], "/p", PLAIN._replace(mode=parse("u=rwX,go=rX")))
+    assert lines(entries) == [
+        "d p 755 0:0",
+        "f p/a 644 0:0",
+        "f p/b 755 0:0",
+        "d p/d 755 0:0",
+    ]
+
+
+def test_a_linked_copy_follows_no_link_of_the_stage(context, stage):
+    """43: what is a link to a directory there becomes a directory; directories stay as they are."""
+    view = stage("d tmp 1777 3:4\nd real 700\nl tmp/link -> ../real\n")
+    assert lines(copied(context(SOURCE), view, ["one"], "/tmp/link/x/", link=True)) == [
+        "d tmp 1777 3:4",
+        "d tmp/link 755 0:0",
+        "d tmp/link/x 755 0:0",
+        "f tmp/link/x/one 644 0:0",
+    ]
+    assert names(copied(context(SOURCE), view, ["one"], "/tmp/link/x/")) == [
+        "real",
+        "real/x",
+        "real/x/one",
+    ]
+
+
+def test_a_linked_file_does_not_replace_a_directory(context, stage):
+    with pytest.raises(UsageError, match="which a linked file would replace"):
+        copied(context(SOURCE), stage("d etc\n"), ["one"], "/etc", link=True)
 
 
 def test_hard_links_within_one_source_are_kept(context, stage):

@@ -205,7 +205,6 @@ def test_run_history():
     ("text", "what"),
     [
         ("RUN --device=vendor.com/gpu y", "RUN --device"),
-        ("COPY --chmod=u+x a b", "the symbolic --chmod=u+x"),
         ("ADD https://example.com/a /b", "ADD of 'https://example.com/a', which is not a local"),
         ("ADD git@example.com:a/b.git /b", "ADD of 'git@example.com:a/b.git'"),
         ("ADD --checksum=sha256:x a b", "ADD --checksum"),
