@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, TypeAlias
 
+from lamina.build.named import Named
 from lamina.build.secrets import Secret
 from lamina.build.statcache import StatCache
 from lamina.execution.extras import File, Scratch
@@ -33,7 +34,7 @@ class BuildRequest(NamedTuple):
     seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
     or `default` (host, for now). `secrets` by ID and `agents`, the sockets of ssh agents by ID,
     are for `RUN --mount`; `allow` names what RUN may ask for beyond the usual
-    (`security.insecure`).
+    (`security.insecure`). `contexts` stand for stages and images of their names, in lower case.
     """
 
     context: str | None = "."
@@ -49,6 +50,7 @@ class BuildRequest(NamedTuple):
     secrets: Mapping[str, Secret] = {}
     agents: Mapping[str, str] = {}
     allow: frozenset[str] = frozenset()
+    contexts: Mapping[str, Named] = {}
 
 
 class BuildResult(NamedTuple):

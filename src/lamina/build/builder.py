@@ -24,10 +24,11 @@ from lamina.build.api import (
 )
 from lamina.build.cachekey import Inputs
 from lamina.build.context import Opened, open_context
+from lamina.build.contexts import Contexts
 from lamina.build.executor import Executor, Platform, warn
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
-from lamina.build.plan import Plan, make_plan
+from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
@@ -60,6 +61,7 @@ class Builder:
         mount_store: MountStore,
         *,
         bases: Bases | None = None,
+        layouts: Layouts = no_layouts,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Builder:
         self._runner = runner
         self._bases = bases or self._from_store
         self._mount_store = mount_store
+        self._layouts = layouts
         self._clock = clock
         self._platform = platform or host_platform()
 
@@ -85,14 +88,13 @@ class Builder:
             plan = self._plan(request, context)
             for text in plan.warnings:
                 warn(sink, warnings, text)
-            stat_cache = self._cache.stat_cache(context.path)
+            contexts = Contexts(context, self._cache.stat_cache)
             executor = Executor(
                 plan,
                 steps=self._steps(request, epoch, sink),
                 images=self._images,
                 bases=self._bases,
-                context=context,
-                stat_cache=stat_cache,
+                contexts=contexts,
                 scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
                 platform=self._platform,
                 sink=sink,
@@ -100,7 +102,7 @@ class Builder:
             try:
                 state = executor.run()
             finally:
-                stat_cache.save()
+                contexts.close()
         config = self._finished(state.with_labels(request.labels.items()), epoch)
         return BuildResult(self._store(config, names, executor.carried_out), tuple(warnings))
 
@@ -121,6 +123,8 @@ class Builder:
             platform=_platform_arguments(self._platform),
             build_args=request.build_args,
             target=request.target,
+            contexts=request.contexts,
+            layouts=self._layouts,
         )
 
     def _from_store(self, reference: str, _platform: str) -> ImageID:

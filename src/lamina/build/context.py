@@ -63,6 +63,16 @@ def open_context(request: BuildRequest) -> Opened:
         root.close()
 
 
+def open_folder(path: str) -> ContextTree:
+    """A directory as a named context, less what its own ignore file says."""
+    root = _root(path)
+    try:
+        data = _read(root, _IGNORE_SUFFIX)
+        return ContextTree(os.dup(root.fd), _compiled(_IGNORE_SUFFIX, data))
+    finally:
+        root.close()
+
+
 def _refuse_tar(text: bytes | None) -> None:
     """A tar on standard input is a context for docker; say so instead of parsing it."""
     if text is None or (text[257:262] != b"ustar" and detect(text[:6]) == "none"):
@@ -184,9 +194,11 @@ def _ignore(root: Root, inside: str | None, request: BuildRequest) -> Ignore | N
     name, data = _beside(root, inside, request)
     if data is None:
         name, data = _IGNORE_SUFFIX, _read(root, _IGNORE_SUFFIX)
-    if data is None:
-        return None
-    return _Ignore(data.decode("utf-8", "surrogateescape"), name)
+    return _compiled(name, data)
+
+
+def _compiled(name: str, data: bytes | None) -> Ignore | None:
+    return None if data is None else _Ignore(data.decode("utf-8", "surrogateescape"), name)
 
 
 def _beside(root: Root, inside: str | None, request: BuildRequest) -> tuple[str, bytes | None]:

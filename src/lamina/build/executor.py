@@ -10,9 +10,10 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import NamedTuple
 
 from lamina.build.api import Bases, Images
-from lamina.build.context import Opened
+from lamina.build.contexts import Contexts
 from lamina.build.interpret import Scope, interpret
 from lamina.build.mounts import Origin
+from lamina.build.named import Folder
 from lamina.build.operation import Copy, Edit, MakeDirectory, Run
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step
 from lamina.build.sources import ChainTree
@@ -60,8 +61,7 @@ class Executor:
         steps: Steps,
         images: Images,
         bases: Bases,
-        context: Opened,
-        stat_cache: StatCache,
+        contexts: Contexts,
         scope: Scope,
         platform: Platform,
         sink: Sink,
@@ -70,8 +70,7 @@ class Executor:
         self._steps = steps
         self._images = images
         self._bases = bases
-        self._context = context
-        self._stat_cache = stat_cache
+        self._contexts = contexts
         self._scope = scope
         self._platform = platform
         self._sink = sink
@@ -110,6 +109,18 @@ class Executor:
             self._check_platform(stage, base.reference, config)
             self._steps.keep(config.top_chain, f"the image {base.reference}")
             return State.over(config)
+        if isinstance(base, Folder):
+            return self._from_folder(stage, base)
+        return self._scratch(stage)
+
+    def _from_folder(self, stage: Stage, base: Folder) -> State:
+        """A stage that begins with the files of a context, and with no config."""
+        tree, stat_cache = self._contexts.folder(base)
+        action = Copy((".",), "/", None, None, (), False, False, f"FROM {base.name}")
+        outcome = self._steps.copy(None, action, Origin(tree, None, stat_cache), self._place(stage))
+        return self._scratch(stage).stacked(action.created_by, outcome.diff_id, outcome.created)
+
+    def _scratch(self, stage: Stage) -> State:
         wanted = _parse_platform(stage.platform) if stage.platform else self._platform
         return State.scratch(
             os_name=wanted.os, architecture=wanted.architecture, variant=wanted.variant
@@ -152,29 +163,16 @@ class Executor:
     def _run(self, stage: Stage, action: Run, parent: ChainID | None, place: str) -> Outcome:
         read = [mount.from_ for mount in action.mounts if mount.kind in ("bind", "cache")]
         with ExitStack() as opened:
-            origins = {name: self._origin_of_mount(stage, name, opened) for name in read}
-            return self._steps.run(
-                parent,
-                action,
-                place,
-                self._output,
-                origins=origins,
-                stat_cache=self._stat_cache,
-            )
-
-    def _origin_of_mount(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
-        if not name:
-            return Origin(self._context.tree, None)
-        chain, title = self._origin(stage.origins[name])
-        if chain is None:
-            raise BuildError(f"{title} is empty: there is nothing to mount")
-        return Origin(opened.enter_context(closing(self._steps.open_chain(chain, title))), chain)
+            origins = {name: self._origin(stage, name, opened) for name in read}
+            for name, origin in origins.items():
+                if name and origin.chain is None and isinstance(origin.tree, ChainTree):
+                    raise BuildError(f"{origin.tree.title} is empty: there is nothing to mount")
+            return self._steps.run(parent, action, place, self._output, origins=origins)
 
     def _place(self, stage: Stage) -> str:
         """What names this step in later builds of the same Dockerfile."""
-        return (
-            f"{self._context.path}\0{self._context.dockerfile.name}\0{stage.title}\0{self._index}"
-        )
+        main = self._contexts.main
+        return f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{self._index}"
 
     def _output(self, stream: int, data: bytes) -> None:
         self._sink(StepOutput(self._index, stream, data))
@@ -183,20 +181,23 @@ class Executor:
         self, stage: Stage, step: Step, action: Copy, parent: ChainID | None, place: str
     ) -> Outcome:
         line = step.instruction
-        if not isinstance(line, CopyLine) or not line.from_:
-            return self._steps.copy(
-                parent, action, self._context.tree, place, stat_cache=self._stat_cache
-            )
-        chain, title = self._origin(stage.origins[line.from_])
-        tree: ChainTree = self._steps.open_chain(chain, title)
-        try:
-            return self._steps.copy(
-                parent, action, tree, place, stat_cache=StatCache(None), source_chain=chain
-            )
-        finally:
-            tree.close()
+        name = line.from_ if isinstance(line, CopyLine) else ""
+        with ExitStack() as opened:
+            return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
 
-    def _origin(self, origin: int | str) -> tuple[ChainID | None, str]:
+    def _origin(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
+        """What an instruction reads that says `from` that name; nothing means the context."""
+        if not name:
+            return Origin(self._contexts.main.tree, None, self._contexts.main_cache)
+        origin = stage.origins[name]
+        if isinstance(origin, Folder):
+            tree, stat_cache = self._contexts.folder(origin)
+            return Origin(tree, None, stat_cache)
+        chain, title = self._chain_of(origin)
+        tree_of_chain = opened.enter_context(closing(self._steps.open_chain(chain, title)))
+        return Origin(tree_of_chain, chain, StatCache(None))
+
+    def _chain_of(self, origin: int | str) -> tuple[ChainID | None, str]:
         if isinstance(origin, int):
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"

@@ -20,6 +20,7 @@ from lamina.build.chosen import Chosen
 from lamina.build.operation import Copy, Run
 from lamina.build.secrets import Secret
 from lamina.build.sources import SourceTree
+from lamina.build.statcache import StatCache
 from lamina.dockerfile.mounts import AGENT, Mount
 from lamina.errors import BuildError, UsageError
 from lamina.execution.extras import File, Scratch
@@ -32,10 +33,11 @@ _MAGIC = str.maketrans({char: f"\\{char}" for char in "*?[\\"})
 
 
 class Origin(NamedTuple):
-    """What a mount's `from` names: a tree and, unless that is the context, the chain it shows."""
+    """What `from` names: a tree, and the chain it shows or, for a context, what is known of it."""
 
     tree: SourceTree
     chain: ChainID | None
+    stat_cache: StatCache
 
 
 NO_ORIGINS: Mapping[str, Origin] = {}

@@ -8,6 +8,8 @@ global arguments. Variables inside a stage are expanded later, when the base's o
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
+from lamina.build import named
+from lamina.build.named import Folder, Layout, Named, StoredImage
 from lamina.build.near import suggestion
 from lamina.build.operation import PROXY_NAMES
 from lamina.dockerfile import (
@@ -26,6 +28,7 @@ from lamina.dockerfile import (
 from lamina.errors import DockerfileError, UsageError
 
 SCRATCH = "scratch"
+NO_CONTEXTS: Mapping[str, Named] = {}
 _PREDEFINED = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
 
 
@@ -45,9 +48,11 @@ class FromStage(NamedTuple):
     number: int
 
 
-Base: TypeAlias = FromScratch | FromImage | FromStage
 Triggers: TypeAlias = Callable[[str, str, Position], tuple[str, ...]]
 """The ONBUILD texts of an image, by its name and platform; the position is for its error."""
+Base: TypeAlias = FromScratch | FromImage | FromStage | Folder
+Layouts: TypeAlias = Callable[[Layout], str]
+"""Takes an image of a layout into the store and gives its ID."""
 
 
 class Step(NamedTuple):
@@ -66,7 +71,7 @@ class Stage(NamedTuple):
     """One stage: its number, where it begins, what it does, and why it is needed.
 
     `origins` says for each `from` of a COPY or a mount of the stage, by its text, what it names:
-    the number of an earlier stage, or an image.
+    the number of an earlier stage, an image, or a named context.
     """
 
     number: int
@@ -75,7 +80,7 @@ class Stage(NamedTuple):
     platform: str
     position: Position
     steps: tuple[Step, ...]
-    origins: Mapping[str, int | str]
+    origins: Mapping[str, int | str | Folder]
     reason: str
 
     @property
@@ -101,6 +106,11 @@ class Plan(NamedTuple):
         return sum(1 + len(stage.steps) for stage in self.stages)
 
 
+def no_layouts(layout: Layout) -> str:
+    """Where no layout can be taken in; raises `UsageError`."""
+    raise UsageError(f"the layout {layout.path} cannot be read here")
+
+
 def make_plan(
     dockerfile: Dockerfile,
     *,
@@ -108,13 +118,17 @@ def make_plan(
     platform: Mapping[str, str],
     build_args: Mapping[str, str],
     target: str | None = None,
+    contexts: Mapping[str, Named] = NO_CONTEXTS,
+    layouts: Layouts = no_layouts,
 ) -> Plan:
     """Plan what `target` (the last stage when None) needs.
 
-    `platform` holds the automatic platform arguments. Raises `DockerfileError` with its place,
+    `platform` holds the automatic platform arguments; `contexts` stand for stages and images
+    of their names. Raises `DockerfileError` with its place,
     `UsageError` for an unknown target, and what `triggers` raises.
     """
-    return _Planner(dockerfile, triggers, platform, build_args).plan(target)
+    planner = _Planner(dockerfile, triggers, platform, build_args, contexts, layouts)
+    return planner.plan(target)
 
 
 class _Planner:
@@ -124,7 +138,11 @@ class _Planner:
         triggers: Triggers,
         platform: Mapping[str, str],
         build_args: Mapping[str, str],
+        contexts: Mapping[str, Named],
+        layouts: Layouts,
     ) -> None:
+        self._contexts = contexts
+        self._layouts = layouts
         self._written = dockerfile
         self._triggers = triggers
         self._build_args = build_args
@@ -247,8 +265,18 @@ class _Planner:
             )
         if name == SCRATCH:
             return FromScratch()
+        given = self._given(name)
+        if given is not None:
+            return FromImage(given) if isinstance(given, str) else given
         earlier = self._by_name(name, number)
         return FromImage(name) if earlier is None else FromStage(earlier)
+
+    def _given(self, name: str) -> Folder | str | None:
+        """The context of that name: a directory, or the image that it comes to."""
+        found = named.find(self._contexts, name)
+        if isinstance(found, StoredImage):
+            return found.reference
+        return self._layouts(found) if isinstance(found, Layout) else found
 
     def _triggered(self, line: From, base: Base, platform: str) -> Iterator[Step]:
         """The base's triggers, as the stage's first steps."""
@@ -268,20 +296,23 @@ class _Planner:
 
     # --- what COPY --from and mounts name -------------------------------------------------
 
-    def _origins(self, number: int, steps: tuple[Step, ...]) -> dict[str, int | str]:
+    def _origins(self, number: int, steps: tuple[Step, ...]) -> dict[str, int | str | Folder]:
         return {
             name: self._origin(number, step.instruction.position, name)
             for step in steps
             for name in origins_of(step.instruction)
         }
 
-    def _origin(self, number: int, position: Position, name: str) -> int | str:
+    def _origin(self, number: int, position: Position, name: str) -> int | str | Folder:
         if "$" in name:
             raise position.error(
                 "variables are not expanded in --from",
                 hint="define a stage with FROM ... AS and copy from it",
                 near=name,
             )
+        given = self._given(name)
+        if given is not None:
+            return given
         if name.isascii() and name.isdigit():
             found: int | None = int(name)
         else:

@@ -16,11 +16,11 @@ from lamina.build.add import Rewritten, WholeArchive, is_archive
 from lamina.build.api import Cache, Command, Layers, Output, Record, Runner
 from lamina.build.cachekey import Fact, Inputs, explain
 from lamina.build.chosen import Chosen, content_of_chosen
+from lamina.build.contentdigest import Content
 from lamina.build.copy import Manner
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
-from lamina.build.sources import ChainTree, SourceTree
-from lamina.build.statcache import StatCache
+from lamina.build.sources import ChainTree
 from lamina.dockerfile.chmod import Chmod, Symbolic
 from lamina.errors import LayerNotFound, StepFailed
 from lamina.fs.tree import StackedTree, TreeView
@@ -159,11 +159,10 @@ class Steps:
         output: Output,
         *,
         origins: Mapping[str, Origin] = NO_ORIGINS,
-        stat_cache: StatCache | None = None,
     ) -> Outcome:
         """Run a command over `parent`; raises `StepFailed` with the end of its output.
 
-        `origins` are what the `from` of its mounts name; `stat_cache` is for the context's.
+        `origins` are what the `from` of its mounts name.
         """
         bound = [
             Bound(mount, Chosen(origins[mount.from_].tree, whole(mount)), origins[mount.from_])
@@ -180,20 +179,21 @@ class Steps:
             **facts_of(run),
         }
         for each in bound:
-            facts[f"what is mounted on {each.mount.target}"] = self._bound_content(
-                each, stat_cache or StatCache(None)
-            )
+            facts[f"what is mounted on {each.mount.target}"] = self._bound_content(each)
         inputs = Inputs(self._facts(parent, facts))
         return self._perform(
             parent, inputs, place, lambda: self._run(parent, run, output, bound, origins)
         )
 
-    def _bound_content(self, bound: Bound, stat_cache: StatCache) -> str:
-        chain = bound.origin.chain
-        cache = stat_cache if chain is None else StatCache(None)
-        content = content_of_chosen(self._cache, self._settings.now, bound.chosen, cache, chain)
+    def _bound_content(self, bound: Bound) -> str:
+        content = self._content(bound.chosen, bound.origin)
         bound.chosen.expect(content.listings)
         return content.digest
+
+    def _content(self, chosen: Chosen, origin: Origin) -> Content:
+        return content_of_chosen(
+            self._cache, self._settings.now, chosen, origin.stat_cache, origin.chain
+        )
 
     def _run(
         self,
@@ -264,21 +264,15 @@ class Steps:
         self,
         parent: ChainID | None,
         step: Copy,
-        tree: SourceTree,
+        origin: Origin,
         place: str,
-        *,
-        stat_cache: StatCache,
-        source_chain: ChainID | None = None,
     ) -> Outcome:
-        """Copy from `tree` onto `parent`.
+        """Copy from `origin` onto `parent`.
 
-        `source_chain` names what the tree shows when it can never change, so that its content
-        need not be looked at again; `stat_cache` is for a tree that can.
+        The content of a tree that can never change is not looked at again.
         """
-        chosen = Chosen(tree, step)
-        content = content_of_chosen(
-            self._cache, self._settings.now, chosen, stat_cache, source_chain
-        )
+        chosen = Chosen(origin.tree, step)
+        content = self._content(chosen, origin)
         owner = self._owner(parent, step.owner)
         facts: dict[str, Fact] = {
             "op": "add" if step.unpacks else "copy",

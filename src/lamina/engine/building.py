@@ -4,6 +4,7 @@ from lamina.build import Builder
 from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
+from lamina.build.named import Layout, parse_named
 from lamina.build.runner import LayerRunner
 from lamina.build.secrets import parse_secret
 from lamina.engine.having import have
@@ -11,7 +12,14 @@ from lamina.engine.parts import Parts
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
-__all__ = ["builder", "parse_agent", "parse_secret"]
+__all__ = ["builder", "parse_agent", "parse_named", "parse_secret"]
+
+
+def _take_in(engine: Parts, layout: Layout) -> str:
+    from lamina.build.layouts import take_in
+    from lamina.engine.images import host_platform
+
+    return take_in(layout, engine.image_store, engine.layers, host_platform())
 
 
 class Bases:
@@ -49,4 +57,5 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         LayerRunner(engine.layers, store.isolation, engine.run_root),
         StoreMounts(engine.layers),
         bases=bases,
+        layouts=lambda layout: _take_in(engine, layout),
     )

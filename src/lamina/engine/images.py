@@ -186,17 +186,19 @@ class Images:
         secrets: "Mapping[str, Secret] | None" = None,
         agents: Mapping[str, str] | None = None,
         allow: Sequence[str] = (),
+        contexts: Mapping[str, str] | None = None,
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
 
         What FROM and COPY --from name is pulled when it is `missing`, `always`, `newer` or
         `never`. `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN --mount`;
-        `allow` names what RUN may have beyond the usual (`security.insecure`). Raises
-        `DockerfileError`, `StepFailed` or another `LaminaError`.
+        `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
+        directories, `docker-image://` and `oci-layout://` by the name of the stage or image they
+        stand for. Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
-        from lamina.engine.building import Bases, builder
+        from lamina.engine.building import Bases, builder, parse_named
 
         request = BuildRequest(
             context=context,
@@ -212,6 +214,7 @@ class Images:
             secrets=dict(secrets or {}),
             agents=dict(agents or {}),
             allow=frozenset(allow),
+            contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
         sink = events or self._store.events
         bases = Bases(self._store, pull, verify_tls, sink)

@@ -24,6 +24,7 @@ USAGE = Usage(
     (
         Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
+        Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
         Flag("iidfile", "", "FILE", "write the image's ID there"),
@@ -76,6 +77,7 @@ def run(context: Context, given: Parsed) -> int:
             secrets=dict(_secret(each) for each in given.all("secret")),
             agents=dict(_agent(each) for each in given.all("ssh")),
             allow=given.all("allow"),
+            contexts=dict(_pair(each) for each in given.all("build-context")),
             events=sink,
         )
         if not quiet:
