@@ -31,7 +31,7 @@ _END = bytes(2 * BLOCK)
 def is_archive(tree: SourceTree, source: Selected) -> bool:
     """Whether a source is a tar, plain or compressed, by content and never by name."""
     node = source.top
-    if node.path is None or not node.status.is_file:
+    if (node.path is None and node.fetched is None) or not node.status.is_file:
         return False
     with _File(tree, node) as file:
         start = file.read(BLOCK)

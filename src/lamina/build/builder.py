@@ -26,6 +26,7 @@ from lamina.build.cachekey import Inputs
 from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
 from lamina.build.executor import Executor, Platform, warn
+from lamina.build.fetch import Ask, Fetcher
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
@@ -61,6 +62,7 @@ class Builder:
         mount_store: MountStore,
         *,
         bases: Bases | None = None,
+        ask: Ask,
         layouts: Layouts = no_layouts,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
@@ -72,6 +74,7 @@ class Builder:
         self._bases = bases or self._from_store
         self._mount_store = mount_store
         self._layouts = layouts
+        self._ask = ask
         self._clock = clock
         self._platform = platform or host_platform()
 
@@ -95,6 +98,7 @@ class Builder:
                 images=self._images,
                 bases=self._bases,
                 contexts=contexts,
+                fetcher=self._fetcher(request),
                 scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
                 platform=self._platform,
                 sink=sink,
@@ -139,6 +143,10 @@ class Builder:
             brief = f"{position.file}:{position.first}: {error.brief}"
             raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
+
+    def _fetcher(self, request: BuildRequest) -> Fetcher:
+        scratch = self._mount_store.scratch
+        return Fetcher(self._ask, self._cache, scratch, self._clock, no_cache=request.no_cache)
 
     def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink) -> Steps:
         settings = Settings(epoch, request.no_cache, self._clock)

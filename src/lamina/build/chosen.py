@@ -10,7 +10,7 @@ from collections.abc import Callable
 from lamina.build.api import Cache, Record
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.contentdigest import Content, content_of
-from lamina.build.operation import Copy
+from lamina.build.operation import Copy, Remote
 from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
@@ -31,7 +31,8 @@ class Chosen:
         """The sources; raises `PathNotFound`."""
         if self._selected is None:
             step = self.step
-            wanted = Wanted(step.sources, _excludes(step.exclude), step.parents)
+            sources = tuple(each for each in step.sources if not isinstance(each, Remote))
+            wanted = Wanted(sources, _excludes(step.exclude), step.parents)
             self._selected = select(self.tree, wanted)
         return self._selected
 

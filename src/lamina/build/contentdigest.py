@@ -67,6 +67,8 @@ def _facts(tree: SourceTree, node: Node) -> bytes:
 
 def _payload(tree: SourceTree, node: Node, cache: StatCache) -> bytes:
     """32 bytes for the content, the link target and the attributes."""
+    if node.fetched is not None:
+        return node.fetched.digest
     if node.path is None:
         return hashlib.sha256(node.data).digest()
     known = cache.find(node.packed)

@@ -309,7 +309,7 @@ def _entry(
         uid,
         gid,
         size=status.size if status.is_file else 0,
-        mtime_ns=manner.time(manner.stamp_ns if node.path is None else status.mtime_ns),
+        mtime_ns=manner.time(_mtime(node, manner)),
         link=tree.readlink(node.path) if kind == SYMLINK and node.path is not None else b"",
         devmajor=os.major(status.rdev) if is_device else 0,
         devminor=os.minor(status.rdev) if is_device else 0,
@@ -318,11 +318,18 @@ def _entry(
     return entry, partial(open_node, tree, node) if entry.size else None
 
 
+def _mtime(node: Node, manner: Manner) -> int:
+    inline = node.path is None and node.fetched is None
+    return manner.stamp_ns if inline else node.status.mtime_ns
+
+
 def open_node(tree: SourceTree, node: Node) -> int:
     """A descriptor of a file's content.
 
     Raises `BuildError` when it changed since its digest, `StorageError` when it cannot be read.
     """
+    if node.fetched is not None:
+        return node.fetched.open()
     if node.path is None:
         return _in_memory(node.data)
     try:

@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
+from lamina.build.fetch import Fetcher
 from lamina.build.interpret import Scope, interpret
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
-from lamina.build.operation import Copy, Edit, MakeDirectory, Run
+from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step
+from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
 from lamina.build.state import State
@@ -62,6 +64,7 @@ class Executor:
         images: Images,
         bases: Bases,
         contexts: Contexts,
+        fetcher: Fetcher,
         scope: Scope,
         platform: Platform,
         sink: Sink,
@@ -71,6 +74,7 @@ class Executor:
         self._images = images
         self._bases = bases
         self._contexts = contexts
+        self._fetcher = fetcher
         self._scope = scope
         self._platform = platform
         self._sink = sink
@@ -182,8 +186,12 @@ class Executor:
     ) -> Outcome:
         line = step.instruction
         name = line.from_ if isinstance(line, CopyLine) else ""
+        action = action._replace(sources=tuple(map(self._here, action.sources)))
         with ExitStack() as opened:
             return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
+
+    def _here(self, source: str | Inline | Remote | Fetched) -> str | Inline | Fetched:
+        return self._fetcher.fetch(source) if isinstance(source, Remote) else source
 
     def _origin(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
         """What an instruction reads that says `from` that name; nothing means the context."""

@@ -18,6 +18,7 @@ from lamina.build.operation import (
     Copy,
     Edit,
     MakeDirectory,
+    Remote,
     Run,
     Script,
     environment,
@@ -31,6 +32,9 @@ from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
 
+_FETCHED = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
+_GIT = re.compile(r"https?://[^?#]*\.git(?=[?#]|$)", re.ASCII | re.IGNORECASE)
+_SHA256 = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _REMOTE = re.compile(r"(https?|ftp)://|git@|ssh://|git://|github\.com/", re.ASCII)
 _PIPES = "/dev/pipes/"  # where BuildKit shows a here-document that is a program
 INSECURE = "security.insecure"
@@ -305,10 +309,16 @@ def _copy(words: _Words, line: written.Copy) -> Action:
 
 
 def _add(words: _Words, line: written.Add) -> Action:
-    for flag, given in (("--checksum", line.checksum), ("--keep-git-dir", line.keep_git_dir)):
-        if given:
-            raise words.refuse(f"ADD {flag}")
-    return _files(words, line, "ADD", unpacks=line.unpack is not False)
+    if line.keep_git_dir:
+        raise words.refuse("ADD --keep-git-dir")
+    return _files(
+        words,
+        line,
+        "ADD",
+        unpacks=line.unpack is not False,
+        unpacks_fetched=line.unpack is True,
+        checksum=words.one(line.checksum),
+    )
 
 
 def _files(
@@ -318,11 +328,11 @@ def _files(
     *,
     parents: bool = False,
     unpacks: bool = False,
+    unpacks_fetched: bool = False,
+    checksum: str = "",
 ) -> Action:
     sources = [words.one(source) for source in line.sources]
-    for source in sources:
-        if keyword == "ADD" and _is_remote(source):
-            raise words.refuse(f"ADD of {source.partition('?')[0]!r}, which is not a local file,")
+    read = sources if keyword == "COPY" else _added(words, sources, checksum)
     target = words.one(line.target)
     chown, chmod = words.one(line.chown), words.one(line.chmod)
     inline = tuple(_inline(words, each) for each in line.heredocs)
@@ -330,11 +340,12 @@ def _files(
         *(["--parents"] if parents else []),
         *([f"--chown={chown}"] if chown else []),
         *([f"--chmod={chmod}"] if chmod else []),
+        *([f"--checksum={checksum}"] if checksum else []),
         *([f"--exclude={each}" for each in line.excludes]),
     ]
     shown = [keyword, *flags, *sources, *(f"<<{each.name}" for each in inline), target]
     return Copy(
-        sources=(*sources, *inline),
+        sources=(*read, *inline),
         destination=words.state.absolute(target),
         owner=chown or None,
         mode=mode.parse(chmod) if chmod else None,
@@ -343,11 +354,24 @@ def _files(
         unpacks=unpacks,
         created_by=history.copy(" ".join(shown)),
         link=line.link,
+        unpacks_fetched=unpacks_fetched,
     )
 
 
-def _is_remote(source: str) -> bool:
-    return _REMOTE.match(source) is not None
+def _added(words: _Words, sources: list[str], checksum: str) -> list[str | Remote]:
+    """What ADD reads: files of the context, and what is fetched."""
+    for source in sources:
+        if _GIT.match(source) or (_REMOTE.match(source) and not _FETCHED.match(source)):
+            raise words.refuse(f"ADD of {source.partition('?')[0]!r}, which is not a local file,")
+    if checksum and not (len(sources) == 1 and _FETCHED.match(sources[0])):
+        raise DockerfileError(
+            "--checksum is for one file that is fetched", hint="give each URL an ADD of its own"
+        )
+    if checksum and not _SHA256.fullmatch(checksum):
+        raise DockerfileError(
+            f"invalid --checksum={checksum[:80]}", hint="it is sha256: and 64 hexadecimal digits"
+        )
+    return [Remote(each, checksum) if _FETCHED.match(each) else each for each in sources]
 
 
 def _inline(words: _Words, body: written.Heredoc) -> Inline:

@@ -7,7 +7,7 @@ looked up in a tree and nothing is done.
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
-from lamina.build.selection import Inline
+from lamina.build.selection import Fetched, Inline
 from lamina.build.state import State
 from lamina.dockerfile.chmod import Chmod
 from lamina.dockerfile.mounts import Mount
@@ -28,14 +28,21 @@ class MakeDirectory(NamedTuple):
     state: State
 
 
+class Remote(NamedTuple):
+    """A file at a URL; `checksum` (`sha256:...`) is empty where none was given."""
+
+    url: str
+    checksum: str
+
+
 class Copy(NamedTuple):
     """COPY and ADD.
 
     `owner` is --chown as written (None: not given), `mode` --chmod, `exclude`, `parents` and `link`
-    the flags of these names; `unpacks` for ADD.
+    the flags of these names; `unpacks` for ADD, `unpacks_fetched` for what it fetches.
     """
 
-    sources: tuple[str | Inline, ...]
+    sources: tuple[str | Inline | Remote | Fetched, ...]
     destination: str
     owner: str | None
     mode: Chmod | None
@@ -44,6 +51,7 @@ class Copy(NamedTuple):
     unpacks: bool
     created_by: str
     link: bool = False
+    unpacks_fetched: bool = False
 
 
 class Script(NamedTuple):

@@ -21,6 +21,8 @@ from lamina.fs.tree import resolve
 
 Excludes = Callable[[str], bool]
 _NEAR = 3
+_FETCHED_MODE = 0o600
+_UNNAMED = b"__unnamed__"  # BuildKit's name for what comes from a URL that ends in a slash
 
 
 class Node(NamedTuple):
@@ -28,8 +30,9 @@ class Node(NamedTuple):
 
     `name` is where it goes, relative to the destination: `b""` is a source directory itself,
     whose contents go into the destination. `path` is where it lies in its tree; None for an
-    inline file, whose bytes are `data`. `packed` is its status. An `implied` directory leads to
-    what was asked for (--parents): one that exists already at the destination stays as it is.
+    inline file, whose bytes are `data`, or what was `fetched`. `packed` is its status. An `implied`
+    directory leads to what was asked for (--parents): one that exists already at the destination
+    stays as it is.
     """
 
     name: bytes
@@ -37,6 +40,7 @@ class Node(NamedTuple):
     packed: bytes
     data: bytes = b""
     implied: bool = False
+    fetched: "Fetched | None" = None
 
     @property
     def status(self) -> Status:
@@ -124,6 +128,16 @@ class Listing:
         return self._digest.digest()
 
 
+class Fetched(NamedTuple):
+    """A file from elsewhere (a URL): its SHA-256, size, mtime, and a way to open it."""
+
+    name: str
+    digest: bytes
+    size: int
+    mtime_ns: int
+    open: Callable[[], int]
+
+
 class Inline(NamedTuple):
     """A file that stands in the Dockerfile itself (a heredoc)."""
 
@@ -134,7 +148,7 @@ class Inline(NamedTuple):
 class Wanted(NamedTuple):
     """What an instruction asks for: patterns and inline files in order, and its flags."""
 
-    sources: tuple[str | Inline, ...]
+    sources: tuple[str | Inline | Fetched, ...]
     exclude: tuple[Excludes, ...] = ()
     parents: bool = False
 
@@ -151,6 +165,8 @@ def select(tree: SourceTree, wanted: Wanted) -> list[Selected]:
         for source in wanted.sources:
             if isinstance(source, Inline):
                 found.append(_inline(source))
+            elif isinstance(source, Fetched):
+                found.append(_fetched(source))
             else:
                 found.extend(_resolve(tree, source, wanted))
     except OSError as error:
@@ -163,6 +179,12 @@ def select(tree: SourceTree, wanted: Wanted) -> list[Selected]:
 
 def _inline(source: Inline) -> Selected:
     node = Node(source.name.encode(), None, inline(len(source.data)), source.data)
+    return Selected(source.name, node, lambda: iter((node,)))
+
+
+def _fetched(source: Fetched) -> Selected:
+    status = inline(source.size, _FETCHED_MODE, source.mtime_ns)
+    node = Node(os.fsencode(source.name) or _UNNAMED, None, status, fetched=source)
     return Selected(source.name, node, lambda: iter((node,)))
 
 

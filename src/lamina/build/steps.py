@@ -20,6 +20,7 @@ from lamina.build.contentdigest import Content
 from lamina.build.copy import Manner
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
+from lamina.build.selection import Selected
 from lamina.build.sources import ChainTree
 from lamina.dockerfile.chmod import Chmod, Symbolic
 from lamina.errors import LayerNotFound, StepFailed
@@ -284,6 +285,8 @@ class Steps:
         }
         if step.link:
             facts["link"] = True
+        if step.unpacks_fetched:
+            facts["unpack"] = True
         inputs = Inputs(self._facts(parent, facts), content.files)
         chosen.expect(content.listings)
         manner = self._settings.manner(owner, step.mode)
@@ -324,7 +327,9 @@ def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Sourc
     """The layer that a copy makes; None when it would change nothing."""
     tree, selected = chosen.tree, chosen.selected
     archives = frozenset(
-        number for number, each in enumerate(selected) if step.unpacks and is_archive(tree, each)
+        number
+        for number, each in enumerate(selected)
+        if _may_unpack(step, each) and is_archive(tree, each)
     )
     to = copy.destination(view, step.destination, selected, unpacks=bool(archives), link=step.link)
     if archives:
@@ -333,6 +338,10 @@ def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Sourc
             return WholeArchive(tree, selected[0])
         return Rewritten(tree, view, selected, to, manner, archives=archives)
     return _unless_empty(copy.entries(tree, view, selected, to, manner))
+
+
+def _may_unpack(step: Copy, source: Selected) -> bool:
+    return step.unpacks if source.top.fetched is None else step.unpacks_fetched
 
 
 def _unless_empty(entries: EntryStream) -> EntrySource | None:

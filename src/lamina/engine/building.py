@@ -1,18 +1,46 @@
 """Putting a builder together from an engine's stores; imported only when something is built."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from lamina import __version__
 from lamina.build import Builder
 from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
+from lamina.build.fetch import Answer, Ask
 from lamina.build.named import Layout, parse_named
 from lamina.build.runner import LayerRunner
 from lamina.build.secrets import parse_secret
+from lamina.engine.config import Config
 from lamina.engine.having import have
 from lamina.engine.parts import Parts
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
+if TYPE_CHECKING:  # only what fetches loads it
+    from lamina.registry.transport import Transport
+
 __all__ = ["builder", "parse_agent", "parse_named", "parse_secret"]
+
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+def _asking(config: Config) -> Ask:
+    """Requests to any host; the HTTP library is loaded by the first."""
+    transports: list[Transport] = []
+
+    def ask(url: str, headers: Mapping[str, str]) -> Answer:
+        if not transports:
+            from lamina.registry.transport import Settings, Transport
+
+            environ = config.environ
+            names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
+            proxies = {name: environ[name] for name in names if environ.get(name)}
+            transports.append(Transport(Settings(proxies=proxies), f"lamina/{__version__}"))
+        return transports[0].ask("GET", url, headers)
+
+    return ask
 
 
 def _take_in(engine: Parts, layout: Layout) -> str:
@@ -57,5 +85,6 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         LayerRunner(engine.layers, store.isolation, engine.run_root),
         StoreMounts(engine.layers),
         bases=bases,
+        ask=_asking(engine.config),
         layouts=lambda layout: _take_in(engine, layout),
     )

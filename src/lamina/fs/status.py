@@ -53,9 +53,9 @@ def packed(status: os.stat_result) -> bytes:
     )
 
 
-def inline(size: int) -> bytes:
-    """The status of a file that stands in the Dockerfile."""
-    return _LAYOUT.pack(0, 0, size, 0, 0, stat.S_IFREG | 0o644, 0, 0, 1, 0)
+def inline(size: int, mode: int = 0o644, mtime_ns: int = 0) -> bytes:
+    """The status of a file that lies in no tree: it stands in the Dockerfile, or was fetched."""
+    return _LAYOUT.pack(0, 0, size, mtime_ns, 0, stat.S_IFREG | mode, 0, 0, 1, 0)
 
 
 def unpacked(data: bytes) -> Status:

@@ -19,6 +19,7 @@ from lamina.fs.tree import FlatTree
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
+from lamina.registry.transport import Settings, Transport
 from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
 from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted
@@ -143,6 +144,7 @@ class Rig:
             StoreCache(self.root),
             self.runner,
             StoreMounts(self.layers),
+            ask=self.ask,
             clock=self.tick,
         )
         self.events: list[Event] = []
@@ -150,6 +152,10 @@ class Rig:
     def tick(self) -> float:
         self.now += 1
         return self.now
+
+    def ask(self, url, headers):
+        """GET by the real transport."""
+        return Transport(Settings(), "test").ask("GET", url, headers)
 
     def write(self, **files: str) -> None:
         """Write files into the context; `__` in a name stands for a slash, `_` for a dot."""
