@@ -34,7 +34,9 @@ class BuildRequest(NamedTuple):
     seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
     or `default` (host, for now). `secrets` by ID and `agents`, the sockets of ssh agents by ID,
     are for `RUN --mount`; `allow` names what RUN may ask for beyond the usual
-    (`security.insecure`). `contexts` stand for stages and images of their names, in lower case.
+    (`security.insecure`). `contexts` stand for stages and images of their names, in lower case;
+    `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
+    store: its layers stay as long as the builder's store is open, or as the cache keeps them.
     """
 
     context: str | None = "."
@@ -51,6 +53,8 @@ class BuildRequest(NamedTuple):
     agents: Mapping[str, str] = {}
     allow: frozenset[str] = frozenset()
     contexts: Mapping[str, Named] = {}
+    squash: bool = False
+    stored: bool = True
 
 
 class BuildResult(NamedTuple):
@@ -58,6 +62,7 @@ class BuildResult(NamedTuple):
 
     image_id: ImageID
     warnings: tuple[str, ...]
+    config: ImageConfig
 
 
 class Layers(Protocol):

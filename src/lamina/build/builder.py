@@ -30,6 +30,7 @@ from lamina.build.fetch import Ask, Fetcher
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
+from lamina.build.squash import squashed
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
@@ -107,8 +108,12 @@ class Builder:
                 state = executor.run()
             finally:
                 contexts.close()
+            if request.squash:
+                state = self._squashed(state, epoch)
         config = self._finished(state.with_labels(request.labels.items()), epoch)
-        return BuildResult(self._store(config, names, executor.carried_out), tuple(warnings))
+        if request.stored:
+            self._store(config, names, executor.carried_out)
+        return BuildResult(config.id, tuple(warnings), config)
 
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""
@@ -159,6 +164,10 @@ class Builder:
         )
         return Steps(self._layers, self._cache, self._runner, mounting, settings)
 
+    def _squashed(self, state: State, epoch: int | None) -> State:
+        now = float(epoch) if epoch is not None else round(self._clock(), 3)
+        return squashed(state, self._layers, self._cache, now=now, epoch=epoch)
+
     def _finished(self, state: State, epoch: int | None) -> ImageConfig:
         return image.finish(state, epoch=epoch, first_made=self._first_made)
 
@@ -172,20 +181,17 @@ class Builder:
         self._cache.record(key, Record(None, "{}", now))
         return now
 
-    def _store(
-        self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int
-    ) -> ImageID:
+    def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:
         """Store and name the image; nothing is written when all of it is so already."""
         if self._resolve(config.id) is None:
-            made = self._images.create(config, names)
+            self._images.create(config, names)
             self._layers.barrier()
-            return made
+            return
         moved = [name for name in names if self._resolve(str(name)) != config.id]
         for name in moved:
             self._images.tag(config.id, name)
         if carried_out or moved or not self._layers.is_durable:
             self._layers.barrier()
-        return config.id
 
     def _resolve(self, text: str) -> ImageID | None:
         try:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lamina import __version__
-from lamina.build import Builder
+from lamina.build import Builder, BuildRequest
 from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
+from lamina.build.exporters import Exporter, parse_output
 from lamina.build.fetch import Answer, Ask
 from lamina.build.named import Layout, parse_named
 from lamina.build.runner import LayerRunner
@@ -21,7 +22,15 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # only what fetches loads it
     from lamina.registry.transport import Transport
 
-__all__ = ["builder", "parse_agent", "parse_named", "parse_secret"]
+__all__ = [
+    "BuildRequest",
+    "builder",
+    "exporter",
+    "parse_agent",
+    "parse_named",
+    "parse_output",
+    "parse_secret",
+]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -45,7 +54,7 @@ def _asking(config: Config) -> Ask:
 
 def _take_in(engine: Parts, layout: Layout) -> str:
     from lamina.build.layouts import take_in
-    from lamina.engine.images import host_platform
+    from lamina.engine.platforms import host_platform
 
     return take_in(layout, engine.image_store, engine.layers, host_platform())
 
@@ -88,3 +97,8 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         ask=_asking(engine.config),
         layouts=lambda layout: _take_in(engine, layout),
     )
+
+
+def exporter(engine: Parts) -> Exporter:
+    """What writes the engine's images to files and folders."""
+    return Exporter(engine.layers)

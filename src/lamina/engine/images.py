@@ -18,6 +18,7 @@ from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
+    from lamina.build import BuildRequest, BuildResult
     from lamina.build.secrets import Secret
     from lamina.engine.registries import Registries
     from lamina.transfer.copying import Copied
@@ -187,6 +188,7 @@ class Images:
         agents: Mapping[str, str] | None = None,
         allow: Sequence[str] = (),
         contexts: Mapping[str, str] | None = None,
+        squash: bool = False,
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
@@ -195,10 +197,11 @@ class Images:
         `never`. `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN --mount`;
         `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
         directories, `docker-image://` and `oci-layout://` by the name of the stage or image they
-        stand for. Raises `DockerfileError`, `StepFailed` or another `LaminaError`.
+        stand for; with `squash` all that the build adds is one layer. Raises `DockerfileError`,
+        `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
-        from lamina.engine.building import Bases, builder, parse_named
+        from lamina.engine.building import parse_named
 
         request = BuildRequest(
             context=context,
@@ -214,12 +217,26 @@ class Images:
             secrets=dict(secrets or {}),
             agents=dict(agents or {}),
             allow=frozenset(allow),
+            squash=squash,
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
+        result = self.carry_out(request, pull=pull, verify_tls=verify_tls, events=events)
+        return self.get(result.image_id)
+
+    def carry_out(
+        self,
+        request: "BuildRequest",
+        *,
+        pull: str = "missing",
+        verify_tls: bool = True,
+        events: Sink | None = None,
+    ) -> "BuildResult":
+        """Build what a request says, which may be no image of the store; raises the same."""
+        from lamina.engine.building import Bases, builder
+
         sink = events or self._store.events
         bases = Bases(self._store, pull, verify_tls, sink)
-        result = builder(self._store, bases).build(request, sink)
-        return Image(self._store, self._images.row(result.image_id))
+        return builder(self._store, bases).build(request, sink)
 
     def pull(
         self,

@@ -1,8 +1,9 @@
 """`lamina build`."""
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,16 @@ from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.progress import Plain
 from lamina.cli.session import engine
-from lamina.cli.streams import source_date_epoch, written_file
+from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
+from lamina.engine import Engine
 from lamina.errors import StepFailed, UsageError
+from lamina.values.digest import ImageID
 from lamina.values.events import Sink, ignore
 
-if TYPE_CHECKING:  # only a build that has one loads it
-    from lamina.build.secrets import Secret
+if TYPE_CHECKING:  # the help does not load what builds
+    from lamina.build import BuildRequest, BuildResult
+    from lamina.build.exporters import Output
 
 USAGE = Usage(
     "[OPTIONS] PATH|-",
@@ -29,8 +33,10 @@ USAGE = Usage(
         Flag("force-rm", "", "", "accepted for docker's sake"),
         Flag("iidfile", "", "FILE", "write the image's ID there"),
         Flag("label", "", "KEY=VALUE", "a label of the image", True),
+        Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
         Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
         Flag("no-cache", "", "", "carry out every step anew"),
+        Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
         Flag("progress", "", "KIND", "plain or quiet"),
         Flag(
             "pull",
@@ -39,9 +45,11 @@ USAGE = Usage(
             "pull bases always; or when missing (the default), newer, never",
             bare="always",
         ),
+        Flag("push", "", "", "push every name that the image gets"),
         Flag("quiet", "q", "", "print only the image's ID"),
         Flag("rm", "", "", "accepted for docker's sake"),
         Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
+        Flag("squash", "", "", "make one layer of those that the build adds"),
         Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
         Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
         Flag("target", "", "STAGE", "build up to that stage"),
@@ -54,41 +62,55 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
+    quiet = given.has("quiet") or given.one("progress") == "quiet"
+    outputs = _outputs(given)
+    names = given.all("tag") + [name for each in outputs for name in each.names]
+    progress = Plain(sys.stderr)
+    sink: Sink = ignore if quiet else progress.show
+    with engine(context) as opened, _output_of_failures(quiet):
+        result = opened.images.carry_out(
+            _request(given, outputs, names),
+            pull=_policy(given.one("pull")),
+            verify_tls=verifies_tls(given),
+            events=sink,
+        )
+        digests = [_export(opened, result, each, names) for each in outputs if each.dest]
+        if given.has("push"):
+            for name in names:
+                opened.images.push(name, events=sink)
+        if not quiet:
+            tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
+            progress.finish(result.image_id, tags)
+    _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
+    if quiet:
+        print(result.image_id)
+    return 0
+
+
+def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "BuildRequest":
+    from lamina.engine.building import BuildRequest, parse_agent, parse_named, parse_secret
+
     path = given.operands[0]
     file = given.one("file")
     text = _standard_input(path, file)
-    quiet = given.has("quiet") or given.one("progress") == "quiet"
-    with engine(context) as opened, _output_of_failures(quiet):
-        progress = Plain(sys.stderr)
-        sink: Sink = ignore if quiet else progress.show
-        image = opened.images.build(
-            None if path == "-" else path,
-            dockerfile=None if text is not None else file,
-            dockerfile_text=text,
-            tags=given.all("tag"),
-            build_args=dict(_argument(each) for each in given.all("build-arg")),
-            target=given.one("target"),
-            labels=dict(_pair(each) for each in given.all("label")),
-            network=given.one("network") or "default",
-            no_cache=given.has("no-cache"),
-            source_date_epoch=source_date_epoch(os.environ),
-            pull=_policy(given.one("pull")),
-            verify_tls=verifies_tls(given),
-            secrets=dict(_secret(each) for each in given.all("secret")),
-            agents=dict(_agent(each) for each in given.all("ssh")),
-            allow=given.all("allow"),
-            contexts=dict(_pair(each) for each in given.all("build-context")),
-            events=sink,
-        )
-        if not quiet:
-            progress.finish(image.id, image.tags)
-    iidfile = given.one("iidfile")
-    if iidfile:
-        with written_file(iidfile) as write:
-            write(image.id.encode("ascii"))
-    if quiet:
-        print(image.id)
-    return 0
+    return BuildRequest(
+        context=None if path == "-" else path,
+        dockerfile=None if text is not None else file,
+        dockerfile_text=text,
+        tags=tuple(names) if _is_stored(outputs) else (),
+        build_args=dict(_argument(each) for each in given.all("build-arg")),
+        target=given.one("target"),
+        labels=dict(_pair(each) for each in given.all("label")),
+        network=given.one("network") or "default",
+        no_cache=given.has("no-cache"),
+        source_date_epoch=source_date_epoch(os.environ),
+        secrets=dict(parse_secret(each, os.environ) for each in given.all("secret")),
+        agents=dict(parse_agent(each, os.environ) for each in given.all("ssh")),
+        allow=frozenset(given.all("allow")),
+        contexts=dict(parse_named(each) for each in given.all("build-context")),
+        squash=given.has("squash"),
+        stored=_is_stored(outputs),
+    )
 
 
 @contextmanager
@@ -100,6 +122,55 @@ def _output_of_failures(quiet: bool) -> Iterator[None]:
         if quiet and error.details:
             print(error.details, file=sys.stderr)
         raise
+
+
+# --- where it goes ----------------------------------------------------------------------
+
+
+def _outputs(given: Parsed) -> "list[Output]":
+    texts = given.all("output")
+    if not texts:
+        return []
+    from lamina.engine.building import parse_output
+
+    outputs = [parse_output(text) for text in texts]
+    if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
+        raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
+    if given.has("push") and not _is_stored(outputs):
+        raise UsageError("what is pushed must be in the store", hint="add -o type=image")
+    return outputs
+
+
+def _is_stored(outputs: "Sequence[Output]") -> bool:
+    """Whether the image is to be in the store: it is the only output, or one of them."""
+    return not outputs or any(not each.dest for each in outputs)
+
+
+def _export(opened: Engine, result: "BuildResult", output: "Output", names: list[str]) -> str:
+    from lamina.engine.building import exporter
+
+    if output.folder:
+        return exporter(opened).folder(result.config, output, names, output.dest)
+    with written(output.dest) as write:
+        return exporter(opened).archive(result.config, output, names, write)
+
+
+def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) -> None:
+    iidfile, metadata = given.one("iidfile"), given.one("metadata-file")
+    if iidfile:
+        with written_file(iidfile) as write:
+            write(image.encode("ascii"))
+    if metadata:
+        document = {
+            "containerimage.config.digest": image,
+            "containerimage.digest": digest or image,
+            "image.name": ",".join(names),
+        }
+        with written_file(metadata) as write:
+            write(json.dumps(document, indent=2).encode() + b"\n")
+
+
+# --- reading what was given -------------------------------------------------------------
 
 
 def _standard_input(path: str, file: str | None) -> bytes | None:
@@ -118,18 +189,6 @@ def _policy(text: str | None) -> str:
 def _argument(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     return key, value if equals else os.environ.get(key, "")
-
-
-def _secret(text: str) -> tuple[str, "Secret"]:
-    from lamina.engine.building import parse_secret
-
-    return parse_secret(text, os.environ)
-
-
-def _agent(text: str) -> tuple[str, str]:
-    from lamina.engine.building import parse_agent
-
-    return parse_agent(text, os.environ)
 
 
 def _pair(text: str) -> tuple[str, str]:

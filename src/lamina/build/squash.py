@@ -1,0 +1,68 @@
+"""--squash: the layers that a build adds, as one; the base stays shared and the steps cached.
+
+The one layer is the canonical difference of two trees, so what a step made and a later one
+removed is in no layer. Both trees are read to compare them.
+"""
+
+from lamina.archive.diff import changed_entries, tree_changes
+from lamina.build.api import Cache, Layers, Record
+from lamina.build.cachekey import Inputs
+from lamina.build.state import Line, State
+from lamina.fs.tree import StackedTree, TreeView
+from lamina.layers.layer import Layer
+from lamina.layers.source import EntrySource
+from lamina.values.digest import ChainID, chain_ids
+
+
+def squashed(state: State, layers: Layers, cache: Cache, *, now: float, epoch: int | None) -> State:
+    """The same image with at most one layer over its base; raises a `StorageError`."""
+    made = sum(1 for line in state.lines if not line.empty)
+    if made < 2:
+        return state
+    kept = state.diff_ids[: len(state.diff_ids) - made]
+    base = chain_ids(kept)[-1] if kept else None
+    assert state.chain is not None
+    record = _record(base, state.chain, layers, cache, now=now, epoch=epoch)
+    lines = tuple(line._replace(empty=True) for line in state.lines)
+    same = state._replace(diff_ids=kept, lines=lines)
+    layer = layers.held(record.chain_id) if record.chain_id not in (None, base) else None
+    if layer is None:
+        return same
+    note = Line(f"squash of {made} layers", record.created, False)
+    return same._replace(diff_ids=(*kept, layer.diff_id), lines=(*lines, note))
+
+
+def _record(
+    base: ChainID | None,
+    top: ChainID,
+    layers: Layers,
+    cache: Cache,
+    *,
+    now: float,
+    epoch: int | None,
+) -> Record:
+    """What the two chains' difference is, remembered from another time if its layer is here."""
+    key = Inputs({"op": "squash", "parent": base or "scratch", "top": top, "epoch": epoch}).key
+    known = cache.find(key)
+    if known is not None and (known.chain_id == base or layers.held(known.chain_id or top)):
+        return known
+    layer = _difference(base, top, layers, epoch)
+    record = Record(layer.chain_id if layer is not None else base, "{}", now)
+    cache.record(key, record)
+    return record
+
+
+def _difference(
+    base: ChainID | None, top: ChainID, layers: Layers, epoch: int | None
+) -> Layer | None:
+    old: TreeView = layers.view(base) if base is not None else StackedTree(())
+    new = layers.view(top)
+    try:
+        changes = list(tree_changes(new, old, suspicious=lambda _status: True))
+        if not changes:
+            return None
+        entries = changed_entries(changes, new, clamp=epoch)
+        return layers.register_entries(base, EntrySource(entries))
+    finally:
+        new.close()
+        old.close()

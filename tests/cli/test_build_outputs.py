@@ -1,0 +1,178 @@
+"""`build -o`, `--squash`, `--metadata-file`: what others make of what is written."""
+
+import hashlib
+import json
+import os
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.cli.rig import Lamina
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+TEXT = "FROM scratch\nCOPY --chown=5:6 dir /d\nCOPY a /a\nLABEL x=y\nCOPY b /d/b\n"
+
+
+@pytest.fixture
+def made(tmp_path):
+    (tmp_path / "lamina").mkdir()
+    return Lamina(str(tmp_path / "lamina"), "overlay2")
+
+
+@pytest.fixture
+def context(tmp_path):
+    folder = tmp_path / "context"
+    (folder / "dir").mkdir(parents=True)
+    for name in ("a", "b", "dir/f"):
+        (folder / name).write_text(name)
+    (folder / "dir" / "l").symlink_to("/etc/passwd")
+    (folder / "Dockerfile").write_text(TEXT)
+    return str(folder)
+
+
+def images(made):
+    return made.ok("images", "-a", "-q").split()
+
+
+def test_an_oci_archive_for_skopeo(made, context, tmp_path, needs_program):
+    target = tmp_path / "out.tar"
+    meta = tmp_path / "meta.json"
+    made.ok(
+        "build", "-t", "one:1", "-t", "two", "-o", f"type=oci,dest={target}",
+        "--metadata-file", str(meta), context,
+    )  # fmt: skip
+    assert images(made) == []
+    with tarfile.open(target) as archive:
+        index = json.load(archive.extractfile("index.json"))
+        for member in archive.getmembers():
+            if member.isfile() and member.name.startswith("blobs/"):
+                data = archive.extractfile(member).read()
+                assert hashlib.sha256(data).hexdigest() == os.path.basename(member.name)
+    names = [each["annotations"]["io.containerd.image.name"] for each in index["manifests"]]
+    assert names == ["docker.io/library/one:1", "docker.io/library/two:latest"]
+    document = json.loads(meta.read_text())
+    assert document["containerimage.digest"] == index["manifests"][0]["digest"]
+    assert document["image.name"] == "one:1,two"
+    copied = tmp_path / "copied"
+    subprocess.run(
+        [needs_program("skopeo"), "copy", "-q", f"oci-archive:{target}:1", f"dir:{copied}"],
+        check=True,
+    )
+    config = json.loads((copied / document["containerimage.config.digest"][7:]).read_text())
+    assert config["config"]["Labels"] == {"x": "y"}
+
+
+def test_the_same_bytes_again_and_uncompressed(made, context, tmp_path):
+    one, two, plain = (str(tmp_path / name) for name in ("1", "2", "plain"))
+    for target in (one, two):
+        made.ok("build", "-q", "-o", f"type=oci,dest={target}", context)
+    made.ok("build", "-o", f"type=oci,dest={plain},compression=uncompressed", context)
+    with open(one, "rb") as first, open(two, "rb") as second:
+        assert first.read() == second.read()
+    with tarfile.open(plain) as archive:
+        manifest = next(
+            json.load(archive.extractfile(each))
+            for each in archive.getmembers()
+            if each.isfile() and b'"layers":[' in archive.extractfile(each).read(4096)
+        )
+    assert {each["mediaType"] for each in manifest["layers"]} == {
+        "application/vnd.oci.image.layer.v1.tar"
+    }
+
+
+def test_a_layout_can_be_built_upon(made, context, tmp_path):
+    layout = str(tmp_path / "layout")
+    made.ok("build", "-t", "base:1", "-o", f"type=oci,tar=false,dest={layout}", context)
+    file = tmp_path / "Dockerfile"
+    file.write_text("FROM scratch\nCOPY --from=other /d/b /got\n")
+    out = tmp_path / "out"
+    made.ok(
+        "build", "-f", str(file), "--build-context", f"other=oci-layout://{layout}:1",
+        "-o", str(out), context,
+    )  # fmt: skip
+    assert (out / "got").read_text() == "b"
+
+
+def test_a_docker_archive_comes_back(made, context, tmp_path):
+    target = str(tmp_path / "docker.tar")
+    image = made.ok("build", "-q", "-t", "app", "-o", f"type=docker,dest={target}", context)
+    assert images(made) == []
+    made.ok("load", "-i", target)
+    assert made.ok("images", "-q", "--no-trunc", "app") == image
+
+
+def test_a_folder_belongs_to_the_caller(made, context, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "there").write_text("before")
+    (out / "d").symlink_to("/tmp")
+    made.ok("build", "-o", str(out), context)
+    assert (out / "d" / "f").read_text() == "dir/f"
+    assert not (out / "d").is_symlink()
+    assert os.readlink(out / "d" / "l") == "/etc/passwd"
+    assert (out / "there").read_text() == "before"
+    assert (out / "d").stat().st_uid == os.geteuid()
+
+
+def test_a_tar_to_standard_output(made, context, tmp_path):
+    target = tmp_path / "tar"
+    with open(target, "wb") as file:
+        done = subprocess.run(
+            made.command("build", "-o", "-", context), stdout=file, env=made.env, check=False
+        )
+    assert done.returncode == 0
+    with tarfile.open(target) as archive:
+        assert sorted(archive.getnames()) == ["a", "d", "d/b", "d/f", "d/l"]
+        assert archive.getmember("d/f").uid == 5
+
+
+def test_the_store_and_an_archive_at_once(made, context, tmp_path):
+    target = str(tmp_path / "oci")
+    made.ok("build", "-t", "app", "-o", "type=image", "-o", f"type=oci,dest={target}", context)
+    assert len(images(made)) == 1
+    assert os.path.getsize(target)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["type=floppy,dest=x", "type=local", "type=oci,tar=false", "type=oci,dst=x",
+     "type=oci,dest=x,compression=lzma"],
+)  # fmt: skip
+def test_outputs_that_mean_nothing(made, context, text):
+    done = made("build", "-o", text, context)
+    assert done.code == 1
+    assert "--output" in done.err
+
+
+def test_one_layer_of_what_the_build_adds(made, context, tmp_path, busybox_tar):
+    made.ok("import", busybox_tar, "base")
+    file = tmp_path / "Dockerfile"
+    file.write_text(
+        "FROM base\nCOPY a /gone\nRUN rm /gone && echo x >/kept\nLABEL a=b\nCOPY b /etc/b\n"
+    )
+    whole = made.ok("build", "-q", "-f", str(file), context).strip()
+    image = made.ok("build", "-q", "--squash", "-t", "s", "-f", str(file), context).strip()
+    assert made.ok("build", "-q", "--squash", "-f", str(file), context).strip() == image
+    document = json.loads(made.ok("inspect", "s"))[0]
+    base = json.loads(made.ok("inspect", "base"))[0]
+    assert len(document["RootFS"]["Layers"]) == 2
+    assert document["RootFS"]["Layers"][:1] == base["RootFS"]["Layers"]
+    trees = []
+    for each in (image, whole):
+        out = tmp_path / each[7:19]
+        made.ok(
+            "build",
+            "-q",
+            "-f",
+            str(file),
+            "-o",
+            str(out),
+            *(["--squash"] if each == image else []),
+            context,
+        )
+        trees.append(sorted(os.listdir(out)) + sorted(os.listdir(out / "etc")))
+    assert trees[0] == trees[1]
+    assert "gone" not in trees[0]
+    assert "squash of 3 layers" in made.ok("history", "s")
