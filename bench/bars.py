@@ -50,6 +50,7 @@ BARS = (
     Bar("cached-10k", TIMES_FASTER, 4, "docker"),
     Bar("cached-tiny", MILLISECONDS, 60, "docker"),
     Bar("pull", TIMES_FASTER, 2.5, "docker"),
+    Bar("pull-erofs", TIMES_FASTER, 4, "docker"),
     Bar("push-again", TIMES_FASTER, 3, "docker"),
     Bar("copy", TIMES_FASTER, 1, "skopeo"),
     Bar("images-1000", MILLISECONDS, 60, "python"),

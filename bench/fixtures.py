@@ -27,6 +27,7 @@ class Fixtures(NamedTuple):
     small: str
     many: str
     tiny: str
+    three: str
 
 
 def made(ground: Ground, base: str | None) -> Fixtures:
@@ -43,6 +44,7 @@ def made(ground: Ground, base: str | None) -> Fixtures:
         small=_archive_of(os.path.join(folder, "small.tar"), 1),
         many=_many(os.path.join(folder, "many")),
         tiny=_tiny(os.path.join(folder, "tiny")),
+        three=_three(os.path.join(folder, "three")),
     )
 
 
@@ -93,6 +95,16 @@ def _tiny(folder: str) -> str:
     with open(os.path.join(folder, "app"), "wb") as file:
         file.write(_BLOCK[:100])
     return _dockerfile(folder, "FROM root:1\nENV MODE=bench\nCOPY app /app\nRUN true > /made\n")
+
+
+def _three(folder: str) -> str:
+    """A build context for a small and a larger layer of real files over the Debian root."""
+    os.makedirs(folder)
+    return _dockerfile(
+        folder,
+        "FROM root:1\nRUN mkdir /opt/a && cp -a /etc /var/lib/dpkg /opt/a\n"
+        "RUN mkdir /opt/b && cp -a /usr/share /usr/bin /opt/b\n",
+    )
 
 
 def _dockerfile(folder: str, text: str) -> str:
