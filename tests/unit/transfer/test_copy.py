@@ -35,6 +35,8 @@ from lamina.testing.sample_images import (
     packed,
     sample,
 )
+from lamina.transfer.ends.api import Document
+from lamina.transfer.ends.layout import LayoutSink
 
 pytestmark = pytest.mark.usefixtures("needs_root")
 
@@ -315,12 +317,45 @@ def test_what_no_two_ends_can_do(copy, target, options, reason):
         copy("docker://127.0.0.1:1/never/asked", target, **options)
 
 
-def test_a_directory_of_something_else_is_left_alone(registry, copy, tmp_path):
+@pytest.mark.parametrize("kind", ["oci", "dir"])
+def test_a_directory_of_something_else_is_left_alone(registry, copy, tmp_path, kind):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love").write_text("mine")
     with pytest.raises(UsageError, match="holds something else"):
-        copy(offer(registry), f"dir:{tmp_path}/letters")
+        copy(offer(registry), f"{kind}:{tmp_path}/letters")
     assert os.listdir(tmp_path / "letters") == ["love"]
+
+
+def test_within_one_place(registry, copy, end, tmp_path):
+    """A second name in a layout, and a directory onto itself."""
+    copy(offer(registry), f"oci:{tmp_path}/layout:a")
+    copy(f"oci:{tmp_path}/layout:a", f"oci:{tmp_path}/layout:b")
+    assert len(read_index(f"{tmp_path}/layout")["manifests"]) == 2
+    copy(f"oci:{tmp_path}/layout:b", end("dir"))
+    copy(end("dir"), end("dir"))
+    assert copy(end("dir"), end("docker")).digest == digest(MANIFEST)
+
+
+def test_many_at_once_into_one_layout(tmp_path):
+    """Nobody's name is lost: index.json is read and written under a lock."""
+    failed = []
+
+    def one(number):
+        sink = LayoutSink(f"{tmp_path}/layout", f"n{number}")
+        sink.begin(document, ())
+        try:
+            sink.publish(document)
+        except Exception as error:  # noqa: BLE001 - told on the test's own thread
+            failed.append(error)
+
+    document = Document.of(MANIFEST, mediatypes.OCI_MANIFEST)
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(12)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert failed == []
+    assert len(read_index(f"{tmp_path}/layout")["manifests"]) == 12
 
 
 @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive", "dir"])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 
 from lamina.content.verified import ByteStream
-from lamina.errors import BadDocument, ImageNotFound, InvalidReference, from_oserror
+from lamina.errors import BadDocument, ImageNotFound, InvalidReference, UsageError, from_oserror
 from lamina.fs.atomic import replace_file, write_all
 from lamina.fs.newfile import new_file
 from lamina.images import ocilayout
@@ -20,6 +20,7 @@ from lamina.transfer.notation import numbered
 from lamina.values.digest import Digest
 from lamina.values.reference import Reference
 
+_MARKS = frozenset(("oci-layout", "index.json", "blobs"))
 _SEVERAL = 8  # names that an error lists
 
 
@@ -116,9 +117,13 @@ class LayoutSink:
         self._ref = ref
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
-        """Make the folders."""
+        """Make the folders; raises `UsageError` in a directory that holds something else."""
         algorithms = {each.digest.algorithm for each in blobs} | {"sha256", top.digest.algorithm}
         try:
+            os.makedirs(self._path, exist_ok=True)
+            names = os.listdir(self._path)
+            if names and not _MARKS.intersection(names):
+                raise UsageError(f"{self._path} holds something else than an OCI layout")
             for each in sorted(algorithms):
                 os.makedirs(os.path.join(self._path, "blobs", each), exist_ok=True)
         except OSError as error:
