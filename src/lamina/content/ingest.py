@@ -148,6 +148,11 @@ class Ingest:
         """Whether nobody wants it any more."""
         return self._stopped
 
+    @property
+    def placed(self) -> bool:
+        """Whether it is there whole."""
+        return self._ended and self._error is None
+
     # --- reading ------------------------------------------------------------------------
 
     def wait(self) -> None:

@@ -143,16 +143,30 @@ def blob_path(root: StoreRoot, digest: BlobDigest) -> str:
     return root.folder("blobs", digest.algorithm, digest.hex)
 
 
-def partial_path(root: StoreRoot, digest: BlobDigest) -> str:
-    """Where a blob lies while it is being fetched."""
-    return root.folder("staging", f"{refs.INGEST}.{digest.algorithm}.{digest.hex}")
+def partial_path(root: StoreRoot, digest: BlobDigest, size: int) -> str:
+    """Where a blob lies while it is being fetched, by the size that a manifest says it has.
+
+    A manifest that says another size has a file of its own, so that it can spoil no other's.
+    """
+    return root.folder("staging", f"{_partial(digest)}.{size}")
+
+
+def _partial(digest: BlobDigest) -> str:
+    return f"{refs.INGEST}.{digest.algorithm}.{digest.hex}"
+
+
+def drop_partials(root: StoreRoot, digest: BlobDigest) -> None:
+    """Remove what was half fetched of a blob, under whatever size."""
+    for name in os.listdir(root.folder("staging")):
+        if name.startswith(_partial(digest)):
+            _unlink(root.folder("staging", name))
 
 
 def drop_blob(root: StoreRoot, db: sqlite3.Connection, digest: BlobDigest) -> None:
     """Remove a blob, whole or half fetched, with its row."""
     refs.drop_target(db, refs.INGEST, digest)
     _unlink(blob_path(root, digest))
-    _unlink(partial_path(root, digest))
+    drop_partials(root, digest)
     blobs.forget(db, digest)
 
 

@@ -59,8 +59,8 @@ class Fetching:
 
     def _ingest(self, facts: BlobFacts) -> Ingest:
         root = self._images.root
-        partial, final = gc.partial_path(root, facts.digest), gc.blob_path(root, facts.digest)
-        return Ingest(facts.digest, facts.size, partial, final)
+        partial = gc.partial_path(root, facts.digest, facts.size)
+        return Ingest(facts.digest, facts.size, partial, gc.blob_path(root, facts.digest))
 
     def _fetch_or_fail(self, facts: BlobFacts) -> None:
         try:
@@ -86,6 +86,8 @@ class Fetching:
                 continue  # another process fetches it
             try:
                 ingest.fetch(lambda offset: self._source(facts, offset), passed)
+                if ingest.placed:
+                    gc.drop_partials(self._images.root, facts.digest)
             finally:
                 lock.release()
             break

@@ -316,6 +316,26 @@ def test_a_damaged_half_is_found_out(registry, user, store):
     assert user.pull(store).image == IMAGE.id
 
 
+@pytest.mark.parametrize("said", [40, 60, len(SECOND) + 9])
+def test_a_manifest_that_lies_about_a_size_spoils_no_half_of_another(registry, user, store, said):
+    offered(registry)
+    registry.wrong(f"{BLOB}{digest(SECOND)}", cut(50), times=1)
+    registry.wrong(f"{BLOB}{digest(SECOND)}", cut(0))
+    with pytest.raises(RegistryUnreachable):
+        user.pull(store)
+    registry.faults.clear()
+    lie = json.loads(oci_manifest(IMAGE))
+    lie["layers"][1]["size"] = said
+    registry.add_manifest("demo", "lie", json.dumps(lie).encode(), mediatypes.OCI_MANIFEST)
+    with pytest.raises((DigestMismatch, RegistryUnreachable)):
+        user.pull(store, "demo:lie")
+    registry.asked.clear()
+    user.pull(store)
+    asked = [each for each in registry.asked if each.path.endswith(digest(SECOND))]
+    assert [each.headers.get("range") for each in asked] == ["bytes=50-"]
+    assert not [each for each in store.files() if "ingest." in each]
+
+
 def test_a_registry_that_falls_silent_is_given_up(registry, user, store):
     offered(registry)
     over = threading.Event()
