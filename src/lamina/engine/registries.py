@@ -6,7 +6,7 @@ to the transfer; is imported only by what speaks to a registry.
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import lamina
 from lamina.archive.packing import Packing
@@ -19,22 +19,21 @@ from lamina.errors import (
     NotTrusted,
     RegistryError,
 )
-from lamina.registry import credentials, policy, registriesconf
+from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
-from lamina.registry.listing import catalog
-from lamina.registry.policy import Policy
-from lamina.registry.referring import referrers
 from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
-from lamina.registry.trusting import refuse_rejected, require
-from lamina.spec.manifest import Descriptor
-from lamina.transfer.pull import Pulled, pull
-from lamina.transfer.push import Pushed, push
 from lamina.values.events import Caution, Sink
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # each way to use a registry is loaded when it is gone
+    from lamina.registry.trusting import Trust
+    from lamina.spec.manifest import Descriptor
+    from lamina.transfer.pull import Pulled
+    from lamina.transfer.push import Pushed
 
 T = TypeVar("T")
 
@@ -62,8 +61,10 @@ class Registries:
         return registriesconf.read(self._environ)
 
     @cached_property
-    def _policy(self) -> Policy:
-        return policy.read(self._environ)
+    def _trust(self) -> "Trust":
+        from lamina.registry import policy, trusting
+
+        return trusting.Trust(policy.read(self._environ))
 
     # --- whom one speaks to -------------------------------------------------------------
 
@@ -109,16 +110,18 @@ class Registries:
         platform: tuple[str, ...],
         events: Sink,
         under: Reference | None = None,
-    ) -> Pulled:
+    ) -> "Pulled":
         """Pull what a name means, to be called so or `under` another name.
 
         The first place that has it gives it: mirrors, then its registry. Raises `ImageNotFound`,
         `RegistryError` or `BadInput`.
         """
+        from lamina.transfer.pull import pull
+
         images, layers = self._store.image_store, self._store.layers
 
-        def pulled(place: Repository) -> Pulled:
-            trust = partial(require, self._policy, name)
+        def pulled(place: Repository) -> "Pulled":
+            trust = partial(self._trust.require, name)
             return pull(
                 place,
                 name,
@@ -141,13 +144,13 @@ class Registries:
 
         def found(place: Repository) -> tuple[Repository, Found]:
             document = place.manifest(wanted)
-            require(self._policy, name, place, [document.digest])
+            self._trust.require(name, place, [document.digest])
             return place, document
 
         return self._first(name, events, found)
 
     def _first(self, name: Reference, events: Sink, ask: Callable[[Repository], T]) -> T:
-        refuse_rejected(self._policy, name)
+        self._trust.refuse_rejected(name)
         mirrors = hub_mirrors(name, self._store.config.registry_mirrors)
         *before, last = [*mirrors, *sources(name, self._rules.rules)]
         for source in before:
@@ -159,7 +162,7 @@ class Registries:
 
     def search(
         self, text: str, platform: tuple[str, ...], events: Sink
-    ) -> tuple[Reference, Pulled]:
+    ) -> "tuple[Reference, Pulled]":
         """Pull the first of the `names` of a text that is there; gives which, and what came."""
         *before, last = self.names(text)
         for name in before:
@@ -169,8 +172,10 @@ class Registries:
                 events(Caution(f"{name.familiar} is passed over: {error.brief}"))
         return last, self.pull(last, platform, events)
 
-    def push(self, name: Reference, events: Sink, packing: Packing | None = None) -> Pushed:
+    def push(self, name: Reference, events: Sink, packing: Packing | None = None) -> "Pushed":
         """Push the image that a name means here; raises `ImageNotFound` or `RegistryError`."""
+        from lamina.transfer.push import push
+
         if name.digest is not None:
             raise InvalidReference(f"{name.familiar} cannot be pushed: push it under a tag")
         image = self._store.image_store.resolve(str(name))
@@ -183,13 +188,17 @@ class Registries:
 
     def catalog(self, domain: str) -> list[str]:
         """The repositories of a registry; raises `AccessRefused` or `RegistryError`."""
+        from lamina.registry.listing import catalog
+
         return catalog(self._place(domain, credentials.find(domain, "", self._environ)))
 
-    def referrers(self, name: Reference, kind: str = "") -> list[Descriptor]:
+    def referrers(self, name: Reference, kind: str = "") -> "list[Descriptor]":
         """What refers to the manifest that a name means, all or of one artifact type.
 
         Raises `ImageNotFound`, `RegistryError` or `BadInput`.
         """
+        from lamina.registry.referring import referrers
+
         place = self.repository(name)
         subject = name.digest or place.manifest(name.tag or "latest").digest
         return [each for each in referrers(place, subject) if kind in ("", each.artifact_type)]

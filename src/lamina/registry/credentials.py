@@ -7,7 +7,6 @@ given to its helper. A helper that fails is an error, never "no credentials" (CV
 import binascii
 import json
 import os
-import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import NamedTuple, cast
@@ -210,6 +209,8 @@ def _from_helper(helper: str, key: str) -> Credential | None:
 
 def _ask(helper: str, verb: str, words: str) -> str | None:
     """Run a helper (docker/docker-credential-helpers' protocol); None where it knows nothing."""
+    import subprocess  # most users have no helper
+
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run(

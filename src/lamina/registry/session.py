@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from lamina.errors import AccessRefused, RegistryError, RegistryUnreachable
-from lamina.registry.address import Address, joined, same_host
+from lamina.registry.address import Address, is_loopback, joined, same_host
 from lamina.registry.answers import complaint, seconds_to_wait
 from lamina.registry.challenge import Challenge, parse, trusted_realm
 from lamina.registry.credentials import ANONYMOUS, Credential
@@ -32,6 +32,7 @@ _TRIES = 5
 _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _LONGEST_PAUSE = 60.0
 _PASSING = (408, 429, 500, 502, 503, 504)
+_WELCOMES = (200, 401)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOKEN_LIFE = 60.0  # seconds, where a service does not say
 
@@ -71,22 +72,36 @@ class Session:
     def _reach(self, host: str) -> Address:
         """Whether the registry is there, with TLS or, where that is allowed, without.
 
-        Its challenge is met when something is wanted of it.
+        Its challenge is met when something is wanted of it. On this machine itself it is asked
+        without TLS first, for that is allowed anyway, and most have none.
         """
-        secure = Address("https", host)
+        secure, plain = Address("https", host), Address("http", host)
+        if is_loopback(plain.hostname):
+            status = self._status_of(plain)
+            if status in _PASSING:
+                self._greet(plain)
+            if status in (*_PASSING, *_WELCOMES):
+                return plain
         try:
             self._greet(secure)
         except NoTls:
             if not may_do_without_tls(self._settings, host):
                 raise
-            plain = Address("http", host)
             self._greet(plain)
             return plain
         return secure
 
+    def _status_of(self, address: Address) -> int:
+        """What a registry answers when it is asked once; 0 for nothing."""
+        try:
+            with self._transport.ask("GET", f"{address.base}/v2/", {}) as said:
+                return said.status
+        except RegistryUnreachable:
+            return 0
+
     def _greet(self, address: Address) -> None:
         with self._patiently(lambda: self._transport.ask("GET", f"{address.base}/v2/", {})) as said:
-            if said.status not in (200, 401):
+            if said.status not in _WELCOMES:
                 raise RegistryError(f"{address.host} is no registry: it answers {said.reason}")
 
     def request(

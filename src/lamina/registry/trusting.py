@@ -11,36 +11,43 @@ from lamina.values.digest import Digest
 from lamina.values.reference import Reference
 
 
-def refuse_rejected(policy: Policy, name: Reference) -> None:
-    """Raise `NotTrusted` for what no signature can save; nobody need be asked then."""
-    for wanted in policy.of_image(name):
-        if isinstance(wanted, Reject):
-            raise NotTrusted(f"{name.familiar} is rejected by {policy.path}")
-        if isinstance(wanted, Unchecked):
-            raise NotTrusted(
-                f"{policy.path} wants of {name.familiar} {wanted.what}, which is not checked here"
-            )
+class Trust:
+    """Holds images against one policy."""
 
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
 
-def require(policy: Policy, name: Reference, place: Repository, leading: Sequence[Digest]) -> None:
-    """Raise `NotTrusted` unless all that the policy wants is met.
+    def refuse_rejected(self, name: Reference) -> None:
+        """Raise `NotTrusted` for what no signature can save; nobody need be asked then."""
+        path = self._policy.path
+        for wanted in self._policy.of_image(name):
+            if isinstance(wanted, Reject):
+                raise NotTrusted(f"{name.familiar} is rejected by {path}")
+            if isinstance(wanted, Unchecked):
+                raise NotTrusted(
+                    f"{path} wants of {name.familiar} {wanted.what}, which is not checked here"
+                )
 
-    `leading` are the digests of the documents that lead to the image, an index before what it
-    names: who signs one of them signs all that it names.
-    """
-    refuse_rejected(policy, name)
-    signed = [each for each in policy.of_image(name) if isinstance(each, Signed)]
-    if not signed:
-        return
-    found = [(digest, each) for digest in leading for each in cosign.signatures(place, digest)]
-    if not found:
-        raise NotTrusted(f"{name.familiar} is not signed, and {policy.path} wants it to be")
-    for wanted in signed:
-        reasons = [_objection(wanted, name, digest, each) for digest, each in found]
-        if all(reasons):
-            raise NotTrusted(
-                f"no signature of {name.familiar} is one that {policy.path} wants: {reasons[-1]}"
-            )
+    def require(self, name: Reference, place: Repository, leading: Sequence[Digest]) -> None:
+        """Raise `NotTrusted` unless all that the policy wants is met.
+
+        `leading` are the digests of the documents that lead to the image, an index before what
+        it names: who signs one of them signs all that it names.
+        """
+        self.refuse_rejected(name)
+        wants = [each for each in self._policy.of_image(name) if isinstance(each, Signed)]
+        if not wants:
+            return
+        path = self._policy.path
+        found = [(digest, each) for digest in leading for each in cosign.signatures(place, digest)]
+        if not found:
+            raise NotTrusted(f"{name.familiar} is not signed, and {path} wants it to be")
+        for wanted in wants:
+            reasons = [_objection(wanted, name, digest, each) for digest, each in found]
+            if all(reasons):
+                raise NotTrusted(
+                    f"no signature of {name.familiar} is one that {path} wants: {reasons[-1]}"
+                )
 
 
 def _objection(wanted: Signed, name: Reference, digest: Digest, signature: Signature) -> str:
