@@ -8,6 +8,7 @@ Puts the parts together and knows no detail of any.
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lamina import dockerfile
 from lamina.build import image
@@ -33,11 +34,20 @@ from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.squash import squashed
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
-from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
+from lamina.errors import (
+    DockerfileError,
+    ImageNotFound,
+    InvalidReference,
+    RegistryError,
+    UsageError,
+)
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
 from lamina.values.events import Notice, Sink, ignore
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # only a check needs the rules
+    from lamina.dockerfile.lint import Checked
 
 _MACHINES = {
     "x86_64": ("amd64", ""),
@@ -47,6 +57,7 @@ _MACHINES = {
     "i686": ("386", ""),
 }
 _EPOCH = "SOURCE_DATE_EPOCH"
+_CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 _ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
 _EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
@@ -120,12 +131,50 @@ class Builder:
         with open_context(request) as context:
             return self._plan(request, context)
 
-    def _plan(self, request: BuildRequest, context: Opened) -> Plan:
-        name, data = context.dockerfile
+    def check(self, request: BuildRequest) -> "Checked":
+        """What the build checks say of a Dockerfile; nothing is built or pulled.
+
+        Raises `DockerfileError` for what cannot be read at all.
+        """
+        with open_context(request) as context:
+            return self._checked(request, context, _text(context))
+
+    def _checked(self, request: BuildRequest, context: Opened, text: str) -> "Checked":
+        from lamina.dockerfile import lint
+
+        return lint.check(
+            text,
+            filename=context.dockerfile.name,
+            options=request.build_args.get(_CHECK),
+            build_args=request.build_args,
+            ignore=context.tree.ignore_alone,
+            bases=self._environment,
+            platform=_platform_arguments(self._platform),
+        )
+
+    def _environment(self, reference: str) -> dict[str, str] | None:
+        """What is set in an image of the store; None when it is not there."""
         try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            raise DockerfileError("it is not UTF-8 text", file=name) from None
+            found = self._images.config(self._images.resolve(reference))
+        except (ImageNotFound, InvalidReference):
+            return None
+        return State.over(found).environment
+
+    def _refuse_warned(self, request: BuildRequest, context: Opened, text: str) -> None:
+        """With `error=true` what the checks warn of ends the build."""
+        said = request.build_args.get(_CHECK)
+        if "error=" not in (_directive(text) if said is None else said):
+            return
+        checked = self._checked(request, context, text)
+        if checked.is_error and checked.warnings:
+            rules = ", ".join(sorted({each.rule for each in checked.warnings}))
+            raise checked.warnings[0].position.error(
+                f"lint violation found for rules: {rules}", hint="see `lamina build --check`"
+            )
+
+    def _plan(self, request: BuildRequest, context: Opened) -> Plan:
+        name, text = context.dockerfile.name, _text(context)
+        self._refuse_warned(request, context, text)
         return make_plan(
             dockerfile.parse(text, filename=name),
             triggers=self._triggers,
@@ -213,6 +262,21 @@ def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Sco
         warn=say,
         allow=_allowed(request),
     )
+
+
+def _text(context: Opened) -> str:
+    name, data = context.dockerfile
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DockerfileError("it is not UTF-8 text", file=name) from None
+
+
+def _directive(text: str) -> str:
+    from lamina.dockerfile.directives import find
+
+    found = find("check", text)
+    return found.value if found is not None else ""
 
 
 def _allowed(request: BuildRequest) -> frozenset[str]:

@@ -176,6 +176,7 @@ class _Ignore:
         compiled = IgnoreFile.parse(text, name)
         self.excludes = compiled.excludes
         self.may_bring_back_below = compiled.may_bring_back_below
+        self.brings_back = any(line.startswith("!") for line in text.split("\n"))
 
     def reason(self, path: str) -> str:
         """The last line that matches: `excluded by line 3 of .dockerignore`."""

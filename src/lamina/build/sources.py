@@ -67,6 +67,10 @@ class Ignore(Protocol):
     def reason(self, path: str) -> str:
         """Which line of which file excludes `path`, in words."""
 
+    @property
+    def brings_back(self) -> bool:
+        """Whether it has a `!` pattern at all."""
+
 
 class ContextTree:
     """A directory of this machine, less what `ignore` excludes."""
@@ -77,6 +81,11 @@ class ContextTree:
     def __init__(self, directory: int, ignore: Ignore | None) -> None:
         self._tree = FlatTree(directory)
         self._ignore = ignore
+
+    @property
+    def ignore_alone(self) -> Ignore | None:
+        """What only excludes: None where there is no ignore file, or one that brings back."""
+        return None if self._ignore is None or self._ignore.brings_back else self._ignore
 
     def _hidden(self, path: bytes) -> bool:
         return self._excluded(path) and not self._may_reach_below(path)
@@ -192,6 +201,7 @@ class ChainTree:
 class NoTree:
     """What a build without a context copies from."""
 
+    ignore_alone: Ignore | None = None
     title = "a build without a context"
     keeps_owners = False
 

@@ -93,6 +93,11 @@ def origin_of(text: str) -> str:
     return _fields(text).get("from", "")
 
 
+def values_of(text: str) -> list[str]:
+    """The values of a --mount in which variables are replaced."""
+    return [value for key, value in _fields(text).items() if key not in ("type", "from")]
+
+
 def _fields(text: str) -> dict[str, str]:
     """Keys with their values; a switch's is `true` or `false`."""
     if len(text) > _LONGEST:

@@ -20,6 +20,7 @@ from lamina.values.reference import Reference
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.secrets import Secret
+    from lamina.dockerfile.lint import Checked
     from lamina.engine.registries import Registries
     from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
@@ -222,6 +223,13 @@ class Images:
         )
         result = self.carry_out(request, pull=pull, verify_tls=verify_tls, events=events)
         return self.get(result.image_id)
+
+    def check(self, request: "BuildRequest") -> "Checked":
+        """What BuildKit's build checks say of a Dockerfile; nothing is built or pulled."""
+        from lamina.engine.building import Bases, builder
+
+        bases = Bases(self._store, "never", True, self._store.events)
+        return builder(self._store, bases).check(request)
 
     def carry_out(
         self,

@@ -29,6 +29,7 @@ USAGE = Usage(
         Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
         Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
+        Flag("check", "", "", "say what the build checks find, and build nothing"),
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
         Flag("iidfile", "", "FILE", "write the image's ID there"),
@@ -63,6 +64,8 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
     quiet = given.has("quiet") or given.one("progress") == "quiet"
+    if given.has("check"):
+        return _check(context, given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
     progress = Plain(sys.stderr)
@@ -85,6 +88,18 @@ def run(context: Context, given: Parsed) -> int:
     if quiet:
         print(result.image_id)
     return 0
+
+
+def _check(context: Context, given: Parsed) -> int:
+    """1 when there is anything to be said, as docker."""
+    from lamina.cli.checks import shown
+
+    with engine(context) as opened:
+        checked = opened.images.check(_request(given, [], []))
+    print(shown(checked), end="")
+    if checked.error is not None:
+        raise checked.error
+    return 1 if checked.warnings else 0
 
 
 def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "BuildRequest":
