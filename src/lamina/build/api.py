@@ -215,3 +215,6 @@ class MountStore(Protocol):
 
     def scratch(self, name: str) -> str:
         """A path for a file of this build alone, which goes with it."""
+
+    def workplace(self) -> AbstractContextManager[str]:
+        """An empty directory for the block's time; raises `BuildError` where there is none."""

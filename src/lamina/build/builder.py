@@ -28,12 +28,14 @@ from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
 from lamina.build.executor import Executor, Platform, warn
 from lamina.build.fetch import Ask, Fetcher
+from lamina.build.gitsource import GitTree, resolve
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.squash import squashed
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
+from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     DockerfileError,
     ImageNotFound,
@@ -111,6 +113,7 @@ class Builder:
                 bases=self._bases,
                 contexts=contexts,
                 fetcher=self._fetcher(request),
+                repositories=lambda git: self._repository(request, git),
                 scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
                 platform=self._platform,
                 sink=sink,
@@ -197,6 +200,10 @@ class Builder:
             brief = f"{position.file}:{position.first}: {error.brief}"
             raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
+
+    def _repository(self, request: BuildRequest, git: Git) -> GitTree:
+        agent = request.agents.get("default", "")
+        return GitTree(git, resolve(git, agent), agent, self._mount_store.workplace)
 
     def _fetcher(self, request: BuildRequest) -> Fetcher:
         scratch = self._mount_store.scratch

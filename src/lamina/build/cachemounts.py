@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 
 from lamina.build.api import CacheWish
-from lamina.errors import LockHeld
+from lamina.errors import BuildError, LockHeld
 from lamina.fs.inroot import Root
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.mounting import Bind, detached
@@ -37,6 +37,21 @@ class StoreMounts:
     def scratch(self, name: str) -> str:
         """A path in `staging/` for this build alone; after a kill it goes with the lease."""
         return self._root.scratch(name)
+
+    @contextmanager
+    def workplace(self) -> Iterator[str]:
+        """A read-write layer's directory: whatever is killed, recovery takes it away."""
+        layer = self._layers.create_rw(None)
+        try:
+            path = self._layers.driver.writable_root(layer)
+            if not os.path.isdir(path):
+                raise BuildError(
+                    f"on {self._layers.driver.name} there is no room to check out a repository",
+                    hint="add it from a context",
+                )
+            yield path
+        finally:
+            self._layers.remove_rw(layer)
 
     @contextmanager
     def taken(

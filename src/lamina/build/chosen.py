@@ -14,6 +14,7 @@ from lamina.build.operation import Copy, Remote
 from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
+from lamina.dockerfile.giturl import Git
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.values.digest import ChainID
 
@@ -31,7 +32,7 @@ class Chosen:
         """The sources; raises `PathNotFound`."""
         if self._selected is None:
             step = self.step
-            sources = tuple(each for each in step.sources if not isinstance(each, Remote))
+            sources = tuple(each for each in step.sources if not isinstance(each, Remote | Git))
             wanted = Wanted(sources, _excludes(step.exclude), step.parents)
             self._selected = select(self.tree, wanted)
         return self._selected

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
 from lamina.build.fetch import Fetcher
+from lamina.build.gitsource import GitTree
 from lamina.build.interpret import Scope, interpret
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
@@ -24,6 +25,7 @@ from lamina.build.state import State
 from lamina.build.steps import Outcome, Steps
 from lamina.dockerfile import Copy as CopyLine
 from lamina.dockerfile import Position
+from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     BadInput,
     BuildError,
@@ -39,6 +41,7 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID
 from lamina.values.events import Caution, Event, Sink, StepCached, StepDone, StepOutput, StepStarted
 
+_NOTHING = StatCache(None)
 _OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RegistryError, RuntimeFailure)
 
 
@@ -65,6 +68,7 @@ class Executor:
         bases: Bases,
         contexts: Contexts,
         fetcher: Fetcher,
+        repositories: Callable[[Git], GitTree],
         scope: Scope,
         platform: Platform,
         sink: Sink,
@@ -75,6 +79,7 @@ class Executor:
         self._bases = bases
         self._contexts = contexts
         self._fetcher = fetcher
+        self._repositories = repositories
         self._scope = scope
         self._platform = platform
         self._sink = sink
@@ -186,12 +191,24 @@ class Executor:
     ) -> Outcome:
         line = step.instruction
         name = line.from_ if isinstance(line, CopyLine) else ""
+        if isinstance(action.sources[0], Git):
+            return self._add_repository(action, action.sources[0], parent, place)
         action = action._replace(sources=tuple(map(self._here, action.sources)))
         with ExitStack() as opened:
             return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
 
-    def _here(self, source: str | Inline | Remote | Fetched) -> str | Inline | Fetched:
+    def _here(self, source: str | Inline | Remote | Fetched | Git) -> str | Inline | Fetched | Git:
         return self._fetcher.fetch(source) if isinstance(source, Remote) else source
+
+    def _add_repository(
+        self, action: Copy, git: Git, parent: ChainID | None, place: str
+    ) -> Outcome:
+        tree = self._repositories(git)
+        try:
+            action = action._replace(sources=(git.subdir or ".",), unpacks=False)
+            return self._steps.copy(parent, action, Origin(tree, tree.chain, _NOTHING), place)
+        finally:
+            tree.close()
 
     def _origin(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
         """What an instruction reads that says `from` that name; nothing means the context."""

@@ -27,15 +27,14 @@ from lamina.build.operation import (
 from lamina.build.selection import Inline
 from lamina.build.state import State
 from lamina.dockerfile import chmod as mode
-from lamina.dockerfile import health, mounts, ports, stopsignal
+from lamina.dockerfile import giturl, health, mounts, ports, stopsignal
 from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
 
 _FETCHED = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
-_GIT = re.compile(r"https?://[^?#]*\.git(?=[?#]|$)", re.ASCII | re.IGNORECASE)
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_REMOTE = re.compile(r"(https?|ftp)://|git@|ssh://|git://|github\.com/", re.ASCII)
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
 _PIPES = "/dev/pipes/"  # where BuildKit shows a here-document that is a program
 INSECURE = "security.insecure"
 
@@ -309,8 +308,6 @@ def _copy(words: _Words, line: written.Copy) -> Action:
 
 
 def _add(words: _Words, line: written.Add) -> Action:
-    if line.keep_git_dir:
-        raise words.refuse("ADD --keep-git-dir")
     return _files(
         words,
         line,
@@ -318,6 +315,7 @@ def _add(words: _Words, line: written.Add) -> Action:
         unpacks=line.unpack is not False,
         unpacks_fetched=line.unpack is True,
         checksum=words.one(line.checksum),
+        keeps_git=line.keep_git_dir,
     )
 
 
@@ -330,9 +328,10 @@ def _files(
     unpacks: bool = False,
     unpacks_fetched: bool = False,
     checksum: str = "",
+    keeps_git: bool = False,
 ) -> Action:
     sources = [words.one(source) for source in line.sources]
-    read = sources if keyword == "COPY" else _added(words, sources, checksum)
+    read = sources if keyword == "COPY" else _added(sources, checksum, keeps_git=keeps_git)
     target = words.one(line.target)
     chown, chmod = words.one(line.chown), words.one(line.chmod)
     inline = tuple(_inline(words, each) for each in line.heredocs)
@@ -341,6 +340,7 @@ def _files(
         *([f"--chown={chown}"] if chown else []),
         *([f"--chmod={chmod}"] if chmod else []),
         *([f"--checksum={checksum}"] if checksum else []),
+        *(["--keep-git-dir"] if keeps_git else []),
         *([f"--exclude={each}" for each in line.excludes]),
     ]
     shown = [keyword, *flags, *sources, *(f"<<{each.name}" for each in inline), target]
@@ -358,11 +358,22 @@ def _files(
     )
 
 
-def _added(words: _Words, sources: list[str], checksum: str) -> list[str | Remote]:
-    """What ADD reads: files of the context, and what is fetched."""
+def _added(
+    sources: list[str], checksum: str, *, keeps_git: bool
+) -> "list[str | Remote | giturl.Git]":
+    """What ADD reads: files of the context, what is fetched, or one repository."""
+    repositories = [giturl.parse(each, checksum=checksum, keeps_git=keeps_git) for each in sources]
+    if any(repositories):
+        if len(sources) > 1:
+            raise DockerfileError(
+                "a git repository is added alone", hint="give the other sources an ADD of their own"
+            )
+        return [each for each in repositories if each is not None]
+    if keeps_git:
+        raise DockerfileError("--keep-git-dir is for a git repository")
     for source in sources:
-        if _GIT.match(source) or (_REMOTE.match(source) and not _FETCHED.match(source)):
-            raise words.refuse(f"ADD of {source.partition('?')[0]!r}, which is not a local file,")
+        if _REMOTE.match(source) and not _FETCHED.match(source):
+            raise DockerfileError(f"{source.partition('?')[0]!r} cannot be fetched: use https")
     if checksum and not (len(sources) == 1 and _FETCHED.match(sources[0])):
         raise DockerfileError(
             "--checksum is for one file that is fetched", hint="give each URL an ADD of its own"

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 from lamina.build.selection import Fetched, Inline
 from lamina.build.state import State
 from lamina.dockerfile.chmod import Chmod
+from lamina.dockerfile.giturl import Git
 from lamina.dockerfile.mounts import Mount
 
 
@@ -42,7 +43,7 @@ class Copy(NamedTuple):
     the flags of these names; `unpacks` for ADD, `unpacks_fetched` for what it fetches.
     """
 
-    sources: tuple[str | Inline | Remote | Fetched, ...]
+    sources: tuple[str | Inline | Remote | Fetched | Git, ...]
     destination: str
     owner: str | None
     mode: Chmod | None

@@ -20,6 +20,7 @@ PACKAGES = {
     "unshare": "util-linux",
     "cat": "coreutils",
     "mount": "mount",
+    "git": "git",
 }
 _HELPERS = {"crun": ("crun", "unshare", "cat", "mount"), "runc": ("runc", "unshare", "cat")}
 

@@ -205,8 +205,6 @@ def test_run_history():
     ("text", "what"),
     [
         ("RUN --device=vendor.com/gpu y", "RUN --device"),
-        ("ADD git@example.com:a/b.git /b", "ADD of 'git@example.com:a/b.git'"),
-        ("ADD --keep-git-dir a b", "ADD --keep-git-dir"),
     ],
 )
 def test_what_is_not_supported_yet_is_refused_by_name(text, what):

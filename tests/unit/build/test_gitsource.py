@@ -1,0 +1,159 @@
+"""ADD of repositories, from a server on this machine that knows nothing but files."""
+
+import functools
+import http.server
+import os
+import subprocess
+import threading
+
+import pytest
+
+from lamina.errors import BuildError, DockerfileError
+
+ENV = {
+    **os.environ,
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_AUTHOR_DATE": "2020-01-02T03:04:05Z",
+    "GIT_COMMITTER_DATE": "2020-01-02T03:04:05Z",
+}
+THEN = 1577934245
+
+
+class Repository:
+    def __init__(self, tmp_path, git):
+        self.git = git
+        self.work = str(tmp_path / "work")
+        self.bare = str(tmp_path / "served" / "a.git")
+        self.asked = []
+        self("init", "-q", "-b", "main", self.work, at="/")
+        self.commit("first", {"a": "1", "sub/b": "2", "sub/run": "#!"})
+
+    def __call__(self, *words, at=None):
+        identity = ["-c", "user.name=n", "-c", "user.email=e"]
+        command = [self.git, *identity, "-C", at or self.work, *words]
+        done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def commit(self, message, files):
+        for name, text in files.items():
+            path = os.path.join(self.work, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                file.write(text)
+            os.chmod(path, 0o755 if text == "#!" else 0o600)
+        self("add", ".")
+        self("commit", "-q", "-m", message)
+        return self("rev-parse", "HEAD")
+
+    def serve(self):
+        subprocess.run(["rm", "-rf", self.bare], check=True)
+        self("clone", "-q", "--bare", self.work, self.bare, at="/")
+        self("update-server-info", at=self.bare)
+
+
+@pytest.fixture
+def repository(tmp_path, needs_program):
+    made = Repository(tmp_path, needs_program("git"))
+    made.serve()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_words):
+            made.asked.append(self.path)
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}/a.git"
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_files_their_modes_and_their_time(rig, repository):
+    config = rig.build(f"FROM scratch\nADD {repository.url} /r\n")
+    assert rig.tree(config) == {
+        "r": "/", "r/a": "1", "r/sub": "/", "r/sub/b": "2", "r/sub/run": "#!",
+    }  # fmt: skip
+    path = rig.layers.driver.location(rig.layers.resolve(config.top_chain))
+    status = {name: os.stat(f"{path}/r/{name}") for name in ("a", "sub/run")}
+    assert {name: each.st_mode & 0o777 for name, each in status.items()} == {
+        "a": 0o644,
+        "sub/run": 0o755,
+    }
+    assert status["a"].st_mtime == THEN
+
+
+def test_an_unchanged_repository_is_not_fetched_again(rig, repository):
+    text = f"FROM scratch\nADD {repository.url}#main /\n"
+    rig.build(text)
+    repository.asked.clear()
+    rig.build(text)
+    assert rig.cached() == [True]
+    assert not [path for path in repository.asked if "/objects/" in path]
+    repository.commit("second", {"a": "changed"})
+    repository.serve()
+    assert rig.tree(rig.build(text))["a"] == "changed"
+
+
+def test_states_parts_and_whole_commits(rig, repository):
+    first = repository("rev-parse", "HEAD")
+    repository("tag", "-a", "-m", "m", "v1")
+    repository.commit("second", {"a": "2"})
+    repository.serve()
+    url = repository.url
+    assert rig.tree(rig.build(f"FROM scratch\nADD {url}#v1 /\n"))["a"] == "1"
+    assert rig.tree(rig.build(f"FROM scratch\nADD {url}#:sub /s/\n"))["s/b"] == "2"
+    text = f"FROM scratch\nADD {url}#{first} /\n"
+    assert rig.tree(rig.build(text))["a"] == "1"
+    repository.asked.clear()
+    rig.build(text)
+    assert (rig.cached(), repository.asked) == ([True], [])
+
+
+def test_the_git_directory_is_kept_on_request(rig, repository):
+    tree = rig.tree(rig.build(f"FROM scratch\nADD --keep-git-dir {repository.url} /r\n"))
+    assert "r/.git/HEAD" in tree
+    assert tree["r/a"] == "1"
+
+
+def test_a_commit_that_is_not_expected(rig, repository):
+    commit = repository("rev-parse", "HEAD")
+    url = repository.url
+    rig.build(f"FROM scratch\nADD --checksum={commit[:10]} {url} /\n")
+    with pytest.raises(BuildError, match=f"is at the commit {commit}, and 0000000 is expected"):
+        rig.build(f"FROM scratch\nADD --checksum=0000000 {url} /\n")
+
+
+def test_what_is_not_there(rig, repository):
+    with pytest.raises(BuildError, match="has no 'v9'") as caught:
+        rig.build(f"FROM scratch\nADD {repository.url}#v9 /\n")
+    assert "main" in caught.value.hint
+    with pytest.raises(BuildError, match="git ls-remote: "):
+        rig.build(f"FROM scratch\nADD {repository.url.replace('a.git', 'b.git')} /\n")
+    assert os.listdir(rig.root.folder("vfs", "dir")) == []
+
+
+def test_a_link_in_a_repository_leads_nowhere(rig, repository):
+    os.symlink("/etc", f"{repository.work}/out")
+    repository.commit("link", {})
+    repository.serve()
+    assert rig.tree(rig.build(f"FROM scratch\nADD {repository.url} /\n"))["out"] == "-> /etc"
+    with pytest.raises(BuildError, match="has no 'out/passwd'"):
+        rig.build(f"FROM scratch\nADD {repository.url}#:out/passwd /\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("ADD https://h/a.git b /", "is added alone"),
+        ("ADD --keep-git-dir a /", "is for a git repository"),
+        ("ADD ftp://h/a /", "cannot be fetched"),
+        ("ADD file:///x/a.git /", "cannot be fetched"),
+    ],
+)
+def test_lines_that_mean_nothing(rig, line, complaint):
+    with pytest.raises(DockerfileError, match=complaint):
+        rig.build(f"FROM scratch\n{line}\n")
