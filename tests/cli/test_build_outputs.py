@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import tarfile
 
@@ -30,6 +31,20 @@ def context(tmp_path):
     (folder / "dir" / "l").symlink_to("/etc/passwd")
     (folder / "Dockerfile").write_text(TEXT)
     return str(folder)
+
+
+def test_each_step_says_why(made, context):
+    first = made("build", "--explain", context).err
+    assert re.search(r"^#1 DONE [0-9.]+s: the target$", first, re.MULTILINE)
+    assert first.count(": this step was not built here before") == 3
+    assert made("build", "--explain", context).err.count("CACHED: nothing it reads changed") == 3
+    with open(f"{context}/b", "w") as file:
+        file.write("other")
+    last = made("build", "--explain", context).err.splitlines()
+    assert [line.partition(": ")[2] for line in last if line.startswith("#5 DONE")] == ["b changed"]
+    assert ": " not in "".join(
+        line for line in made("build", context).err.splitlines() if "CACHED" in line
+    )
 
 
 def images(made):

@@ -19,10 +19,14 @@ _ENDS = ("complete", "already exists")  # of a base's layer that is pulled
 
 
 class Plain:
-    """Writes one line per event; a step's output is prefixed with its number."""
+    """Writes one line per event; a step's output is prefixed with its number.
 
-    def __init__(self, out: TextIO) -> None:
+    With `explains` each step says why it was, or was not, carried out.
+    """
+
+    def __init__(self, out: TextIO, *, explains: bool = False) -> None:
         self._out = out
+        self._explains = explains
         self._pending: dict[int, bytes] = {}
 
     def show(self, event: Event) -> None:
@@ -33,13 +37,14 @@ class Plain:
             more = " ..." if len(first) > 1 else ""
             self._line(f"#{event.step} [{stage}{event.step}/{event.total}] {first[0]}{more}")
         elif isinstance(event, StepCached):
-            self._line(f"#{event.step} CACHED")
+            self._line(f"#{event.step} CACHED{self._because(event.reason)}")
         elif isinstance(event, StepOutput):
             self._output(event)
         elif isinstance(event, StepDone):
             self._flush(event.step)
             size = f", {human(event.size)} added" if event.size else ""
-            self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}")
+            why = self._because(event.missed)
+            self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}{why}")
         elif isinstance(event, LayerProgress):
             if event.state in _ENDS:
                 self._line(f"{event.layer}: {event.state}")
@@ -47,6 +52,9 @@ class Plain:
             self._line(event.text)
         elif isinstance(event, Caution):
             self._line(f"warning: {event.text}")
+
+    def _because(self, reason: str) -> str:
+        return f": {reason}" if self._explains and reason else ""
 
     def _output(self, event: StepOutput) -> None:
         data = self._pending.pop(event.step, b"") + event.data

@@ -30,6 +30,7 @@ USAGE = Usage(
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
         Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
         Flag("check", "", "", "say what the build checks find, and build nothing"),
+        Flag("explain", "", "", "say of each step why it was or was not carried out"),
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
         Flag("iidfile", "", "FILE", "write the image's ID there"),
@@ -68,7 +69,7 @@ def run(context: Context, given: Parsed) -> int:
         return _check(context, given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
-    progress = Plain(sys.stderr)
+    progress = Plain(sys.stderr, explains=given.has("explain"))
     sink: Sink = ignore if quiet else progress.show
     with engine(context) as opened, _output_of_failures(quiet):
         result = opened.images.carry_out(
