@@ -52,7 +52,8 @@ def told(merged):
             continue
         same = names.setdefault(id(now.body), path) if now.kind == FILE else None
         content = {FILE: (now.size, now.digest), SYMLINK: now.link}.get(now.kind, now.device)
-        owner = None if now.kind == SYMLINK else (now.mode, now.uid, now.gid)
+        facts = (now.mode, now.uid, now.gid, now.mtime_ns)
+        owner = None if now.kind == SYMLINK else facts
         found[path] = (now.kind, owner, content, same)
     return found
 
@@ -72,7 +73,12 @@ def seen(view, path=b"", names=None):
             content = view.readlink(inner)
         elif kind == "char":
             content = (os.major(status.st_rdev), os.minor(status.st_rdev))
-        owner = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        owner = (
+            stat.S_IMODE(status.st_mode),
+            status.st_uid,
+            status.st_gid,
+            status.st_mtime_ns,
+        )
         found[inner] = (kind, None if kind == SYMLINK else owner, content, same)
         if kind == DIR:
             found.update(seen(view, inner, names))

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from lamina.analyze.merged import MergedTree, Node, Version
 from lamina.analyze.packages import Package
-from lamina.archive.entry import DIR
+from lamina.archive.entry import DIR, SYMLINK
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.strictjson import Json
 from lamina.values.digest import DiffID
@@ -166,7 +166,7 @@ def _what(a: Version, b: Version) -> Iterator[str]:
         return
     if a.kind != DIR and (a.content, a.link, a.device) != (b.content, b.link, b.device):
         yield "content"
-    if a.mode != b.mode:
+    if a.mode != b.mode and a.kind != SYMLINK:
         yield "mode"
     if (a.uid, a.gid) != (b.uid, b.gid):
         yield "owner"

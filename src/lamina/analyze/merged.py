@@ -64,8 +64,8 @@ class Version(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def metadata(self) -> tuple[int, int, int, Xattrs]:
-        """Mode, owner, group, attributes: what a chmod or a chown changes."""
-        return self.mode, self.uid, self.gid, self.xattrs
+        """Mode, owner, group, attributes: what a chmod or a chown changes; a link has no mode."""
+        return self.mode if self.kind != SYMLINK else 0o777, self.uid, self.gid, self.xattrs
 
 
 class Gone(msgspec.Struct, frozen=True, gc=False):

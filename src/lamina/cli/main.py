@@ -70,6 +70,7 @@ VERBS: dict[str, Verb] = {
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),
     "save": Verb("save", "write images as one archive"),
+    "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
     "tag": Verb("tag", "give an image one more name"),
     "tree": Verb("tree", "draw the images over the layers they share"),
     "version": Verb("version", "show the version"),

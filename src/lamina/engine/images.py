@@ -386,6 +386,17 @@ class Images:
         )
         return Image(self._store, self._images.row(image))
 
+    def squash(self, image: Image, *, first: int = 1, name: str | None = None) -> Image:
+        """An image with the same tree, whose layers from number `first` (from 1) on are one.
+
+        Raises `UsageError`, `InvalidReference` or `StorageError`.
+        """
+        from lamina.engine.squashing import squashed
+
+        names = (tag_reference(name),) if name else ()
+        made = squashed(self._store, image.id, image.layers, image.tree(), first - 1, names)
+        return Image(self._store, self._images.row(made))
+
     def tag(self, source: str, target: str) -> None:
         """Let the name `target` point at the image `source`."""
         self._images.tag(self._images.resolve(source), tag_reference(target))

@@ -54,6 +54,24 @@ def with_layer(
     }
 
 
+def squashed(document: Document, first: int, diff_id: DiffID, comment: str) -> Document:
+    """The layers from number `first` (the lowest is 0) on are one; their lines have none now."""
+    diff_ids = _diff_ids(document)
+    lines: list[Json] = []
+    number = 0
+    for line in _history(document, len(diff_ids)):
+        told = isinstance(line, dict) and not line.get("empty_layer")
+        is_squashed = told and number >= first
+        lines.append(
+            {**line, "empty_layer": True} if is_squashed and isinstance(line, dict) else line
+        )
+        number += told
+    kept: Document = {**document, "history": lines}
+    kept["rootfs"] = {"type": "layers", "diff_ids": diff_ids[:first]}
+    created = document.get("created")
+    return with_layer(kept, diff_id, created if isinstance(created, str) else "", "", comment)
+
+
 def _diff_ids(document: Document) -> list[Json]:
     rootfs = document.get("rootfs")
     found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None

@@ -37,6 +37,10 @@ def test_content_links_and_devices_are_compared():
     ]
 
 
+def test_a_link_has_no_mode():
+    assert files(merged("l l -> a 777"), merged("l l -> a 644")) == ()
+
+
 def test_a_time_alone_is_no_difference():
     from lamina.testing.trees import tar_of
 
