@@ -32,6 +32,13 @@ count one &
 echo up
 count two
 """
+CROWD = """
+n=0; while [ $n -lt 600 ]; do n=$((n + 1)); sleep 1000 & done
+count() { while :; do n=$((n + 1)); echo $n >/$1; /bin/true; done; }
+count one &
+echo up
+count two
+"""
 HOLDING = """
 import sys
 from lamina.execution.pausing import paused
@@ -167,3 +174,13 @@ def test_one_that_has_ended_holds_nobody(rig, isolation):
     assert running.wait().code == 0
     with paused(running.pid):
         assert Family(running.pid).members() == []
+
+
+def test_more_than_the_guard_is_told_of_at_once_are_stopped_and_go_on(rig, isolation):
+    with busy(rig, isolation, CROWD) as running:
+        with paused(running.pid):
+            found = states(Family(running.pid).members())
+            assert len(found) > 600
+            assert set(found.values()) <= {"T", "Z"}
+        until(lambda: "T" not in states(Family(running.pid).members()).values())
+        goes_on(rig)

@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lamina.errors import RuntimeFailure
@@ -24,7 +24,8 @@ _BLOCKED_PATIENCE = 0.5  # seconds for what waits in the kernel: for a disk, or 
 _STEP = 0.001  # seconds between two looks
 _STOPPED = frozenset("TtZX")  # proc(5): stopped, traced, and the ways of being dead
 _BLOCKED = "D"  # in a system call that nothing ends; stops before it returns to its program
-_GUARD = 'while read -r pid; do set -- "$@" "$pid"; done; kill -CONT "$@" 2>/dev/null'
+_GUARD = 'while read -r some; do all="$all $some"; done; kill -CONT $all 2>/dev/null; exit 0'
+_BATCH = 256  # processes of which the guard is told at once: the shell copies what it knows
 
 
 @contextmanager
@@ -45,9 +46,10 @@ class _Guard:
     """The process that lets the stopped ones go on, whatever becomes of us."""
 
     def __init__(self) -> None:
+        self._told: set[int] = set()
         reader, self._line = os.pipe2(os.O_CLOEXEC)
         try:
-            command = [needed_program("sh"), "-c", _GUARD, "sh"]
+            command = [needed_program("sh"), "-c", _GUARD]
             self._pid = spawn(command, Stdio(reader, None, None))
         except BaseException:
             os.close(self._line)
@@ -55,25 +57,21 @@ class _Guard:
         finally:
             os.close(reader)
 
-    def stop(self, pid: int, *, is_told: bool) -> None:
-        """Stop a process, and answer for its going on, which the guard may be told already."""
+    def stop(self, pids: Sequence[int]) -> None:
+        """Stop processes, and answer for their going on."""
+        for at in range(0, len(pids), _BATCH):
+            self._stop_batch(pids[at : at + _BATCH])
+
+    def _stop_batch(self, pids: Sequence[int]) -> None:
+        new = [pid for pid in pids if pid not in self._told]
         try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            return
-        try:
-            if not is_told:
-                write_all(self._line, b"%d\n" % pid)
-            signal.pidfd_send_signal(handle, signal.SIGSTOP)
-        except ProcessLookupError:
-            pass  # it ended by itself
-        except PermissionError as error:
-            raise RuntimeFailure(
-                f"cannot pause the container: process {pid}: {error.strerror}",
-                hint="commit it with --pause=false",
-            ) from error
-        finally:
-            os.close(handle)
+            if new:
+                write_all(self._line, " ".join(map(str, new)).encode() + b"\n")
+        except OSError as error:
+            raise RuntimeFailure(f"cannot pause the container: {error.strerror}") from error
+        self._told.update(new)
+        for pid in pids:
+            _stop(pid)
 
     def release(self) -> None:
         """Let all go on, and wait until they were told."""
@@ -81,14 +79,23 @@ class _Guard:
         wait(self._pid)
 
 
+def _stop(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGSTOP)
+    except ProcessLookupError:
+        pass  # it ended by itself
+    except PermissionError as error:
+        raise RuntimeFailure(
+            f"cannot pause the container: process {pid}: {error.strerror}",
+            hint="commit it with --pause=false",
+        ) from error
+
+
 def _stop_all(family: Family, guard: _Guard) -> None:
     """Until one look finds nobody who moves: who was born meanwhile is found by the next."""
-    told: set[int] = set()
     began = time.monotonic()
     while moving := {pid: state for pid in family.members() if (state := _moves(pid))}:
-        for pid in moving:  # also one that was stopped, and which another has let go on
-            guard.stop(pid, is_told=pid in told)
-            told.add(pid)
+        guard.stop(tuple(moving))  # also one that was stopped, and which another has let go on
         waited = time.monotonic() - began
         if set(moving.values()) == {_BLOCKED} and waited > _BLOCKED_PATIENCE:
             return
