@@ -184,3 +184,25 @@ def test_more_than_the_guard_is_told_of_at_once_are_stopped_and_go_on(rig, isola
             assert set(found.values()) <= {"T", "Z"}
         until(lambda: "T" not in states(Family(running.pid).members()).values())
         goes_on(rig)
+
+
+def test_a_process_that_has_got_the_number_of_one_that_ended_is_not_touched(
+    rig, isolation, monkeypatch
+):
+    """Numbers go round: what was found in the container may be somebody else's by now."""
+    stranger = subprocess.Popen(["sleep", "1000"])
+    found = Family.members
+    stale = [stranger.pid]
+
+    def members(family):
+        return [*found(family), *[stale.pop() for _ in stale[:1]]]
+
+    monkeypatch.setattr(Family, "members", members)
+    try:
+        with busy(rig, isolation) as running, paused(running.pid):
+            assert stale == []
+            assert states([stranger.pid]) != {stranger.pid: "T"}
+            assert set(states(Family(running.pid).members()).values()) <= {"T", "Z"}
+    finally:
+        stranger.kill()
+        stranger.wait()

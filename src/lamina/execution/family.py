@@ -8,7 +8,7 @@ one: it is what the container's end hangs on.
 import fcntl
 import os
 
-from lamina.execution.inside import children
+from lamina.execution.inside import children, parent
 
 _NS_GET_PARENT = 0xB702  # include/uapi/linux/nsfs.h
 
@@ -19,16 +19,23 @@ class Family:
     def __init__(self, holder: int) -> None:
         self._holder = holder
         self._space = _namespace(holder)
+        self._is_apart = self._space not in (None, _namespace(os.getpid()))
         self._known: dict[int, bool] = {}  # namespaces, by inode
 
     def members(self) -> list[int]:
         """The process IDs of all that are alive now."""
-        if self._space is None or self._space == _namespace(os.getpid()):
+        if not self._is_apart:
             return _descendants(self._holder)
         everybody = (int(name) for name in os.listdir("/proc") if name.isdigit())
-        return [pid for pid in everybody if pid != self._holder and self._holds(pid)]
+        return [pid for pid in everybody if self.holds(pid)]
 
-    def _holds(self, pid: int) -> bool:
+    def holds(self, pid: int) -> bool:
+        """Whether a process is one of them now."""
+        if pid == self._holder:
+            return False
+        return self._is_inside(pid) if self._is_apart else self._holder in _line_of(pid)
+
+    def _is_inside(self, pid: int) -> bool:
         space = _namespace(pid)
         if space is None:
             return False
@@ -43,6 +50,14 @@ def _descendants(pid: int) -> list[int]:
         new = children(waiting.pop())
         found += new
         waiting += new
+    return found
+
+
+def _line_of(pid: int) -> set[int]:
+    """A process's parent, that one's, and so on."""
+    found: set[int] = set()
+    while (pid := parent(pid)) and pid not in found:
+        found.add(pid)
     return found
 
 

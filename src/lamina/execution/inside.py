@@ -37,7 +37,7 @@ def open_root(holder: int, root_path: str) -> int | None:
 def _candidates(holder: int) -> list[int]:
     """Processes that may be the container's first: a chroot's, or those of a runtime."""
     space = _process_namespace(holder)
-    beside = [each for each in children(_parent(holder)) if _process_namespace(each) == space]
+    beside = [each for each in children(parent(holder)) if _process_namespace(each) == space]
     return [each for near in (holder, *beside) for each in children(near)]
 
 
@@ -48,7 +48,8 @@ def _process_namespace(pid: int) -> str:
         return ""
 
 
-def _parent(pid: int) -> int:
+def parent(pid: int) -> int:
+    """The process that started one, or took it over; 0 where there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return int(file.read().rpartition(b")")[2].split()[1])

@@ -34,9 +34,10 @@ def paused(holder: int) -> Iterator[None]:
 
     What had stopped before stays so. Raises `RuntimeFailure` when something cannot be stopped.
     """
-    guard = _Guard()
+    family = Family(holder)
+    guard = _Guard(family)
     try:
-        _stop_all(Family(holder), guard)
+        _stop_all(family, guard)
         yield
     finally:
         guard.release()
@@ -45,7 +46,8 @@ def paused(holder: int) -> Iterator[None]:
 class _Guard:
     """The process that lets the stopped ones go on, whatever becomes of us."""
 
-    def __init__(self) -> None:
+    def __init__(self, family: Family) -> None:
+        self._family = family
         self._told: set[int] = set()
         reader, self._line = os.pipe2(os.O_CLOEXEC)
         try:
@@ -71,7 +73,7 @@ class _Guard:
             raise RuntimeFailure(f"cannot pause the container: {error.strerror}") from error
         self._told.update(new)
         for pid in pids:
-            _stop(pid)
+            _stop(pid, self._family)
 
     def release(self) -> None:
         """Let all go on, and wait until they were told."""
@@ -79,9 +81,15 @@ class _Guard:
         wait(self._pid)
 
 
-def _stop(pid: int) -> None:
+def _stop(pid: int, family: Family) -> None:
+    """Stop a process, unless its ID is another's by now: what is held is what is asked about."""
     try:
-        os.kill(pid, signal.SIGSTOP)
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if family.holds(pid):
+            signal.pidfd_send_signal(handle, signal.SIGSTOP)
     except ProcessLookupError:
         pass  # it ended by itself
     except PermissionError as error:
@@ -89,6 +97,8 @@ def _stop(pid: int) -> None:
             f"cannot pause the container: process {pid}: {error.strerror}",
             hint="commit it with --pause=false",
         ) from error
+    finally:
+        os.close(handle)
 
 
 def _stop_all(family: Family, guard: _Guard) -> None:
