@@ -11,6 +11,7 @@ import pytest
 from test_execution_rig import Rig, make_busybox
 
 from lamina.execution.family import Family
+from lamina.execution.inside import children
 from lamina.execution.pausing import paused
 from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
@@ -159,6 +160,15 @@ def test_who_pauses_and_is_killed_leaves_nobody_stopped(rig, isolation):
         assert set(states(Family(running.pid).members()).values()) <= {"T", "Z"}
         holder.kill()
         holder.communicate()
+        goes_on(rig)
+
+
+def test_a_guard_that_is_killed_leaves_nobody_stopped(rig, isolation):
+    with busy(rig, isolation) as running:
+        before = set(children(os.getpid()))
+        with paused(running.pid):
+            (guard,) = set(children(os.getpid())) - before
+            os.kill(guard, signal.SIGKILL)
         goes_on(rig)
 
 

@@ -10,7 +10,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lamina.errors import RuntimeFailure
 from lamina.execution.family import Family
@@ -76,9 +76,12 @@ class _Guard:
             _stop(pid, self._family)
 
     def release(self) -> None:
-        """Let all go on, and wait until they were told."""
+        """Let all go on, and wait until they were told; by ourselves where the guard is gone."""
         os.close(self._line)
-        wait(self._pid)
+        if wait(self._pid) != 0:
+            for pid in self._told:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGCONT)
 
 
 def _stop(pid: int, family: Family) -> None:
