@@ -11,10 +11,10 @@ import os
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
@@ -33,6 +33,17 @@ from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView
 from lamina.values.closing import Closing
 
+
+def _codec() -> tuple[Callable[[bytes], bytes], type[Exception]]:
+    """What inflates, and its own error: igzip's where it is installed, almost twice as fast."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib.decompress, zlib.error
+    return isal_zlib.decompress, cast("type[Exception]", isal_zlib.error)
+
+
+_inflate, _BROKEN = _codec()
 _MAGIC = b"LAMIDX\x00\x01"
 _END = b"LAMEND\x00\x01"
 _FRAME = struct.Struct("<II")  # compressed bytes, records
@@ -279,8 +290,8 @@ class IndexReader(Closing):
                 length, count = _FRAME.unpack(os.pread(self._fd, _FRAME.size, at))
                 if not 0 < count <= left or at + length > self._end:
                     raise self._damaged()
-                found = decode(zlib.decompress(os.pread(self._fd, length, at + _FRAME.size)))
-            except (struct.error, zlib.error, msgspec.MsgspecError, OSError) as error:
+                found = decode(_inflate(os.pread(self._fd, length, at + _FRAME.size)))
+            except (struct.error, _BROKEN, msgspec.MsgspecError, OSError) as error:
                 raise self._damaged() from error
             if len(found) != count:
                 raise self._damaged()

@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit status. Every error is one line on standard error."""
     _open_closed_ones()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    gc.set_threshold(100_000)  # a command makes many small values and lives briefly
+    gc.set_threshold(100_000, 50, 1_000)  # a command makes many small values and lives briefly
     try:
         return _flushed(_dispatch(words))
     except LaminaError as error:
