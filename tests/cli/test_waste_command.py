@@ -93,6 +93,7 @@ def test_what_commands_really_do_is_told_apart_to_the_byte(lamina, busybox_tar, 
         ("moved", 300, 3, 5, "/opt/data"),
         ("deleted", 300, 5, 8, "/opt/moved/sub"),
     ]
+    assert "largest: /opt/data/one 1kB, /opt/data/sub/two 300B" in lamina.ok("waste", "acts")
     assert found["Wasted"] == sum(size for _, size, *_ in facts)
 
 

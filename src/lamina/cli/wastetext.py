@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+from lamina.analyze.paths import readable
 from lamina.analyze.waste import Finding, Waste, worth_showing
 from lamina.cli.tables import shortened, table
 from lamina.values.size import human
 
 _FINDINGS = 10
 _COMMAND = 60
+_PATHS = 3
 
 
 def text(name: str, found: Waste, *, everything: bool) -> str:
@@ -78,6 +80,9 @@ def _finding(each: Finding, found: Waste) -> Iterator[str]:
     hidden = each.by != each.layer
     by = f" by layer {each.by + 1}, {_at(cause.line)}{cause.short}" if hidden else ""
     yield f"            {each.title}{by}"
+    if each.exact and each.files > 1:
+        largest = (f"{readable(one.path)} {human(one.size, 4)}" for one in each.paths[:_PATHS])
+        yield f"            largest: {', '.join(largest)}"
     yield f"            repair: {each.repair}"
 
 
