@@ -358,6 +358,37 @@ def test_many_at_once_into_one_layout(tmp_path):
     assert len(read_index(f"{tmp_path}/layout")["manifests"]) == 12
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"version": "1.2.3", "manifest.json": "{}", "thesis.tmp": "years of work"},
+        {"thesis.tmp": "years of work"},
+        {"manifest.json": "{}"},
+        {"a" * 64: "a blob of somebody's"},
+    ],
+)
+def test_names_alone_do_not_make_a_directory_a_copied_image(registry, copy, tmp_path, files):
+    for name, text in files.items():
+        (tmp_path / "own").mkdir(exist_ok=True)
+        (tmp_path / "own" / name).write_text(text)
+    with pytest.raises(UsageError, match="something else"):
+        copy(offer(registry), f"dir:{tmp_path}/own")
+    assert {each.name: each.read_text() for each in (tmp_path / "own").iterdir()} == files
+
+
+def test_replacing_a_copied_image_takes_only_what_it_had(registry, copy, tmp_path):
+    target = tmp_path / "image"
+    copy(offer(registry), f"dir:{target}")
+    (target / "thesis.tmp").write_text("years of work")
+    copy(offer(registry, oci_manifest(OTHER), path="other"), f"dir:{target}")
+    blobs = {digest(each)[7:] for each in (OTHER.config, *map(packed, OTHER.layers))}
+    assert {each.name for each in target.iterdir()} == blobs | {
+        "version",
+        "manifest.json",
+        "thesis.tmp",
+    }
+
+
 @pytest.mark.parametrize("kind", ["oci", "oci-archive", "docker-archive", "dir"])
 def test_what_is_no_such_form_says_so(copy, end, tmp_path, kind):
     path = end(kind).split(":")[1]
@@ -415,8 +446,12 @@ def seen(tmp_path, registry):
 
 
 def visible(shown):
-    """Without the blobs, which nobody sees before they are named."""
-    return {path: data for path, data in shown.items() if not is_blob(path)}
+    """Without the blobs, which nobody sees before they are named, and the mark of a `dir:`."""
+    return {
+        path: data
+        for path, data in shown.items()
+        if not is_blob(path) and os.path.basename(path) != "version"
+    }
 
 
 def is_blob(path):
@@ -544,7 +579,7 @@ def test_a_full_disk_shows_nothing(registry, copy, small_disk, kind):
     with pytest.raises(DiskFull):
         copy(f"docker://{registry.host}/big:1", f"{kind}:{small_disk}/x")
     left = [name for _, _, files in os.walk(small_disk) for name in files]
-    assert all(len(name) == 64 for name in left)
+    assert all(len(name) == 64 or name == "version" for name in left)
     assert digest(big.layers[1])[7:] not in left
 
 

@@ -23,7 +23,8 @@ from lamina.transfer.ends.api import Document, Opener, pour
 
 _MANIFEST, _VERSION = "manifest.json", "version"
 _MARKER = b"Directory Transport Version: 1.1\n"
-_OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.manifest\.json)?|signature-\d+|.+\.tmp")
+_ANY_MARKER = _MARKER.partition(b"1.1")[0]  # of any version
+_OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.manifest\.json)?(\.\d+\.tmp)?|signature-\d+")
 
 
 class DirectorySource:
@@ -50,7 +51,8 @@ class DirectorySource:
 class DirectorySink:
     """A directory to be made so, or one that is so already, whose image is replaced.
 
-    manifest.json comes last, by one rename; what the image before it had goes after that.
+    The mark comes first, and manifest.json last, by one rename; what the image before it had goes
+    after that, and nothing else does.
     """
 
     at_once = 4
@@ -60,15 +62,26 @@ class DirectorySink:
         self._keeps = {_MANIFEST, _VERSION}
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
-        """Make the folder; raises `UsageError` for one that holds something else."""
+        """Make the folder, and mark it; raises `UsageError` for one that holds something else."""
         try:
             os.makedirs(self._path, exist_ok=True)
-            names = os.listdir(self._path)
+            if not self._is_marked():
+                if set(os.listdir(self._path)) - {_temporary(_VERSION)}:
+                    raise UsageError(
+                        f"{self._path} holds something else than a copied image",
+                        hint="choose an empty directory, or a new one",
+                    )
+                self._write(_VERSION, _MARKER)
         except OSError as error:
             raise from_oserror(error, "writing", self._path) from error
-        if names and _VERSION not in names and not all(map(_OURS.fullmatch, names)):
-            raise UsageError(f"{self._path} holds something else than a copied image")
         self._keeps |= {each.digest.hex for each in blobs}
+
+    def _is_marked(self) -> bool:
+        try:
+            with open(self._file(_VERSION), "rb") as file:
+                return file.read(len(_ANY_MARKER)) == _ANY_MARKER
+        except FileNotFoundError:
+            return False
 
     def _file(self, name: str) -> str:
         return os.path.join(self._path, name)
@@ -112,4 +125,8 @@ class DirectorySink:
             raise from_oserror(error, "writing", self._path) from error
 
     def _write(self, name: str, data: bytes) -> None:
-        replace_file(self._file(name), data, temporary=self._file(f".{name}.tmp"), mode=0o644)
+        replace_file(self._file(name), data, temporary=self._file(_temporary(name)), mode=0o644)
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.tmp"
