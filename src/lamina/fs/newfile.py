@@ -14,16 +14,22 @@ _FLAGS = os.O_RDWR | os.O_CLOEXEC
 
 @contextmanager
 def new_file(
-    path: str, *, mode: int = 0o666, durable: bool = False, replace: bool = True
+    path: str,
+    *,
+    mode: int = 0o666,
+    durable: bool = False,
+    replace: bool = True,
+    follow: bool = True,
 ) -> Iterator[int]:
     """A descriptor to write to; the file has its name, with these bytes, when the block ends well.
 
-    A link is followed. With `durable` the bytes are on disk before the name is, and the name when
-    this returns. Where there is such a file already it is replaced, or else (`replace=False`)
-    left as it is. Where a file system has no nameless files, or another file is to be replaced, a
-    kill may leave one that is called `<path>.<process ID>.tmp`. Raises `StorageError`.
+    A link is followed, or else (`follow=False`) replaced. With `durable` the bytes are on disk
+    before the name is, and the name when this returns. Where there is such a file already it is
+    replaced, or else (`replace=False`) left as it is. Where a file system has no nameless files,
+    or another file is to be replaced, a kill may leave one that is called
+    `<path>.<process ID>.tmp`. Raises `StorageError`.
     """
-    path = os.path.realpath(path)
+    path = os.path.realpath(path) if follow else os.path.abspath(path)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -376,6 +376,29 @@ def test_names_alone_do_not_make_a_directory_a_copied_image(registry, copy, tmp_
     assert {each.name: each.read_text() for each in (tmp_path / "own").iterdir()} == files
 
 
+@pytest.mark.parametrize("kind", ["oci", "dir"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_in_place_of_a_blob_is_replaced(registry, copy, end, tmp_path, kind, there):
+    """What others can write to must not lead root's writing to a file of their choice."""
+    copy(offer(registry), end(kind))
+    blobs = [path for path in tmp_path.rglob("*") if is_blob(str(path)) and path.is_file()]
+    blobs = [path for path in blobs if f"{tmp_path}/x." in str(path)]
+    assert len(blobs) >= 3
+    for path in blobs:
+        victim = tmp_path / f"victim.{path.name}"
+        if there:
+            victim.write_bytes(path.read_bytes()[::-1])
+        path.unlink()
+        path.symlink_to(victim)
+    copy(offer(registry), end(kind))
+    for path in blobs:
+        assert not path.is_symlink()
+        assert digest(path.read_bytes())[7:] == path.name
+        victim = tmp_path / f"victim.{path.name}"
+        assert victim.exists() == there
+        assert not there or digest(victim.read_bytes())[7:] != path.name
+
+
 def test_replacing_a_copied_image_takes_only_what_it_had(registry, copy, tmp_path):
     target = tmp_path / "image"
     copy(offer(registry), f"dir:{target}")

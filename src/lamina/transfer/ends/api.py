@@ -1,5 +1,7 @@
 """What a copy asks of its two ends. Content goes by digest, and is verified between them."""
 
+import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, Self
@@ -79,3 +81,12 @@ def pour(opener: Opener, write: Callable[[bytes], object]) -> None:
     with opener() as stream:
         while data := stream.read(_CHUNK):
             write(data)
+
+
+def has_file(path: str, size: int) -> bool:
+    """Whether there is a file of that size: itself, for a link may lead out of the end."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size

@@ -15,7 +15,7 @@ from lamina.kernel.ioctl import syncfs
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.manifest import Descriptor
 from lamina.spec.strictjson import Json
-from lamina.transfer.ends.api import Document, Opener, pour
+from lamina.transfer.ends.api import Document, Opener, has_file, pour
 from lamina.transfer.notation import numbered
 from lamina.values.digest import Digest
 from lamina.values.reference import Reference
@@ -134,21 +134,18 @@ class LayoutSink:
 
     def has(self, blob: Descriptor) -> bool:
         """Whether there is a file of that name and size: what was put was verified then."""
-        try:
-            return os.stat(self._file(blob.digest)).st_size == blob.size
-        except OSError:
-            return False
+        return has_file(self._file(blob.digest), blob.size)
 
     def put(self, blob: Descriptor, opener: Opener) -> str:
         """Write the blob's file."""
-        with new_file(self._file(blob.digest), mode=0o644) as descriptor:
+        with new_file(self._file(blob.digest), mode=0o644, follow=False) as descriptor:
             pour(opener, lambda data: write_all(descriptor, data))
         return "copied"
 
     def put_document(self, document: Document) -> None:
         """Write a document's file."""
         if not self.has(document.descriptor()):
-            with new_file(self._file(document.digest), mode=0o644) as descriptor:
+            with new_file(self._file(document.digest), mode=0o644, follow=False) as descriptor:
                 write_all(descriptor, document.raw)
 
     def publish(self, document: Document) -> None:

@@ -19,7 +19,7 @@ from lamina.images.members import Members
 from lamina.kernel.ioctl import syncfs
 from lamina.spec import strictjson
 from lamina.spec.manifest import Descriptor
-from lamina.transfer.ends.api import Document, Opener, pour
+from lamina.transfer.ends.api import Document, Opener, has_file, pour
 
 _MANIFEST, _VERSION = "manifest.json", "version"
 _MARKER = b"Directory Transport Version: 1.1\n"
@@ -88,14 +88,11 @@ class DirectorySink:
 
     def has(self, blob: Descriptor) -> bool:
         """Whether there is a file of that name and size."""
-        try:
-            return os.stat(self._file(blob.digest.hex)).st_size == blob.size
-        except OSError:
-            return False
+        return has_file(self._file(blob.digest.hex), blob.size)
 
     def put(self, blob: Descriptor, opener: Opener) -> str:
         """Write the blob's file."""
-        with new_file(self._file(blob.digest.hex), mode=0o644) as descriptor:
+        with new_file(self._file(blob.digest.hex), mode=0o644, follow=False) as descriptor:
             pour(opener, lambda data: write_all(descriptor, data))
         self._keeps.add(blob.digest.hex)
         return "copied"
@@ -104,7 +101,7 @@ class DirectorySink:
         """Write a document's file."""
         name = f"{document.digest.hex}.manifest.json"
         self._keeps.add(name)
-        with new_file(self._file(name), mode=0o644) as descriptor:
+        with new_file(self._file(name), mode=0o644, follow=False) as descriptor:
             write_all(descriptor, document.raw)
 
     def publish(self, document: Document) -> None:
