@@ -5,6 +5,7 @@ import json
 import os
 import tarfile
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -397,6 +398,32 @@ def test_a_link_in_place_of_a_blob_is_replaced(registry, copy, end, tmp_path, ki
         victim = tmp_path / f"victim.{path.name}"
         assert victim.exists() == there
         assert not there or digest(victim.read_bytes())[7:] != path.name
+
+
+def test_of_two_copies_to_one_directory_none_shows_what_is_not_whole(registry, copy, tmp_path):
+    """The one that ends first clears away what it takes for the image before it."""
+    target = tmp_path / "image"
+    first, second = offer(registry), offer(registry, oci_manifest(OTHER), path="other")
+    inner = threading.Thread(target=lambda: copy_in_its_own(tmp_path, first, target))
+
+    def between(exchange):
+        if inner.ident is None:
+            inner.start()
+            inner.join()
+
+    registry.wrong(f"GET .*/other/blobs/{digest(OTHER.config)}", between)
+    with suppress(StorageError):
+        copy(second, f"dir:{target}")
+    shown = json.loads((target / "manifest.json").read_bytes())
+    for each in (shown["config"], *shown["layers"]):
+        assert digest((target / each["digest"][7:]).read_bytes()) == each["digest"]
+
+
+def copy_in_its_own(tmp_path, source, target):
+    with lamina.open(
+        str(tmp_path / "root2"), run_root=str(tmp_path / "run2"), driver="vfs"
+    ) as opened:
+        opened.images.copy(source, f"dir:{target}")
 
 
 def test_replacing_a_copied_image_takes_only_what_it_had(registry, copy, tmp_path):

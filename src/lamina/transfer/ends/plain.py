@@ -6,13 +6,14 @@ manifest.json        the document that the directory means
 <hex>                a blob
 """
 
+import fcntl
 import os
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 from lamina.content.verified import ByteStream
-from lamina.errors import BadDocument, UsageError, from_oserror
+from lamina.errors import BadDocument, StorageError, UsageError, from_oserror
 from lamina.fs.atomic import replace_file, sync_directory, write_all
 from lamina.fs.newfile import new_file
 from lamina.images.members import Members
@@ -105,21 +106,33 @@ class DirectorySink:
             write_all(descriptor, document.raw)
 
     def publish(self, document: Document) -> None:
-        """Write manifest.json, once all it needs is on disk."""
+        """Write manifest.json, once all it needs is on disk; raises `StorageError` where another
+        copy to the same place has taken some of that away.
+        """
         try:
             folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 syncfs(folder)
+                fcntl.flock(folder, fcntl.LOCK_EX)
+                self._replace(document)
             finally:
                 os.close(folder)
-            self._write(_VERSION, _MARKER)
-            self._write(_MANIFEST, document.raw)
-            sync_directory(self._path)
-            for name in os.listdir(self._path):
-                if name not in self._keeps and _OURS.fullmatch(name):
-                    os.unlink(self._file(name))
         except OSError as error:
             raise from_oserror(error, "writing", self._path) from error
+
+    def _replace(self, document: Document) -> None:
+        found = set(os.listdir(self._path))
+        if self._keeps - found - {_MANIFEST, _VERSION}:
+            raise StorageError(
+                f"another copy to {self._path} took away what this one had brought",
+                hint="copy it again",
+            )
+        self._write(_VERSION, _MARKER)
+        self._write(_MANIFEST, document.raw)
+        sync_directory(self._path)
+        for name in found - self._keeps:
+            if _OURS.fullmatch(name):
+                os.unlink(self._file(name))
 
     def _write(self, name: str, data: bytes) -> None:
         replace_file(self._file(name), data, temporary=self._file(_temporary(name)), mode=0o644)
