@@ -3,14 +3,17 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
 import lamina
 from lamina.build.secrets import Secret
 from lamina.errors import BuildError, DockerfileError, StepFailed
+from lamina.metadata import cache
 from lamina.values.events import StepOutput
 from tests.integration.test_build import BASE, Said, build, changed, context
 
@@ -25,11 +28,12 @@ def opened(path, **options):
 
 
 @pytest.fixture(params=["overlay2", "erofs", "chroot"])
-def engine(request, tmp_path, monkeypatch):
+def engine(request, tmp_path):
     kind = request.param
-    if kind == "chroot":
-        monkeypatch.setenv("LAMINA_ISOLATION", kind)
-    with opened(tmp_path, driver="overlay2" if kind == "chroot" else kind) as made:
+    environ = {"LAMINA_ISOLATION": kind} if kind == "chroot" else {}
+    driver = "overlay2" if kind == "chroot" else kind
+    with opened(tmp_path, driver=driver, environ=environ) as made:
+        assert made.system.isolation.name == environ.get("LAMINA_ISOLATION", "crun")
         yield made
 
 
@@ -132,17 +136,24 @@ def test_a_tmpfs_is_empty_limited_and_leaves_no_stub(engine, context):
 
 
 class Watch(Said):
-    """Looks for the word in the store and the run root while a command runs and afterwards."""
+    """Looks for the word in the store and the run root while a command runs and afterwards.
 
-    def __init__(self, tmp_path):
+    The command waits for `go` in its cache until it was looked.
+    """
+
+    def __init__(self, tmp_path, engine):
         super().__init__()
         self.tmp_path = tmp_path
+        self.engine = engine
         self.found = []
 
     def __call__(self, event):
         super().__call__(event)
-        if isinstance(event, StepOutput):
+        if isinstance(event, StepOutput) and b"ran" in event.data:
             self.look()
+            with closing(sqlite3.connect(f"{self.tmp_path}/store/lamina.db")) as db:
+                ((_, _, layer),) = cache.kept_layers(db)  # not the engine's: another thread's
+            open(f"{self.engine.layers.driver.writable_root(layer)}/go", "w").close()
 
     def look(self):
         done = subprocess.run(
@@ -157,10 +168,11 @@ class Watch(Said):
 def test_a_secret_is_seen_by_its_command_and_nowhere_else(engine, context, tmp_path):
     text = (
         BASE + "RUN --mount=type=secret,id=key,env=KEY --mount=type=secret,id=key,target=/k/file"
+        " --mount=type=cache,target=/c"
         ' --mount=type=secret,id=key,mode=0440,uid=5 cat /k/file | busybox grep -q "^$KEY$" &&'
-        " ls -ln /run/secrets/key && echo ran && touch /ran\n"
+        " ls -ln /run/secrets/key && echo ran && touch /ran; while [ ! -e /c/go ]; do sleep 0.02; done\n"
     )
-    watch = Watch(tmp_path)
+    watch = Watch(tmp_path, engine)
     image = engine.images.build(
         context,
         dockerfile_text=text.encode(),
