@@ -2,7 +2,8 @@
 
 SQLite writes even to read, and to remove a row it needs room first; where the file that it maps
 into memory cannot grow, the kernel ends the process (SIGBUS). So a store holds a file of nothing,
-which is given back to the disk while that is full, and no database is opened without room.
+of which a quarter is given back to the disk when that is full, and no database is opened without
+room.
 
 Knows nothing of what is stored. Does not protect against a disk that others fill meanwhile.
 """
@@ -34,8 +35,22 @@ def give_back(folder: str, reserve: str) -> None:
         os.ftruncate(descriptor, 0)
         _try(descriptor, folder)
         os.ftruncate(descriptor, 0)
+        _keep_the_rest(descriptor, folder)
     finally:
         os.close(descriptor)
+
+
+def _keep_the_rest(descriptor: int, folder: str) -> None:
+    """Take again what this opener does not need: else what it does would fill that, too.
+
+    Whatever eats the room that it leaves, the next opener has some to begin with.
+    """
+    spare = min(_SIZE, _free(folder) - _WANTED)
+    if spare > 0:
+        try:
+            os.posix_fallocate(descriptor, 0, spare)
+        except OSError:
+            os.ftruncate(descriptor, 0)
 
 
 def _try(descriptor: int, folder: str) -> None:
