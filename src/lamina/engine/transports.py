@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from lamina.images.members import Members
 
 
+_Filed = LayoutEnd | DirectoryEnd | DockerArchiveEnd
+"""Ends that lie at a path."""
+
+
 class Transports:
     """The ends that one store's user can name."""
 
@@ -53,7 +57,7 @@ class Transports:
         origin, goal = notation.parse(source), notation.parse(target)
         _refuse(goal, everything, platform)
         wanted = platform_of(platform)
-        with named(getattr(origin, "path", None)):
+        with named(origin.path if isinstance(origin, _Filed) else None):
             if isinstance(goal, StoreEnd):
                 return self._into_store(origin, tag_reference(goal.name), wanted, events)
             if isinstance(goal, DockerArchiveEnd):
@@ -206,9 +210,7 @@ class Transports:
         return given or Registries(self._store)
 
 
-def _within(
-    origin: LayoutEnd | DirectoryEnd | DockerArchiveEnd, members: "Members"
-) -> api.Source | TravellingImage:
+def _within(origin: _Filed, members: "Members") -> api.Source | TravellingImage:
     if isinstance(origin, LayoutEnd):
         return LayoutSource(members, origin.ref)
     if isinstance(origin, DirectoryEnd):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import stat
 import tarfile
 import threading
 from contextlib import suppress
@@ -325,6 +326,18 @@ def test_a_directory_of_something_else_is_left_alone(registry, copy, tmp_path, k
     with pytest.raises(UsageError, match="holds something else"):
         copy(offer(registry), f"{kind}:{tmp_path}/letters")
     assert os.listdir(tmp_path / "letters") == ["love"]
+
+
+@pytest.mark.parametrize("kind", ["oci-archive", "docker-archive"])
+def test_what_is_no_file_is_not_replaced_by_one(registry, copy, tmp_path, kind):
+    """Else an archive called /dev/null would be the end of it."""
+    os.mkfifo(tmp_path / "pipe")
+    os.symlink("pipe", tmp_path / "link")
+    for name in ("pipe", "link"):
+        with pytest.raises(StorageError, match="pipe is no regular file"):
+            copy(offer(registry), f"{kind}:{tmp_path}/{name}")
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+    assert os.path.islink(tmp_path / "link")
 
 
 def test_within_one_place(registry, copy, end, tmp_path):
