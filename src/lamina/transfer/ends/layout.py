@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 
 from lamina.content.verified import ByteStream
 from lamina.errors import BadDocument, ImageNotFound, InvalidReference, UsageError, from_oserror
-from lamina.fs.atomic import replace_file, write_all
+from lamina.fs.atomic import Steadily, replace_file, write_all
 from lamina.fs.newfile import new_file
 from lamina.images import ocilayout
 from lamina.images.members import Members
@@ -139,7 +139,7 @@ class LayoutSink:
     def put(self, blob: Descriptor, opener: Opener) -> str:
         """Write the blob's file."""
         with new_file(self._file(blob.digest), mode=0o644, follow=False) as descriptor:
-            pour(opener, lambda data: write_all(descriptor, data))
+            pour(opener, Steadily(descriptor))
         return "copied"
 
     def put_document(self, document: Document) -> None:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 
 from lamina.content.verified import ByteStream
 from lamina.errors import BadDocument, StorageError, UsageError, from_oserror
-from lamina.fs.atomic import replace_file, sync_directory, write_all
+from lamina.fs.atomic import Steadily, replace_file, sync_directory, write_all
 from lamina.fs.newfile import new_file
 from lamina.images.members import Members
 from lamina.kernel.ioctl import syncfs
@@ -94,7 +94,7 @@ class DirectorySink:
     def put(self, blob: Descriptor, opener: Opener) -> str:
         """Write the blob's file."""
         with new_file(self._file(blob.digest.hex), mode=0o644, follow=False) as descriptor:
-            pour(opener, lambda data: write_all(descriptor, data))
+            pour(opener, Steadily(descriptor))
         self._keeps.add(blob.digest.hex)
         return "copied"
 
