@@ -64,6 +64,28 @@ class _Stopped(StorageError):
     """That a layer was given up because another one failed."""
 
 
+class _Stoppable:
+    """A stream of which nothing more is read once another layer failed, however much is left."""
+
+    def __init__(self, stream: ReadableStream, check: Callable[[], None]) -> None:
+        self._stream = stream
+        self._check = check
+
+    def read(self, size: int, /) -> bytes:
+        self._check()
+        return self._stream.read(size)
+
+    def cancel(self) -> None:
+        """Hand on that its reader is going."""
+        _cancel(self._stream)
+
+
+def _cancel(stream: ReadableStream) -> None:
+    cancel = getattr(stream, "cancel", None)
+    if cancel is not None:
+        cancel()
+
+
 class _Crew:
     """The threads that fill; leaving it waits for them, and stops them first after an error."""
 
@@ -126,7 +148,7 @@ class _Crew:
 
         with coming.open() as stream:
             self._reads(stream)
-            source, home = TarSource(stream), self._driver.home
+            source, home = TarSource(_Stoppable(stream, self._check)), self._driver.home
             filled = unpack.fill(self._root, row, source, coming.diff_id, home, apply)
         self._driver.commit(row.id)
         return filled
@@ -157,9 +179,7 @@ class _Crew:
             self._changed.notify_all()
             streams = list(self._streams)
         for stream in streams:
-            cancel = getattr(stream, "cancel", None)
-            if cancel is not None:
-                cancel()
+            _cancel(stream)
 
     def __enter__(self) -> Self:
         return self

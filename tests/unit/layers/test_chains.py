@@ -2,6 +2,7 @@
 
 import io
 import os
+import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -126,4 +127,45 @@ def test_an_interrupt_leaves_nothing_behind(store: Store) -> None:
         store.layers.register_chain(None, layers, interrupted)
     assert [store.layers.get(chain) is not None for chain in CHAINS] == [True] + [False] * 4
     assert os.listdir(store.root.folder("staging")) == []
+    assert check(store.root, store.driver, full=True) == []
+
+
+def test_a_failure_ends_the_reading_of_what_nobody_can_cancel(store: Store) -> None:
+    """One file without an end is one segment: to wait for its end is to wait for a full disk."""
+    if store.driver_name == "vfs":
+        pytest.skip("lays one after the other")
+    begun = threading.Event()
+    most = 512 << 20
+    member = tarfile.TarInfo("big")
+    member.size = 2 * most
+
+    class Long:
+        def __init__(self) -> None:
+            self.given = 0
+
+        def read(self, size: int, /) -> bytes:
+            if self.given >= most:
+                raise AssertionError("it was read on")
+            data = member.tobuf() if not self.given else bytes(min(size, 1 << 20))
+            self.given += len(data)
+            if self.given > 8 << 20:
+                begun.set()
+            return data
+
+    long = Long()
+
+    @contextmanager
+    def opened_long() -> Iterator[ReadableStream]:
+        yield long
+
+    @contextmanager
+    def bad() -> Iterator[ReadableStream]:
+        assert begun.wait(PATIENCE)
+        raise BadArchive("it is no layer")
+        yield
+
+    layers = [Coming(DiffID.of(b"1"), opened_long), Coming(DiffID.of(b"2"), bad)]
+    with pytest.raises(BadArchive, match="no layer"):
+        store.layers.register_chain(None, layers, lambda _: None)
+    assert long.given < most
     assert check(store.root, store.driver, full=True) == []
