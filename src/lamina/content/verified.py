@@ -45,3 +45,9 @@ class VerifiedReader:
                 f"not {self._wanted} as was promised"
             )
         return data
+
+    def cancel(self) -> None:
+        """End a read that waits, where the stream can: its reader is going."""
+        cancel = getattr(self._stream, "cancel", None)
+        if cancel is not None:
+            cancel()

@@ -4,6 +4,7 @@ import gc
 import gzip
 import json
 import os
+import signal
 import stat
 import tarfile
 import threading
@@ -622,6 +623,28 @@ def test_the_first_failure_ends_what_hangs(registry, copy, end):
     with pytest.raises(ImageNotFound, match="lost the blob"):
         copy(source, end("oci"))
     assert waited == []  # it hangs still, and nobody waits for it
+    over.set()
+
+
+def test_ctrl_c_ends_what_hangs(registry, copy, end):
+    """Also where a layer is inflated on its way, on a thread that waits for the registry."""
+    over, waited = threading.Event(), []
+
+    def hang(exchange):
+        exchange.send_response(200)
+        exchange.send_header("Content-Length", str(len(FIRST)))
+        exchange.end_headers()
+        exchange.wfile.write(FIRST[:10])
+        exchange.wfile.flush()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        waited.append(over.wait(20))
+        exchange.close_connection = True
+        return True
+
+    registry.wrong(f"GET .*/blobs/{digest(FIRST)}", hang)
+    with pytest.raises(KeyboardInterrupt):
+        copy(offer(registry), end("docker-archive"))
+    assert waited == []
     over.set()
 
 
