@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # loaded when an index is asked for
     from lamina.archive.index import IndexReader
 
 _PATIENCE = 2.0  # seconds for whoever uses, or removes, a layer to be done with it
-_LOCK_FILES = 4096  # layer locks are spread over this many files; sharing one only waits longer
+_LOCK_DIGITS = 4  # 65,536 lock files: a pull holds one a layer, and who shares one waits for it
 
 
 class LayerStore:
@@ -173,10 +173,9 @@ class LayerStore:
         """The row of what is to be stood on; None for nothing."""
         return self._row(parent) if parent is not None else None
 
-    def lock_for(self, name: str) -> FileLock:
+    def lock_for(self, chain_id: ChainID) -> FileLock:
         """The lock for single flight on one chain ID."""
-        number = int.from_bytes(os.fsencode(name)[-4:], "big") % _LOCK_FILES
-        return self.root.lock(Rank.LAYER, "layers", f"{number:04d}")
+        return self.root.lock(Rank.LAYER, "layers", chain_id.hex[:_LOCK_DIGITS])
 
     # --- read-write layers --------------------------------------------------------------
 

@@ -169,3 +169,9 @@ def test_a_failure_ends_the_reading_of_what_nobody_can_cancel(store: Store) -> N
         store.layers.register_chain(None, layers, lambda _: None)
     assert long.given < most
     assert check(store.root, store.driver, full=True) == []
+
+
+def test_layers_that_have_nothing_in_common_hardly_ever_wait_for_each_other(store: Store) -> None:
+    """An image's locks are held together for as long as it comes."""
+    many = chain_ids([DiffID.of(b"%d" % number) for number in range(1000)])
+    assert len({store.layers.lock_for(chain).path for chain in many}) > 950
