@@ -14,7 +14,7 @@ from lamina.errors import ConfigurationError
 from lamina.registry.sources import USES, Mirror, Rule, Rules
 
 _SYSTEM = "/etc/containers"
-_LIMIT = 1 << 20  # bytes of a file that are read
+_LIMIT = 1 << 20  # bytes of a file
 
 _Table = Mapping[str, object]
 
@@ -66,9 +66,13 @@ def _dropped_in(folder: str) -> list[str]:
 def _read(path: str) -> _Read:
     try:
         with open(path, "rb") as file:
-            document = tomllib.loads(file.read(_LIMIT).decode())
+            raw = file.read(_LIMIT + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if len(raw) > _LIMIT:
+        raise ConfigurationError(f"{path} has over {_LIMIT} bytes")
+    try:
+        document = tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is no TOML: {error}") from None
     if "registries" in document:

@@ -180,6 +180,12 @@ def test_a_file_that_is_wrong_is_named(rules, tmp_path, text, reason):
     assert str(tmp_path / "registries.conf") in str(caught.value)
 
 
+def test_no_rule_is_lost_at_the_end_of_a_file_that_is_too_long(rules):
+    comment = "#" * 79 + "\n"
+    with pytest.raises(ConfigurationError, match="over 1048576 bytes"):
+        rules(comment * 13_108 + '[[registry]]\nprefix = "bad.example"\nblocked = true\n')
+
+
 def test_the_users_file_stands_for_the_systems_and_folders_lie_over_it(tmp_path):
     def write(path, text):
         where = tmp_path / path
