@@ -17,6 +17,7 @@ from lamina.values.digest import Digest
 
 _NESTING = 4
 _DOCUMENTS = 2_000
+_BLOBS = 50_000
 _BYTES = 64 << 20  # of all documents together
 
 
@@ -97,6 +98,8 @@ def _each_once(*manifests: Manifest) -> dict[Digest, Descriptor]:
         for each in (*manifest.layers, manifest.config):
             if found.setdefault(each.digest, each).size != each.size:
                 raise BadDocument(f"the blob {each.digest.short} is named with two sizes")
+        if len(found) > _BLOBS:
+            raise BadDocument(f"the index leads to over {_BLOBS} blobs")
     return found
 
 

@@ -582,6 +582,22 @@ def test_a_bomb_of_indexes_is_refused(registry, copy, end):
             copy(offer(registry, deep, mediatypes.OCI_INDEX), end("oci"), all_platforms=everything)
 
 
+def test_a_bomb_of_blobs_is_refused(registry, copy, end):
+    """2,048 layers in each of 25 manifests are a few megabytes to say, and a thread's work each."""
+    made = []
+    for number in range(25):
+        layers = [
+            {"mediaType": mediatypes.OCI_LAYER_GZIP, "digest": f"sha256:{at:064x}", "size": 1}
+            for at in range(number * 2048, (number + 1) * 2048)
+        ]
+        config = descriptor(mediatypes.OCI_CONFIG, IMAGE.config)
+        raw = json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode()
+        registry.add_manifest("given", digest(raw), raw, mediatypes.OCI_MANIFEST)
+        made.append(descriptor(mediatypes.OCI_MANIFEST, raw))
+    with pytest.raises(BadDocument, match="over 50000 blobs"):
+        copy(offer(registry, index(*made), mediatypes.OCI_INDEX), end("oci"), all_platforms=True)
+
+
 def test_an_index_names_each_document_once(registry, copy, end):
     """A few bytes that name one manifest a thousand times cost one request."""
     one = descriptor(mediatypes.OCI_MANIFEST, MANIFEST)
