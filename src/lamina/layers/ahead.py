@@ -109,8 +109,6 @@ class _Crew:
             threading.Thread(target=self._work, name="lamina-layer", daemon=True)
             for _ in range(min(_AT_ONCE, len(rows)))
         ]
-        for thread in self._threads:
-            thread.start()
 
     def filled(self, number: int) -> Filled:
         """Wait for a layer; raises what went wrong with any."""
@@ -182,6 +180,12 @@ class _Crew:
             _cancel(stream)
 
     def __enter__(self) -> Self:
+        try:
+            for thread in self._threads:
+                thread.start()
+        except BaseException as error:
+            self._end(error)
+            raise
         return self
 
     def __exit__(
@@ -190,7 +194,11 @@ class _Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         if error is not None:
             self._stop(error)
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # it was started
+                thread.join()

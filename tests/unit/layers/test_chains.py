@@ -171,6 +171,44 @@ def test_a_failure_ends_the_reading_of_what_nobody_can_cancel(store: Store) -> N
     assert check(store.root, store.driver, full=True) == []
 
 
+def test_where_no_more_threads_can_be_had_none_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The streams are their owner's again when this raises, and the layers are gone."""
+    if store.driver_name == "vfs":
+        pytest.skip("lays one after the other")
+    start, started = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name == "lamina-layer":
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    cancelled = threading.Event()
+
+    class Stuck:
+        def read(self, size: int, /) -> bytes:
+            assert cancelled.wait(PATIENCE)
+            return b""
+
+        def cancel(self) -> None:
+            cancelled.set()
+
+    @contextmanager
+    def stuck() -> Iterator[ReadableStream]:
+        yield Stuck()
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    layers = [Coming(DiffID.of(b"%d" % number), stuck) for number in range(2)]
+    with pytest.raises(RuntimeError, match="new thread"):
+        store.layers.register_chain(None, layers, lambda _: None)
+    assert not [thread for thread in started if thread.is_alive()]
+    cancelled.set()
+    assert check(store.root, store.driver, full=True) == []
+
+
 def test_layers_that_have_nothing_in_common_hardly_ever_wait_for_each_other(store: Store) -> None:
     """An image's locks are held together for as long as it comes."""
     many = chain_ids([DiffID.of(b"%d" % number) for number in range(1000)])
