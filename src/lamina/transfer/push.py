@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.packing import Packing
 from lamina.content.directory import BlobStore
-from lamina.errors import BadDocument, ImageNotFound, RegistryError
+from lamina.errors import BadDocument, ImageNotFound, RegistryError, StorageError
 from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
 from lamina.metadata.blobs import BlobRow
@@ -61,7 +61,11 @@ def push(
         sources = {each: images.repositories_of(each, name.domain) for each in blobs}
         uploads = _Uploads(target, images.blobs, sources, one_at_a_time(events))
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lamina-push") as pool:
-            list(pool.map(uploads.send, blobs.values()))
+            try:
+                list(pool.map(uploads.send, blobs.values()))
+            except BaseException as error:
+                uploads.stop(error)  # the others would be sent to their end
+                raise
         uploads.send_document(manifest.config, config.raw)
         digest = target.put_manifest(manifest.raw, manifest.media_type, name.tag or "latest")
         if packing is None or had is None:
@@ -182,6 +186,16 @@ class _Uploads:
         self._blobs = blobs
         self._sources = sources
         self._events = events
+        self._failure: BaseException | None = None
+
+    def stop(self, error: BaseException) -> None:
+        """Send nothing more: the push has failed, or is not wanted any longer."""
+        self._failure = self._failure or error
+
+    def check(self) -> None:
+        """Raise when nothing more is to be sent."""
+        if self._failure is not None:
+            raise StorageError("the push was given up") from self._failure
 
     def send(self, blob: Descriptor) -> None:
         """Have a layer's blob there."""
@@ -204,7 +218,7 @@ class _Uploads:
         self._events(LayerProgress(name, "pushed", blob.size, blob.size))
 
     def _opener(self, blob: Descriptor, name: str) -> Callable[[], "_Told"]:
-        return lambda: _Told(self._blobs, blob, name, self._events)
+        return lambda: _Told(self._blobs, blob, name, self._events, self.check)
 
     def send_document(self, about: Descriptor, raw: bytes) -> None:
         """Have the config there."""
@@ -217,7 +231,15 @@ class _Uploads:
 class _Told:
     """A blob's bytes; says how many were read."""
 
-    def __init__(self, blobs: BlobStore, blob: Descriptor, name: str, events: Sink) -> None:
+    def __init__(
+        self,
+        blobs: BlobStore,
+        blob: Descriptor,
+        name: str,
+        events: Sink,
+        check: Callable[[], None],
+    ) -> None:
+        self._check = check
         self._blob = blobs.open(blob.digest)
         self._size = blob.size
         self._name = name
@@ -225,6 +247,7 @@ class _Told:
         self._at = 0
 
     def read(self, size: int, /) -> bytes:
+        self._check()
         data = self._blob.read(size)
         self._at += len(data)
         if data:

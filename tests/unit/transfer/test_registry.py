@@ -4,6 +4,9 @@ import base64
 import gzip
 import io
 import json
+import os
+import signal
+import sys
 import tarfile
 import threading
 import time
@@ -115,17 +118,18 @@ def nothing_is_left(store):
     assert store.files() == []
 
 
-def _big():
-    """A layer of several blocks of what is neither random nor empty."""
+def tar_with(data):
+    """A layer of one file."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         info = tarfile.TarInfo("big")
-        info.size = 3_000_000
-        archive.addfile(info, io.BytesIO(b"".join(b"%09d\n" % each for each in range(300_000))))
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
 
-BIG = _big()
+# several blocks of what is neither random nor empty
+BIG = tar_with(b"".join(b"%09d\n" % each for each in range(300_000)))
 BLOB = "GET .*/blobs/"
 FIRST = packed(IMAGE.layers[0])
 SECOND = packed(IMAGE.layers[1])
@@ -570,6 +574,36 @@ def test_what_was_pulled_is_pushed_with_its_digest(registry, user, store):
         assert pushed == (digest(raw), len(raw))
         assert other.manifests["demo", "1"] == (raw, mediatypes.OCI_MANIFEST)
         assert other.blobs == registry.blobs
+
+
+def test_ctrl_c_ends_the_sending(registry, user, store):
+    """What is being sent is not sent to its end first."""
+    image = sample(tar_with(os.urandom(16 << 20)))
+    offered(registry, image)
+    here = user.pull(store).image
+    registry.blobs.clear()
+    main = threading.main_thread().ident
+    sent = []
+
+    def interrupted(event):
+        if "pushing" not in str(event):
+            return
+        if not sent:
+            signal.pthread_kill(main, signal.SIGINT)
+            while not is_inside(sys._current_frames()[main], "shutdown"):
+                os.sched_yield()
+        sent.append(event.current)
+
+    with pytest.raises(KeyboardInterrupt):
+        user.push(store, here, events=interrupted)
+    assert max(sent) < 16 << 20
+    assert registry.blobs == {}
+
+
+def is_inside(frame, function):
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
 
 
 def test_nothing_is_sent_twice(registry, user, store):
