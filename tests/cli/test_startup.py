@@ -69,3 +69,14 @@ def test_a_copy_between_files_speaks_no_http(lamina):
     words = ("save", "--format", "oci", "-o", f"{lamina.folder}/saved", "x")
     _, names = modules(*words, root=lamina.root)
     assert "urllib3" not in names
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_a_cached_build_loads_nothing_that_it_does_not_do(lamina, busybox_tar):
+    lamina.driver = "vfs"
+    lamina.ok("import", busybox_tar, "base")
+    lamina.write("Dockerfile", "FROM base\nCOPY Dockerfile /\nRUN true\n")
+    lamina.ok("build", "-q", "-t", "built", lamina.folder)
+    _, names = modules("build", "-q", "-t", "built", lamina.folder, root=lamina.root)
+    idle = {"lamina.execution.run", "lamina.build.exporters", "lamina.build.fetch"}
+    assert not names & {"socket", "urllib.parse", "logging", "email", "subprocess", *idle}

@@ -27,12 +27,11 @@ from lamina.build.cachekey import Inputs
 from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
 from lamina.build.executor import Executor, Platform, warn
-from lamina.build.fetch import Ask, Fetcher
-from lamina.build.gitsource import GitTree, resolve
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
+from lamina.build.operation import Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
-from lamina.build.squash import squashed
+from lamina.build.selection import Fetched
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.dockerfile.giturl import Git
@@ -48,7 +47,9 @@ from lamina.values.digest import ImageID
 from lamina.values.events import Notice, Sink, ignore
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # only a check needs the rules
+if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches
+    from lamina.build.fetch import Ask, Fetcher
+    from lamina.build.gitsource import GitTree
     from lamina.dockerfile.lint import Checked
 
 _MACHINES = {
@@ -76,7 +77,7 @@ class Builder:
         mount_store: MountStore,
         *,
         bases: Bases | None = None,
-        ask: Ask,
+        ask: "Ask",
         layouts: Layouts = no_layouts,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
@@ -112,7 +113,7 @@ class Builder:
                 images=self._images,
                 bases=self._bases,
                 contexts=contexts,
-                fetcher=self._fetcher(request),
+                fetch=self._fetching(request),
                 repositories=lambda git: self._repository(request, git),
                 scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
                 platform=self._platform,
@@ -201,13 +202,26 @@ class Builder:
             raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
 
-    def _repository(self, request: BuildRequest, git: Git) -> GitTree:
+    def _repository(self, request: BuildRequest, git: Git) -> "GitTree":
+        from lamina.build.gitsource import GitTree, resolve
+
         agent = request.agents.get("default", "")
         return GitTree(git, resolve(git, agent), agent, self._mount_store.workplace)
 
-    def _fetcher(self, request: BuildRequest) -> Fetcher:
-        scratch = self._mount_store.scratch
-        return Fetcher(self._ask, self._cache, scratch, self._clock, no_cache=request.no_cache)
+    def _fetching(self, request: BuildRequest) -> Callable[[Remote], Fetched]:
+        """What fetches, within one build; loaded by the first that is to be fetched."""
+        made: list[Fetcher] = []
+
+        def fetch(remote: Remote) -> Fetched:
+            if not made:
+                from lamina.build.fetch import Fetcher
+
+                scratch = self._mount_store.scratch
+                fresh = request.no_cache
+                made.append(Fetcher(self._ask, self._cache, scratch, self._clock, no_cache=fresh))
+            return made[0].fetch(remote)
+
+        return fetch
 
     def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink) -> Steps:
         settings = Settings(epoch, request.no_cache, self._clock)
@@ -221,6 +235,8 @@ class Builder:
         return Steps(self._layers, self._cache, self._runner, mounting, settings)
 
     def _squashed(self, state: State, epoch: int | None) -> State:
+        from lamina.build.squash import squashed
+
         now = float(epoch) if epoch is not None else round(self._clock(), 3)
         return squashed(state, self._layers, self._cache, now=now, epoch=epoch)
 

@@ -7,12 +7,10 @@ the events that say what happens. Decides nothing about keys, files or configs.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
-from lamina.build.fetch import Fetcher
-from lamina.build.gitsource import GitTree
 from lamina.build.interpret import Scope, interpret
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
@@ -41,6 +39,9 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID
 from lamina.values.events import Caution, Event, Sink, StepCached, StepDone, StepOutput, StepStarted
 
+if TYPE_CHECKING:
+    from lamina.build.gitsource import GitTree
+
 _NOTHING = StatCache(None)
 _OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RegistryError, RuntimeFailure)
 
@@ -67,8 +68,8 @@ class Executor:
         images: Images,
         bases: Bases,
         contexts: Contexts,
-        fetcher: Fetcher,
-        repositories: Callable[[Git], GitTree],
+        fetch: Callable[[Remote], Fetched],
+        repositories: Callable[[Git], "GitTree"],
         scope: Scope,
         platform: Platform,
         sink: Sink,
@@ -78,7 +79,7 @@ class Executor:
         self._images = images
         self._bases = bases
         self._contexts = contexts
-        self._fetcher = fetcher
+        self._fetch = fetch
         self._repositories = repositories
         self._scope = scope
         self._platform = platform
@@ -198,7 +199,7 @@ class Executor:
             return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
 
     def _here(self, source: str | Inline | Remote | Fetched | Git) -> str | Inline | Fetched | Git:
-        return self._fetcher.fetch(source) if isinstance(source, Remote) else source
+        return self._fetch(source) if isinstance(source, Remote) else source
 
     def _add_repository(
         self, action: Copy, git: Git, parent: ChainID | None, place: str

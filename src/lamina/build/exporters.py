@@ -15,7 +15,8 @@ from lamina.archive.diff import whole_tree
 from lamina.archive.entry import DIR, FILE, Entry, EntryStream, Write
 from lamina.archive.gzipping import Gzip
 from lamina.archive.writer import segments, write
-from lamina.errors import UsageError, from_oserror
+from lamina.build.outputs import DOCKER, OCI, TAR, Output
+from lamina.errors import from_oserror
 from lamina.fs.atomic import write_all
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.images.dockerarchive import ArchiveWriter
@@ -29,63 +30,8 @@ from lamina.spec.strictjson import Json, dump
 from lamina.values.digest import BlobDigest, ChainID, chain_ids
 from lamina.values.reference import Reference
 
-STORE, DOCKER, OCI, TAR, LOCAL = "image", "docker", "oci", "tar", "local"
-_KINDS = (STORE, DOCKER, OCI, TAR, LOCAL)
-_OPTIONS = ("type", "dest", "compression", "name", "tar")
 _FULL_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
-
-
-class Output(NamedTuple):
-    """One output: its kind, where it goes (empty: the store; `-`: standard output).
-
-    An OCI archive's layers are compressed unless `plain`; as a `folder` it is no archive but a
-    layout.
-    """
-
-    kind: str
-    dest: str
-    names: tuple[str, ...] = ()
-    plain: bool = False
-    folder: bool = False
-
-
-def parse_output(text: str) -> Output:
-    """docker's `-o type=...,dest=...`, `-o DIR`, `-o -`; raises `UsageError`."""
-    if text == "-":
-        return Output(TAR, "-")
-    if "=" not in text:
-        return Output(LOCAL, text, folder=True)
-    fields = dict(_field(part, text) for part in text.split(","))
-    kind, dest = fields.get("type", ""), fields.get("dest", "")
-    if kind not in _KINDS:
-        raise UsageError(
-            f"--output {text!r}: there is no type {kind!r}", hint=f"it is {', '.join(_KINDS)}"
-        )
-    folder = fields.get("tar", "true").lower() in ("false", "0")
-    if not dest and kind not in (STORE, DOCKER):
-        if kind == LOCAL or folder:
-            raise UsageError(f"--output {text!r} needs dest=DIR")
-        dest = "-"
-    names = tuple(each for each in [fields.get("name", "")] if each)
-    return Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL)
-
-
-def _field(part: str, text: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not equals or key not in _OPTIONS:
-        raise UsageError(
-            f"--output {text!r} has an unknown field {part!r}",
-            hint=f"it has {', '.join(_OPTIONS)}",
-        )
-    return key, value
-
-
-def _is_plain(fields: dict[str, str], text: str) -> bool:
-    compression = fields.get("compression", "gzip")
-    if compression not in ("gzip", "uncompressed"):
-        raise UsageError(f"--output {text!r}: compression is gzip or uncompressed")
-    return compression == "uncompressed"
 
 
 class Exporter:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-from lamina.build import agents
 from lamina.build.api import CacheWish, LayerMount, Layers, Mounted, MountStore
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.chosen import Chosen
@@ -194,10 +193,12 @@ class Mounting:
             if agent is None:
                 _refuse_missing(mount, f"--ssh {mount.id}")
                 continue
+            from lamina.build import lending
+
             path = self._store.scratch(f"agent{len(lent)}")
             mode = _AGENT_MODE if mount.mode is None else mount.mode
             held.enter_context(
-                agents.lent(agent, path, mode=mode, uid=mount.uid or 0, gid=mount.gid or 0)
+                lending.lent(agent, path, mode=mode, uid=mount.uid or 0, gid=mount.gid or 0)
             )
             lent.append(Volume(path, mount.target or f"{AGENT}{len(lent)}", False))
         return lent, [f"SSH_AUTH_SOCK={lent[0].target}"] if lent else []

@@ -7,17 +7,19 @@ import os
 import select
 import threading
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina.build.api import Command, LayerMount, Output
 from lamina.drivers.api import Driver
 from lamina.execution.extras import Extra, Tree
-from lamina.execution.run import Job, Stdio, start
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.runtime.isolation import Isolation
 from lamina.runtime.process import Process, Volume
 from lamina.values.ids import LayerID
+
+if TYPE_CHECKING:
+    from lamina.execution.spawned import Stdio
 
 HOSTNAME = "buildkitsandbox"  # what BuildKit calls it; some Dockerfiles have come to rely on it
 _CHUNK = 1 << 16
@@ -52,6 +54,8 @@ class LayerRunner:
 
         `output` is called from another thread, never twice at once, and not after the end.
         """
+        from lamina.execution.run import Job, start  # a cached build starts nothing
+
         process = Process(
             args=command.argv,
             env=command.env,
@@ -105,8 +109,10 @@ class _Pump:
         self._error: BaseException | None = None
 
     @property
-    def stdio(self) -> Stdio:
+    def stdio(self) -> "Stdio":
         """The command's three descriptors."""
+        from lamina.execution.spawned import Stdio
+
         return Stdio(None, self._writers[0], self._writers[1])
 
     def started(self) -> None:

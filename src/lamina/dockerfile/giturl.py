@@ -6,7 +6,6 @@ https://host/name.git?ref=|branch=|tag=|commit=|subdir=|submodules=|keep-git-dir
 
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from lamina.errors import DockerfileError
 
@@ -49,6 +48,8 @@ def parse(text: str, *, checksum: str = "", keeps_git: bool = False) -> Git | No
     url, _, query = address.partition("?")
     if not (_SCP.fullmatch(url) or _URL.fullmatch(url)):
         return None
+    from urllib.parse import parse_qsl  # of few Dockerfiles
+
     asked = dict(parse_qsl(query, keep_blank_values=True))
     for key in asked:
         if key not in _KNOWN:

@@ -8,9 +8,8 @@ from lamina.build import Builder, BuildRequest
 from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
-from lamina.build.exporters import Exporter, parse_output
-from lamina.build.fetch import Answer, Ask
 from lamina.build.named import Layout, parse_named
+from lamina.build.outputs import parse_output
 from lamina.build.runner import LayerRunner
 from lamina.build.secrets import parse_secret
 from lamina.engine.config import Config
@@ -19,7 +18,9 @@ from lamina.engine.parts import Parts
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
-if TYPE_CHECKING:  # only what fetches loads it
+if TYPE_CHECKING:  # only what fetches, or writes elsewhere, loads it
+    from lamina.build.exporters import Exporter
+    from lamina.build.fetch import Answer, Ask
     from lamina.registry.transport import Transport
 
 __all__ = [
@@ -35,11 +36,11 @@ __all__ = [
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def _asking(config: Config) -> Ask:
+def _asking(config: Config) -> "Ask":
     """Requests to any host; the HTTP library is loaded by the first."""
     transports: list[Transport] = []
 
-    def ask(url: str, headers: Mapping[str, str]) -> Answer:
+    def ask(url: str, headers: Mapping[str, str]) -> "Answer":
         if not transports:
             from lamina.registry.transport import Settings, Transport
 
@@ -99,6 +100,8 @@ def builder(engine: Parts, bases: Bases) -> Builder:
     )
 
 
-def exporter(engine: Parts) -> Exporter:
+def exporter(engine: Parts) -> "Exporter":
     """What writes the engine's images to files and folders."""
+    from lamina.build.exporters import Exporter
+
     return Exporter(engine.layers)

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from lamina.build.agents import lent, parse_agent
+from lamina.build.agents import parse_agent
+from lamina.build.lending import lent
 from lamina.errors import UsageError
 
 

@@ -20,7 +20,7 @@ from lamina.values.events import Sink, ignore
 
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
-    from lamina.build.exporters import Output
+    from lamina.build.outputs import Output
 
 USAGE = Usage(
     "[OPTIONS] PATH|-",
