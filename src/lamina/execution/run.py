@@ -11,7 +11,6 @@ leaves no mount and no container behind.
 import os
 
 from lamina.errors import RuntimeFailure, UsageError, hint_of
-from lamina.execution import chroot, oci
 from lamina.execution.job import Job, inspect
 from lamina.execution.room import Room
 from lamina.execution.running import Running
@@ -28,7 +27,10 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     a root that cannot be mounted, or `UsageError`.
     """
     _check(job, stdio)
-    begin = chroot.begin if isolation.name == "chroot" else oci.begin
+    if isolation.name == "chroot":  # one of the two is never needed
+        from lamina.execution.chroot import begin
+    else:
+        from lamina.execution.oci import begin
     try:
         room = Room(job)
         try:
