@@ -27,14 +27,10 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     a root that cannot be mounted, or `UsageError`.
     """
     _check(job, stdio)
-    if isolation.name == "chroot":  # one of the two is never needed
-        from lamina.execution.chroot import begin
-    else:
-        from lamina.execution.oci import begin
     try:
         room = Room(job)
         try:
-            return begin(job, inspect(job, room.folder), isolation, room, stdio)
+            return _begin(job, isolation, room, stdio)
         except BaseException:
             room.close()
             raise
@@ -42,6 +38,18 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
         about = f" ({error.filename})" if error.filename else ""
         words = f"cannot start the container: {error.strerror or error}{about}"
         raise RuntimeFailure(words, hint=hint_of(error)) from error
+
+
+def _begin(job: Job, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
+    """By one of two ways; the other is not loaded."""
+    scene = inspect(job, room.folder)
+    if isolation.name == "chroot":
+        from lamina.execution import chroot
+
+        return chroot.begin(job, scene, isolation, room, stdio)
+    from lamina.execution import oci
+
+    return oci.begin(job, scene, isolation, room, stdio)
 
 
 def run(job: Job, isolation: Isolation, stdio: Stdio) -> Exit:
