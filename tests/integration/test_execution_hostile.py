@@ -577,7 +577,7 @@ def test_plain_errors(plain):
     assert "CAP_SYS_ADMIN" in words
     kind, words = plain("true", volumes=(Volume("/tmp", "/v", False),))
     assert kind == "RuntimeFailure"
-    assert "volumes need the right to mount" in words
+    assert "mounting something on /v needs the right to mount" in words
 
 
 def test_errors_are_one_line(unsettled, isolation):
