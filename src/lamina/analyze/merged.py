@@ -14,7 +14,7 @@ from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK
 from lamina.archive.ground import follow
 from lamina.archive.index import Record
 from lamina.archive.whiteout import PREFIX, Whiteout, classify
-from lamina.errors import StoreDamaged
+from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
@@ -117,12 +117,13 @@ class Node:
 
 
 class MergedTree:
-    """Layers laid over one another, lowest first."""
+    """Layers laid over one another, lowest first; raises `BadArchive` for what does not fit."""
 
     def __init__(self) -> None:
         self.root = Node(b"", None)
         self.root.now = _directory(-1)
         self.layers = 0
+        self.implied = 0  # directories that no member named when they came
         self._emptied: set[int] = set()
         self._folders: dict[bytes, Node] = {}  # names that were followed, as long as none changes
 
@@ -288,6 +289,7 @@ class MergedTree:
         if folder.children is None:
             folder.children = {}
         child = folder.children.setdefault(name, Node(name, folder))
+        self.implied += 1
         self._put(child, _directory(self.layers))
         return child
 
@@ -361,7 +363,5 @@ def _directory(layer: int) -> Version:
     return Version(layer, DIR, _IMPLIED_MODE, 0, 0, 0, 0, 0, b"", None, (), None, b"", implied=True)
 
 
-def _impossible(name: bytes) -> StoreDamaged:
-    return StoreDamaged(
-        f"the layer indexes do not fit together at {shown(name)}", hint="run `lamina check`"
-    )
+def _impossible(name: bytes) -> BadArchive:
+    return BadArchive(f"the layers do not fit together at {shown(name)}")

@@ -225,6 +225,16 @@ def indexed(segments: Iterable[Segment], writer: IndexWriter) -> Iterator[Segmen
         writer.add(segment, body.finish())
 
 
+def records(segments: Iterable[Segment]) -> Iterator[Record]:
+    """A tar's members as an index would hold them, without their raw bytes, as it passes by."""
+    for entry, _, offset, stored in segments:
+        if entry is None:
+            continue
+        has_body = entry.kind == FILE and entry.stored
+        digest = _Hashed(stored).finish() if has_body else b""
+        yield Record(*entry, digest, offset, b"", None)
+
+
 class _Hashed:
     __slots__ = ("_hash", "_read")
 

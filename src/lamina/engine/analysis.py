@@ -1,48 +1,51 @@
 """What the layer indexes of an image tell: its merged tree, its waste. Nothing is unpacked."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lamina.analyze.instruction import located, steps
 from lamina.analyze.merged import MergedTree
 from lamina.analyze.waste import LayerFacts, Waste, waste
 from lamina.dockerfile import Dockerfile
 from lamina.engine.parts import Parts
+from lamina.errors import BadArchive, StoreDamaged
 from lamina.layers.layer import Layer
 from lamina.layers.store import LayerStore
-from lamina.values.digest import ChainID, ImageID
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID, ImageID, chain_ids
 from lamina.values.ids import LayerID
 
 
 def merged_tree(store: LayerStore, layers: Sequence[Layer]) -> MergedTree:
     """The merged tree of a chain, lowest layer first; raises `StoreDamaged`."""
     tree = MergedTree()
-    for layer in layers:
-        with store.index(layer) as index:
-            tree.add_layer(index.records())
+    try:
+        for layer in layers:
+            with store.index(layer) as index:
+                tree.add_layer(index.records())
+    except BadArchive as error:  # they were laid over one another once
+        raise StoreDamaged(f"of the layer indexes {error}", hint="run `lamina check`") from error
     return tree
 
 
 def waste_of(
-    parts: Parts,
-    image: ImageID,
-    layers: Sequence[Layer],
+    config: ImageConfig,
     tree: MergedTree,
+    shared: Collection[ChainID],
     dockerfile: Dockerfile | None,
 ) -> Waste:
     """The waste of an image; with the Dockerfile it was built from, its steps have lines."""
-    config = parts.image_store.config(image)
-    made = steps(config.history, len(layers))
+    made = steps(config.history, len(config.diff_ids))
     if dockerfile is not None:
         made = located(made, dockerfile)
-    shared = _shared(parts, image)
+    chains = chain_ids(config.diff_ids)
     facts = [
-        LayerFacts(layer.diff_id, step, layer.chain_id in shared)
-        for layer, step in zip(layers, made, strict=True)
+        LayerFacts(diff_id, step, chain in shared)
+        for diff_id, step, chain in zip(config.diff_ids, made, chains, strict=True)
     ]
     return waste(tree, facts)
 
 
-def _shared(parts: Parts, image: ImageID) -> set[ChainID]:
+def chains_of_others(parts: Parts, image: ImageID) -> frozenset[ChainID]:
     """The chains that another image has."""
     known: dict[LayerID, Layer] = {layer.id: layer for layer in parts.layers.all()}
     tops = {layer.chain_id: layer.id for layer in known.values()}
@@ -53,4 +56,4 @@ def _shared(parts: Parts, image: ImageID) -> set[ChainID]:
         while at is not None and known[at].chain_id not in found:
             found.add(known[at].chain_id)
             at = known[at].parent
-    return found
+    return frozenset(found)

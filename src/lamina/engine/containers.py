@@ -12,7 +12,7 @@ from lamina.containers.settings import Settings, Wishes, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
-from lamina.engine.images import Image, tag_reference
+from lamina.engine.image import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
 from lamina.fs.atomic import write_all

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
+from lamina.engine.image import Image, tag_reference
 from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
-from lamina.errors import InvalidReference, UsageError
-from lamina.images.store import NamedImage, Removed
+from lamina.errors import ImageNotFound, InvalidReference, UsageError
+from lamina.images.store import Removed
 from lamina.layers import gc
 from lamina.metadata import containers as container_rows
-from lamina.spec.imageconfig import ImageConfig, parse_time
-from lamina.values.digest import Digest, ImageID
+from lamina.values.digest import Digest
 from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
@@ -26,16 +26,6 @@ if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what
     from lamina.transfer.push import Pushed
 
 
-class HistoryRow(NamedTuple):
-    """One line of an image's history, newest first; `size` in bytes, `image` where it is known."""
-
-    image: ImageID | None
-    created: float
-    created_by: str
-    size: int
-    comment: str
-
-
 class Pruned(NamedTuple):
     """What a prune took away, and the bytes it gave back."""
 
@@ -46,7 +36,7 @@ class Pruned(NamedTuple):
 class LoadedImage(NamedTuple):
     """An image that `load` brought, the names it came with, and those that pointed elsewhere."""
 
-    image: "Image"
+    image: Image
     names: tuple[str, ...]
     replaced: tuple[str, ...]
 
@@ -56,107 +46,10 @@ class PulledImage(NamedTuple):
     whether it is new here.
     """
 
-    image: "Image"
+    image: Image
     name: Reference
     digest: Digest
     fresh: bool
-
-
-class Image(Inside):
-    """One image; what it shows is what was true when it was got."""
-
-    def __init__(self, store: Parts, named: NamedImage) -> None:
-        super().__init__(store, named.row)
-        self.names = named.names
-
-    @property
-    def id(self) -> ImageID:
-        """The digest of the config."""
-        return self._row.id
-
-    @property
-    def short_id(self) -> str:
-        """Twelve digits of the ID."""
-        return self._row.id.short
-
-    @property
-    def tags(self) -> list[str]:
-        """The names that point at it, as docker shows them."""
-        return [Reference.parse(name).familiar for name in self.names]
-
-    @property
-    def repo_digests(self) -> list[str]:
-        """`name@digest` for each repository, when it came with a manifest."""
-        if self._row.manifest is None:
-            return []
-        names = {Reference.parse(name).familiar_name for name in self.names}
-        return [f"{name}@{self._row.manifest}" for name in sorted(names)]
-
-    @property
-    def created(self) -> float:
-        """When it was made, in seconds since the epoch."""
-        return self._row.created
-
-    @property
-    def size(self) -> int:
-        """Apparent bytes of all its layers."""
-        return self._row.size
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """Its labels."""
-        return dict(self.config.config.labels or {})
-
-    @property
-    def config(self) -> ImageConfig:
-        """Its config, read anew."""
-        return self._store.image_store.config(self.id)
-
-    @property
-    def layer_count(self) -> int:
-        """How many layers it has."""
-        return self._row.layers
-
-    @property
-    def graph_driver(self) -> tuple[tuple[str, str], ...]:
-        """Where its topmost layer lies, as the driver tells it."""
-        if self._row.top_chain is None:
-            return ()
-        layers = self._store.layers
-        return layers.driver.data(layers.resolve(self._row.top_chain))
-
-    def history(self) -> list[HistoryRow]:
-        """How it came to be, newest first."""
-        config = self.config
-        sizes = [layer.size for layer in self.layers][::-1]
-        rows: list[HistoryRow] = []
-        for entry in reversed(config.history):
-            size = 0 if entry.empty_layer or not sizes else sizes.pop(0)
-            created = parse_time(entry.created)
-            first = self.id if not rows else None
-            rows.append(HistoryRow(first, created, entry.created_by, size, entry.comment))
-        return rows
-
-    def tag(self, name: str) -> None:
-        """Let one more name point at it; raises `InvalidReference`."""
-        self._store.image_store.tag(self.id, tag_reference(name))
-
-    def save(self, out: Write) -> None:
-        """Write it as a docker archive, with all its names."""
-        from lamina.transfer.save import save
-
-        names = self.tags or [str(self.id)]
-        save(names, self._store.image_store, self._store.layers, out)
-
-
-def tag_reference(name: str) -> Reference:
-    """A name to give to an image: with a tag or without, never with a digest."""
-    reference = Reference.parse(name)
-    if reference.digest is not None:
-        raise InvalidReference(
-            f"invalid reference {name!r}: an image cannot be given a digest as its name"
-        )
-    return reference.with_default_tag()
 
 
 class Images:
@@ -169,6 +62,32 @@ class Images:
     def get(self, name: str) -> Image:
         """The image of that name, ID or digest; raises `ImageNotFound`."""
         return Image(self._store, self._images.row(self._images.resolve(name)))
+
+    def look(
+        self,
+        name: str,
+        *,
+        platform: str | None = None,
+        registries: "Registries | None" = None,
+        events: Sink | None = None,
+    ) -> Inside:
+        """An image to look into: of the store, else where `copy` would take it from.
+
+        What is elsewhere (`docker-archive:FILE`, `docker://NAME`, ...) is read once and not
+        unpacked; `platform` and `registries` are as for `copy`. Raises `ImageNotFound`,
+        `BadInput`, `RegistryError` or `StorageError`.
+        """
+        from lamina.transfer.notation import names_end
+
+        try:
+            return self.get(name)
+        except (ImageNotFound, InvalidReference):
+            if not names_end(name):
+                raise
+        from lamina.engine.transports import Transports
+
+        transports = Transports(self._store, registries, None)
+        return transports.look(name, platform, events or self._store.events)
 
     def build(
         self,
@@ -441,4 +360,4 @@ def _is_called(image: Image, name: str) -> bool:
     return False
 
 
-__all__ = ["HistoryRow", "Image", "Images", "LoadedImage", "Pruned", "PulledImage"]
+__all__ = ["Images", "LoadedImage", "Pruned", "PulledImage"]

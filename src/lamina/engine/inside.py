@@ -1,34 +1,44 @@
-"""Looking into an image: its layers, files and bytes. What does the work is loaded when asked."""
+"""Looking into an image, wherever it lies: files, bytes, instructions, by what its layers say.
+
+What does the work is loaded when it is asked for.
+"""
 
 import os
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from lamina.archive.entry import Write
-from lamina.engine.parts import Parts
-from lamina.layers.layer import Layer
-from lamina.metadata.images import ImageRow
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID
 
 if TYPE_CHECKING:  # a listing of images must not pay for what analyses them
     from lamina.analyze.compare import Comparison
     from lamina.analyze.find import Found, Taken
     from lamina.analyze.instruction import Step
     from lamina.analyze.merged import MergedTree
+    from lamina.analyze.packages import Package
     from lamina.analyze.waste import Waste
     from lamina.dockerfile import Dockerfile
-    from lamina.engine.looking import FileFacts
 
 
-class Inside:
+class Inside(ABC):
     """One image's inside; everything given is a value."""
 
-    def __init__(self, store: Parts, row: ImageRow) -> None:
-        self._store = store
-        self._row = row
-
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Its layers, lowest first."""
-        return self._store.layers.chain(self._row.top_chain)
+    @abstractmethod
+    def config(self) -> ImageConfig:
+        """Its config."""
+
+    @abstractmethod
+    def tree(self) -> "MergedTree":
+        """Its merged tree with every path's past."""
+
+    @abstractmethod
+    def packages(self, tree: "MergedTree") -> "tuple[Package, ...]":
+        """The packages that the databases in its tree tell."""
+
+    def shared(self) -> frozenset[ChainID]:
+        """The chains of layers that another image has, too."""
+        return frozenset()
 
     def waste(self, *, dockerfile: "Dockerfile | None" = None) -> "Waste":
         """Which bytes nobody sees, what wastes them, and the repair, by its layers' indexes.
@@ -37,16 +47,13 @@ class Inside:
         """
         from lamina.engine.analysis import waste_of
 
-        return waste_of(self._store, self._row.id, self.layers, self.tree(), dockerfile)
+        return waste_of(self.config, self.tree(), self.shared(), dockerfile)
 
     def compare(self, other: "Inside") -> "Comparison":
         """What differs in another image: config, layers, packages, files."""
-        from lamina.engine.comparing import Side, compared
+        from lamina.engine.comparing import compared
 
-        sides = (
-            Side(each._store, each._row.id, each.layers, each.tree()) for each in (self, other)
-        )
-        return compared(*sides)
+        return compared(self, other)
 
     def find(self, pattern: str) -> tuple["Found", ...]:
         """Every version of the paths that fit (`lamina.analyze.find`), gone ones included."""
@@ -54,23 +61,12 @@ class Inside:
 
         return tuple(find(self.tree(), os.fsencode(pattern)))
 
-    def tree(self) -> "MergedTree":
-        """Its merged tree with every path's past, by its layers' indexes."""
-        from lamina.engine.analysis import merged_tree
-        from lamina.errors import StoreDamaged
-
-        try:
-            return merged_tree(self._store.layers, self.layers)
-        except StoreDamaged:
-            self._store.image_store.row(self._row.id)  # or is it just being removed?
-            raise
-
     def steps(self) -> "tuple[Step, ...]":
         """What made each layer, lowest first, as its history tells it."""
         from lamina.analyze.instruction import steps
 
-        config = self._store.image_store.config(self._row.id)
-        return tuple(steps(config.history, self._row.layers))
+        config = self.config
+        return tuple(steps(config.history, len(config.diff_ids)))
 
     def du(self, path: str = "/", *, depth: int = 1, files: bool = False) -> "tuple[Taken, ...]":
         """What directories take up, each after what it holds; raises `PathNotFound`."""
@@ -81,15 +77,3 @@ class Inside:
         if top is None:
             raise PathNotFound(f"no such path in the image: {path!r}")
         return tuple(taken(top, depth, files=files))
-
-    def listdir(self, path: str = "/") -> "tuple[FileFacts, ...]":
-        """What a directory of it holds, sorted by name; raises `PathNotFound`."""
-        from lamina.engine.looking import listing
-
-        return listing(self._store.layers, self._row.top_chain, path)
-
-    def read(self, path: str, out: Write) -> None:
-        """Write what a file of it holds, links followed inside; raises `PathNotFound`."""
-        from lamina.engine.looking import content
-
-        content(self._store.layers, self._row.top_chain, path, out)

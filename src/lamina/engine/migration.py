@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lamina.engine.images import Image, LoadedImage
+from lamina.engine.image import Image
+from lamina.engine.images import LoadedImage
 from lamina.engine.moving import Moved, Moving, Plan
 from lamina.engine.parts import Parts
 from lamina.foreign.api import ForeignStore

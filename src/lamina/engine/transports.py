@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.engine.images import tag_reference
+from lamina.engine.image import Image, tag_reference
+from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
 from lamina.engine.platforms import platform_of
 from lamina.errors import UsageError
@@ -63,6 +64,20 @@ class Transports:
             if isinstance(goal, DockerArchiveEnd):
                 return self._into_docker_archive(origin, goal, wanted, events)
             return self._into_content(origin, goal, None if everything else wanted, events)
+
+    def look(self, origin: str, platform: str | None, events: Sink) -> Inside:
+        """Look into an image where it lies; see `Images.look`."""
+        from lamina.engine.elsewhere import read_whole
+
+        end = notation.parse(origin)
+        if isinstance(end, StoreEnd):
+            images = self._store.image_store
+            return Image(self._store, images.row(images.resolve(end.name)))
+        with (
+            named(getattr(end, "path", None)),
+            self._image(end, platform_of(platform), events) as image,
+        ):
+            return read_whole(image, events)
 
     # --- into what holds images -----------------------------------------------------------
 

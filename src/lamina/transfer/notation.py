@@ -77,6 +77,14 @@ def parse(text: str) -> End:
     return read(transport, details)
 
 
+def names_end(text: str) -> bool:
+    """Whether a text that is no stored image means an end (`docker:dind` does not)."""
+    transport, colon, details = text.partition(":")
+    if transport == "docker":
+        return details.startswith(("/", ".", ":"))
+    return bool(colon) and transport in _TRANSPORTS
+
+
 def _docker(transport: str, details: str) -> End:
     if details.startswith("//"):
         return RegistryEnd(Reference.parse(details[2:]).with_default_tag())

@@ -1,6 +1,6 @@
 """Images as `docker images`, `docker history` and `docker inspect` show them."""
 
-from lamina.engine.images import HistoryRow, Image
+from lamina.engine.image import HistoryRow, Image
 from lamina.spec.imageconfig import format_time
 from lamina.values.ages import age
 from lamina.values.reference import Reference

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from lamina.analyze.compare import Comparison, FileChange, PackageChange
 from lamina.analyze.paths import printable, readable
 from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.looking import ELSEWHERE, WHERE, look
 from lamina.cli.main import Context
 from lamina.cli.output import document
 from lamina.cli.session import engine
@@ -14,12 +15,13 @@ from lamina.views.compare import comparison_document
 
 USAGE = Usage(
     "[OPTIONS] IMAGE IMAGE",
-    "Show what differs between two images: config, layers, packages, files",
+    f"Show what differs between two images: config, layers, packages, files.\n{WHERE}",
     (
         Flag("all", "a", "", "every file, and not the largest changes alone"),
         Flag("exit-code", "", "", "exit with 1 when config, packages or files differ"),
         Flag("format", "", "FORMAT", "json, or a Go template over that document"),
         Flag("json", "", "", "the same as --format json"),
+        *ELSEWHERE,
     ),
     2,
     2,
@@ -33,7 +35,7 @@ def run(context: Context, given: Parsed) -> int:
     """Show."""
     one, other = given.operands
     with engine(context) as opened:
-        found = opened.images.get(one).compare(opened.images.get(other))
+        found = look(opened, given, one).compare(look(opened, given, other))
     format_ = "json" if given.has("json") else given.one("format")
     if format_:
         print(document(comparison_document(one, other, found), format_), end="")

@@ -6,6 +6,7 @@ from lamina.analyze.find import Found, Seen
 from lamina.analyze.instruction import Step
 from lamina.analyze.paths import readable
 from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.looking import ELSEWHERE, WHERE, look
 from lamina.cli.main import Context
 from lamina.cli.output import document
 from lamina.cli.session import engine
@@ -15,10 +16,11 @@ from lamina.views.inside import found_document
 
 USAGE = Usage(
     "[OPTIONS] IMAGE PATH|GLOB",
-    "Show which layer and instruction brought a file, and every version of it",
+    f"Show which layer and instruction brought a file, and every version of it.\n{WHERE}",
     (
         Flag("format", "", "FORMAT", "json, or a Go template over the list"),
         Flag("json", "", "", "the same as --format json"),
+        *ELSEWHERE,
     ),
     2,
     2,
@@ -29,7 +31,7 @@ def run(context: Context, given: Parsed) -> int:
     """Show; an error when nothing fits."""
     name, pattern = given.operands
     with engine(context) as opened:
-        image = opened.images.get(name)
+        image = look(opened, given, name)
         found, steps = image.find(pattern), image.steps()
     format_ = "json" if given.has("json") else given.one("format")
     if format_:

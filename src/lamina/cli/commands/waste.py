@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from lamina.analyze.waste import Waste
 from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.looking import ELSEWHERE, WHERE, look
 from lamina.cli.main import Context
 from lamina.cli.output import document
 from lamina.cli.session import engine
@@ -17,7 +18,8 @@ from lamina.views.waste import sarif, waste_document
 
 USAGE = Usage(
     "[OPTIONS] IMAGE",
-    "Show which bytes of an image nobody sees, which instruction wastes them, and the repair",
+    "Show which bytes of an image nobody sees, which instruction wastes them, and the repair.\n"
+    + WHERE,
     (
         Flag("all", "a", "", "every finding, and not the largest alone"),
         Flag("file", "f", "FILE", "the Dockerfile the image was built from, to name its lines"),
@@ -25,6 +27,7 @@ USAGE = Usage(
         Flag("json", "", "", "the same as --format json"),
         Flag("max-waste", "", "LIMIT", "exit with 1 when more is wasted: 5%, or a size as 20m"),
         Flag("sarif", "", "FILE", "write the findings for code scanning as well (-: only them)"),
+        *ELSEWHERE,
     ),
     1,
     1,
@@ -39,7 +42,7 @@ def run(context: Context, given: Parsed) -> int:
     file = given.one("file")
     dockerfile = _dockerfile(file) if file is not None else None
     with engine(context) as opened:
-        found = opened.images.get(name).waste(dockerfile=dockerfile)
+        found = look(opened, given, name).waste(dockerfile=dockerfile)
     target = given.one("sarif")
     if target is not None:
         told = document(sarif(name, found, file or "Dockerfile"), None)

@@ -1,0 +1,140 @@
+"""Looking into images that are not in the store: the same figures, and nothing is left."""
+
+import io
+import json
+import os
+import tarfile
+
+import pytest
+
+from lamina.testing.sample_images import as_tar, classic, sample
+from tests.cli.rig import assert_complaint, nothing_left
+from tests.integration.test_registries import host, lamina, serve  # noqa: F401 - fixtures
+from tests.integration.test_takeover import DOCKERFILE
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+ENDS = ["docker", "oci", "oci-archive", "dir", "docker-archive"]
+MISTAKE = """FROM base
+COPY big /tmp/big
+RUN cp /tmp/big /root/kept && ln /root/kept /root/also && rm /tmp/big
+RUN mkdir -p /var/lib/dpkg && cp /status /var/lib/dpkg/status && rm -r /root/kept
+"""
+STATUS = """Package: hello
+Status: install ok installed
+Architecture: amd64
+Version: 1.0
+
+"""
+
+
+@pytest.fixture
+def end(host, tmp_path):  # noqa: F811
+    """How each kind of end is written."""
+    return {
+        "docker": f"docker://{host}/{tmp_path.name.lower()}/app:1",
+        "oci": f"oci:{tmp_path}/app.layout:app",
+        "oci-archive": f"oci-archive:{tmp_path}/app.oci.tar",
+        "docker-archive": f"docker-archive:{tmp_path}/app.tar",
+        "dir": f"dir:{tmp_path}/app.dir",
+    }
+
+
+@pytest.fixture
+def built(lamina):  # noqa: F811
+    """A store with `base` and `app`, which wastes bytes and has a package."""
+    lamina.write("big", "b" * 50_000)
+    lamina.write("status", STATUS)
+    text = MISTAKE.replace("COPY big /tmp/big", "COPY big /tmp/big\nCOPY status /status")
+    lamina.write("Dockerfile", text)
+    lamina.ok("build", "-q", "-t", "app", lamina.folder)
+    return lamina
+
+
+def told(store, *words):
+    """What `waste` says, without what only the store knows: which layers others have."""
+    found = json.loads(store.ok("waste", "--json", "--all", *words))
+    for key in ("Image", "WastedUnshared"):
+        found.pop(key)
+    for layer in found["Layers"]:
+        layer.pop("Shared")
+    return found
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_the_figures_are_those_of_the_store_and_nothing_is_left(built, end, kind):
+    wanted = told(built, "app")
+    assert wanted["Wasted"] == 50_000
+    built.ok("copy", "-q", "lamina:app", end[kind])
+    with nothing_left(built):
+        assert told(built, end[kind]) == wanted
+        assert built.ok("find", end[kind], "/root/*") == built.ok("find", "app", "/root/*")
+        same = json.loads(built.ok("compare", "--json", "app", end[kind]))
+        assert same["Same"]
+        assert same["Layers"]["Common"] == len(wanted["Layers"])
+        fewer = json.loads(built.ok("compare", "--json", "base", end[kind]))
+        assert [each["Name"] for each in fewer["Packages"]] == ["hello"]
+
+
+def test_a_docker_engines_own_store_is_read(docker_on, lamina, tmp_path, needs_program):  # noqa: F811
+    docker = docker_on("overlay2")
+    lamina.write("context/Dockerfile", DOCKERFILE)
+    with open(needs_program("busybox"), "rb") as file:
+        os.chmod(lamina.write("context/busybox", file.read()), 0o755)
+    docker("build", "-q", "-t", "here:1", f"{lamina.folder}/context")
+    data_root = docker("info", "--format", "{{.DockerRootDir}}").strip()
+    found = told(lamina, f"docker:{data_root}:here:1")
+    lamina.ok("migrate", "--from", f"docker:{data_root}", "here:1")
+    assert found == told(lamina, "here:1")
+    assert found["Wasted"] > 0
+
+
+def test_an_image_of_the_store_comes_first_and_docker_dind_is_a_name(built):
+    assert_complaint(built("waste", "docker:dind"), "no such image: docker:dind")
+    built.ok("tag", "app", "docker:dind")
+    assert told(built, "docker:dind") == told(built, "app")
+    assert_complaint(built("waste", "oci:"), "names no file or directory")
+
+
+def hostile(members):
+    """A docker archive of one layer."""
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for name, kind, link in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, link
+            tar.addfile(member)
+    return as_tar(classic(sample(layer.getvalue())))
+
+
+@pytest.mark.parametrize(
+    ("members", "word"),
+    [
+        ([("../x", tarfile.REGTYPE, "")], "climbs above the root"),
+        ([("a", tarfile.LNKTYPE, "none")], "do not fit together"),
+        ([("a", tarfile.REGTYPE, ""), ("a/b", tarfile.REGTYPE, "")], "do not fit together"),
+        (
+            [
+                ("a", tarfile.SYMTYPE, "b"),
+                ("b", tarfile.SYMTYPE, "a"),
+                ("a/c", tarfile.DIRTYPE, ""),
+            ],
+            "links",
+        ),
+        ([("a\x00", b"Z", "")], "unknown"),
+    ],
+)
+def test_what_is_no_layer_is_refused_by_name(lamina, members, word):  # noqa: F811
+    path = lamina.write("bad.tar", hostile(members))
+    with nothing_left(lamina):
+        assert_complaint(lamina("waste", f"docker-archive:{path}"), "bad.tar", word)
+
+
+def test_a_layer_that_is_not_what_the_config_says_is_refused(built, tmp_path):
+    path = f"{tmp_path}/app.tar"
+    built.ok("save", "-o", path, "app")
+    with open(path, "rb") as file:
+        content = file.read()
+    with open(path, "wb") as file:
+        file.write(content.replace(b"b" * 1000, b"c" * 1000, 1))
+    said = built("waste", f"docker-archive:{path}")
+    assert_complaint(said, path, "as was promised")
