@@ -7,7 +7,7 @@ objects; `lamina.engine` hands in the stores.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from lamina.build.named import Named
 from lamina.build.secrets import Secret
@@ -21,6 +21,9 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # a cached build reads no index
+    from lamina.archive.index import IndexReader
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 
@@ -85,6 +88,12 @@ class Layers(Protocol):
 
     def resolve(self, target: ChainID, /) -> LayerID:
         """The layer on top of a chain."""
+
+    def chain(self, chain_id: ChainID | None) -> tuple[Layer, ...]:
+        """Every layer of a chain, lowest first."""
+
+    def index(self, layer: Layer) -> "IndexReader":
+        """What is known of each member of a layer's tar; the caller closes it."""
 
     def view(self, target: ChainID) -> TreeView:
         """The merged tree of a chain; the caller closes it."""

@@ -1,14 +1,17 @@
 """--squash: the layers that a build adds, as one; the base stays shared and the steps cached.
 
-The one layer is the canonical difference of two trees, so what a step made and a later one
-removed is in no layer. Both trees are read to compare them.
+The one layer is told by the layers' indexes, as for `lamina squash`, so what a step made and a
+later one removed is in no layer, and no tree is compared.
 """
 
-from lamina.archive.diff import changed_entries, tree_changes
+from contextlib import closing
+
+from lamina.analyze.indexed import merged_tree
+from lamina.analyze.squash import changes
+from lamina.archive.diff import changed_entries
 from lamina.build.api import Cache, Layers, Record
 from lamina.build.cachekey import Inputs
 from lamina.build.state import Line, State
-from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
 from lamina.values.digest import ChainID, chain_ids
@@ -55,14 +58,10 @@ def _record(
 def _difference(
     base: ChainID | None, top: ChainID, layers: Layers, epoch: int | None
 ) -> Layer | None:
-    old: TreeView = layers.view(base) if base is not None else StackedTree(())
-    new = layers.view(top)
-    try:
-        changes = list(tree_changes(new, old, suspicious=lambda _status: True))
-        if not changes:
-            return None
-        entries = changed_entries(changes, new, clamp=epoch)
+    chain = layers.chain(top)
+    found = changes(merged_tree(layers, chain), len(layers.chain(base)))
+    if not found:
+        return None
+    with closing(layers.view(top)) as view:
+        entries = changed_entries(found, view, clamp=epoch)
         return layers.register_entries(base, EntrySource(entries))
-    finally:
-        new.close()
-        old.close()

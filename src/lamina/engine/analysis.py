@@ -1,30 +1,16 @@
 """What the layer indexes of an image tell: its merged tree, its waste. Nothing is unpacked."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from lamina.analyze.instruction import located, steps
 from lamina.analyze.merged import MergedTree
 from lamina.analyze.waste import LayerFacts, Waste, waste
 from lamina.dockerfile import Dockerfile
 from lamina.engine.parts import Parts
-from lamina.errors import BadArchive, StoreDamaged
 from lamina.layers.layer import Layer
-from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID, chain_ids
 from lamina.values.ids import LayerID
-
-
-def merged_tree(store: LayerStore, layers: Sequence[Layer]) -> MergedTree:
-    """The merged tree of a chain, lowest layer first; raises `StoreDamaged`."""
-    tree = MergedTree()
-    try:
-        for layer in layers:
-            with store.index(layer) as index:
-                tree.add_layer(index.records())
-    except BadArchive as error:  # they were laid over one another once
-        raise StoreDamaged(f"of the layer indexes {error}", hint="run `lamina check`") from error
-    return tree
 
 
 def waste_of(

@@ -115,7 +115,7 @@ class Image(Inside):
 
     def tree(self) -> "MergedTree":
         """Its merged tree with every path's past, by its layers' indexes."""
-        from lamina.engine.analysis import merged_tree
+        from lamina.analyze.indexed import merged_tree
         from lamina.errors import StoreDamaged
 
         try:
