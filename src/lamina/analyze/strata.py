@@ -7,7 +7,7 @@ by side, and one block can span all columns that use it.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lamina.layers.layer import Layer
+from lamina.analyze.sharing import Sized
 from lamina.values.digest import ChainID
 
 
@@ -15,14 +15,14 @@ class Column(NamedTuple):
     """One image: what it is called, its layers lowest first, what made each."""
 
     name: str
-    layers: tuple[Layer, ...]
+    layers: Sequence[Sized]
     commands: tuple[str, ...]
 
 
 class Block(NamedTuple):
     """One stored layer: the columns `first` to `last` have it, at `level` from below."""
 
-    layer: Layer
+    layer: Sized
     command: str
     level: int
     first: int
@@ -69,7 +69,7 @@ def _level(columns: Sequence[Column], level: int) -> list[Block]:
             continue
         layer = column.layers[level]
         command = column.commands[level] if level < len(column.commands) else ""
-        if blocks and blocks[-1].last == number - 1 and blocks[-1].layer.id == layer.id:
+        if blocks and blocks[-1].last == number - 1 and blocks[-1].layer.chain_id == layer.chain_id:
             blocks[-1] = blocks[-1]._replace(last=number)
         else:
             blocks.append(Block(layer, command, level, number, number))

@@ -107,7 +107,11 @@ class Waste(NamedTuple):
 
 def waste(tree: MergedTree, layers: Sequence[LayerFacts]) -> Waste:
     """The waste of an image whose layers' facts are given lowest first."""
-    ledger = account(tree)
+    return judged(account(tree), layers)
+
+
+def judged(ledger: Ledger, layers: Sequence[LayerFacts]) -> Waste:
+    """The waste that an account shows."""
     unshared = sum(loss.size for loss in ledger.losses if not layers[loss.layer].shared)
     found = [*_hidden(ledger, layers), *_seen(ledger, layers)]
     found.sort(key=lambda each: (not each.exact, -each.size, each.where))

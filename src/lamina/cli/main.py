@@ -66,6 +66,7 @@ VERBS: dict[str, Verb] = {
     "pull": Verb("pull", "pull an image from a registry"),
     "push": Verb("push", "push an image to a registry"),
     "registry": Verb("registry", "ask a registry: tags, catalog, referrers, delete"),
+    "report": Verb("report", "write an HTML page of shared layers, bytes by path, and waste"),
     "rm": Verb("rm", "remove containers"),
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),

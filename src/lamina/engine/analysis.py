@@ -3,8 +3,11 @@
 from collections.abc import Collection
 
 from lamina.analyze.instruction import located, steps
+from lamina.analyze.losses import account
 from lamina.analyze.merged import MergedTree
-from lamina.analyze.waste import LayerFacts, Waste, waste
+from lamina.analyze.portrait import Portrait
+from lamina.analyze.treemap import areas
+from lamina.analyze.waste import LayerFacts, Waste, judged, waste
 from lamina.dockerfile import Dockerfile
 from lamina.engine.parts import Parts
 from lamina.layers.layer import Layer
@@ -20,15 +23,29 @@ def waste_of(
     dockerfile: Dockerfile | None,
 ) -> Waste:
     """The waste of an image; with the Dockerfile it was built from, its steps have lines."""
+    return waste(tree, _facts(config, shared, dockerfile))
+
+
+def portrait_of(
+    name: str, config: ImageConfig, tree: MergedTree, shared: Collection[ChainID], most: int
+) -> Portrait:
+    """An image by its bytes, in about `most` areas."""
+    ledger = account(tree)
+    found = judged(ledger, _facts(config, shared, None))
+    return Portrait(name, tuple(chain_ids(config.diff_ids)), found, areas(tree, ledger, most))
+
+
+def _facts(
+    config: ImageConfig, shared: Collection[ChainID], dockerfile: Dockerfile | None
+) -> list[LayerFacts]:
     made = steps(config.history, len(config.diff_ids))
     if dockerfile is not None:
         made = located(made, dockerfile)
     chains = chain_ids(config.diff_ids)
-    facts = [
+    return [
         LayerFacts(diff_id, step, chain in shared)
         for diff_id, step, chain in zip(config.diff_ids, made, chains, strict=True)
     ]
-    return waste(tree, facts)
 
 
 def chains_of_others(parts: Parts, image: ImageID) -> frozenset[ChainID]:

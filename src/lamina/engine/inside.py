@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # a listing of images must not pay for what analyses them
     from lamina.analyze.instruction import Step
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
+    from lamina.analyze.portrait import Portrait
     from lamina.analyze.waste import Waste
     from lamina.dockerfile import Dockerfile
 
@@ -48,6 +49,12 @@ class Inside(ABC):
         from lamina.engine.analysis import waste_of
 
         return waste_of(self.config, self.tree(), self.shared(), dockerfile)
+
+    def portrait(self, name: str, *, most: int = 4000) -> "Portrait":
+        """Its bytes by layer, instruction and path, called `name`, in about `most` areas."""
+        from lamina.engine.analysis import portrait_of
+
+        return portrait_of(name, self.config, self.tree(), self.shared(), most)
 
     def compare(self, other: "Inside") -> "Comparison":
         """What differs in another image: config, layers, packages, files."""
