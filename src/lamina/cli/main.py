@@ -71,6 +71,7 @@ VERBS: dict[str, Verb] = {
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),
     "save": Verb("save", "write images as one archive"),
+    "slim": Verb("slim", "make an image with the same tree that carries nothing hidden"),
     "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
     "tag": Verb("tag", "give an image one more name"),
     "tree": Verb("tree", "draw the images over the layers they share"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what
     from lamina.build.secrets import Secret
     from lamina.dockerfile.lint import Checked
     from lamina.engine.registries import Registries
+    from lamina.engine.slimming import Slimmed
     from lamina.transfer.copying import Copied
     from lamina.transfer.push import Pushed
 
@@ -315,6 +316,18 @@ class Images:
         names = (tag_reference(name),) if name else ()
         made = squashed(self._store, image.id, image.layers, image.tree(), first - 1, names)
         return Image(self._store, self._images.row(made))
+
+    def slim(self, image: Image, *, first: int | None = None, name: str | None = None) -> "Slimmed":
+        """An image with the same tree, whose layers carry nothing hidden.
+
+        Layers that another image has stay, so that they stay shared; with `first` (from 1) those
+        below that number do instead, and no others. Raises `UsageError`, `InvalidReference` or
+        `StorageError`.
+        """
+        from lamina.engine.slimming import slimmed
+
+        names = (tag_reference(name),) if name else ()
+        return slimmed(self._store, image, first - 1 if first is not None else None, names)
 
     def tag(self, source: str, target: str) -> None:
         """Let the name `target` point at the image `source`."""

@@ -50,11 +50,14 @@ def squashed(
 
 def _merged(parts: Parts, top: ChainID, parent: ChainID | None, found: list[Change]) -> Layer:
     with closing(parts.layers.view(top)) as view:
-        return parts.layers.register_entries(parent, EntrySource(_entries(found, view)))
+        return parts.layers.register_entries(parent, EntrySource(layer_entries(found, view)))
 
 
-def _entries(found: list[Change], view: TreeView) -> Iterator[tuple[Entry, Opener | None]]:
-    """The root first: no change names it, and a layer may have given it an owner or a mode."""
+def layer_entries(found: list[Change], view: TreeView) -> Iterator[tuple[Entry, Opener | None]]:
+    """Changes as the members of a layer, and the root first.
+
+    No change names that, and a layer may have given it an owner or a mode.
+    """
     status = view.lstat(b"")
     if status is not None:
         mode, xattrs = stat.S_IMODE(status.st_mode), view.xattrs(b"")

@@ -3,6 +3,8 @@
 What Lamina does not know of a document survives, because the JSON object itself is patched.
 """
 
+from collections.abc import Sequence
+
 from lamina.spec.strictjson import Json
 from lamina.values.digest import DiffID
 
@@ -70,6 +72,20 @@ def squashed(document: Document, first: int, diff_id: DiffID, comment: str) -> D
     kept["rootfs"] = {"type": "layers", "diff_ids": diff_ids[:first]}
     created = document.get("created")
     return with_layer(kept, diff_id, created if isinstance(created, str) else "", "", comment)
+
+
+def slimmed(document: Document, first: int, diff_ids: Sequence[DiffID | None]) -> Document:
+    """The layers from number `first` on are others; the line of one that is None has none now."""
+    before = _diff_ids(document)
+    lines: list[Json] = []
+    number = 0
+    for line in _history(document, len(before)):
+        told = isinstance(line, dict) and not line.get("empty_layer")
+        is_gone = told and number >= first and diff_ids[number - first] is None
+        lines.append({**line, "empty_layer": True} if is_gone and isinstance(line, dict) else line)
+        number += told
+    kept: list[Json] = [*before[:first], *(str(each) for each in diff_ids if each is not None)]
+    return {**document, "history": lines, "rootfs": {"type": "layers", "diff_ids": kept}}
 
 
 def _diff_ids(document: Document) -> list[Json]:

@@ -2,8 +2,8 @@
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.numbers import layer_number
 from lamina.cli.session import engine
-from lamina.errors import UsageError
 
 USAGE = Usage(
     "[OPTIONS] IMAGE",
@@ -19,10 +19,8 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Squash, and print the new image's ID."""
-    first = given.one("from") or "1"
-    if not first.isdecimal() or len(first) > 6 or int(first) < 1:
-        raise UsageError(f"invalid --from {first!r}: layers are counted from 1")
+    first = layer_number(given.one("from")) or 1
     with engine(context) as opened:
         image = opened.images.get(given.operands[0])
-        print(opened.images.squash(image, first=int(first), name=given.one("tag")).id)
+        print(opened.images.squash(image, first=first, name=given.one("tag")).id)
     return 0

@@ -1,0 +1,12 @@
+"""Numbers as a user types them."""
+
+from lamina.errors import UsageError
+
+
+def layer_number(text: str | None) -> int | None:
+    """A layer's number, counted from 1; raises `UsageError`."""
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal()) or len(text) > 6 or int(text) < 1:
+        raise UsageError(f"invalid --from {text!r}: layers are counted from 1")
+    return int(text)
