@@ -49,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "df": Verb("df", "show where the bytes are"),
     "diff": Verb("diff", "list what a container changed (A added, C changed, D deleted)"),
     "du": Verb("du", "show what the directories of an image take up"),
+    "explore": Verb("explore", "walk through an image on this terminal"),
     "export": Verb("export", "write a container's whole tree as a tar"),
     "find": Verb("find", "show which layer and instruction brought a file, and its versions"),
     "history": Verb("history", "show how an image came to be"),
