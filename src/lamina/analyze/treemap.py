@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from lamina.analyze.losses import Ledger
 from lamina.analyze.merged import MergedTree, Node
-from lamina.archive.entry import FILE
 
 FOLDER, VERSIONS = -1, -2
 _OPENED = 60  # areas of one directory
@@ -46,54 +45,66 @@ def areas(tree: MergedTree, ledger: Ledger, most: int) -> Area:
     return _Cutter(tree, ledger).cut(most)
 
 
+_Sums = dict[tuple[int, bool], list[int]]  # by layer and whether it is hidden: bytes, files
+
+
 class _Cutter:
     def __init__(self, tree: MergedTree, ledger: Ledger) -> None:
         self._root = tree.root
-        self._hidden: dict[int, list[_Piece]] = {}
+        self._more: dict[int, list[_Piece]] = {}  # beside what is at a path now, by identity
         for loss in ledger.losses:
             node = tree.known(loss.path)
-            piece = _Piece(loss.size, loss.layer, True)
-            self._hidden.setdefault(id(node), []).append(piece)
-        self._links: dict[int, _Piece] = {}  # names that stand for a body whose own name is gone
+            self._more.setdefault(id(node), []).append(_Piece(loss.size, loss.layer, True))
         self._sizes: dict[int, int] = {}  # of directories, by identity
         self._measure()
 
     def _measure(self) -> None:
-        """Find out what each directory holds, and who stands for what."""
+        """Find out what each directory holds, and which links stand for what lost its own name."""
         parents: list[Node] = []
         waiting = [self._root]
-        named: set[int] = set()  # bodies that have the name they came with
+        named: set[int] = set()  # bodies of linked files that have the name they came with
         links: dict[int, Node] = {}
         while waiting:
             node = waiting.pop()
             now = node.now
-            if now is not None and now.kind == FILE and now.stored:
-                named.add(id(now))
-            elif now is not None and now.origin is not None and now.origin.stored:
+            if now is not None and now.origin is not None:
                 links.setdefault(id(now.origin), node)
             if node.children:
                 parents.append(node)
                 waiting += node.children.values()
+        for node in self._everything() if links else ():
+            if id(node.now) in links:
+                named.add(id(node.now))
         for body, node in links.items():
             if body not in named and node.now is not None:
-                now = node.now.body
-                self._links[id(node)] = _Piece(now.stored, now.layer, False)
+                piece = _Piece(node.now.body.stored, node.now.body.layer, False)
+                self._more.setdefault(id(node), []).insert(0, piece)
         for node in reversed(parents):
-            inside = sum(self._size(child) for child in (node.children or {}).values())
-            self._sizes[id(node)] = inside + sum(piece.size for piece in self._own(node))
+            inside = sum(map(self._size, (node.children or {}).values()))
+            self._sizes[id(node)] = inside + self._own(node)
 
-    def _own(self, node: Node) -> Iterator[_Piece]:
+    def _everything(self) -> Iterator[Node]:
+        waiting = [self._root]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            if node.children:
+                waiting += node.children.values()
+
+    def _own(self, node: Node) -> int:
+        """The bytes at a path itself. What is no file, and a further name, stores none."""
+        now, more = node.now, self._more.get(id(node))
+        size = now.stored if now is not None else 0
+        return size + sum(piece.size for piece in more) if more else size
+
+    def _pieces(self, node: Node) -> list[_Piece]:
         """What lies at a path itself."""
         now = node.now
-        if now is not None and now.kind == FILE and now.stored:
-            yield _Piece(now.stored, now.layer, False)
-        elif id(node) in self._links:
-            yield self._links[id(node)]
-        yield from self._hidden.get(id(node), ())
+        seen = [_Piece(now.stored, now.layer, False)] if now is not None and now.stored else []
+        return seen + self._more.get(id(node), [])
 
     def _size(self, node: Node) -> int:
-        known = self._sizes.get(id(node))
-        return known if known is not None else sum(piece.size for piece in self._own(node))
+        return self._sizes[id(node)] if node.children else self._own(node)
 
     def cut(self, most: int) -> Area:
         """Open directories, the largest first, until there are `most` areas."""
@@ -120,31 +131,39 @@ class _Cutter:
     def _area(self, node: Node, opened: dict[int, list[Node]]) -> Area:
         """An area with all below it; directories are as deep as those that were opened."""
         if not node.children:
-            return _file(node.name, list(self._own(node)))
+            return _file(node.name, self._pieces(node))
         chosen = opened.get(id(node), [])
         inside = [self._area(child, opened) for child in chosen]
-        taken = {id(child) for child in chosen}
-        rest: dict[tuple[int, bool], list[int]] = {}
-        for piece in self._rest(node, taken):
-            sums = rest.setdefault((piece.layer, piece.hidden), [0, 0])
-            sums[0] += piece.size
-            sums[1] += 1
-        inside += [
-            Area(b"", size, layer, hidden, files)
-            for (layer, hidden), (size, files) in sorted(rest.items())
-        ]
+        inside += self._rest(node, {id(child) for child in chosen})
         files = sum(each.files for each in inside)
         return Area(node.name, self._size(node), FOLDER, False, files, tuple(inside))
 
-    def _rest(self, node: Node, taken: set[int]) -> Iterator[_Piece]:
-        """What lies in a directory, at any depth, and in no area of its own."""
-        yield from self._own(node)
+    def _rest(self, node: Node, taken: set[int]) -> list[Area]:
+        """What lies in a directory, at any depth, and in no area of its own: one for each layer."""
+        sums: _Sums = {}
+        self._add(node, sums)
         waiting = [each for each in (node.children or {}).values() if id(each) not in taken]
         while waiting:
             at = waiting.pop()
-            yield from self._own(at)
+            self._add(at, sums)
             if at.children:
                 waiting += at.children.values()
+        return [
+            Area(b"", size, layer, hidden, files)
+            for (layer, hidden), (size, files) in sorted(sums.items())
+        ]
+
+    def _add(self, node: Node, sums: _Sums) -> None:
+        """Count what lies at a path itself."""
+        now, more = node.now, self._more.get(id(node))
+        if now is not None and now.stored:
+            found = sums.setdefault((now.layer, False), [0, 0])
+            found[0] += now.stored
+            found[1] += 1
+        for piece in more or ():
+            found = sums.setdefault((piece.layer, piece.hidden), [0, 0])
+            found[0] += piece.size
+            found[1] += 1
 
 
 def _file(name: bytes, pieces: list[_Piece]) -> Area:
