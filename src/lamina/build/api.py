@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from lamina.build.named import Named
 from lamina.build.secrets import Secret
 from lamina.build.statcache import StatCache
+from lamina.build.stop import Stop
 from lamina.execution.extras import File, Scratch
 from lamina.fs.tree import TreeView
 from lamina.layers.kinds import Source
@@ -40,6 +41,7 @@ class BuildRequest(NamedTuple):
     (`security.insecure`). `contexts` stand for stages and images of their names, in lower case;
     `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
     store: its layers stay as long as the builder's store is open, or as the cache keeps them.
+    `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
     context: str | None = "."
@@ -58,6 +60,7 @@ class BuildRequest(NamedTuple):
     contexts: Mapping[str, Named] = {}
     squash: bool = False
     stored: bool = True
+    jobs: int | None = None
 
 
 class BuildResult(NamedTuple):
@@ -167,8 +170,11 @@ Output = Callable[[int, bytes], None]
 class Runner(Protocol):
     """Runs commands."""
 
-    def run(self, layer: LayerID, command: Command, output: Output) -> int:
-        """Run over a read-write layer and give the exit status; raises `RuntimeFailure`."""
+    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
+        """Run over a read-write layer and give the exit status; raises `RuntimeFailure`.
+
+        A `stop` kills the command.
+        """
 
 
 class Record(NamedTuple):
@@ -191,8 +197,8 @@ class Cache(Protocol):
     def stat_cache(self, context: str) -> StatCache:
         """What is known of the files of a context, to be saved after the build."""
 
-    def single_flight(self, key: str) -> AbstractContextManager[None]:
-        """Hold off every other builder that wants to carry out the same step."""
+    def single_flight(self, key: str, stop: Stop) -> AbstractContextManager[None]:
+        """Hold off everybody else who wants to carry out the same step; raises `Stopped`."""
 
 
 class CacheWish(NamedTuple):
@@ -215,11 +221,11 @@ class MountStore(Protocol):
     """What lasts of RUN's mounts: the cache mounts, and a place for sockets."""
 
     def taken(
-        self, wishes: Sequence[CacheWish], say: Callable[[str], None]
+        self, wishes: Sequence[CacheWish], say: Callable[[str], None], stop: Stop
     ) -> AbstractContextManager[tuple[LayerID, ...]]:
         """The layers of caches, each shared or locked as wished for the block's time.
 
-        Waits for who has one locked, and says so.
+        Waits for who has one locked, and says so; raises `Stopped`.
         """
 
     def scratch(self, name: str) -> str:

@@ -26,7 +26,8 @@ from lamina.build.api import (
 from lamina.build.cachekey import Inputs
 from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
-from lamina.build.executor import Executor, Platform, warn
+from lamina.build.crew import Crew
+from lamina.build.executor import Executor, Platform
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
 from lamina.build.operation import Remote
@@ -34,6 +35,8 @@ from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.selection import Fetched
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
+from lamina.build.stop import Stop
+from lamina.build.telling import Telling
 from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     DockerfileError,
@@ -101,23 +104,24 @@ class Builder:
         """
         names = tuple(_tag(text) for text in request.tags)
         epoch = _epoch(request)
-        warnings: list[str] = []
+        telling, stop = Telling(sink), Stop()
         with open_context(request) as context:
             plan = self._plan(request, context)
             for text in plan.warnings:
-                warn(sink, warnings, text)
+                telling.warn(text)
             contexts = Contexts(context, self._cache.stat_cache)
             executor = Executor(
                 plan,
-                steps=self._steps(request, epoch, sink),
+                steps=self._steps(request, epoch, telling, stop),
+                crew=Crew(_jobs(request), stop),
                 images=self._images,
                 bases=self._bases,
                 contexts=contexts,
                 fetch=self._fetching(request),
                 repositories=lambda git: self._repository(request, git),
-                scope=_scope(request, plan, lambda text: warn(sink, warnings, text)),
+                scope=_scope(request, plan, telling.warn),
                 platform=self._platform,
-                sink=sink,
+                sink=telling,
             )
             try:
                 state = executor.run()
@@ -128,7 +132,7 @@ class Builder:
         config = self._finished(state.with_labels(request.labels.items()), epoch)
         if request.stored:
             self._store(config, names, executor.carried_out)
-        return BuildResult(config.id, tuple(warnings), config)
+        return BuildResult(config.id, telling.warnings, config)
 
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""
@@ -223,7 +227,7 @@ class Builder:
 
         return fetch
 
-    def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink) -> Steps:
+    def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink, stop: Stop) -> Steps:
         settings = Settings(epoch, request.no_cache, self._clock)
         mounting = Mounting(
             self._layers,
@@ -231,8 +235,9 @@ class Builder:
             request.secrets,
             request.agents,
             lambda text: sink(Notice(text)),
+            stop,
         )
-        return Steps(self._layers, self._cache, self._runner, mounting, settings)
+        return Steps(self._layers, self._cache, self._runner, mounting, settings, stop)
 
     def _squashed(self, state: State, epoch: int | None) -> State:
         from lamina.build.squash import squashed
@@ -285,6 +290,15 @@ def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Sco
         warn=say,
         allow=_allowed(request),
     )
+
+
+def _jobs(request: BuildRequest) -> int:
+    """How many stages are worked on at once; a command that only waits is no work."""
+    if request.jobs is None:
+        return max(2, len(os.sched_getaffinity(0)))
+    if request.jobs < 1:
+        raise UsageError(f"{request.jobs} stages at once are none", hint="give 1 or more jobs")
+    return request.jobs
 
 
 def _text(context: Opened) -> str:

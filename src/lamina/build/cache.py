@@ -2,11 +2,13 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lamina.build.api import Record
 from lamina.build.statcache import StatCache
+from lamina.build.stop import Stop
 from lamina.fs.locks import Rank
 from lamina.metadata import cache
 from lamina.metadata.root import StoreRoot
@@ -40,10 +42,14 @@ class StoreCache:
         return StatCache(path, self._root.scratch("context"))
 
     @contextmanager
-    def single_flight(self, key: str) -> Iterator[None]:
+    def single_flight(self, key: str, stop: Stop) -> Iterator[None]:
         """Hold the step's lock; whoever waited for it looks again into the cache first."""
-        with self._root.lock(Rank.STEP, "steps", key[-_LOCK_DIGITS:]).exclusive():
+        lock = self._root.lock(Rank.STEP, "steps", key[-_LOCK_DIGITS:])
+        stop.wait_for(lock)
+        try:
             yield
+        finally:
+            lock.release()
 
 
 class MemoryCache:
@@ -51,6 +57,7 @@ class MemoryCache:
 
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
+        self._locks: dict[str, threading.Lock] = {}
 
     def find(self, key: str) -> Record | None:
         """The record of `key`."""
@@ -65,6 +72,8 @@ class MemoryCache:
         return StatCache(None)
 
     @contextmanager
-    def single_flight(self, key: str) -> Iterator[None]:
-        """No one else shares this memory."""
-        yield
+    def single_flight(self, key: str, stop: Stop) -> Iterator[None]:
+        """One lock a key, which other threads may want."""
+        with self._locks.setdefault(key, threading.Lock()):
+            stop.check()
+            yield

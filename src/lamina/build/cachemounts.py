@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 
 from lamina.build.api import CacheWish
+from lamina.build.stop import Stop
 from lamina.errors import BuildError, LockHeld
 from lamina.fs.inroot import Root
 from lamina.fs.locks import FileLock, Rank
@@ -55,7 +56,7 @@ class StoreMounts:
 
     @contextmanager
     def taken(
-        self, wishes: Sequence[CacheWish], say: Callable[[str], None]
+        self, wishes: Sequence[CacheWish], say: Callable[[str], None], stop: Stop
     ) -> Iterator[tuple[LayerID, ...]]:
         """The caches' layers, locked as wished for the block's time.
 
@@ -63,14 +64,16 @@ class StoreMounts:
         """
         with ExitStack() as held:
             found = {
-                wish.key: self._take(wish, held, say)
+                wish.key: self._take(wish, held, say, stop)
                 for wish in sorted(_strictest(wishes), key=lambda wish: wish.key)
             }
             for wish in wishes:
                 self._make_path(found[wish.key], wish)
             yield tuple(found[wish.key] for wish in wishes)
 
-    def _take(self, wish: CacheWish, held: ExitStack, say: Callable[[str], None]) -> LayerID:
+    def _take(
+        self, wish: CacheWish, held: ExitStack, say: Callable[[str], None], stop: Stop
+    ) -> LayerID:
         if wish.sharing == "private":
             return self._take_free(wish, held)
         layer = self._layer(wish, 0)
@@ -80,7 +83,7 @@ class StoreMounts:
             lock.acquire(shared=not alone, timeout=0)
         except LockHeld:
             say(f"waiting for the cache {wish.title}, which another build has to itself")
-            lock.acquire(shared=not alone)
+            stop.wait_for(lock, shared=not alone)
         held.callback(lock.release)
         return layer
 

@@ -1,21 +1,24 @@
-"""Walking a plan: stage after stage, step after step, each remembered or carried out.
+"""Walking a plan: its stages at once, step after step, each remembered or carried out.
 
 Holds what only exists while a build goes on: the open context, the states of finished stages and
-the events that say what happens. Decides nothing about keys, files or configs.
+the events that say what happens. Decides nothing about keys, files or configs. A stage waits for
+another one only at the step that needs it; steps are numbered by the plan, whatever their order.
 """
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
+from lamina.build.crew import Crew
 from lamina.build.interpret import Scope, interpret
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
 from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
-from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step
+from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step, origins_of
 from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
@@ -37,7 +40,15 @@ from lamina.errors import (
 )
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID
-from lamina.values.events import Caution, Event, Sink, StepCached, StepDone, StepOutput, StepStarted
+from lamina.values.events import (
+    Event,
+    Sink,
+    StepCached,
+    StepCanceled,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
 
 if TYPE_CHECKING:
     from lamina.build.gitsource import GitTree
@@ -65,6 +76,7 @@ class Executor:
         plan: Plan,
         *,
         steps: Steps,
+        crew: Crew,
         images: Images,
         bases: Bases,
         contexts: Contexts,
@@ -76,6 +88,7 @@ class Executor:
     ) -> None:
         self._plan = plan
         self._steps = steps
+        self._crew = crew
         self._images = images
         self._bases = bases
         self._contexts = contexts
@@ -85,49 +98,67 @@ class Executor:
         self._platform = platform
         self._sink = sink
         self._finished: dict[int, State] = {}
-        self._index = 0
-        self.carried_out = 0
+        self._carried_out: set[int] = set()
+
+    @property
+    def carried_out(self) -> int:
+        """How many steps were not known already."""
+        return len(self._carried_out)
 
     def run(self) -> State:
         """Carry out every stage of the plan; gives the last one's state.
 
         Raises `DockerfileError`, `BuildError` with the place of the step, or a `StorageError`.
         """
+        pieces, first = {}, 1
         for stage in self._plan.stages:
-            state = self._begin(stage)
-            for step in stage.steps:
-                state = self._step(stage, step, state)
-            self._finished[stage.number] = state
+            pieces[stage.number] = self._stage(stage, first)
+            first += 1 + len(stage.steps)
+        self._crew.work_off(pieces)
         return self._finished[self._plan.stages[-1].number]
+
+    def _stage(self, stage: Stage, first: int) -> Iterator[int]:
+        """Carry out a stage, whose steps have numbers from `first`; gives the stages it awaits."""
+        if isinstance(stage.base, FromStage):
+            yield stage.base.number
+        state = self._begin(stage, first)
+        for number, step in enumerate(stage.steps, first + 1):
+            for name in origins_of(step.instruction):
+                origin = stage.origins[name]
+                if isinstance(origin, int):
+                    yield origin
+            state = self._step(stage, step, state, number)
+        self._finished[stage.number] = state
 
     # --- where a stage begins -----------------------------------------------------------
 
-    def _begin(self, stage: Stage) -> State:
+    def _begin(self, stage: Stage, number: int) -> State:
         text = " ".join(stage.position.source.split())
-        with self._reported(stage, text, stage.position.first) as report:
+        with self._reported(stage, text, stage.position.first, number) as report:
             with _placed(stage.position):
-                state = self._base(stage)
+                state = self._base(stage, number)
             report(Outcome(None, 0.0, 0, False, stage.reason))
         return state
 
-    def _base(self, stage: Stage) -> State:
+    def _base(self, stage: Stage, number: int) -> State:
         base = stage.base
         if isinstance(base, FromStage):
             return self._finished[base.number].continued()
         if isinstance(base, FromImage):
-            config = self._images.config(self._bases(base.reference, stage.platform))
+            config = self._image(base.reference, stage.platform)
             self._check_platform(stage, base.reference, config)
             self._steps.keep(config.top_chain, f"the image {base.reference}")
             return State.over(config)
         if isinstance(base, Folder):
-            return self._from_folder(stage, base)
+            return self._from_folder(stage, base, number)
         return self._scratch(stage)
 
-    def _from_folder(self, stage: Stage, base: Folder) -> State:
+    def _from_folder(self, stage: Stage, base: Folder, number: int) -> State:
         """A stage that begins with the files of a context, and with no config."""
         tree, stat_cache = self._contexts.folder(base)
         action = Copy((".",), "/", None, None, (), False, False, f"FROM {base.name}")
-        outcome = self._steps.copy(None, action, Origin(tree, None, stat_cache), self._place(stage))
+        place = self._place(stage, number)
+        outcome = self._steps.copy(None, action, Origin(tree, None, stat_cache), place)
         return self._scratch(stage).stacked(action.created_by, outcome.diff_id, outcome.created)
 
     def _scratch(self, stage: Stage) -> State:
@@ -146,46 +177,52 @@ class Executor:
 
     # --- one step -----------------------------------------------------------------------
 
-    def _step(self, stage: Stage, step: Step, state: State) -> State:
+    def _step(self, stage: Stage, step: Step, state: State, number: int) -> State:
         position = step.instruction.position
-        with self._reported(stage, step.text, position.first) as report:
+        with self._reported(stage, step.text, position.first, number) as report:
             with _placed(position):
-                after, outcome = self._carry_out(stage, step, state)
+                after, outcome = self._carry_out(stage, step, state, number)
             report(outcome)
         return after
 
-    def _carry_out(self, stage: Stage, step: Step, state: State) -> tuple[State, Outcome]:
+    def _carry_out(
+        self, stage: Stage, step: Step, state: State, number: int
+    ) -> tuple[State, Outcome]:
         action = interpret(step.instruction, state, self._scope)
         if isinstance(action, Edit):
             return action.state, Outcome(None, 0.0, 0, False, "")
-        place = self._place(stage)
+        place = self._place(stage, number)
         after = state
         if isinstance(action, MakeDirectory):
             after = action.state
             outcome = self._steps.make_directory(state.chain, action, place)
         elif isinstance(action, Run):
-            outcome = self._run(stage, action, state.chain, place)
+            outcome = self._run(stage, action, state.chain, place, number)
         else:
             outcome = self._copy(stage, step, action, state.chain, place)
-        self.carried_out += not outcome.cached
+        if not outcome.cached:
+            self._carried_out.add(number)
         return after.stacked(action.created_by, outcome.diff_id, outcome.created), outcome
 
-    def _run(self, stage: Stage, action: Run, parent: ChainID | None, place: str) -> Outcome:
+    def _run(
+        self, stage: Stage, action: Run, parent: ChainID | None, place: str, number: int
+    ) -> Outcome:
         read = [mount.from_ for mount in action.mounts if mount.kind in ("bind", "cache")]
         with ExitStack() as opened:
             origins = {name: self._origin(stage, name, opened) for name in read}
             for name, origin in origins.items():
                 if name and origin.chain is None and isinstance(origin.tree, ChainTree):
                     raise BuildError(f"{origin.tree.title} is empty: there is nothing to mount")
-            return self._steps.run(parent, action, place, self._output, origins=origins)
+            output = partial(self._output, number)
+            return self._steps.run(parent, action, place, output, origins=origins)
 
-    def _place(self, stage: Stage) -> str:
+    def _place(self, stage: Stage, number: int) -> str:
         """What names this step in later builds of the same Dockerfile."""
         main = self._contexts.main
-        return f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{self._index}"
+        return f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number}"
 
-    def _output(self, stream: int, data: bytes) -> None:
-        self._sink(StepOutput(self._index, stream, data))
+    def _output(self, number: int, stream: int, data: bytes) -> None:
+        self._sink(StepOutput(number, stream, data))
 
     def _copy(
         self, stage: Stage, step: Step, action: Copy, parent: ChainID | None, place: str
@@ -199,12 +236,14 @@ class Executor:
             return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
 
     def _here(self, source: str | Inline | Remote | Fetched | Git) -> str | Inline | Fetched | Git:
-        return self._fetch(source) if isinstance(source, Remote) else source
+        if not isinstance(source, Remote):
+            return source
+        return self._crew.by_caller(lambda: self._fetch(source))
 
     def _add_repository(
         self, action: Copy, git: Git, parent: ChainID | None, place: str
     ) -> Outcome:
-        tree = self._repositories(git)
+        tree = self._crew.by_caller(lambda: self._repositories(git))
         try:
             action = action._replace(sources=(git.subdir or ".",), unpacks=False)
             return self._steps.copy(parent, action, Origin(tree, tree.chain, _NOTHING), place)
@@ -214,7 +253,7 @@ class Executor:
     def _origin(self, stage: Stage, name: str, opened: ExitStack) -> Origin:
         """What an instruction reads that says `from` that name; nothing means the context."""
         if not name:
-            return Origin(self._contexts.main.tree, None, self._contexts.main_cache)
+            return Origin(self._contexts.main_tree(), None, self._contexts.main_cache)
         origin = stage.origins[name]
         if isinstance(origin, Folder):
             tree, stat_cache = self._contexts.folder(origin)
@@ -227,16 +266,21 @@ class Executor:
         if isinstance(origin, int):
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"
-        config = self._images.config(self._bases(origin, ""))
+        config = self._image(origin, "")
         self._steps.keep(config.top_chain, f"the image {origin}")
         return config.top_chain, f"the image {origin}"
+
+    def _image(self, reference: str, platform: str) -> ImageConfig:
+        image = self._crew.by_caller(lambda: self._bases(reference, platform))
+        return self._images.config(image)
 
     # --- saying what happens ------------------------------------------------------------
 
     @contextmanager
-    def _reported(self, stage: Stage, text: str, line: int) -> Iterator[Callable[[Outcome], None]]:
-        self._index += 1
-        index = self._index
+    def _reported(
+        self, stage: Stage, text: str, line: int, index: int
+    ) -> Iterator[Callable[[Outcome], None]]:
+        self._crew.check()
         began = time.monotonic()
         self._sink(StepStarted(index, self._plan.total, text, stage.name, line))
 
@@ -247,7 +291,12 @@ class Executor:
             else:
                 self._sink(event)
 
-        yield report
+        try:
+            yield report
+        except LaminaError:
+            if self._crew.is_stopping:
+                self._sink(StepCanceled(index))
+            raise
 
 
 @contextmanager
@@ -280,10 +329,3 @@ def _parse_platform(text: str) -> Platform:
     if not 2 <= len(parts) <= 3 or not all(parts):
         raise BuildError(f"{text!r} is no platform", hint="platforms look like linux/amd64")
     return Platform(*parts)
-
-
-def warn(sink: Sink, kept: list[str], text: str) -> None:
-    """Send a warning, once, and keep it for the result."""
-    if text not in kept:
-        kept.append(text)
-        sink(Caution(text))

@@ -11,6 +11,7 @@ and go on in memory alone.
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import NamedTuple
 
 from lamina.build.api import CacheWish, LayerMount, Layers, Mounted, MountStore
@@ -20,6 +21,7 @@ from lamina.build.operation import Copy, Run
 from lamina.build.secrets import Secret
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
+from lamina.build.stop import Stop
 from lamina.dockerfile.mounts import AGENT, Mount
 from lamina.errors import BuildError, UsageError
 from lamina.execution.extras import File, Scratch
@@ -98,12 +100,15 @@ class Mounting:
         secrets: Mapping[str, Secret],
         agents_by_id: Mapping[str, str],
         say: Callable[[str], None],
+        stop: Stop,
     ) -> None:
         self._layers = layers
         self._store = store
         self._secrets = secrets
         self._agents = agents_by_id
         self._say = say
+        self._stop = stop
+        self._sockets = count()
 
     @contextmanager
     def ready(
@@ -159,7 +164,9 @@ class Mounting:
         wishes = [_wish(mount, origins) for mount in asked]
         if not wishes:
             return []
-        layers: tuple[LayerID, ...] = held.enter_context(self._store.taken(wishes, self._say))
+        layers: tuple[LayerID, ...] = held.enter_context(
+            self._store.taken(wishes, self._say, self._stop)
+        )
         return [
             LayerMount(layer, True, os.fsencode(wish.path), True, mount.target, mount.readonly)
             for mount, wish, layer in zip(asked, wishes, layers, strict=True)
@@ -195,7 +202,7 @@ class Mounting:
                 continue
             from lamina.build import lending
 
-            path = self._store.scratch(f"agent{len(lent)}")
+            path = self._store.scratch(f"agent{next(self._sockets)}")
             mode = _AGENT_MODE if mount.mode is None else mount.mode
             held.enter_context(
                 lending.lent(agent, path, mode=mode, uid=mount.uid or 0, gid=mount.gid or 0)

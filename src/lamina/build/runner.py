@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from lamina.build.api import Command, LayerMount, Output
+from lamina.build.stop import Stop
 from lamina.drivers.api import Driver
 from lamina.execution.extras import Extra, Tree
 from lamina.fs.mounting import MountPlan
@@ -49,10 +50,11 @@ class LayerRunner:
         self._isolation = isolation
         self._run_dir = run_dir
 
-    def run(self, layer: LayerID, command: Command, output: Output) -> int:
+    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
         """Run `command` and give its exit status; raises `RuntimeFailure` when it cannot start.
 
-        `output` is called from another thread, never twice at once, and not after the end.
+        `output` is called from another thread, never twice at once, and not after the end. A `stop`
+        kills the command.
         """
         from lamina.execution.run import Job, start  # a cached build starts nothing
 
@@ -79,7 +81,8 @@ class LayerRunner:
         with _Pump(output) as pump:
             running = start(job, self._isolation, pump.stdio)
             pump.started()
-            return running.wait().code
+            with stop.cutting(running.kill):
+                return running.wait().code
 
     def _extras(self, command: Command) -> tuple[Extra, ...]:
         return tuple(

@@ -79,8 +79,15 @@ class ContextTree:
     keeps_owners = False
 
     def __init__(self, directory: int, ignore: Ignore | None) -> None:
+        self._directory = directory
         self._tree = FlatTree(directory)
         self._ignore = ignore
+
+    def again(self) -> "ContextTree":
+        """The same for another thread, which closes it: a tree is of one thread at a time."""
+        other = ContextTree(os.dup(self._directory), self._ignore)
+        other.title = self.title
+        return other
 
     @property
     def ignore_alone(self) -> Ignore | None:

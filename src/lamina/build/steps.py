@@ -22,6 +22,7 @@ from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, w
 from lamina.build.operation import Copy, MakeDirectory, Run
 from lamina.build.selection import Selected
 from lamina.build.sources import ChainTree
+from lamina.build.stop import Stop, Stoppable
 from lamina.dockerfile.chmod import Chmod, Symbolic
 from lamina.errors import LayerNotFound, StepFailed
 from lamina.fs.tree import StackedTree, TreeView
@@ -77,12 +78,15 @@ class Steps:
         runner: Runner,
         mounting: Mounting,
         settings: Settings,
+        stop: Stop,
     ) -> None:
         self._layers = layers
         self._cache = cache
         self._runner = runner
         self._mounting = mounting
         self._settings = settings
+        self._stop = stop
+        self._made: set[str] = set()
 
     # --- looking up, and doing once -----------------------------------------------------
 
@@ -101,22 +105,24 @@ class Steps:
         known = self._known(key, parent)
         if known is not None:
             return known
-        with self._cache.single_flight(key):
+        with self._cache.single_flight(key, self._stop):
             known = self._known(key, parent)
             if known is not None:
-                return known._replace(reason="another build made it just now")
+                return known._replace(reason="it was made just now, elsewhere")
             reason = self._why(place, inputs)
             layer = make()
             created = self._settings.now()
             chain = layer.chain_id if layer is not None else parent
             self._cache.record(key, Record(chain, inputs.to_json(), created))
             self._cache.record(_last(place), Record(None, inputs.to_json(), created))
+            self._made.add(key)
         if layer is None:
             return Outcome(None, created, 0, False, reason)
         return Outcome(layer.diff_id, created, layer.size, False, reason)
 
     def _known(self, key: str, parent: ChainID | None) -> Outcome | None:
-        record = None if self._settings.no_cache else self._cache.find(key)
+        is_asked = not self._settings.no_cache or key in self._made
+        record = self._cache.find(key) if is_asked else None
         if record is None:
             return None
         if record.chain_id == parent:
@@ -218,7 +224,8 @@ class Steps:
                     ready.confidential,
                     run.insecure,
                 )
-                status = self._runner.run(layer, command, tail)
+                status = self._runner.run(layer, command, tail, self._stop)
+            self._stop.check()
             if status:
                 raise StepFailed(
                     f"the command {_shown(run.argv)} ended with exit status {status}",
@@ -315,7 +322,7 @@ class Steps:
             source = _source(view, step, chosen, manner)
             if source is None:
                 return None
-            layer = self._layers.register_entries(parent, source)
+            layer = self._layers.register_entries(parent, Stoppable(source, self._stop))
             for each in chosen.selected:
                 each.confirm()
             return layer

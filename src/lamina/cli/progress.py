@@ -9,6 +9,7 @@ from lamina.values.events import (
     LayerProgress,
     Notice,
     StepCached,
+    StepCanceled,
     StepDone,
     StepOutput,
     StepStarted,
@@ -45,6 +46,9 @@ class Plain:
             size = f", {human(event.size)} added" if event.size else ""
             why = self._because(event.missed)
             self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}{why}")
+        elif isinstance(event, StepCanceled):
+            self._flush(event.step)
+            self._line(f"#{event.step} CANCELED")
         elif isinstance(event, LayerProgress):
             if event.state in _ENDS:
                 self._line(f"{event.layer}: {event.state}")

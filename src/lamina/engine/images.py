@@ -110,6 +110,7 @@ class Images:
         allow: Sequence[str] = (),
         contexts: Mapping[str, str] | None = None,
         squash: bool = False,
+        jobs: int | None = None,
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
@@ -118,7 +119,8 @@ class Images:
         `never`. `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN --mount`;
         `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
         directories, `docker-image://` and `oci-layout://` by the name of the stage or image they
-        stand for; with `squash` all that the build adds is one layer. Raises `DockerfileError`,
+        stand for; with `squash` all that the build adds is one layer. `jobs` stages are worked on
+        at once (None: as many as there are processors, two at least). Raises `DockerfileError`,
         `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
@@ -139,6 +141,7 @@ class Images:
             agents=dict(agents or {}),
             allow=frozenset(allow),
             squash=squash,
+            jobs=jobs,
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
         result = self.carry_out(request, pull=pull, verify_tls=verify_tls, events=events)

@@ -11,6 +11,7 @@ worth the second.
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,8 +39,9 @@ _SCHEMA: tuple[str, ...] = (
 
 
 class Database:
-    """One connection to `lamina.db`; not to be shared between threads or over a fork.
+    """One connection to `lamina.db`, for one thread at a time; not to be used over a fork.
 
+    A transaction has the connection to itself: other threads of this process wait for its end.
     `lock_path` is the file that writers of all processes lock. Raises `StoreDamaged` when the
     file is no database and `ForeignStore` when it was written by a newer Lamina.
     """
@@ -48,6 +50,7 @@ class Database:
         self.path = path
         self._lock = FileLock(lock_path, Rank.DATABASE)
         self._pid = os.getpid()
+        self._turn = threading.RLock()  # always taken before the lock between processes
         try:
             self._connection = _connect(path)
             self._check_version()
@@ -96,16 +99,17 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """A consistent view of the whole database for as long as the block lasts."""
         connection = self._mine()
-        outermost = not connection.in_transaction
-        try:
-            if outermost:
-                connection.execute("BEGIN")
-            yield connection
-        except sqlite3.DatabaseError as error:
-            raise _translate(error, self.path) from error
-        finally:
-            if outermost:
-                _give_up(connection)
+        with self._turn:
+            outermost = not connection.in_transaction
+            try:
+                if outermost:
+                    connection.execute("BEGIN")
+                yield connection
+            except sqlite3.DatabaseError as error:
+                raise _translate(error, self.path) from error
+            finally:
+                if outermost:
+                    _give_up(connection)
 
     @contextmanager
     def write(self, *, durable: bool = False) -> Iterator[sqlite3.Connection]:
@@ -114,7 +118,7 @@ class Database:
         With `durable`, it and all before it survive a power cut once the block is left.
         """
         connection = self._mine()
-        with self._lock.exclusive():
+        with self._turn, self._lock.exclusive():
             try:
                 connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE")
@@ -155,7 +159,7 @@ class Database:
         """Close; the last to close folds the WAL in, hence under the writers' lock."""
         if os.getpid() != self._pid:
             return
-        with self._lock.exclusive():
+        with self._turn, self._lock.exclusive():
             self._connection.close()
 
 
@@ -178,7 +182,7 @@ def set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=True
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_autocheckpoint = 0")

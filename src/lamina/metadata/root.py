@@ -14,6 +14,7 @@ never an empty store. Knows no driver, layer or image; the folders' contents are
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -81,6 +82,7 @@ class StoreRoot:
         self.boot_id = boot_id()
         self._pid = os.getpid()
         self._lease: Lease | None = None
+        self._taking = threading.Lock()
 
     @classmethod
     def open(cls, path: str) -> "StoreRoot":
@@ -138,7 +140,9 @@ class StoreRoot:
                 "a store was used in a forked process", hint="open it again in the child"
             )
         if self._lease is None:
-            self._lease = Lease.take(self.folder("locks", "leases"))
+            with self._taking:
+                if self._lease is None:
+                    self._lease = Lease.take(self.folder("locks", "leases"))
         return self._lease.id
 
     def scratch(self, name: str) -> str:

@@ -42,6 +42,12 @@ class StepDone(NamedTuple):
     missed: str
 
 
+class StepCanceled(NamedTuple):
+    """The step was given up: another one, of another stage, failed."""
+
+    step: int
+
+
 class LayerProgress(NamedTuple):
     """A layer is moving: `state` in the field's words, bytes `current` of `total` (0: unknown)."""
 
@@ -64,7 +70,14 @@ class Caution(NamedTuple):
 
 
 Event: TypeAlias = (
-    StepStarted | StepCached | StepOutput | StepDone | LayerProgress | Notice | Caution
+    StepStarted
+    | StepCached
+    | StepOutput
+    | StepDone
+    | StepCanceled
+    | LayerProgress
+    | Notice
+    | Caution
 )
 Sink: TypeAlias = Callable[[Event], None]
 

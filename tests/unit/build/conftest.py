@@ -2,7 +2,9 @@
 
 import io
 import os
+import signal
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from lamina.build.api import Command, Output
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
 from lamina.build.sources import ChainTree, ContextTree
+from lamina.build.stop import Stop
 from lamina.content.directory import BlobStore
 from lamina.drivers.vfs import VfsDriver
 from lamina.errors import RuntimeFailure
@@ -91,13 +94,15 @@ class ToyRunner:
     """Carries out RUN lines of a toy language on the read-write layer, without a container.
 
     put PATH TEXT | rm PATH | say TEXT | show NAME | fail N | raise | nothing
+    meet (another command that meets) | hang (until it is stopped) | interrupt (the main thread)
     """
 
     def __init__(self, layers: LayerStore) -> None:
         self._layers = layers
         self.commands: list[Command] = []
+        self._meeting = threading.Barrier(2, timeout=30)
 
-    def run(self, layer: LayerID, command: Command, output: Output) -> int:
+    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
         self.commands.append(command)
         root = self._layers.driver.writable_root(layer)
         status = 0
@@ -118,6 +123,14 @@ class ToyRunner:
                 status = int(path)
             elif word == "raise":
                 raise RuntimeFailure("the runtime broke")
+            elif word == "meet":
+                self._meeting.wait()
+            elif word == "interrupt":
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            elif word == "hang":
+                ended = threading.Event()
+                with stop.cutting(ended.set):
+                    status = 137 if ended.wait(30) else 1
         return status
 
     @property
@@ -176,12 +189,15 @@ class Rig:
     def cached(self) -> list[bool]:
         """For each step that was looked up, whether it was there."""
         found = []
-        for event in self.events:
+        for event in sorted(self._ended(), key=lambda event: event.step):
             if isinstance(event, StepCached):
                 found.append(True)
-            elif isinstance(event, StepDone) and event.missed and event.step in self._steps():
+            elif event.missed and event.step in self._steps():
                 found.append(False)
         return found
+
+    def _ended(self) -> list[StepDone | StepCached]:
+        return [event for event in self.events if isinstance(event, StepDone | StepCached)]
 
     def _steps(self) -> set[int]:
         kinds = ("RUN", "COPY", "ADD", "WORKDIR")

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from lamina.build.stop import Stop
 from lamina.errors import (
     BuildError,
     DockerfileError,
@@ -238,11 +239,11 @@ def test_two_builders_carry_a_step_out_once(rig, tmp_path):
 
     def second():
         entered.wait(10)
-        with cache.single_flight("sha256:abc"):
+        with cache.single_flight("sha256:abc", Stop()):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with cache.single_flight("sha256:abc"):
+    with cache.single_flight("sha256:abc", Stop()):
         thread.start()
         entered.set()
         order.append("first")

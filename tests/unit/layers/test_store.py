@@ -15,6 +15,7 @@ from lamina.fs.mounting import attach, in_private_namespace
 from lamina.layers.check import check, set_aside
 from lamina.layers.store import LayerStore
 from lamina.metadata import refs
+from lamina.metadata.db import set_meta
 from lamina.metadata.root import StoreRoot
 from lamina.testing.trees import describe, tar_of
 from lamina.values.digest import ChainID, DiffID
@@ -316,3 +317,22 @@ def test_a_file_that_would_delete_another_is_no_change_of_a_layer(store: Store) 
     with pytest.raises(BadArchive, match="mean deletions"):
         store.layers.snapshot_rw(layer)
     store.layers.remove_rw(layer)
+
+
+def test_threads_take_turns_at_the_database(store):
+    """Builds work on several stages at once over one opener's connection."""
+    database = store.root.database
+
+    def note(number):
+        for turn in range(20):
+            with database.write() as db:
+                (before,) = db.execute("SELECT count(*) FROM meta").fetchone()
+                set_meta(db, f"test{number}.{turn}", "x")
+                with database.read() as again:
+                    (after,) = again.execute("SELECT count(*) FROM meta").fetchone()
+                assert after == before + 1
+
+    before = len(database.meta())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(note, range(4)))
+    assert len(database.meta()) == before + 80

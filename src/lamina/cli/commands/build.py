@@ -34,6 +34,7 @@ USAGE = Usage(
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
         Flag("iidfile", "", "FILE", "write the image's ID there"),
+        Flag("jobs", "", "N", "stages at once; as many as there are processors, two at least"),
         Flag("label", "", "KEY=VALUE", "a label of the image", True),
         Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
         Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
@@ -126,6 +127,7 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         contexts=dict(parse_named(each) for each in given.all("build-context")),
         squash=given.has("squash"),
         stored=_is_stored(outputs),
+        jobs=_number(given.one("jobs")),
     )
 
 
@@ -200,6 +202,14 @@ def _standard_input(path: str, file: str | None) -> bytes | None:
 def _policy(text: str | None) -> str:
     """docker's `--pull` is a switch, podman's takes a word."""
     return {"true": "always", "false": "missing"}.get(text or "", text or "missing")
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise UsageError(f"--jobs {text!r} is no number of stages")
+    return int(text)
 
 
 def _argument(text: str) -> tuple[str, str]:
