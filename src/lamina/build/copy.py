@@ -89,7 +89,7 @@ def destination(
     path = _resolve(view, text, f"the destination {text!r}")
     status = view.lstat(path)
     exists = status is not None and stat.S_ISDIR(status.st_mode)
-    named_as_folder = unpacks or text.endswith(("/", "/.", "/.."))
+    named_as_folder = unpacks or text.endswith(("/", "/.", "/..")) or _makes_parents(selected)
     if len(selected) > 1 and not (named_as_folder or exists):
         raise _not_one_file(selected, text)
     if status is not None and not exists and (named_as_folder or selected[0].is_directory):
@@ -100,7 +100,7 @@ def destination(
 def _linked(view: TreeView, text: str, selected: list[Selected], unpacks: bool) -> Destination:
     """--link: where a copy goes that knows nothing of what is below it."""
     path = os.fsencode(posixpath.normpath(text).lstrip("/"))
-    as_folder = unpacks or text.endswith("/") or not path
+    as_folder = unpacks or text.endswith("/") or not path or _makes_parents(selected)
     if len(selected) > 1 and not as_folder:
         raise _not_one_file(selected, text)
     if not as_folder and not selected[0].is_directory and _is_directory(view, path):
@@ -109,6 +109,11 @@ def _linked(view: TreeView, text: str, selected: list[Selected], unpacks: bool) 
             hint="end the destination with / to copy into the directory",
         )
     return Destination(path, as_folder or selected[0].is_directory)
+
+
+def _makes_parents(selected: list[Selected]) -> bool:
+    """--parents: what leads to the sources is made below the destination, so it is a directory."""
+    return any(each.top.implied for each in selected)
 
 
 def _not_one_file(selected: list[Selected], text: str) -> UsageError:

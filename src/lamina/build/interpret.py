@@ -188,7 +188,7 @@ def _stopsignal(words: _Words, line: written.Stopsignal) -> Action:
 
 
 def _onbuild(words: _Words, line: written.Onbuild) -> Action:
-    return Edit(words.state.with_trigger(line.text).noted(f"ONBUILD {line.text}"))
+    return Edit(words.state.with_trigger(line.text))  # no line of history, as BuildKit
 
 
 def _maintainer(words: _Words, line: written.Maintainer) -> Action:

@@ -22,6 +22,7 @@ from lamina.fs.tree import resolve
 Excludes = Callable[[str], bool]
 _NEAR = 3
 _FETCHED_MODE = 0o600
+_STARS = "**"  # any number of components
 _UNNAMED = b"__unnamed__"  # BuildKit's name for what comes from a URL that ends in a slash
 
 
@@ -189,13 +190,13 @@ def _fetched(source: Fetched) -> Selected:
 
 
 def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selected]:
-    base, clean = _pivot(pattern) if wanted.parents else ("", _cut(pattern))
-    for name in _expand(tree, clean):
+    depth, clean = _pivot(pattern) if wanted.parents else (0, _cut(pattern))
+    for name in _expand(tree, clean, stars_from=depth if wanted.parents else None):
         real = _follow(tree, name)
         status = tree.lstat(real) if real is not None else None
         if real is None or status is None:
             raise _missing(tree, pattern, name)
-        goes_to = _top_name(name, base, status, wanted)
+        goes_to = _top_name(name, depth, status, wanted)
         top = Node(goes_to, real, packed(status), implied=wanted.parents)
         yield Selected(pattern, top, partial(_walked, tree, top, wanted))
 
@@ -205,26 +206,39 @@ def _cut(path: str) -> str:
     return posixpath.normpath("/" + path).lstrip("/")
 
 
-def _pivot(pattern: str) -> tuple[str, str]:
-    """For --parents: what stands before `/./` (not kept) and the whole, cleaned."""
-    head, mark, _ = pattern.partition("/./")
-    return (_cut(head) if mark else ""), _cut(pattern)
+def _pivot(pattern: str) -> tuple[int, str]:
+    """For --parents: of how many components what stands before `/./` is, and the whole, cleaned.
+
+    The components before are not kept.
+    """
+    head, mark, tail = pattern.partition("/./")
+    before = _cut(head) if mark else ""
+    return (
+        before.count("/") + 1 if before else 0
+    ), f"{before}/{_cut(tail if mark else head)}".strip("/")
 
 
-def _top_name(name: bytes, base: str, status: os.stat_result, wanted: Wanted) -> bytes:
+def _top_name(name: bytes, depth: int, status: os.stat_result, wanted: Wanted) -> bytes:
     if wanted.parents:
-        prefix = base.encode("utf-8", "surrogateescape")
-        return name[len(prefix) :].lstrip(b"/") if prefix else name
+        return b"/".join(name.split(b"/")[depth:])
     return b"" if stat.S_ISDIR(status.st_mode) else name.rpartition(b"/")[2]
 
 
-def _expand(tree: SourceTree, pattern: str) -> list[bytes]:
-    """The paths that a cleaned pattern names, in lexical order."""
+def _expand(tree: SourceTree, pattern: str, stars_from: int | None) -> list[bytes]:
+    """The paths that a cleaned pattern names, in lexical order.
+
+    From the component of number `stars_from`, `**` is any number of components.
+    """
     if not has_magic(pattern):
         return [os.fsencode(pattern.replace("\\", ""))]
     found = [b""]
-    for part in pattern.split("/"):
-        if has_magic(part):
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        is_deep = part == _STARS and stars_from is not None and number >= stars_from
+        if is_deep and number + 1 < len(parts):
+            below = (path for folder in found for path in _folders(tree, folder))
+            found = list(dict.fromkeys(below))  # stars in a row find the same again
+        elif has_magic(part):
             found = [path for folder in found for path in _matching(tree, folder, part)]
         else:
             literal = os.fsencode(part.replace("\\", ""))
@@ -241,6 +255,25 @@ def _matching(tree: SourceTree, folder: bytes, pattern: str) -> Iterator[bytes]:
     for child in tree.children(real):
         if not child.excluded and match(pattern, os.fsdecode(child.name)):
             yield _join(folder, child.name)
+
+
+def _folders(tree: SourceTree, top: bytes) -> Iterator[bytes]:
+    """A directory and all below it, by name; links are not followed on the way."""
+    real = _follow(tree, top)
+    status = tree.lstat(real) if real is not None else None
+    if real is None or status is None or not stat.S_ISDIR(status.st_mode):
+        return
+    yield top
+    waiting = [(top, iter(tree.children(real)))]
+    while waiting:
+        folder, children = waiting[-1]
+        child = next(children, None)
+        if child is None:
+            waiting.pop()
+        elif is_directory(child.status):
+            path = _join(folder, child.name)
+            yield path
+            waiting.append((path, iter(tree.children(_join(real, path[len(top) :].lstrip(b"/"))))))
 
 
 def _join(folder: bytes, name: bytes) -> bytes:

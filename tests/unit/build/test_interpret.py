@@ -448,7 +448,6 @@ def test_history():
         "STOPSIGNAL 9",
         "MAINTAINER me",
         "WORKDIR /",
-        "ONBUILD RUN x",
     ]
     assert stage.state.document["author"] == "me"
 
