@@ -1,8 +1,11 @@
 """Looking into images that are not in the store: the same figures, and nothing is left."""
 
+import gzip
 import io
 import json
 import os
+import signal
+import subprocess
 import tarfile
 
 import pytest
@@ -138,3 +141,26 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(built, tmp_path):
         file.write(content.replace(b"b" * 1000, b"c" * 1000, 1))
     said = built("waste", f"docker-archive:{path}")
     assert_complaint(said, path, "as was promised")
+
+
+def test_a_kill_in_the_middle_leaves_nothing(built):
+    built.ok("save", "-o", f"{built.folder}/app.tar", "app")
+    with open(f"{built.folder}/app.tar", "rb") as file:
+        archive = gzip.compress(file.read(), 1)
+    pipe = f"{built.folder}/pipe"
+    os.mkfifo(pipe)
+    before = built.inventory()
+    with open(f"{built.folder}/said", "wb") as said:
+        process = subprocess.Popen(
+            built.command("waste", f"docker-archive:{pipe}"), env=built.env, stderr=said
+        )
+    with open(pipe, "wb") as out:
+        out.write(archive[: len(archive) // 2])  # most of it is read when this returns
+        out.flush()
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    leases = [path for path in built.inventory() if path not in before]
+    assert all("/locks/leases/" in path for path in leases)
+    assert built.ok("check", "--full") == "clean\n"
+    built.ok("images")  # the next command puts away what says that one was at work
+    assert built.inventory() == before
