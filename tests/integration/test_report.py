@@ -15,7 +15,7 @@ from tests.cli.rig import Lamina, assert_complaint, nothing_left
 from tests.integration.browser import Browser
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
-EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
+EVIL = "</script ><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 TURNED = "photo\u202egnp.exe"
 
 

@@ -32,6 +32,7 @@ def test_the_tree_stays_and_nothing_is_hidden(driver):
     @example(["f a 1", "h c -> a\nf x 1", "h d -> c\nf x 2"], 1)
     @example(["d d 700\nf d/x 1", "d d 755\nl l -> d", "f l/y 1\no d"], 0)
     @example(["f x 1", "d d 700", "f d/x 1\nf x 2", "d d 755"], 0)
+    @example(["f d 1", "w d\nf d/x 1\nf z 1", "d d 755\nf z 22"], 1)
     @given(several, st.sampled_from([0, 1]))
     def compare(wanted, first):
         with tempfile.TemporaryDirectory() as folder:

@@ -38,6 +38,14 @@ def test_bytes_lie_where_they_were_stored_hidden_ones_too():
     ]
 
 
+def test_a_file_with_several_names_is_there_once():
+    tree = merged("f a 1234\nh b -> a\nf c 12\nh d -> c\nh e -> c", "w c\nw d")
+    assert sorted(each for each in leaves(cut(tree)) if each[1]) == [
+        ("a", 4, 0, False),
+        ("e", 2, 0, False),
+    ]
+
+
 def test_what_is_small_in_a_folder_is_one_area_for_each_layer():
     lower = "\n".join(f"f d/{number} 1" for number in range(1000))
     upper = "\n".join(f"f d/{number} 22" for number in range(10))
