@@ -46,6 +46,7 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("compare", "show what differs between two images, packages included"),
     "cp": Verb("cp", "copy files between a container and this machine"),
     "create": Verb("create", "make a container without starting it"),
+    "dedupe": Verb("dedupe", "let equal files of different layers share their blocks"),
     "df": Verb("df", "show where the bytes are"),
     "diff": Verb("diff", "list what a container changed (A added, C changed, D deleted)"),
     "du": Verb("du", "show what the directories of an image take up"),

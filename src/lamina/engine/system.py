@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
@@ -18,6 +18,9 @@ from lamina.metadata import refs
 from lamina.runtime.isolation import Isolation
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # only what dedupes needs it
+    from lamina.layers.dedupe import Deduped
 
 
 class ImageLayers(NamedTuple):
@@ -169,6 +172,15 @@ class System:
                 cache_rows.forget(db, row.key)
             refs.note_garbage(db, engine.layers.root.lease)
         return sum(layer.size for layer in engine.layers.reclaim())
+
+    def dedupe(self) -> "Deduped":
+        """Let equal files of different layers share their blocks, where the file system can.
+
+        Nothing of any layer changes. Raises `DriverError` where it cannot be done.
+        """
+        from lamina.layers.dedupe import dedupe
+
+        return dedupe(self._engine.layers)
 
     def facts(self) -> dict[str, str | int]:
         """This machine, for `info`."""
