@@ -88,7 +88,12 @@ def test_podmans_images_come_over(context, lamina, tmp_path, needs_program):
         podman("build", "-q", *flags, "-t", "here:1", context)
         (theirs,) = json.loads(podman("inspect", "here:1"))
         wanted = f"sha256:{theirs['Id']}", theirs["RootFS"]["Layers"]
+        name = f"containers-storage:{short}/root:localhost/here:1"
+        there = json.loads(lamina.ok("waste", "--json", name))
         taken(lamina, f"containers-storage:{short}/root", ["localhost/here:1"], wanted)
+        here = json.loads(lamina.ok("waste", "--json", "localhost/here:1"))
+        assert there["Wasted"] > 0
+        assert {**there, "Image": ""} == {**here, "Image": ""}
     finally:
         podman("rmi", "-af")
         shutil.rmtree(short, ignore_errors=True)
