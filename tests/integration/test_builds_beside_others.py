@@ -276,11 +276,15 @@ def config_of(document):
 
 
 def history_of(document):
-    """Each line's words and whether it has no layer, without what names the builder."""
-    return [
+    """Each line's words and whether it has no layer, without what names the builder.
+
+    Without ONBUILD, of which BuildKit tells nothing, and neither do we.
+    """
+    lines = [
         (_plain(each.get("created_by", "")), bool(each.get("empty_layer")))
         for each in document["history"]
     ]
+    return [line for line in lines if not line[0].startswith("ONBUILD")]
 
 
 def _plain(text):
