@@ -41,6 +41,7 @@ class BuildRequest(NamedTuple):
     (`security.insecure`). `contexts` stand for stages and images of their names, in lower case;
     `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
     store: its layers stay as long as the builder's store is open, or as the cache keeps them.
+    The stages named by `no_cache_stages`, in lower case, are carried out anew.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
@@ -61,6 +62,7 @@ class BuildRequest(NamedTuple):
     squash: bool = False
     stored: bool = True
     jobs: int | None = None
+    no_cache_stages: frozenset[str] = frozenset()
 
 
 class BuildResult(NamedTuple):

@@ -30,6 +30,7 @@ from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Platform
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
+from lamina.build.near import suggestion
 from lamina.build.operation import Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.selection import Fetched
@@ -113,6 +114,7 @@ class Builder:
             executor = Executor(
                 plan,
                 steps=self._steps(request, epoch, telling, stop),
+                anew=_anew(request, plan, telling.warn),
                 crew=Crew(_jobs(request), stop),
                 images=self._images,
                 bases=self._bases,
@@ -228,7 +230,7 @@ class Builder:
         return fetch
 
     def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink, stop: Stop) -> Steps:
-        settings = Settings(epoch, request.no_cache, self._clock)
+        settings = Settings(epoch, self._clock)
         mounting = Mounting(
             self._layers,
             self._mount_store,
@@ -290,6 +292,15 @@ def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Sco
         warn=say,
         allow=_allowed(request),
     )
+
+
+def _anew(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Callable[[str], bool]:
+    """Whether a stage is to be built without asking the cache, by its name or number."""
+    titles = {stage.title for stage in plan.stages}
+    for name in sorted(request.no_cache_stages - titles):
+        near = suggestion(name, titles)
+        say(f"no stage {name!r} is built" + (f"; {near}" if near else ""))
+    return lambda title: request.no_cache or title in request.no_cache_stages
 
 
 def _jobs(request: BuildRequest) -> int:

@@ -23,7 +23,7 @@ from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
 from lamina.build.state import State
-from lamina.build.steps import Outcome, Steps
+from lamina.build.steps import Outcome, Place, Steps
 from lamina.dockerfile import Copy as CopyLine
 from lamina.dockerfile import Position
 from lamina.dockerfile.giturl import Git
@@ -77,6 +77,7 @@ class Executor:
         *,
         steps: Steps,
         crew: Crew,
+        anew: Callable[[str], bool],
         images: Images,
         bases: Bases,
         contexts: Contexts,
@@ -89,6 +90,7 @@ class Executor:
         self._plan = plan
         self._steps = steps
         self._crew = crew
+        self._anew = anew
         self._images = images
         self._bases = bases
         self._contexts = contexts
@@ -205,7 +207,7 @@ class Executor:
         return after.stacked(action.created_by, outcome.diff_id, outcome.created), outcome
 
     def _run(
-        self, stage: Stage, action: Run, parent: ChainID | None, place: str, number: int
+        self, stage: Stage, action: Run, parent: ChainID | None, place: Place, number: int
     ) -> Outcome:
         read = [mount.from_ for mount in action.mounts if mount.kind in ("bind", "cache")]
         with ExitStack() as opened:
@@ -216,16 +218,17 @@ class Executor:
             output = partial(self._output, number)
             return self._steps.run(parent, action, place, output, origins=origins)
 
-    def _place(self, stage: Stage, number: int) -> str:
-        """What names this step in later builds of the same Dockerfile."""
+    def _place(self, stage: Stage, number: int) -> Place:
+        """Where this step stands, for later builds of the same Dockerfile."""
         main = self._contexts.main
-        return f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number}"
+        name = f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number}"
+        return Place(name, self._anew(stage.title))
 
     def _output(self, number: int, stream: int, data: bytes) -> None:
         self._sink(StepOutput(number, stream, data))
 
     def _copy(
-        self, stage: Stage, step: Step, action: Copy, parent: ChainID | None, place: str
+        self, stage: Stage, step: Step, action: Copy, parent: ChainID | None, place: Place
     ) -> Outcome:
         line = step.instruction
         name = line.from_ if isinstance(line, CopyLine) else ""
@@ -241,7 +244,7 @@ class Executor:
         return self._crew.by_caller(lambda: self._fetch(source))
 
     def _add_repository(
-        self, action: Copy, git: Git, parent: ChainID | None, place: str
+        self, action: Copy, git: Git, parent: ChainID | None, place: Place
     ) -> Outcome:
         tree = self._crew.by_caller(lambda: self._repositories(git))
         try:

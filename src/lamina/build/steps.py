@@ -42,7 +42,6 @@ class Settings(NamedTuple):
     """What holds for every step of one build; `epoch` in seconds since the epoch."""
 
     epoch: int | None
-    no_cache: bool
     clock: Callable[[], float]
 
     def now(self) -> float:
@@ -53,6 +52,16 @@ class Settings(NamedTuple):
         """How copied files are to look."""
         clamp = None if self.epoch is None else self.epoch * _NANO
         return Manner(owner, mode, int(self.now()) * _NANO, clamp)
+
+
+class Place(NamedTuple):
+    """Where a step stands: `name` is the same in later builds of the Dockerfile.
+
+    What is made `anew` is not looked up, except for what this build made.
+    """
+
+    name: str
+    anew: bool
 
 
 class Outcome(NamedTuple):
@@ -94,7 +103,7 @@ class Steps:
         self,
         parent: ChainID | None,
         inputs: Inputs,
-        place: str,
+        place: Place,
         make: Callable[[], Layer | None],
     ) -> Outcome:
         """The outcome of `make` over `parent`, remembered from another time if possible.
@@ -102,11 +111,11 @@ class Steps:
         `place` names the step in its Dockerfile, to find what it was made from last time.
         """
         key = inputs.key
-        known = self._known(key, parent)
+        known = self._known(key, parent, anew=place.anew)
         if known is not None:
             return known
         with self._cache.single_flight(key, self._stop):
-            known = self._known(key, parent)
+            known = self._known(key, parent, anew=place.anew)
             if known is not None:
                 return known._replace(reason="it was made just now, elsewhere")
             reason = self._why(place, inputs)
@@ -114,14 +123,14 @@ class Steps:
             created = self._settings.now()
             chain = layer.chain_id if layer is not None else parent
             self._cache.record(key, Record(chain, inputs.to_json(), created))
-            self._cache.record(_last(place), Record(None, inputs.to_json(), created))
+            self._cache.record(_last(place.name), Record(None, inputs.to_json(), created))
             self._made.add(key)
         if layer is None:
             return Outcome(None, created, 0, False, reason)
         return Outcome(layer.diff_id, created, layer.size, False, reason)
 
-    def _known(self, key: str, parent: ChainID | None) -> Outcome | None:
-        is_asked = not self._settings.no_cache or key in self._made
+    def _known(self, key: str, parent: ChainID | None, *, anew: bool) -> Outcome | None:
+        is_asked = not anew or key in self._made
         record = self._cache.find(key) if is_asked else None
         if record is None:
             return None
@@ -132,10 +141,10 @@ class Steps:
             return None
         return Outcome(layer.diff_id, record.created, layer.size, True, "nothing it reads changed")
 
-    def _why(self, place: str, inputs: Inputs) -> str:
-        if self._settings.no_cache:
+    def _why(self, place: Place, inputs: Inputs) -> str:
+        if place.anew:
             return "the cache was not asked"
-        before = self._cache.find(_last(place))
+        before = self._cache.find(_last(place.name))
         return explain(before.inputs if before is not None else None, inputs)
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
@@ -162,7 +171,7 @@ class Steps:
         self,
         parent: ChainID | None,
         run: Run,
-        place: str,
+        place: Place,
         output: Output,
         *,
         origins: Mapping[str, Origin] = NO_ORIGINS,
@@ -247,7 +256,7 @@ class Steps:
 
     # --- WORKDIR ------------------------------------------------------------------------
 
-    def make_directory(self, parent: ChainID | None, step: MakeDirectory, place: str) -> Outcome:
+    def make_directory(self, parent: ChainID | None, step: MakeDirectory, place: Place) -> Outcome:
         """Make a working directory where it is missing."""
         facts: dict[str, Fact] = {"op": "workdir", "destination": step.path, "user": step.user}
         inputs = Inputs(self._facts(parent, facts))
@@ -273,7 +282,7 @@ class Steps:
         parent: ChainID | None,
         step: Copy,
         origin: Origin,
-        place: str,
+        place: Place,
     ) -> Outcome:
         """Copy from `origin` onto `parent`.
 

@@ -111,6 +111,7 @@ class Images:
         contexts: Mapping[str, str] | None = None,
         squash: bool = False,
         jobs: int | None = None,
+        no_cache_stages: Sequence[str] = (),
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
@@ -120,8 +121,9 @@ class Images:
         `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
         directories, `docker-image://` and `oci-layout://` by the name of the stage or image they
         stand for; with `squash` all that the build adds is one layer. `jobs` stages are worked on
-        at once (None: as many as there are processors, two at least). Raises `DockerfileError`,
-        `StepFailed` or another `LaminaError`.
+        at once (None: as many as there are processors, two at least). With
+        `no_cache` all steps are carried out anew, else those of `no_cache_stages`. Raises
+        `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
         from lamina.engine.building import parse_named
@@ -142,6 +144,7 @@ class Images:
             allow=frozenset(allow),
             squash=squash,
             jobs=jobs,
+            no_cache_stages=frozenset(each.lower() for each in no_cache_stages),
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
         result = self.carry_out(request, pull=pull, verify_tls=verify_tls, events=events)

@@ -186,6 +186,21 @@ def test_no_cache_carries_everything_out_and_is_remembered(rig):
     assert rig.build(CACHED).raw == again.raw
 
 
+def test_a_stage_may_be_carried_out_anew_by_name_or_number(rig):
+    text = "FROM scratch AS One\nRUN put /a 1\nFROM scratch\nRUN put /b 2\nCOPY --from=one / /\n"
+    rig.build(text)
+    for names, expected in (
+        ({"one"}, [False, True, True]),
+        ({"1"}, [True, False, False]),
+        ({"one", "1"}, [False, False, False]),
+    ):
+        rig.build(text, no_cache_stages=frozenset(names))
+        assert rig.cached() == expected
+    rig.build(text, no_cache_stages=frozenset({"on"}))
+    assert all(rig.cached())
+    assert rig.result.warnings == ("no stage 'on' is built; did you mean one?",)
+
+
 def test_copy_from_a_stage_hits_when_what_is_copied_is_the_same(rig):
     text = (
         "FROM scratch AS build\nARG V=1\nRUN put /log $V;put /out same\n"

@@ -39,6 +39,7 @@ USAGE = Usage(
         Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
         Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
         Flag("no-cache", "", "", "carry out every step anew"),
+        Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
         Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
         Flag("progress", "", "KIND", "plain or quiet"),
         Flag(
@@ -127,6 +128,7 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         contexts=dict(parse_named(each) for each in given.all("build-context")),
         squash=given.has("squash"),
         stored=_is_stored(outputs),
+        no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
     )
 
@@ -202,6 +204,11 @@ def _standard_input(path: str, file: str | None) -> bytes | None:
 def _policy(text: str | None) -> str:
     """docker's `--pull` is a switch, podman's takes a word."""
     return {"true": "always", "false": "missing"}.get(text or "", text or "missing")
+
+
+def _listed(texts: Sequence[str]) -> Iterator[str]:
+    for text in texts:
+        yield from (each.strip().lower() for each in text.split(",") if each.strip())
 
 
 def _number(text: str | None) -> int | None:
