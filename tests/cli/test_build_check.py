@@ -97,3 +97,29 @@ def test_a_warning_may_end_a_build(made, tmp_path):
     assert "lint violation found for rules: StageNameCasing" in done.err
     made.ok("build", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all", put(tmp_path, text))
     made.ok("build", put(tmp_path, text.replace("AS X", "AS x")))
+
+
+def test_an_ordinary_build_mentions_what_the_checks_say(made, tmp_path):
+    folder = put(tmp_path, 'FROM scratch AS One\nWORKDIR /a\nLABEL a b\nCMD ["x"]\n')
+    for _ in range(2):
+        assert made("build", folder).err.endswith(
+            "\n 2 warnings found (use lamina build --check to expand):\n"
+            " - StageNameCasing: Stage name 'One' should be lowercase (line 1)\n"
+            ' - LegacyKeyValueFormat: "LABEL key=value" should be used instead of legacy'
+            ' "LABEL key value" format (line 3)\n'
+        )
+    assert made("build", "-q", folder).err == ""
+    put(tmp_path, "# check=skip=StageNameCasing\nFROM scratch AS One\nWORKDIR /a\n")
+    assert "found" not in made("build", folder).err
+
+
+def test_a_base_for_another_platform_is_mentioned(made, tmp_path):
+    made.ok("build", "-t", "far", put(tmp_path, "FROM --platform=linux/s390x scratch\nENV a=b\n"))
+    text = "FROM far AS one\nFROM --platform=linux/s390x far\n"
+    detail = 'Base image far was pulled with platform "linux/s390x", expected "linux/'
+    for said in (
+        made("build", "--target", "one", put(tmp_path, text)).err,
+        made("build", "--check", put(tmp_path, text)).out,
+    ):
+        assert said.count("InvalidBaseImagePlatform") == 1
+        assert detail in said

@@ -48,7 +48,7 @@ from lamina.errors import (
 )
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
-from lamina.values.events import Notice, Sink, ignore
+from lamina.values.events import CheckWarned, Notice, Sink, ignore
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches
@@ -129,6 +129,8 @@ class Builder:
                 state = executor.run()
             finally:
                 contexts.close()
+            if sink is not ignore:
+                self._tell_checks(request, context, telling)
             if request.squash:
                 state = self._squashed(state, epoch)
         config = self._finished(state.with_labels(request.labels.items()), epoch)
@@ -159,16 +161,31 @@ class Builder:
             build_args=request.build_args,
             ignore=context.tree.ignore_alone,
             bases=self._environment,
+            platforms=self._platform_of,
             platform=_platform_arguments(self._platform),
         )
 
+    def _tell_checks(self, request: BuildRequest, context: Opened, telling: Telling) -> None:
+        """What the build checks say, after all: an ordinary build only mentions it."""
+        for each in self._checked(request, context, _text(context)).warnings:
+            telling(CheckWarned(each.rule, each.detail, each.position.first, each.url))
+
     def _environment(self, reference: str) -> dict[str, str] | None:
         """What is set in an image of the store; None when it is not there."""
+        found = self._stored(reference)
+        return None if found is None else State.over(found).environment
+
+    def _platform_of(self, reference: str) -> str | None:
+        found = self._stored(reference)
+        if found is None:
+            return None
+        return str(Platform(found.os, found.architecture, found.variant))
+
+    def _stored(self, reference: str) -> ImageConfig | None:
         try:
-            found = self._images.config(self._images.resolve(reference))
+            return self._images.config(self._images.resolve(reference))
         except (ImageNotFound, InvalidReference):
             return None
-        return State.over(found).environment
 
     def _refuse_warned(self, request: BuildRequest, context: Opened, text: str) -> None:
         """With `error=true` what the checks warn of ends the build."""

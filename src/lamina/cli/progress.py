@@ -5,6 +5,7 @@ from typing import TextIO
 from lamina.values.digest import ImageID
 from lamina.values.events import (
     Caution,
+    CheckWarned,
     Event,
     LayerProgress,
     Notice,
@@ -29,6 +30,7 @@ class Plain:
         self._out = out
         self._explains = explains
         self._pending: dict[int, bytes] = {}
+        self._checks: list[CheckWarned] = []
 
     def show(self, event: Event) -> None:
         """Write what the event says."""
@@ -49,6 +51,8 @@ class Plain:
         elif isinstance(event, StepCanceled):
             self._flush(event.step)
             self._line(f"#{event.step} CANCELED")
+        elif isinstance(event, CheckWarned):
+            self._checks.append(event)
         elif isinstance(event, LayerProgress):
             if event.state in _ENDS:
                 self._line(f"{event.layer}: {event.state}")
@@ -81,3 +85,8 @@ class Plain:
     def finish(self, image: ImageID, names: list[str]) -> None:
         """Say what the build came to."""
         self._line(f"built {image.short}" + (f", named {', '.join(names)}" if names else ""))
+        if self._checks:
+            count = f"{len(self._checks)} warning{'s' * (len(self._checks) > 1)}"
+            self._line(f"\n {count} found (use lamina build --check to expand):")
+        for each in self._checks:
+            self._line(f" - {each.rule}: {each.detail} (line {each.line})")

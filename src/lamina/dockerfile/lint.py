@@ -3,8 +3,7 @@
     check(text) -> Checked(warnings, the error that ends the file)
 
 All stages are looked at. A base image's environment is asked for (`Bases`); where nobody knows it,
-undefined variables of that stage are passed over. The 22nd rule, InvalidBaseImagePlatform, is
-about a pulled image and not here.
+undefined variables of that stage are passed over, and so is the rule about its platform.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ from lamina.dockerfile import checkoptions, directives
 from lamina.dockerfile.checkoptions import CheckOptions
 from lamina.dockerfile.instructions import Arg, From, Instruction
 from lamina.dockerfile.lintstage import StageRules
-from lamina.dockerfile.lintwhole import from_rules, majority
+from lamina.dockerfile.lintwhole import base_platform, from_rules, majority
 from lamina.dockerfile.lintwords import Finding, described, env_of_scratch, expanded
 from lamina.dockerfile.parser import Node, parse_nodes
 from lamina.dockerfile.position import Position
@@ -60,6 +59,8 @@ class Checked(NamedTuple):
 
 Bases = Callable[[str], Mapping[str, str] | None]
 """The environment of an image, by its name; None where it is not known."""
+Platforms = Callable[[str], str | None]
+"""The platform of an image (`linux/arm64`), by its name; None where it is not known."""
 
 
 def check(
@@ -70,6 +71,7 @@ def check(
     build_args: Mapping[str, str] | None = None,
     ignore: Ignores | None = None,
     bases: Bases = lambda _name: None,
+    platforms: Platforms = lambda _name: None,
     platform: Mapping[str, str] | None = None,
 ) -> Checked:
     """Check a Dockerfile; `options` (BUILDKIT_DOCKERFILE_CHECK) replace what the file says.
@@ -89,6 +91,7 @@ def check(
         build_args or {},
         ignore,
         bases,
+        platforms,
         platform or {},
     )
     return lint.run(text, filename)
@@ -102,6 +105,7 @@ class _Lint:
         build_args: Mapping[str, str],
         ignore: Ignores | None,
         bases: Bases,
+        platforms: Platforms,
         platform: Mapping[str, str],
     ) -> None:
         self._lines = lines
@@ -109,6 +113,7 @@ class _Lint:
         self._build_args = build_args
         self._ignore = ignore
         self._bases = bases
+        self._platforms = platforms
         self._globals: dict[str, str | None] = {**platform, "TARGETSTAGE": "default"}
         self._found: list[Warned] = []
         self._stages: dict[str, StageRules] = {}
@@ -140,7 +145,7 @@ class _Lint:
         findings = described(instruction, description)
         if isinstance(instruction, From):
             findings += from_rules(node, instruction, self._globals, self._stages, escape)
-            self._begin(instruction, escape)
+            findings += self._begin(instruction, escape)
         elif self._stage is None and isinstance(instruction, Arg):
             self._declare(instruction, escape)
         if self._stage is not None and not isinstance(instruction, From):
@@ -160,18 +165,22 @@ class _Lint:
             if value is not None:
                 self._globals[name] = value
 
-    def _begin(self, line: From, escape: str) -> None:
+    def _begin(self, line: From, escape: str) -> list[Finding]:
         values = {key: value or "" for key, value in self._globals.items()}
         values |= {key: self._build_args[key] for key in values if key in self._build_args}
         base = expanded(line.image, values, escape).text
+        found: list[Finding] = []
         below = self._stages.get(base.lower())
         if below is not None:
             self._stage = below.continued()
         else:
             env = env_of_scratch() if base == "scratch" else self._bases(base)
+            asked = expanded(line.platform, values, escape).text or values.get("TARGETPLATFORM", "")
+            found = base_platform(base, asked, self._platforms(base))
             self._stage = StageRules(env, self._globals, self._build_args, escape, self._ignore)
         if line.name:
             self._stages[line.name] = self._stage
+        return found
 
     def _each(self, nodes: Sequence[Node]) -> None:
         """What is told only when the whole file is known."""

@@ -29,6 +29,14 @@ def from_rules(
     ]
 
 
+def base_platform(image: str, asked: str, actual: str | None) -> list[Finding]:
+    """Whether a base is for another system or architecture; nothing where one is not known."""
+    if not asked or actual is None or asked.split("/")[:2] == actual.split("/")[:2]:
+        return []
+    what = f'Base image {image} was pulled with platform "{actual}", expected "{asked}"'
+    return [Finding("InvalidBaseImagePlatform", f"{what} for current build")]
+
+
 def _stage_name(node: Node, line: From, stages: Mapping[str, object]) -> Iterator[Finding]:
     if not line.name:
         return

@@ -48,6 +48,15 @@ class StepCanceled(NamedTuple):
     step: int
 
 
+class CheckWarned(NamedTuple):
+    """A build check found something in the Dockerfile: the rule, what it says, and where."""
+
+    rule: str
+    detail: str
+    line: int
+    url: str
+
+
 class LayerProgress(NamedTuple):
     """A layer is moving: `state` in the field's words, bytes `current` of `total` (0: unknown)."""
 
@@ -75,6 +84,7 @@ Event: TypeAlias = (
     | StepOutput
     | StepDone
     | StepCanceled
+    | CheckWarned
     | LayerProgress
     | Notice
     | Caution
