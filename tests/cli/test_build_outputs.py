@@ -191,3 +191,16 @@ def test_one_layer_of_what_the_build_adds(made, context, tmp_path, busybox_tar):
     assert trees[0] == trees[1]
     assert "gone" not in trees[0]
     assert "squash of 3 layers" in made.ok("history", "s")
+
+
+def test_a_shell_where_a_step_failed(base):
+    base.write("Dockerfile", "FROM base\nRUN echo kept >/seen\nRUN touch /tmp/not; exit 7\n")
+    done = base("build", "--debug-shell", base.folder, stdin=b"cat /seen; ls /tmp/not; exit 3\n")
+    assert done.code == 1
+    assert done.out == "kept\n"
+    assert "this is a shell where it began" in done.err
+    assert "/tmp/not: No such file" in done.err
+    base.write("Dockerfile", 'FROM scratch\nCOPY Dockerfile /\nRUN ["/nothing"]\n')
+    assert base("build", "--debug-shell", base.folder, stdin=b"").code != 0
+    refused = base("build", "--debug-shell", "-", stdin=b"FROM scratch\n")
+    assert "a shell needs it" in refused.err

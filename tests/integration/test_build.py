@@ -283,3 +283,36 @@ def test_two_processes_carry_a_step_out_once(tmp_path, context):
     assert sum(words.count("StepOutput") for words in said) == 1
     with lamina.open(f"{tmp_path}/store", run_root=f"{tmp_path}/run") as engine:
         assert len(engine.layers.all()) == 3
+
+
+def test_a_shell_where_a_command_failed(engine, context):
+    """It sees what the command began with, and its mounts; the build fails as it would."""
+    from lamina.build import BuildRequest
+    from lamina.execution.run import Stdio
+
+    text = BASE + (
+        "RUN mkdir /w && echo before > /w/seen\nENV A=1\nWORKDIR /w\nUSER app\n"
+        "RUN --mount=type=tmpfs,target=/t touch /tmp/not; exit 7\n"
+    )
+    heard = []
+
+    def debug(shell):
+        asked, answer = os.pipe(), os.pipe()
+        os.write(asked[1], b"cat seen; echo $A; id -u; ls /tmp /t; touch /tmp/x; exit 3\n")
+        os.close(asked[1])
+        with shell(Stdio(asked[0], answer[1], answer[1]), False) as running:
+            os.close(answer[1])
+            heard.append(running.wait().code)
+        with open(answer[0]) as file:
+            heard.append(file.read())
+        os.close(asked[0])
+
+    with pytest.raises(StepFailed) as caught:
+        engine.images.carry_out(
+            BuildRequest(context=context, dockerfile_text=text.encode()), debug=debug
+        )
+    assert caught.value.status == 7
+    assert heard == [3, "before\n1\n42\n/t:\n\n/tmp:\n"]
+    with engine.layers.root.database.read() as db:
+        rows = db.execute("SELECT count(*) FROM layers WHERE state != 'ready' OR kind = 'active'")
+        assert rows.fetchone()[0] == 0

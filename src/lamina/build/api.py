@@ -23,8 +23,9 @@ from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import LayerID
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # a cached build reads no index
+if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.archive.index import IndexReader
+    from lamina.execution.run import Running, Stdio
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 
@@ -177,6 +178,20 @@ class Runner(Protocol):
 
         A `stop` kills the command.
         """
+
+    def shell(
+        self, layer: LayerID, command: Command, stdio: "Stdio", *, tty: bool
+    ) -> AbstractContextManager["Running"]:
+        """A shell over a read-write layer with all that `command` has; ended with the block.
+
+        Raises `RuntimeFailure`.
+        """
+
+
+Shell = Callable[["Stdio", bool], AbstractContextManager["Running"]]
+"""Starts a shell over three descriptors, on a terminal or not; raises `RuntimeFailure`."""
+Debug = Callable[[Shell], None]
+"""Is handed the means to look around where a command failed, and comes back when it has."""
 
 
 class Record(NamedTuple):

@@ -17,6 +17,7 @@ from lamina.build.api import (
     BuildRequest,
     BuildResult,
     Cache,
+    Debug,
     Images,
     Layers,
     MountStore,
@@ -28,9 +29,7 @@ from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Platform
-from lamina.build.interpret import INSECURE, Scope
 from lamina.build.mounts import Mounting
-from lamina.build.near import suggestion
 from lamina.build.operation import Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.selection import Fetched
@@ -38,13 +37,13 @@ from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.build.stop import Stop
 from lamina.build.telling import Telling
+from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, tag_of
 from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     DockerfileError,
     ImageNotFound,
     InvalidReference,
     RegistryError,
-    UsageError,
 )
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
@@ -63,10 +62,7 @@ _MACHINES = {
     "armv6l": ("arm", "v6"),
     "i686": ("386", ""),
 }
-_EPOCH = "SOURCE_DATE_EPOCH"
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
-_ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
-_EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
 
 class Builder:
@@ -97,14 +93,18 @@ class Builder:
         self._clock = clock
         self._platform = platform or host_platform()
 
-    def build(self, request: BuildRequest, sink: Sink = ignore) -> BuildResult:
+    def build(
+        self, request: BuildRequest, sink: Sink = ignore, debug: Debug | None = None
+    ) -> BuildResult:
         """Build and name an image; it is durable when this returns.
+
+        `debug` may look around where a command fails; stages are then built one after the other.
 
         Raises `DockerfileError`, `UsageError`, `BuildError` (`StepFailed` for a RUN that fails),
         `ImageNotFound` or a `StorageError`; nothing is left behind then but cached steps.
         """
-        names = tuple(_tag(text) for text in request.tags)
-        epoch = _epoch(request)
+        names = tuple(tag_of(text) for text in request.tags)
+        epoch = epoch_of(request)
         telling, stop = Telling(sink), Stop()
         with open_context(request) as context:
             plan = self._plan(request, context)
@@ -113,15 +113,15 @@ class Builder:
             contexts = Contexts(context, self._cache.stat_cache)
             executor = Executor(
                 plan,
-                steps=self._steps(request, epoch, telling, stop),
-                anew=_anew(request, plan, telling.warn),
-                crew=Crew(_jobs(request), stop),
+                steps=self._steps(request, epoch, telling, stop, debug),
+                anew=anew(request, plan, telling.warn),
+                crew=Crew(1 if debug else jobs_of(request), stop),
                 images=self._images,
                 bases=self._bases,
                 contexts=contexts,
                 fetch=self._fetching(request),
                 repositories=lambda git: self._repository(request, git),
-                scope=_scope(request, plan, telling.warn),
+                scope=scope_of(request, plan, telling.warn),
                 platform=self._platform,
                 sink=telling,
             )
@@ -246,7 +246,14 @@ class Builder:
 
         return fetch
 
-    def _steps(self, request: BuildRequest, epoch: int | None, sink: Sink, stop: Stop) -> Steps:
+    def _steps(
+        self,
+        request: BuildRequest,
+        epoch: int | None,
+        sink: Sink,
+        stop: Stop,
+        debug: Debug | None,
+    ) -> Steps:
         settings = Settings(epoch, self._clock)
         mounting = Mounting(
             self._layers,
@@ -256,7 +263,7 @@ class Builder:
             lambda text: sink(Notice(text)),
             stop,
         )
-        return Steps(self._layers, self._cache, self._runner, mounting, settings, stop)
+        return Steps(self._layers, self._cache, self._runner, mounting, settings, stop, debug)
 
     def _squashed(self, state: State, epoch: int | None) -> State:
         from lamina.build.squash import squashed
@@ -296,39 +303,6 @@ class Builder:
             return None
 
 
-def _scope(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Scope:
-    if request.network not in ("default", "host", "none"):
-        raise UsageError(
-            f"there is no network {request.network!r} for a build", hint="use host or none"
-        )
-    return Scope(
-        build_args=request.build_args,
-        globals=plan.arguments,
-        escape=plan.escape,
-        network=request.network,
-        warn=say,
-        allow=_allowed(request),
-    )
-
-
-def _anew(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Callable[[str], bool]:
-    """Whether a stage is to be built without asking the cache, by its name or number."""
-    titles = {stage.title for stage in plan.stages}
-    for name in sorted(request.no_cache_stages - titles):
-        near = suggestion(name, titles)
-        say(f"no stage {name!r} is built" + (f"; {near}" if near else ""))
-    return lambda title: request.no_cache or title in request.no_cache_stages
-
-
-def _jobs(request: BuildRequest) -> int:
-    """How many stages are worked on at once; a command that only waits is no work."""
-    if request.jobs is None:
-        return max(2, len(os.sched_getaffinity(0)))
-    if request.jobs < 1:
-        raise UsageError(f"{request.jobs} stages at once are none", hint="give 1 or more jobs")
-    return request.jobs
-
-
 def _text(context: Opened) -> str:
     name, data = context.dockerfile
     try:
@@ -342,38 +316,6 @@ def _directive(text: str) -> str:
 
     found = find("check", text)
     return found.value if found is not None else ""
-
-
-def _allowed(request: BuildRequest) -> frozenset[str]:
-    for each in request.allow:
-        if each not in _ENTITLEMENTS:
-            raise UsageError(
-                f"--allow {each!r} is unknown", hint=f"it is {' or '.join(_ENTITLEMENTS)}"
-            )
-    return request.allow
-
-
-def _tag(text: str) -> Reference:
-    name = Reference.parse(text)
-    if name.digest is not None:
-        raise UsageError(
-            f"the tag {text!r} holds a digest", hint="an image's digest follows from it"
-        )
-    return name.with_default_tag()
-
-
-def _epoch(request: BuildRequest) -> int | None:
-    """SOURCE_DATE_EPOCH, as a build argument or as the caller's own."""
-    text = request.build_args.get(_EPOCH, "")
-    if not text:
-        found = request.source_date_epoch
-    elif text.isascii() and text.isdigit() and len(text) < 12:
-        found = int(text)
-    else:
-        raise UsageError(f"{_EPOCH}={text!r} is no number of seconds since 1970")
-    if found is not None and not 0 <= found < _EPOCH_LIMIT:
-        raise UsageError(f"{_EPOCH}={found} is out of range")
-    return found
 
 
 def host_platform() -> Platform:

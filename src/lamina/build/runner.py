@@ -6,6 +6,8 @@ The same act as `lamina run`, by way of `lamina.execution`. Knows no cache, key 
 import os
 import select
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -20,9 +22,11 @@ from lamina.runtime.process import Process, Volume
 from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:
+    from lamina.execution.run import Job, Running
     from lamina.execution.spawned import Stdio
 
 HOSTNAME = "buildkitsandbox"  # what BuildKit calls it; some Dockerfiles have come to rely on it
+_SHELL = ("/bin/sh",)
 _CHUNK = 1 << 16
 _PIPE_FULL = 16  # readings that empty any pipe: 1 MiB, fs.pipe-max-size
 _STDOUT, _STDERR = 1, 2
@@ -56,7 +60,32 @@ class LayerRunner:
         `output` is called from another thread, never twice at once, and not after the end. A `stop`
         kills the command.
         """
-        from lamina.execution.run import Job, start  # a cached build starts nothing
+        from lamina.execution.run import start  # a cached build starts nothing
+
+        job = self._job(layer, command)
+        with _Pump(output) as pump:
+            running = start(job, self._isolation, pump.stdio)
+            pump.started()
+            with stop.cutting(running.kill):
+                return running.wait().code
+
+    @contextmanager
+    def shell(
+        self, layer: LayerID, command: Command, stdio: "Stdio", *, tty: bool
+    ) -> Iterator["Running"]:
+        """A shell in the command's place, ended with the block; raises `RuntimeFailure`."""
+        from lamina.execution.run import start
+
+        job = self._job(layer, command._replace(argv=_SHELL), tty=tty)
+        running = start(job, self._isolation, stdio)
+        try:
+            yield running
+        finally:
+            running.kill()
+            running.wait()
+
+    def _job(self, layer: LayerID, command: Command, *, tty: bool = False) -> "Job":
+        from lamina.execution.run import Job
 
         process = Process(
             args=command.argv,
@@ -67,8 +96,9 @@ class LayerRunner:
             network=command.network,
             volumes=tuple(each for each in command.mounts if isinstance(each, Volume)),
             privileged=command.insecure,
+            tty=tty,
         )
-        job = Job(
+        return Job(
             container_id=os.urandom(32).hex(),
             plan=self._layers.mounts(layer, writable=True),
             process=process,
@@ -78,11 +108,6 @@ class LayerRunner:
             extras=self._extras(command),
             confidential=command.confidential,
         )
-        with _Pump(output) as pump:
-            running = start(job, self._isolation, pump.stdio)
-            pump.started()
-            with stop.cutting(running.kill):
-                return running.wait().code
 
     def _extras(self, command: Command) -> tuple[Extra, ...]:
         return tuple(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from lamina.archive.entry import EntryStream
 from lamina.build import copy
 from lamina.build.add import Rewritten, WholeArchive, is_archive
-from lamina.build.api import Cache, Command, Layers, Output, Record, Runner
+from lamina.build.api import Cache, Command, Debug, Layers, Output, Record, Runner
 from lamina.build.cachekey import Fact, Inputs, explain
 from lamina.build.chosen import Chosen, content_of_chosen
 from lamina.build.contentdigest import Content
@@ -88,6 +88,7 @@ class Steps:
         mounting: Mounting,
         settings: Settings,
         stop: Stop,
+        debug: Debug | None,
     ) -> None:
         self._layers = layers
         self._cache = cache
@@ -95,6 +96,7 @@ class Steps:
         self._mounting = mounting
         self._settings = settings
         self._stop = stop
+        self._debug = debug
         self._made: set[str] = set()
 
     # --- looking up, and doing once -----------------------------------------------------
@@ -234,6 +236,8 @@ class Steps:
                     run.insecure,
                 )
                 status = self._runner.run(layer, command, tail, self._stop)
+                if status and self._debug is not None:
+                    self._look_around(parent, command, self._debug)
             self._stop.check()
             if status:
                 raise StepFailed(
@@ -242,6 +246,14 @@ class Steps:
                     details=tail.text(),
                 )
             return self._layers.snapshot_rw(layer, clamp=self._settings.epoch)
+        finally:
+            self._layers.remove_rw(layer)
+
+    def _look_around(self, parent: ChainID | None, command: Command, debug: Debug) -> None:
+        """On what the command began with, in a layer of its own that goes with it."""
+        layer = self._layers.create_rw(parent)
+        try:
+            debug(lambda stdio, tty: self._runner.shell(layer, command, stdio, tty=tty))
         finally:
             self._layers.remove_rw(layer)
 

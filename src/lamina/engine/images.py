@@ -19,6 +19,7 @@ from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
     from lamina.build import BuildRequest, BuildResult
+    from lamina.build.api import Debug
     from lamina.build.secrets import Secret
     from lamina.dockerfile.lint import Checked
     from lamina.engine.registries import Registries
@@ -164,13 +165,18 @@ class Images:
         pull: str = "missing",
         verify_tls: bool = True,
         events: Sink | None = None,
+        debug: "Debug | None" = None,
     ) -> "BuildResult":
-        """Build what a request says, which may be no image of the store; raises the same."""
+        """Build what a request says, which may be no image of the store; raises the same.
+
+        `debug` is handed a way to start a shell where a command failed, and comes back when it has
+        seen enough.
+        """
         from lamina.engine.building import Bases, builder
 
         sink = events or self._store.events
         bases = Bases(self._store, pull, verify_tls, sink)
-        return builder(self._store, bases).build(request, sink)
+        return builder(self._store, bases).build(request, sink, debug)
 
     def pull(
         self,

@@ -133,6 +133,10 @@ class ToyRunner:
                     status = 137 if ended.wait(30) else 1
         return status
 
+    def shell(self, layer, command, stdio, *, tty):
+        """There is nothing to be started."""
+        raise RuntimeFailure("a toy has no shell")
+
     @property
     def count(self) -> int:
         """How many commands were carried out so far."""

@@ -14,12 +14,13 @@ from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.engine import Engine
-from lamina.errors import StepFailed, UsageError
+from lamina.errors import RuntimeFailure, StepFailed, UsageError
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink, ignore
 
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
+    from lamina.build.api import Debug, Shell
     from lamina.build.outputs import Output
 
 USAGE = Usage(
@@ -30,6 +31,7 @@ USAGE = Usage(
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
         Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
         Flag("check", "", "", "say what the build checks find, and build nothing"),
+        Flag("debug-shell", "", "", "open a shell where a command failed, on what it began with"),
         Flag("explain", "", "", "say of each step why it was or was not carried out"),
         Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
         Flag("force-rm", "", "", "accepted for docker's sake"),
@@ -79,6 +81,7 @@ def run(context: Context, given: Parsed) -> int:
             pull=_policy(given.one("pull")),
             verify_tls=verifies_tls(given),
             events=sink,
+            debug=_debug(given),
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if given.has("push"):
@@ -131,6 +134,31 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
     )
+
+
+def _debug(given: Parsed) -> "Debug | None":
+    if not given.has("debug-shell"):
+        return None
+    if "-" in (given.operands[0], given.one("file")):
+        raise UsageError(
+            "standard input is the Dockerfile, and a shell needs it", hint="name a file"
+        )
+    return _look_around
+
+
+def _look_around(shell: "Shell") -> None:
+    """A shell in the foreground; whatever becomes of it, the build ends as it would."""
+    from lamina.cli.foreground import in_foreground
+    from lamina.execution.run import Stdio
+
+    tty = os.isatty(0) and os.isatty(1)
+    print(
+        "the step failed: this is a shell where it began; its end ends the build", file=sys.stderr
+    )
+    try:
+        in_foreground(lambda: shell(Stdio(0, 1, 2), tty), tty=tty)
+    except RuntimeFailure as error:
+        print(f"there is no shell: {error}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,19 +1,16 @@
 """`lamina run`: in the foreground, its exit status is the command's."""
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from types import FrameType
 
 from lamina.cli.containerflags import FLAGS, RUN_FLAGS, made
 from lamina.cli.flags import Parsed, Usage
+from lamina.cli.foreground import in_foreground
 from lamina.cli.main import Context
 from lamina.cli.session import engine
 from lamina.engine.containers import Container
 from lamina.errors import LaminaError, UsageError
-from lamina.execution.run import Running, Stdio
+from lamina.execution.run import Stdio
 
 USAGE = Usage(
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",
@@ -22,10 +19,6 @@ USAGE = Usage(
     1,
     None,
     True,
-)
-_FORWARDED = (
-    *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
-    *(signal.SIGUSR2, signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH),
 )
 
 
@@ -49,65 +42,4 @@ def run(context: Context, given: Parsed) -> int:
 
 def _foreground(container: Container, given: Parsed) -> int:
     stdin = 0 if given.has("interactive") or given.has("tty") else None
-    with (
-        _terminal_kept(given.has("tty")),
-        _forwarding() as forwarder,
-        container.running(Stdio(stdin, 1, 2)) as process,
-    ):
-        forwarder.begin(process)
-        return process.wait().code
-
-
-class _Forwarder:
-    """Hands signals on to the container; one that comes before it runs waits for it."""
-
-    def __init__(self) -> None:
-        self._process: Running | None = None
-        self._waiting: list[int] = []
-
-    def begin(self, process: Running) -> None:
-        self._process = process
-        while self._waiting:
-            self._hand_on(process, self._waiting.pop(0))
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if self._process is None:
-            self._waiting.append(number)
-        else:
-            self._hand_on(self._process, number)
-
-    @staticmethod
-    def _hand_on(process: Running, number: int) -> None:
-        if number == signal.SIGWINCH:
-            if os.isatty(0):
-                process.resize(os.get_terminal_size(0))
-        else:
-            process.signal(number)
-
-
-@contextmanager
-def _forwarding() -> Iterator[_Forwarder]:
-    """What is sent to us is meant for the container; its end is ours."""
-    forwarder = _Forwarder()
-    before = {number: signal.signal(number, forwarder) for number in _FORWARDED}
-    try:
-        yield forwarder
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _terminal_kept(is_used: bool) -> Iterator[None]:
-    """The runtime sets the terminal to raw mode; when it is killed, nobody else sets it back."""
-    if not is_used:
-        yield
-        return
-    import termios
-
-    before = termios.tcgetattr(0)
-    try:
-        yield
-    finally:
-        with suppress(termios.error):  # the terminal is gone
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
+    return in_foreground(lambda: container.running(Stdio(stdin, 1, 2)), tty=given.has("tty"))

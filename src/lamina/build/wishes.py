@@ -1,0 +1,85 @@
+"""What a request means, looked at before anything is done: tags, times, rights, how many at once.
+
+Pure, but for the number of processors.
+"""
+
+import os
+from collections.abc import Callable
+
+from lamina.build.api import BuildRequest
+from lamina.build.interpret import INSECURE, Scope
+from lamina.build.near import suggestion
+from lamina.build.plan import Plan
+from lamina.errors import UsageError
+from lamina.values.reference import Reference
+
+_EPOCH = "SOURCE_DATE_EPOCH"
+_ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
+_EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
+
+
+def scope_of(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Scope:
+    """What is the same for all instructions; raises `UsageError`."""
+    if request.network not in ("default", "host", "none"):
+        raise UsageError(
+            f"there is no network {request.network!r} for a build", hint="use host or none"
+        )
+    return Scope(
+        build_args=request.build_args,
+        globals=plan.arguments,
+        escape=plan.escape,
+        network=request.network,
+        warn=say,
+        allow=_allowed(request),
+    )
+
+
+def anew(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Callable[[str], bool]:
+    """Whether a stage is to be built without asking the cache, by its name or number."""
+    titles = {stage.title for stage in plan.stages}
+    for name in sorted(request.no_cache_stages - titles):
+        near = suggestion(name, titles)
+        say(f"no stage {name!r} is built" + (f"; {near}" if near else ""))
+    return lambda title: request.no_cache or title in request.no_cache_stages
+
+
+def jobs_of(request: BuildRequest) -> int:
+    """How many stages are worked on at once; a command that only waits is no work."""
+    if request.jobs is None:
+        return max(2, len(os.sched_getaffinity(0)))
+    if request.jobs < 1:
+        raise UsageError(f"{request.jobs} stages at once are none", hint="give 1 or more jobs")
+    return request.jobs
+
+
+def _allowed(request: BuildRequest) -> frozenset[str]:
+    for each in request.allow:
+        if each not in _ENTITLEMENTS:
+            raise UsageError(
+                f"--allow {each!r} is unknown", hint=f"it is {' or '.join(_ENTITLEMENTS)}"
+            )
+    return request.allow
+
+
+def tag_of(text: str) -> Reference:
+    """A name that the image is to get; raises `InvalidReference` or `UsageError`."""
+    name = Reference.parse(text)
+    if name.digest is not None:
+        raise UsageError(
+            f"the tag {text!r} holds a digest", hint="an image's digest follows from it"
+        )
+    return name.with_default_tag()
+
+
+def epoch_of(request: BuildRequest) -> int | None:
+    """SOURCE_DATE_EPOCH, as a build argument or as the caller's own."""
+    text = request.build_args.get(_EPOCH, "")
+    if not text:
+        found = request.source_date_epoch
+    elif text.isascii() and text.isdigit() and len(text) < 12:
+        found = int(text)
+    else:
+        raise UsageError(f"{_EPOCH}={text!r} is no number of seconds since 1970")
+    if found is not None and not 0 <= found < _EPOCH_LIMIT:
+        raise UsageError(f"{_EPOCH}={found} is out of range")
+    return found
