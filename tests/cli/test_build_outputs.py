@@ -204,3 +204,19 @@ def test_a_shell_where_a_step_failed(base):
     assert base("build", "--debug-shell", base.folder, stdin=b"").code != 0
     refused = base("build", "--debug-shell", "-", stdin=b"FROM scratch\n")
     assert "a shell needs it" in refused.err
+
+
+def test_the_build_cache_is_listed_and_emptied(base):
+    assert base.ok("cache", "ls").split() == ["ID", "TYPE", "CREATED", "SIZE", "DESCRIPTION"]
+    base.write("Dockerfile", "FROM base\nCOPY Dockerfile /etc/\nRUN echo 123 >/x && \\\n  true\n")
+    base.ok("build", "-q", base.folder)
+    rows = [line.split("   ") for line in base.ok("cache", "ls").splitlines()[1:]]
+    told = sorted([word.strip() for word in row if word][1:] for row in rows)
+    assert [(row[0], row[2], row[-1]) for row in told] == [
+        ("copy", "61B", "/etc/"),
+        ("run", "4B", "echo 123 >/x && true"),
+    ]
+    out = base.ok("cache", "ls", "--format", "{{.Type}} {{.Description}}")
+    assert sorted(out.splitlines()) == ["copy /etc/", "run echo 123 >/x && true"]
+    base.ok("cache", "prune", "-f")
+    assert base.ok("cache", "ls").count("\n") == 1

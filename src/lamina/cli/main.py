@@ -119,12 +119,14 @@ GROUPS = {
     },
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
+    "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},
 }
 # What exists in a group alone, by its module.
 GROUPED = {
     "image prune": "prune_images",
     "container prune": "prune_containers",
     "builder prune": "prune_cache",
+    "cache ls": "cache_ls",
     "registry catalog": "registry_catalog",
     "registry delete": "registry_delete",
     "registry referrers": "registry_referrers",

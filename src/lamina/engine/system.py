@@ -51,6 +51,16 @@ class CacheMount(NamedTuple):
     in_use: bool
 
 
+class CachedStep(NamedTuple):
+    """A record of the build cache that holds a layer: what was done, when, and its bytes."""
+
+    key: str
+    operation: str
+    what: str
+    created: float
+    size: int
+
+
 class Usage(NamedTuple):
     """What lies in the store: images with their layers, containers, caches, blobs.
 
@@ -164,6 +174,18 @@ class System:
         layers = self._engine.layers
         return [set_aside(layers.root, layers.driver, each) for each in findings if each.path]
 
+    def cached_steps(self) -> tuple[CachedStep, ...]:
+        """The steps whose layers the build cache holds, newest first."""
+        engine = self._engine
+        with engine.layers.root.database.read() as db:
+            rows = cache_rows.all_rows(db)
+        layers = {layer.chain_id: layer for layer in engine.layers.all()}
+        return tuple(
+            CachedStep(row.key, *_told(row.inputs), row.created, layers[row.chain_id].size)
+            for row in rows
+            if row.chain_id in layers
+        )
+
     def prune_cache(self) -> int:
         """Forget the build cache and collect what it alone held; gives the bytes."""
         engine = self._engine
@@ -194,6 +216,17 @@ class System:
             "OperatingSystem": _operating_system(),
             "SystemTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
+
+
+def _told(inputs: str) -> tuple[str, str]:
+    """What a record says was done: the operation, and the command or the destination."""
+    try:
+        facts = json.loads(inputs)["facts"]
+        argv = facts.get("argv")
+        what = argv[-1] if isinstance(argv, list) and argv else facts.get("destination", "")
+        return str(facts["op"]), str(what)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "unknown", ""
 
 
 def _operating_system() -> str:
