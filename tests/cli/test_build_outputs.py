@@ -220,3 +220,21 @@ def test_the_build_cache_is_listed_and_emptied(base):
     assert sorted(out.splitlines()) == ["copy /etc/", "run echo 123 >/x && true"]
     base.ok("cache", "prune", "-f")
     assert base.ok("cache", "ls").count("\n") == 1
+
+
+def test_progress_for_programs(base):
+    base.write("Dockerfile", "FROM base AS One\nRUN printf 'a\\377b'\n")
+    for kind in ("json", "rawjson"):
+        done = base("build", "--no-cache", "--progress", kind, "-t", "made", base.folder)
+        said = [json.loads(line) for line in done.err.splitlines()]
+        assert done.code == 0
+        assert done.out == ""
+        assert [each["event"] for each in said if each["event"] != "StepOutput"] == [
+            *("StepStarted", "StepDone") * 2,
+            *("CheckWarned", "Built"),
+        ]
+        output = "".join(each["data"] for each in said if each["event"] == "StepOutput")
+        assert output == "a\ufffdb"
+        assert said[-1]["names"] == ["made:latest"]
+    refused = base("build", "--progress", "loud", base.folder)
+    assert "there is no progress 'loud'" in refused.err

@@ -1,5 +1,6 @@
-"""A build's events as lines, the way people know them from BuildKit's plain progress."""
+"""A build's events as lines: as people know them from BuildKit's plain progress, or as JSON."""
 
+import json
 from typing import TextIO
 
 from lamina.values.digest import ImageID
@@ -90,3 +91,26 @@ class Plain:
             self._line(f"\n {count} found (use lamina build --check to expand):")
         for each in self._checks:
             self._line(f" - {each.rule}: {each.detail} (line {each.line})")
+
+
+class Documents:
+    """Writes one JSON object per event and line, for programs: its kind in `event`, its facts."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def show(self, event: Event) -> None:
+        """Write what the event says; what a command wrote as text, bad UTF-8 replaced."""
+        facts = {
+            name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+            for name, value in event._asdict().items()
+        }
+        self._line({"event": type(event).__name__, **facts})
+
+    def finish(self, image: ImageID, names: list[str]) -> None:
+        """Say what the build came to."""
+        self._line({"event": "Built", "image": image, "names": names})
+
+    def _line(self, document: dict[str, object]) -> None:
+        self._out.write(json.dumps(document, separators=(",", ":")) + "\n")
+        self._out.flush()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.progress import Plain
+from lamina.cli.progress import Documents, Plain
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
@@ -43,7 +43,7 @@ USAGE = Usage(
         Flag("no-cache", "", "", "carry out every step anew"),
         Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
         Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
-        Flag("progress", "", "KIND", "plain or quiet"),
+        Flag("progress", "", "KIND", "plain (auto), json (rawjson) or quiet"),
         Flag(
             "pull",
             "",
@@ -68,13 +68,13 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
-    quiet = given.has("quiet") or given.one("progress") == "quiet"
+    progress = _progress(given)
+    quiet = progress is None
     if given.has("check"):
         return _check(context, given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
-    progress = Plain(sys.stderr, explains=given.has("explain"))
-    sink: Sink = ignore if quiet else progress.show
+    sink: Sink = ignore if progress is None else progress.show
     with engine(context) as opened, _output_of_failures(quiet):
         result = opened.images.carry_out(
             _request(given, outputs, names),
@@ -87,13 +87,25 @@ def run(context: Context, given: Parsed) -> int:
         if given.has("push"):
             for name in names:
                 opened.images.push(name, events=sink)
-        if not quiet:
+        if progress is not None:
             tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
             progress.finish(result.image_id, tags)
     _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
     if quiet:
         print(result.image_id)
     return 0
+
+
+def _progress(given: Parsed) -> Plain | Documents | None:
+    """How to say what happens; None for not at all."""
+    kind = given.one("progress") or "auto"
+    if given.has("quiet") or kind == "quiet":
+        return None
+    if kind in ("json", "rawjson"):
+        return Documents(sys.stderr)
+    if kind not in ("auto", "plain"):
+        raise UsageError(f"there is no progress {kind!r}", hint="choose plain, json or quiet")
+    return Plain(sys.stderr, explains=given.has("explain"))
 
 
 def _check(context: Context, given: Parsed) -> int:
