@@ -79,6 +79,7 @@ def test_a_failure_ends_what_runs_beside_it(rig):
     with pytest.raises(StepFailed) as caught:
         rig.build(TWO.format(one="meet; put /a 1; hang", two="meet; fail 3"), jobs=2)
     assert caught.value.status == 3
+    assert rig.runner.cut == [True]
     assert "Dockerfile:4" in str(caught.value)
     canceled = [each.step for each in rig.events if isinstance(each, StepCanceled)]
     done = [each.step for each in rig.events if isinstance(each, StepDone)]
@@ -91,6 +92,7 @@ def test_a_failure_ends_what_runs_beside_it(rig):
 def test_an_interrupt_ends_all_that_runs(rig):
     with pytest.raises(KeyboardInterrupt):
         rig.build(TWO.format(one="meet; hang", two="meet; interrupt; hang"), jobs=2)
+    assert rig.runner.cut == [True, True]
     assert left_over(rig) == []
 
 
