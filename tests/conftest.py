@@ -6,6 +6,7 @@ peer program) it fails instead, so that nothing is skipped silently where it was
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,12 @@ DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "zfs", "erofs", "vfs"]
 if os.path.exists("/dev/mapper/control"):  # else each of its tests would skip for the same reason
     DRIVERS.append("devicemapper")
 SMALL = ("dm.basesize=64m", "dm.loopdatasize=1g", "dm.loopmetadatasize=16m")
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted, even where a shell has us in its background."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

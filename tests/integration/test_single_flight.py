@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -86,7 +87,11 @@ def wait_until_stopped(process):
 
 
 def wait_until_waiting(process):
-    """Until the kernel says that the process waits for a lock that somebody holds."""
+    """Until the process waits for a lock that somebody holds.
+
+    The kernel says so of one that sleeps on it; a build, which can be stopped meanwhile, has the
+    lock's file open and tries again.
+    """
     limit = time.monotonic() + PATIENCE
     while not _is_waiting(process.pid):
         assert process.poll() is None, process.communicate()
@@ -97,7 +102,15 @@ def wait_until_waiting(process):
 def _is_waiting(pid):
     with open("/proc/locks", encoding="ascii") as file:
         words = [line.split() for line in file]
-    return any("->" in line and str(pid) in line for line in words)
+    if any("->" in line and str(pid) in line for line in words):
+        return True
+    return any("/locks/steps/" in path for path in _opened(pid))
+
+
+def _opened(pid):
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):
+            yield os.readlink(f"/proc/{pid}/fd/{name}")
 
 
 @pytest.fixture(params=["overlay2", "vfs"])
