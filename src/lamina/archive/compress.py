@@ -73,7 +73,11 @@ class Decompressed(Closing):
         self._ended = self._stopped = False
         self._rest = b""
         self._thread = threading.Thread(target=self._run, name="lamina-inflate", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # a Ctrl-C while it begins: nobody would end it
+            self.close()
+            raise
 
     def _run(self) -> None:
         try:
@@ -126,7 +130,8 @@ class Decompressed(Closing):
         cancel = getattr(self._stream, "cancel", None)
         if cancel is not None and not ended:
             cancel()  # it may wait for bytes that nobody will read
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
 
 def open_decompressed(

@@ -6,8 +6,11 @@ import json
 import os
 import signal
 import stat
+import sys
 import tarfile
 import threading
+import time
+import traceback
 from contextlib import suppress
 
 import pytest
@@ -642,6 +645,15 @@ def test_the_first_failure_ends_what_hangs(registry, copy, end):
     over.set()
 
 
+def await_waiting(thread):
+    """Until a thread waits for what another one inflates."""
+    limit = time.monotonic() + 20
+    while "_next" not in [
+        frame.f_code.co_name for frame, _ in traceback.walk_stack(sys._current_frames()[thread])
+    ]:
+        assert time.monotonic() < limit
+
+
 def test_ctrl_c_ends_what_hangs(registry, copy, end):
     """Also where a layer is inflated on its way, on a thread that waits for the registry."""
     over, waited = threading.Event(), []
@@ -652,6 +664,7 @@ def test_ctrl_c_ends_what_hangs(registry, copy, end):
         exchange.end_headers()
         exchange.wfile.write(FIRST[:10])
         exchange.wfile.flush()
+        await_waiting(threading.main_thread().ident)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         waited.append(over.wait(20))
         exchange.close_connection = True
