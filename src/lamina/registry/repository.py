@@ -246,6 +246,8 @@ class BlobStream(Closing):
             try:
                 if self._answer is None:
                     self._answer = self._opened()
+                if self._cancelled:  # perhaps before there was an answer to abort
+                    raise RegistryUnreachable(f"the blob {self._digest.short} is not wanted")
                 data = self._answer.read(min(size, self._size - self._at))
                 if not data:
                     raise RegistryUnreachable(
