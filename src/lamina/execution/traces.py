@@ -21,6 +21,7 @@ from lamina.fs.atomic import write_all, write_file
 from lamina.fs.inroot import Root
 
 JOURNAL = "traces"
+_MARKS = {".wh..wh..opq", ".wh..opq"}  # in a directory that fuse-overlayfs made
 SAVED = "saved."  # files with what is to go back
 _LENT_LIMIT = 1 << 20  # bytes of a file that is replaced for a while
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST)
@@ -164,9 +165,29 @@ def _undo(root: Root, folder: str, trace: _Trace) -> None:
     with _undisturbed(root, path) as (directory, name):
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if trace.kind == "directory":
-            os.rmdir(name, dir_fd=directory)
+            _remove_directory(directory, name)
         elif _is_ours(trace, status):
             os.unlink(name, dir_fd=directory)
+
+
+def _remove_directory(directory: int, name: bytes) -> None:
+    """Also one with fuse-overlayfs's marks in it: seen after a kill, where nothing is united."""
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        inside = os.open(name, flags, dir_fd=directory)
+        try:
+            marks = os.listdir(inside)
+            if not _MARKS.issuperset(marks):
+                raise
+            for mark in marks:
+                os.unlink(mark, dir_fd=inside)
+        finally:
+            os.close(inside)
+        os.rmdir(name, dir_fd=directory)
 
 
 def _is_ours(trace: _Trace, status: os.stat_result) -> bool:
