@@ -105,9 +105,21 @@ def _stop(pid: int, family: Family) -> None:
 
 
 def _stop_all(family: Family, guard: _Guard) -> None:
-    """Until one look finds nobody who moves: who was born meanwhile is found by the next."""
+    """Until two looks find the same processes and none that moves.
+
+    One look is not enough: between its list and its last question, one who was about to stop may
+    have started another.
+    """
     began = time.monotonic()
-    while moving := {pid: state for pid in family.members() if (state := _moves(pid))}:
+    still: frozenset[int] | None = None
+    while True:
+        here = {pid: _moves(pid) for pid in family.members()}
+        moving = {pid: state for pid, state in here.items() if state}
+        if not moving and here.keys() == still:
+            return
+        still = None if moving else frozenset(here)
+        if not moving:
+            continue
         guard.stop(tuple(moving))  # also one that was stopped, and which another has let go on
         waited = time.monotonic() - began
         if set(moving.values()) == {_BLOCKED} and waited > _BLOCKED_PATIENCE:
