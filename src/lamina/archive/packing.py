@@ -1,8 +1,10 @@
 """How a layer is compressed for its way: the kind, the level, and the codec for both."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol, Self
 
+from lamina.archive.entry import Write
 from lamina.errors import UsageError
 
 _LEVELS = {
@@ -39,7 +41,7 @@ class Packing(NamedTuple):
             )
         return cls(kind, level)
 
-    def codec(self, out: Callable[[bytes], object]) -> Codec:
+    def codec(self, out: Write) -> Codec:
         """A codec that gives its data to `out`: the same data for the same bytes."""
         if self.kind == "zstd":
             from lamina.archive.zstandard import Zstd
@@ -48,3 +50,13 @@ class Packing(NamedTuple):
         from lamina.archive.gzipping import Gzip
 
         return Gzip(out) if self.level is None else Gzip(out, self.level)
+
+    @contextmanager
+    def writer(self, out: Write) -> Iterator[Write]:
+        """A way to write bytes that reach `out` compressed, all of them when the block ends."""
+        codec = self.codec(out)
+        try:
+            yield codec.write
+            codec.finish()
+        finally:
+            codec.close()

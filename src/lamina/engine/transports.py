@@ -159,7 +159,7 @@ class Transports:
                 yield archive
                 archive.finish()
         elif isinstance(goal, LayoutEnd):
-            yield LayoutSink(goal.path, goal.ref)
+            yield LayoutSink(goal.path, names_for(goal.ref))
         else:
             raise UsageError("nothing can be copied there")
 

@@ -4,7 +4,7 @@ The same bytes must not be readable as both: a document with `layers` and `manif
 media type contradicts what it holds, is refused (CVE-2021-41190).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from lamina.errors import BadDocument, InvalidDigest
 from lamina.spec import mediatypes, strictjson
@@ -34,6 +34,11 @@ class Descriptor(NamedTuple):
     annotations: dict[str, str]
     platform: tuple[str, str, str]
     artifact_type: str = ""
+
+    @classmethod
+    def of(cls, media_type: str, digest: BlobDigest, size: int) -> Self:
+        """One that says no more than it must."""
+        return cls(media_type, digest, size, {}, ("", "", ""))
 
     def as_json(self) -> dict[str, Json]:
         """The descriptor as it stands in a document."""

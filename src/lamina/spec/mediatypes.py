@@ -24,6 +24,11 @@ _DOCKER_LAYER_KINDS = (
 )
 
 
+def layer(compression: str = "") -> str:
+    """The OCI type of a layer that is compressed by `gzip` or `zstd`, or ("") not at all."""
+    return f"{OCI_LAYER}+{compression}" if compression else OCI_LAYER
+
+
 def is_image(manifest: str, config: str) -> bool:
     """Whether a manifest of one media type with a config of another is a container image's."""
     return config in CONFIGS or (manifest == DOCKER_MANIFEST and config in _OLD_CONFIGS)

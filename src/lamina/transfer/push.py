@@ -28,7 +28,6 @@ if TYPE_CHECKING:  # what makes an image's manifest need not load what speaks HT
     from lamina.registry.repository import Repository
 
 _AT_ONCE = 5  # docker's max-concurrent-uploads
-_KINDS = {"gzip": mediatypes.OCI_LAYER_GZIP, "zstd": mediatypes.OCI_LAYER_ZSTD}
 
 
 class Pushed(NamedTuple):
@@ -106,14 +105,10 @@ def manifest_for(
         _compressed(diff_id, chain, images, layers, events, packing)
         for diff_id, chain in zip(config.diff_ids, chains, strict=True)
     ]
-    described = tuple(_descriptor(row.digest, row.size, row.media_type) for row in rows)
-    about = _descriptor(BlobDigest(image), len(config.raw), mediatypes.OCI_CONFIG)
+    described = tuple(Descriptor.of(row.media_type, row.digest, row.size) for row in rows)
+    about = Descriptor.of(mediatypes.OCI_CONFIG, BlobDigest(image), len(config.raw))
     raw = manifests.build(about, described)
     return Manifest(raw, mediatypes.OCI_MANIFEST, about, described)
-
-
-def _descriptor(digest: BlobDigest, size: int, media_type: str) -> Descriptor:
-    return Descriptor(media_type, digest, size, {}, ("", "", ""))
 
 
 def _compressed(
@@ -132,13 +127,9 @@ def _compressed(
     packing = packing or Packing()
     events(LayerProgress(diff_id.short, "compressing", 0, 0))
     with images.blobs.writer(images.root.lease) as writer:
-        codec = packing.codec(writer.write)
-        try:
-            layers.export(chain, codec.write)
-            codec.finish()
-        finally:
-            codec.close()
-        row = BlobRow(writer.digest, writer.size, _KINDS[packing.kind], diff_id)
+        with packing.writer(writer.write) as write:
+            layers.export(chain, write)
+        row = BlobRow(writer.digest, writer.size, mediatypes.layer(packing.kind), diff_id)
         images.announce_blob(row)
         writer.place()
     images.vouch(row)
@@ -149,7 +140,7 @@ def _is_as_wanted(kind: str, packing: Packing | None) -> bool:
     """Whether a blob of that kind may be sent; what level made it is not known."""
     if packing is None:
         return bool(kind)
-    return packing.level is None and kind == _KINDS[packing.kind]
+    return packing.level is None and kind == mediatypes.layer(packing.kind)
 
 
 def _oci_kind(media_type: str) -> str:

@@ -43,7 +43,7 @@ def write_docker_archive(
     for image, names in wanted.items():
         familiar = dict.fromkeys(Reference.parse(name).familiar for name in names)
         config = images.config(image)
-        archive.add(image, config, list(familiar), _Exported(config, layers, tape))
+        archive.add(image, config, list(familiar), Exported(config, layers, tape))
     archive.finish()
 
 
@@ -61,10 +61,9 @@ def write_oci_archive(
 
     sink = OciArchiveSink(tape, {})
     for image, names in wanted.items():
-        called = [_annotations(name) for name in dict.fromkeys(names)] or [{}]
         with content_of(image, images, layers, ignore) as content:
             found = graph.whole(content)
-            for sink.annotations in called:
+            for sink.annotations in [_annotations(name) for name in dict.fromkeys(names)] or [{}]:
                 copy(found, content, sink)
     sink.finish()
 
@@ -74,7 +73,7 @@ def _annotations(name: str) -> dict[str, str]:
     return {ocilayout.REF_NAME: name, ocilayout.FULL_NAME: name}
 
 
-class _Exported:
+class Exported:
     """Writes an image's layers as they came."""
 
     def __init__(self, config: ImageConfig, layers: LayerStore, tape: Tape) -> None:

@@ -43,7 +43,7 @@ from lamina.testing.sample_images import (
     sample,
 )
 from lamina.transfer.ends.api import Document
-from lamina.transfer.ends.layout import LayoutSink
+from lamina.transfer.ends.layout import LayoutSink, names_for
 
 pytestmark = pytest.mark.usefixtures("needs_root")
 
@@ -361,7 +361,7 @@ def test_many_at_once_into_one_layout(tmp_path):
     failed = []
 
     def one(number):
-        sink = LayoutSink(f"{tmp_path}/layout", f"n{number}")
+        sink = LayoutSink(f"{tmp_path}/layout", names_for(f"n{number}"))
         sink.begin(document, ())
         try:
             sink.publish(document)

@@ -30,7 +30,7 @@ class Document(NamedTuple):
 
     def descriptor(self) -> Descriptor:
         """What to name it by."""
-        return Descriptor(self.media_type, self.digest, len(self.raw), {}, ("", "", ""))
+        return Descriptor.of(self.media_type, self.digest, len(self.raw))
 
 
 class Source(Protocol):

@@ -104,17 +104,18 @@ def _listed(found: tuple[Descriptor, ...]) -> str:
 
 
 class LayoutSink:
-    """An image in the layout `path`, called `ref` (`` for no name), which is made where it is not.
+    """Images in the layout `path`, which is made where it is not.
 
-    Blobs come first and are seen by nobody, since each is whole and named by its digest; then one
-    rename of index.json shows the image. A failure leaves whole blobs, which the next copy takes.
+    Each is called by the `annotations` that stand when it is published. Blobs come first and are
+    seen by nobody, since each is whole and named by its digest; then one rename of index.json
+    shows the image. A failure leaves whole blobs, which the next copy takes.
     """
 
     at_once = 4
 
-    def __init__(self, path: str, ref: str) -> None:
+    def __init__(self, path: str, annotations: dict[str, str]) -> None:
+        self.annotations = annotations
         self._path = path
-        self._ref = ref
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
         """Make the folders; raises `UsageError` in a directory that holds something else."""
@@ -174,7 +175,7 @@ class LayoutSink:
         found: dict[str, Json] = {"schemaVersion": 2, "manifests": []}
         with suppress(FileNotFoundError), open(os.path.join(self._path, "index.json"), "rb") as old:
             found = strictjson.parse(old.read(strictjson.LIMIT + 1), "index.json")
-        return strictjson.dump(with_image(found, document, names_for(self._ref)))
+        return strictjson.dump(with_image(found, document, self.annotations))
 
 
 def names_for(ref: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""An image that came as plain tars, made into content: its layers by gzip, and a manifest.
+"""An image whose layers are plain tars, made into content: its layers packed, and a manifest.
 
 Equal images become equal bytes on every machine, so that what was sent once is not sent again.
 The config, and so the image's ID, stays.
@@ -6,19 +6,22 @@ The config, and so the image's ID, stays.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
 from lamina.archive.compress import open_decompressed
-from lamina.archive.gzipping import Gzip
+from lamina.archive.entry import Write
+from lamina.archive.packing import Packing
 from lamina.content.verified import ByteStream
 from lamina.errors import BadDocument, DigestMismatch, from_oserror
 from lamina.fs.atomic import write_all
 from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
+from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document
 from lamina.values.digest import BlobDigest
@@ -41,22 +44,46 @@ def packed(image: TravellingImage, scratch: Scratch, events: Sink) -> Iterator["
             descriptor = scratch()
             files.callback(os.close, descriptor)
             events(LayerProgress(layer.diff_id.short, "compressing", 0, 0))
-            layers.append(_Packed(descriptor, _compressed(layer, descriptor)))
-        yield PackedSource(image, layers)
+            layers.append(_compressed(layer, descriptor))
+        yield PackedSource(image.config, layers)
 
 
-class _Packed(NamedTuple):
+class PackedLayer(NamedTuple):
+    """A layer as it is to travel, in an open file."""
+
     file: int
     blob: Descriptor
+
+
+def pack_layer(file: int, fill: Callable[[Write], object], packing: Packing | None) -> PackedLayer:
+    """Write the tar that `fill` gives to a new file, compressed or (None) plain."""
+    counted = hashlib.sha256()
+    size = 0
+
+    def out(data: bytes) -> None:
+        nonlocal size
+        counted.update(data)
+        size += len(data)
+        write_all(file, data)
+
+    if packing is None:
+        fill(out)
+    else:
+        with packing.writer(out) as write:
+            fill(write)
+    kind = mediatypes.layer(packing.kind if packing is not None else "")
+    digest = BlobDigest(f"sha256:{counted.hexdigest()}")
+    return PackedLayer(file, Descriptor.of(kind, digest, size))
 
 
 class PackedSource:
     """An image's content, its layers in open files."""
 
-    def __init__(self, image: TravellingImage, layers: list[_Packed]) -> None:
+    def __init__(self, config: ImageConfig, layers: Sequence[PackedLayer]) -> None:
         self._files = {each.blob.digest: each.file for each in layers}
-        self._config = image.config.raw
-        about = _described(BlobDigest(image.config.id), len(self._config), mediatypes.OCI_CONFIG)
+        self._config = config.raw
+        digest = BlobDigest(config.id)
+        about = Descriptor.of(mediatypes.OCI_CONFIG, digest, len(self._config))
         raw = manifests.build(about, tuple(each.blob for each in layers))
         self._top = Document.of(raw, mediatypes.OCI_MANIFEST)
 
@@ -93,34 +120,20 @@ class _Reading:
         return None
 
 
-def _compressed(layer: TravellingLayer, file: int) -> Descriptor:
-    """Write a layer's gzip data to a file; gives what it is."""
-    counted, plain_sum = hashlib.sha256(), hashlib.sha256()
-    size = 0
-
-    def out(data: bytes) -> None:
-        nonlocal size
-        counted.update(data)
-        size += len(data)
-        write_all(file, data)
-
+def _compressed(layer: TravellingLayer, file: int) -> PackedLayer:
+    """A layer's gzip data, verified on its way."""
+    counted = hashlib.sha256()
     try:
-        with layer.open() as stream, open_decompressed(stream, plain_sum.update) as plain:
-            codec = Gzip(out)
-            try:
-                while data := plain.read(_CHUNK):
-                    codec.write(data)
-                codec.finish()
-            finally:
-                codec.close()
+        with layer.open() as stream, open_decompressed(stream, counted.update) as plain:
+            made = pack_layer(file, partial(_pass_on, plain), Packing())
     except OSError as error:
         raise from_oserror(error, "compressing the layer", layer.diff_id.short) from error
-    found = f"sha256:{plain_sum.hexdigest()}"
+    found = f"sha256:{counted.hexdigest()}"
     if found != layer.diff_id:
         raise DigestMismatch(f"the layer is {found}, not {layer.diff_id} as was promised")
-    digest = BlobDigest(f"sha256:{counted.hexdigest()}")
-    return _described(digest, size, mediatypes.OCI_LAYER_GZIP)
+    return made
 
 
-def _described(digest: BlobDigest, size: int, media_type: str) -> Descriptor:
-    return Descriptor(media_type, digest, size, {}, ("", "", ""))
+def _pass_on(stream: ByteStream, write: Write) -> None:
+    while data := stream.read(_CHUNK):
+        write(data)
