@@ -133,7 +133,7 @@ class Transports:
 
                 source = opened.enter_context(packed(source, self._scratch, events))
             found = graph.whole(source) if platform is None else graph.one(source, platform)
-            with self._sink(source, goal) as sink:
+            with self._sink(source, found, goal) as sink:
                 copied = copy(found, source, sink, events)
         return copied._replace(kept=has_manifest)
 
@@ -143,9 +143,9 @@ class Transports:
         return scratch_file(self._store.layers)
 
     @contextmanager
-    def _sink(self, source: api.Source, goal: End) -> Iterator[api.Sink]:
+    def _sink(self, source: api.Source, found: graph.Graph, goal: End) -> Iterator[api.Sink]:
         if isinstance(goal, RegistryEnd):
-            yield self._registry_sink(source, goal)
+            yield self._registry_sink(source, found, goal)
         elif isinstance(goal, DirectoryEnd):
             from lamina.transfer.ends.plain import DirectorySink
 
@@ -163,12 +163,14 @@ class Transports:
         else:
             raise UsageError("nothing can be copied there")
 
-    def _registry_sink(self, source: api.Source, goal: RegistryEnd) -> api.Sink:
+    def _registry_sink(self, source: api.Source, found: graph.Graph, goal: RegistryEnd) -> api.Sink:
         from lamina.transfer.ends.remote import RegistrySink, RegistrySource
 
-        beside = source.repository if isinstance(source, RegistrySource) else None
         repository = self._registries(self._targets).repository(goal.name)
-        return RegistrySink(repository, goal.name, beside)
+        places: list[str] = []
+        if isinstance(source, RegistrySource) and source.repository.host == repository.host:
+            places = [source.repository.path]
+        return RegistrySink(repository, goal.name, {each.digest: places for each in found.blobs})
 
     # --- out of any end -------------------------------------------------------------------
 

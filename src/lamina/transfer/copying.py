@@ -104,7 +104,7 @@ class _Carrying:
     @contextmanager
     def _opened(self, blob: Descriptor) -> Iterator[ByteStream]:
         with self._source.open(blob) as stream:
-            flow = _Flow(stream, blob, self._events)
+            flow = _Flow(stream, blob, self._sink.doing, self._events)
             with self._lock:
                 self._flows.add(flow)
                 if self._stopped:
@@ -119,10 +119,11 @@ class _Carrying:
 class _Flow:
     """A blob's bytes on their way: verified, counted, told; ended from another thread."""
 
-    def __init__(self, stream: ByteStream, blob: Descriptor, events: Sink) -> None:
+    def __init__(self, stream: ByteStream, blob: Descriptor, doing: str, events: Sink) -> None:
         self._stream = stream
         self._verified = VerifiedReader(stream, blob.digest, blob.size)
         self._blob = blob
+        self._doing = doing
         self._events = events
         self._at = self._told = 0
         self._cancelled = False
@@ -146,5 +147,5 @@ class _Flow:
         self._at += len(data)
         if self._at - self._told >= _STEP:
             self._told = self._at
-            self._events(LayerProgress(name, "copying", self._at, self._blob.size))
+            self._events(LayerProgress(name, self._doing, self._at, self._blob.size))
         return data

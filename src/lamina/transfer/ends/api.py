@@ -50,12 +50,14 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Where content goes. `at_once` says how many threads may put at a time.
+    """Where content goes. `at_once` says how many threads may put at a time, and `doing`, for
+    people, what they do.
 
     Nothing that is put can be seen as an image before `publish`.
     """
 
     at_once: int
+    doing: str
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
         """Hear once, before the first `put`, what is to come and in which order.

@@ -112,6 +112,7 @@ class LayoutSink:
     """
 
     at_once = 4
+    doing = "copying"
 
     def __init__(self, path: str, annotations: dict[str, str]) -> None:
         self.annotations = annotations

@@ -21,6 +21,8 @@ class OciArchiveSink:
     In a file several blobs are written at a time, each in the place that `begin` took for it.
     """
 
+    doing = "copying"
+
     def __init__(self, tape: Tape, annotations: dict[str, str]) -> None:
         self.at_once = 4 if isinstance(tape, FileTape) else 1
         self.annotations = annotations

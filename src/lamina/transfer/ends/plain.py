@@ -57,6 +57,7 @@ class DirectorySink:
     """
 
     at_once = 4
+    doing = "copying"
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -1,6 +1,6 @@
 """A repository of a registry as an end of a copy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from lamina.errors import DigestMismatch, RegistryError
 from lamina.registry.repository import Found, Repository
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document, Opener
+from lamina.values.digest import BlobDigest
 from lamina.values.reference import Reference
 
 
@@ -32,15 +33,17 @@ class RegistrySource(NamedTuple):
 
 
 class RegistrySink:
-    """A name at a registry; what `beside` has at the same one need not be sent."""
+    """A name at a registry; `beside` are the repositories there that are said to have a blob."""
 
     at_once = 5  # docker's max-concurrent-uploads
+    doing = "pushing"
 
-    def __init__(self, repository: Repository, name: Reference, beside: Repository | None) -> None:
+    def __init__(
+        self, repository: Repository, name: Reference, beside: Mapping[BlobDigest, Sequence[str]]
+    ) -> None:
         self._repository = repository
         self._name = name
-        same = beside is not None and beside.host == repository.host
-        self._beside = beside.path if beside is not None and same else None
+        self._beside = beside
 
     def begin(self, top: Document, blobs: Sequence[Descriptor]) -> None:
         """Under a digest goes only what has it; raises `DigestMismatch`."""
@@ -53,19 +56,19 @@ class RegistrySink:
         return self._repository.has(blob.digest)
 
     def put(self, blob: Descriptor, opener: Opener) -> str:
-        """Have it taken from the source's repository where that can be, else send it."""
+        """Have it taken from another repository where that can be, else send it."""
+        own = self._repository.path
         place = None
-        if self._beside is not None and self._beside != self._repository.path:
+        for path in [each for each in self._beside.get(blob.digest, ()) if each != own][:1]:
             try:
-                place = self._repository.mount(blob.digest, self._beside)
+                place = self._repository.mount(blob.digest, path)
             except RegistryError:
-                pass  # it is not ours to take from there: send it
-            else:
-                if place is None:
-                    return f"mounted from {self._beside}"
+                break  # it was only named so, or is not ours to take from: send it
+            if place is None:
+                return f"mounted from {path}"
         with _Sending(opener) as sending:
             self._repository.upload(blob.digest, blob.size, sending.again, place)
-        return "copied"
+        return "pushed"
 
     def put_document(self, document: Document) -> None:
         """Put it under its digest."""

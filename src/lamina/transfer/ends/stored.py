@@ -1,34 +1,54 @@
 """An image of Lamina's own store as an end of a copy."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from lamina.archive.packing import Packing
 from lamina.content.directory import BlobStore
 from lamina.content.verified import ByteStream
-from lamina.errors import BadDocument
-from lamina.images.store import ImageStore
+from lamina.errors import BadDocument, ImageNotFound
+from lamina.images.store import ImageStore, KeptLayer
 from lamina.layers.store import LayerStore
+from lamina.metadata.blobs import BlobRow
+from lamina.spec import manifest as manifests
+from lamina.spec import mediatypes
+from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
 from lamina.transfer.ends.api import Document
-from lamina.transfer.push import hold_image, manifest_for, remember_manifest
-from lamina.values.digest import ImageID
-from lamina.values.events import Sink
+from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
+from lamina.values.events import LayerProgress, Sink
+
+
+def _nowhere(_digest: BlobDigest) -> bool:
+    return False
 
 
 @contextmanager
 def content_of(
-    image: ImageID, images: ImageStore, layers: LayerStore, events: Sink
+    image: ImageID,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+    *,
+    has: Callable[[BlobDigest], bool] = _nowhere,
+    packing: Packing | None = None,
 ) -> Iterator["StoredSource"]:
     """The content of an image: under the manifest it has, else under one that is made and kept.
 
-    Raises `ImageNotFound` or `StorageError`. When the block raises, nothing new is kept.
+    What it goes to may have (`has`) a blob that is here no more. With a `packing` the manifest is
+    a new one, and not kept beside one that the image came with. Raises `ImageNotFound`,
+    `BadDocument` or `StorageError`. When the block raises, nothing new is kept.
     """
     config = images.config(image)
     with images.all_or_nothing():
-        hold_image(image, config, layers)
-        manifest = manifest_for(lambda _: False, image, config, images, layers, events)
+        _hold(image, config, layers)
+        came_with = images.row(image).row.manifest
+        manifest = _manifest_for(has, image, config, images, layers, events, packing)
+        if str(manifest.config.digest) != image:
+            raise BadDocument("the image's manifest names another config than the image has")
         yield StoredSource(manifest, images.blobs)
-        remember_manifest(image, config, manifest, images)
+        if packing is None or came_with is None:
+            _remember(image, config, manifest, images)
     layers.barrier()
 
 
@@ -36,6 +56,7 @@ class StoredSource:
     """A manifest whose blobs are all in a store."""
 
     def __init__(self, manifest: Manifest, blobs: BlobStore) -> None:
+        self.layers = manifest.layers
         self._manifest = manifest
         self._blobs = blobs
 
@@ -50,3 +71,91 @@ class StoredSource:
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob of the store."""
         return self._blobs.open(blob.digest)
+
+
+def _hold(image: ImageID, config: ImageConfig, layers: LayerStore) -> None:
+    """Keep an image's layers from being collected; raises `ImageNotFound` when they are gone."""
+    chains = chain_ids(config.diff_ids)
+    if chains and not layers.hold(chains[-1]):
+        raise ImageNotFound(f"the image {image.short} was removed just now")
+
+
+def _manifest_for(
+    has: Callable[[BlobDigest], bool],
+    image: ImageID,
+    config: ImageConfig,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+    packing: Packing | None = None,
+) -> Manifest:
+    """The manifest that the image has, if all it names is here or (`has`) there; else a new one.
+
+    The layers that a new one names are made and kept here. With a `packing` it is always new.
+    """
+    kept = images.manifest(image)
+    if kept is not None and packing is None:
+        found = manifests.parse(*kept)
+        if isinstance(found, Manifest) and all(
+            images.hold_blob(each.digest, each.size) or has(each.digest) for each in found.layers
+        ):
+            return found
+    chains = chain_ids(config.diff_ids)
+    rows = [
+        _compressed(diff_id, chain, images, layers, events, packing)
+        for diff_id, chain in zip(config.diff_ids, chains, strict=True)
+    ]
+    described = tuple(Descriptor.of(row.media_type, row.digest, row.size) for row in rows)
+    about = Descriptor.of(mediatypes.OCI_CONFIG, BlobDigest(image), len(config.raw))
+    raw = manifests.build(about, described)
+    return Manifest(raw, mediatypes.OCI_MANIFEST, about, described)
+
+
+def _compressed(
+    diff_id: DiffID,
+    chain: ChainID,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+    packing: Packing | None,
+) -> BlobRow:
+    """A layer's blob that an OCI manifest may name; made and kept if there is none."""
+    for row in images.compressed(diff_id):
+        kind = _oci_kind(row.media_type)
+        if _is_as_wanted(kind, packing) and images.hold_blob(row.digest, row.size):
+            return row._replace(media_type=kind)
+    packing = packing or Packing()
+    events(LayerProgress(diff_id.short, "compressing", 0, 0))
+    with images.blobs.writer(images.root.lease) as writer:
+        with packing.writer(writer.write) as write:
+            layers.export(chain, write)
+        row = BlobRow(writer.digest, writer.size, mediatypes.layer(packing.kind), diff_id)
+        images.announce_blob(row)
+        writer.place()
+    images.vouch(row)
+    return row
+
+
+def _is_as_wanted(kind: str, packing: Packing | None) -> bool:
+    """Whether a blob of that kind may be sent; what level made it is not known."""
+    if packing is None:
+        return bool(kind)
+    return packing.level is None and kind == mediatypes.layer(packing.kind)
+
+
+def _oci_kind(media_type: str) -> str:
+    """What OCI calls a layer of that type; "" for what is not to be sent."""
+    if media_type in (mediatypes.OCI_LAYER_GZIP, mediatypes.DOCKER_LAYER_GZIP):
+        return mediatypes.OCI_LAYER_GZIP
+    return media_type if media_type == mediatypes.OCI_LAYER_ZSTD else ""
+
+
+def _remember(image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore) -> None:
+    """The image has this manifest from now on, and needs the blobs that it names."""
+    pairs = zip(manifest.layers, config.diff_ids, strict=True)
+    kept = tuple(
+        KeptLayer(each.digest, each.size, each.media_type, diff_id)
+        for each, diff_id in pairs
+        if images.is_known(each.digest, diff_id)
+    )
+    images.note_manifest(image, (manifest.raw, manifest.media_type), kept)
