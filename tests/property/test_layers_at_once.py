@@ -74,7 +74,7 @@ class Store:
         found = entry(driver)
         self.root = StoreRoot.open(folder)
         self.layers = LayerStore(
-            self.root, found.make(self.root.folder(found.home), folder + ".run")
+            self.root, lambda: found.make(self.root.folder(found.home), folder + ".run")
         )
         self.folder = folder
 

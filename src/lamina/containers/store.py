@@ -27,6 +27,7 @@ from lamina.errors import (
     StorageError,
     StoreDamaged,
 )
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.images.store import ImageStore
@@ -192,7 +193,7 @@ class ContainerStore:
         try:
             return self.get(container)
         except ContainerNotFound:
-            _unlink(lock.path)  # it was removed meanwhile
+            unlink_if_there(lock.path)  # it was removed meanwhile
             raise
 
     def open_running(self, stored: StoredContainer) -> int | None:
@@ -312,7 +313,7 @@ class ContainerStore:
             self.layers.erase_doomed(stored.row.layer_id)
         if last:
             self.layers.reclaim()
-        _unlink(self._root.folder("locks", "containers", stored.row.id))
+        unlink_if_there(self._root.folder("locks", "containers", stored.row.id))
 
 
 def kill(stored: StoredContainer) -> None:
@@ -338,13 +339,6 @@ def _await_end(handle: int) -> None:
     poller = select.poll()
     poller.register(handle, select.POLLIN)
     poller.poll(10_000)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # another command saw to it
 
 
 def _top(config: ImageConfig) -> ChainID | None:

@@ -13,7 +13,7 @@ from typing import Self
 
 from lamina.content.verified import ByteStream, VerifiedReader
 from lamina.errors import DigestMismatch, InvalidDigest, StoreDamaged, from_oserror
-from lamina.fs.atomic import write_all
+from lamina.fs.atomic import unlink_if_there, write_all
 from lamina.fs.reading import DescriptorStream
 from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
@@ -70,10 +70,10 @@ class BlobStore:
             os.makedirs(os.path.dirname(self.path(digest)), mode=0o700, exist_ok=True)
             os.rename(temporary, self.path(digest))
         except OSError as error:
-            _unlink(temporary)
+            unlink_if_there(temporary)
             raise from_oserror(error, "writing a blob to", self._folder) from error
         except BaseException:
-            _unlink(temporary)
+            unlink_if_there(temporary)
             raise
         return digest, size
 
@@ -121,7 +121,7 @@ class BlobStore:
 
     def remove(self, digest: Digest) -> None:
         """Take a blob away; nothing when it is gone."""
-        _unlink(self.path(digest))
+        unlink_if_there(self.path(digest))
 
     def all(self) -> Iterator[BlobDigest]:
         """Every blob that lies here, sorted; what is not named by a digest is none."""
@@ -182,7 +182,7 @@ class BlobWriter:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._fd)
-        _unlink(self._path)
+        unlink_if_there(self._path)
 
 
 def _written(path: str, stream: ByteStream, expect: Digest | None) -> tuple[BlobDigest, int]:
@@ -216,10 +216,3 @@ class _Bytes:
     def read(self, size: int, /) -> bytes:
         data, self._left = self._left[:size], self._left[size:]
         return data
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

@@ -9,16 +9,18 @@ keeps no record beyond what lies in its home, and finds a layer's parents there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from lamina.archive.entry import Segment
-from lamina.archive.results import Change, Figures, Placement
-from lamina.fs.mounting import MountPlan
-from lamina.fs.tree import TreeView
-from lamina.fs.usage import Usage
 from lamina.values.ids import LayerID
 
-OnPlaced = Callable[[Placement], None]
+if TYPE_CHECKING:  # whoever only looks at the store needs nothing that mounts or reads a tar
+    from lamina.archive.entry import Segment
+    from lamina.archive.results import Change, Figures, Placement
+    from lamina.fs.mounting import MountPlan
+    from lamina.fs.tree import TreeView
+    from lamina.fs.usage import Usage
+
+OnPlaced = Callable[["Placement"], None]
 Features = tuple[tuple[str, str], ...]
 """Names and values of what trying a driver out found (lamina.drivers.features)."""
 
@@ -61,10 +63,10 @@ class Driver(Protocol):
         self,
         layer: LayerID,
         parent: LayerID | None,
-        segments: Iterable[Segment],
+        segments: Iterable["Segment"],
         on_placed: OnPlaced,
         salvage_fd: int | None = None,
-    ) -> Figures:
+    ) -> "Figures":
         """Write the members of a layer's tar into `layer`, in order.
 
         Every driver gives the same merged tree for the same stream
@@ -75,7 +77,7 @@ class Driver(Protocol):
     def commit(self, layer: LayerID) -> None:
         """Make `layer` immutable; idempotent."""
 
-    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+    def mounts(self, layer: LayerID, *, writable: bool) -> "MountPlan":
         """How to mount `layer` with all below it; nothing is mounted here."""
 
     def writable_root(self, layer: LayerID) -> str:
@@ -83,16 +85,16 @@ class Driver(Protocol):
         one (lamina.fs.limited).
         """
 
-    def view(self, layer: LayerID) -> TreeView:
+    def view(self, layer: LayerID) -> "TreeView":
         """The merged tree of `layer`, read without a mount; the caller closes it."""
 
-    def own_tree(self, layer: LayerID) -> TreeView:
+    def own_tree(self, layer: LayerID) -> "TreeView":
         """What `layer` itself stores, so that files of its tar can be read back."""
 
-    def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator[Change]:
+    def changes(self, layer: LayerID, parent: LayerID | None) -> Iterator["Change"]:
         """What `layer` changed over `parent`, in the canonical form, sorted by path."""
 
-    def usage(self, layer: LayerID) -> Usage:
+    def usage(self, layer: LayerID) -> "Usage":
         """Bytes and entries that `layer` itself stores."""
 
     def remove(self, layer: LayerID, trash: str) -> None:
@@ -122,11 +124,11 @@ class AppliesAhead(Protocol):
     def apply_ahead(
         self,
         layer: LayerID,
-        segments: Iterable[Segment],
+        segments: Iterable["Segment"],
         on_placed: OnPlaced,
         salvage_fd: int | None,
         complete: Callable[[], None],
-    ) -> Figures:
+    ) -> "Figures":
         """As `apply`; `complete` returns when all below is, and is called before it is looked at.
 
         For layers that were created in order, and no more of them than the kernel unites.

@@ -15,6 +15,7 @@ from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
 from lamina.drivers.api import Features, OnPlaced, Probe
 from lamina.errors import DriverNotSupported, from_oserror
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.copy import copy_tree
 from lamina.fs.mounting import Bind, MountPlan
 from lamina.fs.remove import remove_into
@@ -155,10 +156,7 @@ class VfsDriver:
     def remove(self, layer: LayerID, trash: str) -> None:
         """Rename the copy away, then erase it."""
         remove_into(self._dir(layer), trash)
-        try:
-            os.unlink(self._stamps(layer))
-        except FileNotFoundError:
-            pass
+        unlink_if_there(self._stamps(layer))
 
     def layers(self) -> Iterator[LayerID]:
         """Every directory in `dir/`."""

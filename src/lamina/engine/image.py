@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.archive.entry import Write
 from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
 from lamina.errors import InvalidReference
@@ -15,6 +14,7 @@ from lamina.values.reference import Reference
 if TYPE_CHECKING:  # a listing of images must not pay for what looks into them
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
+    from lamina.archive.entry import Write
     from lamina.engine.looking import FileFacts
 
 
@@ -142,13 +142,13 @@ class Image(Inside):
 
         return listing(self._store.layers, self._row.top_chain, path)
 
-    def read(self, path: str, out: Write) -> None:
+    def read(self, path: str, out: "Write") -> None:
         """Write what a file of it holds, links followed inside; raises `PathNotFound`."""
         from lamina.engine.looking import content
 
         content(self._store.layers, self._row.top_chain, path, out)
 
-    def save(self, out: Write) -> None:
+    def save(self, out: "Write") -> None:
         """Write it as a docker archive, with all its names."""
         from lamina.transfer.save import save
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.archive.entry import Write
 from lamina.content.verified import ByteStream
 from lamina.engine.image import Image, tag_reference
 from lamina.engine.inside import Inside
@@ -18,6 +17,7 @@ from lamina.values.events import Sink
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
+    from lamina.archive.entry import Write
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug
     from lamina.build.secrets import Secret
@@ -278,7 +278,7 @@ class Images:
             for each in loaded
         ]
 
-    def save(self, names: Sequence[str], out: Write, *, format: str = "docker") -> None:
+    def save(self, names: Sequence[str], out: "Write", *, format: str = "docker") -> None:
         """Write images as one archive: docker's, or (`oci`) an OCI layout with their manifests.
 
         Raises `ImageNotFound` before the first byte, or `UsageError` for another format.

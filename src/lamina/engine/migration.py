@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from lamina.engine.image import Image
 from lamina.engine.images import LoadedImage
-from lamina.engine.moving import Moved, Moving, Plan
+from lamina.engine.moveplan import Plan
+from lamina.engine.moving import Moved, Moving
 from lamina.engine.parts import Parts
 from lamina.foreign.api import ForeignStore
 from lamina.foreign.opening import open_foreign

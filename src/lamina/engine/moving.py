@@ -5,7 +5,6 @@ stops in between goes on at the next call. Names what the layers belong to; how 
 is `layers.moving`'s matter.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from lamina.drivers.api import Driver, Features, SharesMounts
 from lamina.drivers.catalog import Entry, entry
 from lamina.drivers.select import Choice
+from lamina.engine.moveplan import Plan, planned
 from lamina.engine.open import make, proof, told
 from lamina.engine.parts import Parts
 from lamina.errors import (
@@ -34,44 +34,9 @@ from lamina.metadata.copies import Migration
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.events import Caution, LayerProgress, Sink
-from lamina.values.reference import Reference
 
 _PATIENCE = 10.0  # seconds for other commands to be done with the store
 _AGAIN = "migrate again: what is copied stays copied"
-
-
-class Planned(NamedTuple):
-    """One layer or container that is to move: `kind` is one of these, `size` what the new driver
-    will hold of it in apparent bytes, `owners` whose it is.
-    """
-
-    kind: str
-    id: str
-    owners: tuple[str, ...]
-    size: int
-    copied: bool
-    running: bool
-
-    @property
-    def reason(self) -> str:
-        """What is to be done, in a few words."""
-        if self.running:
-            return "must end before the switch"
-        return "copied already" if self.copied else "to be copied"
-
-
-class Plan(NamedTuple):
-    """All that is to move, and how much room the disk has left."""
-
-    source: str
-    target: str
-    items: tuple[Planned, ...]
-    free: int
-
-    @property
-    def size(self) -> int:
-        """The bytes that are still to be copied."""
-        return sum(item.size for item in self.items if not item.copied)
 
 
 class Moved(NamedTuple):
@@ -102,58 +67,7 @@ class Moving:
         catalogued = entry(target)
         if target != self._layers.driver.name:
             self._try(catalogued, options or (known.target_options if known else ()))
-        items = (*self._planned_layers(catalogued), *self._planned_containers())
-        status = os.statvfs(self._root.path)
-        return Plan(
-            self._layers.driver.name,
-            target,
-            items if target != self._layers.driver.name else (),
-            status.f_bavail * status.f_frsize,
-        )
-
-    def _planned_layers(self, target: Entry) -> list[Planned]:
-        copied, found = self._copied(), []
-        sizes: dict[str | None, int] = {None: 0}
-        owners = self._owners()
-        for layer in self._layers.all():
-            below = sizes[layer.parent] if target.copies_parents else 0
-            if target.keeps_tars:
-                sizes[layer.id] = self._layers.tar_size(layer.chain_id)
-            else:
-                sizes[layer.id] = layer.size + below
-            names = tuple(owners.get(layer.id, ()))
-            done = layer.id in copied
-            found.append(Planned("layer", layer.id.short, names, sizes[layer.id], done, False))
-        return found
-
-    def _planned_containers(self) -> list[Planned]:
-        copied = self._copied()
-        return [
-            Planned(
-                "container",
-                stored.row.id.short,
-                (stored.row.name,),
-                self._layers.usage(stored.row.layer_id).size,
-                stored.row.layer_id in copied,
-                stored.status == "running",
-            )
-            for stored in self._engine.container_store.all()
-        ]
-
-    def _copied(self) -> set[str]:
-        if copies.current(self._root.database.meta()) is None:
-            return set()
-        with self._root.database.read() as db:
-            return {copy.layer for copy in copies.all_rows(db) if copy.state == "ready"}
-
-    def _owners(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for named in self._engine.image_store.all():
-            config = self._engine.image_store.config(named.row.id)
-            for layer in self._layers.chain(config.top_chain):
-                names = [Reference.parse(name).familiar for name in named.names]
-                found.setdefault(layer.id, []).extend(names or [named.row.id.short])
-        return found
+        return planned(self._engine, catalogued)
 
     # --- moving -------------------------------------------------------------------------
 
@@ -272,7 +186,7 @@ class Moving:
 
     def _use(self, driver: Driver) -> Driver:
         """Let this engine go on with `driver`; gives the one that it had."""
-        old, self._layers.driver = self._layers.driver, driver
+        old = self._layers.use(driver)
         self._engine.choice = Choice(driver.name, "the store was migrated to it", False)
         return old
 

@@ -5,7 +5,8 @@ Settles the configuration, opens the root, chooses the driver and puts the areas
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.content.directory import BlobStore
@@ -68,7 +69,7 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
     chosen = _choose(store, settled, run_root, events)
     if chosen.choice.fell_back:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
-    layers = LayerStore(store, chosen.driver)
+    layers = LayerStore(store, chosen.make)
     blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
     _clear_rooms(store, run_root, events)
     if chosen.migration is not None:
@@ -98,10 +99,10 @@ def _finish(layers: LayerStore, migration: "Migration", run_root: str, events: S
 
 
 class _Chosen(NamedTuple):
-    """The driver, why it was chosen, and the move to or from it that is under way."""
+    """What makes the driver, why it was chosen, and the move to or from it that is under way."""
 
     choice: select.Choice
-    driver: Driver
+    make: Callable[[], Driver]
     migration: "Migration | None"
 
 
@@ -125,8 +126,9 @@ def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _
             set_meta(db, "driver", choice.name)
             set_meta(db, "driver_proof", proof(store))
             set_meta(db, "driver_features", told(choice.name, features))
-    driver = make(store, run_root, choice.name, settled.storage_opts, features)
-    return _Chosen(choice, driver, migration)
+    entry(choice.name).parse(settled.storage_opts)  # refused now, not when it is first needed
+    making = partial(make, store, run_root, choice.name, settled.storage_opts, features)
+    return _Chosen(choice, making, migration)
 
 
 def told(driver: str, features: Features) -> str:

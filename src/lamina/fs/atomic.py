@@ -1,4 +1,4 @@
-"""Writing a file so that a reader sees the old one or the new one whole."""
+"""Writing a file so that a reader sees the old one or the new one whole; taking one away."""
 
 import os
 
@@ -97,3 +97,11 @@ class Steadily:
         if self._at - self._begun >= _STEADY:
             os.posix_fadvise(self._fd, self._begun, self._at - self._begun, os.POSIX_FADV_DONTNEED)
             self._begun = self._at
+
+
+def unlink_if_there(path: str) -> None:
+    """Take a file away that another process may have taken away; raises OSError."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from lamina.content.directory import BlobStore
-from lamina.errors import ImageNotFound, InUse, InvalidReference, LaminaError, LayerNotFound
+from lamina.errors import ImageNotFound, InUse, LaminaError, LayerNotFound
 from lamina.fs.faults import crash_point
+from lamina.images import finding
 from lamina.layers.store import LayerStore
 from lamina.metadata import blobs as blob_rows
 from lamina.metadata import cache as cache_rows
@@ -28,8 +29,6 @@ from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
 from lamina.values.reference import Reference
-
-_HEX = frozenset("0123456789abcdef")
 
 
 class NamedImage(NamedTuple):
@@ -73,47 +72,8 @@ class ImageStore:
 
         Raises `ImageNotFound`.
         """
-        with self.root.database.read():
-            found = self._by_id(text) or self._by_reference(text) or self._by_prefix(text)
-        if found is None:
-            raise ImageNotFound(
-                f"no such image: {text}", hint="see `lamina images`, or load, import or build it"
-            )
-        return found
-
-    def _by_id(self, text: str) -> ImageID | None:
-        hexadecimal = text.removeprefix("sha256:")
-        if len(hexadecimal) != 64 or not _HEX.issuperset(hexadecimal):
-            return None
-        digest = f"sha256:{hexadecimal}"
         with self.root.database.read() as db:
-            row = image_rows.get(db, digest)
-            return row.id if row is not None else image_rows.by_manifest(db, digest)
-
-    def _by_reference(self, text: str) -> ImageID | None:
-        try:
-            reference = Reference.parse(text).with_default_tag()
-        except InvalidReference:
-            return None
-        with self.root.database.read() as db:
-            named = image_rows.by_name(db, str(reference))
-            if reference.digest is None or named is not None:
-                return named
-            found = self._by_id(reference.digest)
-            if found is None:
-                return None
-            names = image_rows.names_of(db, found)
-        return found if reference.name in (Reference.parse(name).name for name in names) else None
-
-    def _by_prefix(self, text: str) -> ImageID | None:
-        hexadecimal = text.removeprefix("sha256:")
-        if not hexadecimal or not _HEX.issuperset(hexadecimal):
-            return None
-        with self.root.database.read() as db:
-            found = image_rows.by_prefix(db, hexadecimal)
-        if len(found) > 1:
-            raise ImageNotFound(f"several images' IDs begin with {text}: give more of it")
-        return found[0] if found else None
+            return finding.resolve(db, text)
 
     def meant(self, text: str) -> list[tuple[ImageID, str | None]]:
         """The images and canonical names that `save` takes `text` for, as docker's does.
@@ -121,21 +81,12 @@ class ImageStore:
         A repository without a tag means all of its tags; an ID means no name. Raises
         `ImageNotFound`.
         """
-        found = self._repository(text)
+        with self.root.database.read() as db:
+            found = finding.in_repository(db, text)
         if found:
             return [(image, name) for name, image in found]
         image = self.resolve(text)
-        return [(image, self._name_meant(text, self.row(image).names))]
-
-    def _repository(self, text: str) -> list[tuple[str, ImageID]]:
-        try:
-            reference = Reference.parse(text)
-        except InvalidReference:
-            return []
-        if reference.tag is not None or reference.digest is not None:
-            return []
-        with self.root.database.read() as db:
-            return image_rows.in_repository(db, reference.name)
+        return [(image, finding.name_meant(text, self.row(image).names))]
 
     def pointed_at(self, name: str) -> ImageID | None:
         """The image that a canonical name points at."""
@@ -349,7 +300,7 @@ class ImageStore:
     def _remove(
         self, text: str, image: ImageID, names: tuple[str, ...], force: bool
     ) -> list[Removed] | None:
-        named = self._name_meant(text, names)
+        named = finding.name_meant(text, names)
         if named is not None and len(names) > 1:
             return self._untag(image, names, named)
         if named is None and len(names) > 1 and not force:
@@ -362,13 +313,6 @@ class ImageStore:
         if deleted is None:
             return None
         return [Removed("Untagged", Reference.parse(name).familiar) for name in names] + deleted
-
-    def _name_meant(self, text: str, names: tuple[str, ...]) -> str | None:
-        try:
-            name = str(Reference.parse(text).with_default_tag())
-        except InvalidReference:
-            return None
-        return name if name in names else None
 
     def _untag(self, image: ImageID, names: tuple[str, ...], name: str) -> list[Removed] | None:
         with self.root.database.write() as db:

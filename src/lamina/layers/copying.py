@@ -21,6 +21,7 @@ from lamina.archive.reader import read
 from lamina.archive.salvage import discard_salvage
 from lamina.drivers.api import Driver, LimitsSize
 from lamina.errors import StoreDamaged, from_oserror
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.mounting import detached
 from lamina.fs.tree import carried_xattrs
@@ -65,10 +66,7 @@ def discard_indexes(root: StoreRoot, layer: LayerID, target: Driver) -> None:
     grown = root.folder("staging", f"{name}.index")
     discard_salvage(grown)
     for path in (grown, root.folder("index", name)):
-        try:
-            os.unlink(path)
-        except FileNotFoundError:
-            pass
+        unlink_if_there(path)
 
 
 def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segment]:

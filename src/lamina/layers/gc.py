@@ -12,9 +12,9 @@ import sqlite3
 from collections.abc import Iterable
 
 from lamina.drivers.api import Driver
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
-from lamina.fs.remove import remove_tree
 from lamina.layers import indexes
 from lamina.metadata import blobs, containers, layers, refs
 from lamina.metadata.layers import LayerRow
@@ -105,8 +105,8 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
         _empty_trash(root, row)
         crash_point("erased")
         discard_salvage(indexes.staged(root, row))
-        _unlink(indexes.staged(root, row))
-        _unlink(use_lock(root, row.id).path)
+        unlink_if_there(indexes.staged(root, row))
+        unlink_if_there(use_lock(root, row.id).path)
         with root.database.write() as db:
             layers.forget(db, row.id)
             if row.diff_id is not None:
@@ -115,6 +115,8 @@ def erase(root: StoreRoot, driver: Driver, doomed: Iterable[LayerRow]) -> None:
 
 def _empty_trash(root: StoreRoot, row: LayerRow) -> None:
     """Erase what an earlier, killed removal of this layer renamed away."""
+    from lamina.fs.remove import remove_tree
+
     for name in os.listdir(root.folder("trash")):
         if name.startswith(row.id):
             remove_tree(root.folder("trash", name))
@@ -159,13 +161,13 @@ def drop_partials(root: StoreRoot, digest: BlobDigest) -> None:
     """Remove what was half fetched of a blob, under whatever size."""
     for name in os.listdir(root.folder("staging")):
         if name.startswith(_partial(digest)):
-            _unlink(root.folder("staging", name))
+            unlink_if_there(root.folder("staging", name))
 
 
 def drop_blob(root: StoreRoot, db: sqlite3.Connection, digest: BlobDigest) -> None:
     """Remove a blob, whole or half fetched, with its row."""
     refs.drop_target(db, refs.INGEST, digest)
-    _unlink(blob_path(root, digest))
+    unlink_if_there(blob_path(root, digest))
     drop_partials(root, digest)
     blobs.forget(db, digest)
 
@@ -180,10 +182,3 @@ def expire_ingests(root: StoreRoot, older_than: float) -> None:
         for owner in expired:
             refs.drop_owner(db, refs.INGEST, owner)
     collect_blobs(root)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass

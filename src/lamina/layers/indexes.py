@@ -11,6 +11,7 @@ on at which the layer's row says that driver.
 
 import os
 
+from lamina.fs.atomic import unlink_if_there
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import DiffID
@@ -53,10 +54,7 @@ def drop(root: StoreRoot, row: LayerRow, *, last: bool) -> None:
     if last:
         names.append(root.folder("index", row.diff_id.hex))
     for name in names:
-        try:
-            os.unlink(name)
-        except FileNotFoundError:
-            pass
+        unlink_if_there(name)
 
 
 def names(row: LayerRow) -> tuple[str, ...]:

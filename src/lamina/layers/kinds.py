@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from lamina.archive.entry import Segment
 from lamina.values.digest import DiffID
+
+if TYPE_CHECKING:
+    from lamina.archive.entry import Segment
 
 
 class ReadableStream(Protocol):
@@ -17,7 +19,7 @@ class ReadableStream(Protocol):
 class Source(Protocol):
     """The members of one layer, once, and then its diff ID."""
 
-    def segments(self) -> Generator[Segment, None, None]:
+    def segments(self) -> Generator["Segment", None, None]:
         """The members in order; to be exhausted."""
 
     def diff_id(self) -> DiffID:

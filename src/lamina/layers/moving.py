@@ -137,7 +137,7 @@ class Bodies:
         What is missing is copied first. `facts` about the driver are noted; `tidy` is to follow.
         Raises `InUse` for a layer that something has mounted, or what `copy` raises.
         """
-        recover.settle(self._root, self._store.driver)
+        recover.settle(self._root, lambda: self._store.driver)
         self.discard_stale()
         for row in self.missing():
             self.copy(row)

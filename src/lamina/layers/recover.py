@@ -21,8 +21,8 @@ from lamina.metadata.root import StoreRoot
 from lamina.values.ids import LayerID
 
 
-def settle(root: StoreRoot, driver: Driver) -> None:
-    """Undo dead processes' work; one query when there is none."""
+def settle(root: StoreRoot, driver: Callable[[], Driver]) -> None:
+    """Undo dead processes' work; one query, and no driver, when there is none."""
     with root.database.read() as db:
         unsettled = layers.unsettled(db)
         power_cut = layers.undurable_of_other_boots(
@@ -30,9 +30,9 @@ def settle(root: StoreRoot, driver: Driver) -> None:
         ) or blobs.undurable_of_other_boots(db, root.boot_id)
     orphans = [row for row in unsettled if is_orphan(root, row)]
     if orphans or power_cut:
-        _undo(root, driver, orphans)
+        _undo(root, driver(), orphans)
     if gc.dead_leases(root):
-        _as_far_as_possible(partial(gc.collect, root, driver))
+        _as_far_as_possible(partial(gc.collect, root, driver()))
         gc.collect_blobs(root)
     root.sweep_leases()
 

@@ -13,20 +13,16 @@ or runs does not pay for it.
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.archive.entry import Write
-from lamina.archive.results import Change
 from lamina.drivers.api import CopiesParents, Driver, SharesMounts
 from lamina.errors import InUse, LaminaError, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank, hold_shared
-from lamina.fs.mounting import MountPlan
-from lamina.fs.tree import TreeView
-from lamina.fs.usage import Usage
 from lamina.layers import gc, recover
 from lamina.layers.kinds import Claim, Coming, ReadableStream, Source
 from lamina.layers.layer import Layer
@@ -37,20 +33,43 @@ from lamina.metadata.root import StoreRoot
 from lamina.values.digest import ChainID, DiffID
 from lamina.values.ids import LayerID
 
-if TYPE_CHECKING:  # loaded when an index is asked for
+if TYPE_CHECKING:  # loaded by what does more than look at rows
+    from lamina.archive.entry import Write
     from lamina.archive.index import IndexReader
+    from lamina.archive.results import Change
+    from lamina.fs.mounting import MountPlan
+    from lamina.fs.tree import TreeView
+    from lamina.fs.usage import Usage
 
 _PATIENCE = 2.0  # seconds for whoever uses, or removes, a layer to be done with it
 _LOCK_DIGITS = 4  # 65,536 lock files: a pull holds one a layer, and who shares one waits for it
 
 
 class LayerStore:
-    """Layers on one driver beneath one root; opening it finishes what dead processes left."""
+    """Layers on one driver beneath one root; opening it finishes what dead processes left.
 
-    def __init__(self, root: StoreRoot, driver: Driver) -> None:
+    The driver is made when it is first needed: who only reads rows pays for none.
+    """
+
+    def __init__(self, root: StoreRoot, make: Callable[[], Driver]) -> None:
         self.root = root
-        self.driver = driver
-        recover.settle(root, driver)
+        self._make = make
+        self._driver: Driver | None = None
+        self._making = threading.Lock()
+        recover.settle(root, lambda: self.driver)
+
+    @property
+    def driver(self) -> Driver:
+        """The driver in use."""
+        with self._making:
+            if self._driver is None:
+                self._driver = self._make()
+            return self._driver
+
+    def use(self, driver: Driver) -> Driver:
+        """Go on with another driver; gives the one that was in use."""
+        old, self._driver = self.driver, driver
+        return old
 
     # --- what is here -------------------------------------------------------------------
 
@@ -282,29 +301,29 @@ class LayerStore:
         """The driver's layer for a chain ID; a layer ID is its own."""
         return target if isinstance(target, LayerID) else self._row(target).id
 
-    def view(self, target: ChainID | LayerID) -> TreeView:
+    def view(self, target: ChainID | LayerID) -> "TreeView":
         """The merged tree of a layer, without a mount; the caller closes it."""
         return self.driver.view(self.resolve(target))
 
-    def mounts(self, layer: LayerID, *, writable: bool) -> MountPlan:
+    def mounts(self, layer: LayerID, *, writable: bool) -> "MountPlan":
         """How to mount a layer with all below it; while it is mounted, it is not removed."""
         plan = self.driver.mounts(layer, writable=writable)
         return plan._replace(holds=(*plan.holds, gc.use_lock(self.root, layer).path))
 
-    def changes(self, layer: LayerID) -> Iterator[Change]:
+    def changes(self, layer: LayerID) -> Iterator["Change"]:
         """What a read-write layer changed, sorted by path, in docker's A, C and D."""
         with self.using(layer):
             row = self._row_by_id(layer)
             yield from self.driver.changes(row.id, row.parent)
 
-    def usage(self, layer: LayerID) -> Usage:
+    def usage(self, layer: LayerID) -> "Usage":
         """What a read-write layer itself brings, measured now; of a copy, what it changed."""
         with self.using(layer):
             if not isinstance(self.driver, CopiesParents):
                 return self.driver.usage(layer)
             return self._changed_bytes(self._row_by_id(layer))
 
-    def _changed_bytes(self, row: LayerRow) -> Usage:
+    def _changed_bytes(self, row: LayerRow) -> "Usage":
         from lamina.drivers import naive
 
         view = self.driver.view(row.id)
@@ -313,7 +332,7 @@ class LayerStore:
         finally:
             view.close()
 
-    def export(self, chain_id: ChainID, write: Write) -> None:
+    def export(self, chain_id: ChainID, write: "Write") -> None:
         """Write the top layer's tar exactly as it came, verified by its diff ID.
 
         Raises `StoreDamaged` when the layer's files are no longer those of the tar.
@@ -394,8 +413,8 @@ class LayerStore:
                 self.reclaim()
             except LaminaError:
                 pass  # what could not be removed is the next removal's matter
-        if isinstance(self.driver, SharesMounts):
-            self.driver.close()
+        if self._driver is not None and isinstance(self._driver, SharesMounts):
+            self._driver.close()
 
     def reclaim(self) -> list[Layer]:
         """Remove every layer and blob that no reference reaches; gives the layers that went."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lamina.errors import DiskFull, ForeignStore, ReadOnlyStore, StorageError, StoreDamaged
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.locks import FileLock, Rank
 from lamina.metadata import blobs, cache, containers, images, layers, refs, reserve
 
@@ -192,10 +193,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 def _remove_database(path: str) -> None:
     for suffix in ("", *COMPANIONS):
-        try:
-            os.unlink(path + suffix)
-        except FileNotFoundError:
-            pass
+        unlink_if_there(path + suffix)
 
 
 def _translate(error: sqlite3.DatabaseError, path: str) -> StorageError:

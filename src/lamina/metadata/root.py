@@ -17,7 +17,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from lamina.errors import (
     ForeignStore,
@@ -28,47 +27,17 @@ from lamina.errors import (
     from_oserror,
 )
 from lamina.fs import locks
-from lamina.fs.atomic import replace_file, write_file
+from lamina.fs.atomic import replace_file, unlink_if_there
 from lamina.fs.locks import FileLock, Rank, hold_shared
-from lamina.kernel.ioctl import syncfs
 from lamina.metadata import refs, reserve
-from lamina.metadata.db import COMPANIONS, Database
+from lamina.metadata.db import Database
+from lamina.metadata.identity import FORMAT, LOCK, RESERVE, Identity
+from lamina.metadata.lease import Lease
 from lamina.values.ids import LeaseID
 
-FORMAT = 1
-_FOLDERS = ("blobs", "index", "containers", "volumes", "staging", "trash", "quarantine")
-_RESERVE = "reserve"
 _SCRATCH = "blob."  # <lease>.blob.<name> in `staging/`: files, not layers, of a lease
-_LOCK = ".lock"
 _PATIENCE = 60.0  # seconds for whoever has the whole store to itself
-_MAKING = 0.1  # seconds between looks whether another process has made the store
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-
-
-class Identity(NamedTuple):
-    """What the `store` file says."""
-
-    uuid: str
-    format: int
-    generation: int
-
-    def text(self) -> bytes:
-        """The file's bytes."""
-        return (
-            f"lamina store\nuuid={self.uuid}\nformat={self.format}\ngeneration={self.generation}\n"
-        ).encode()
-
-    @classmethod
-    def parse(cls, text: str, path: str) -> "Identity":
-        """Read the file's text; raises `StoreDamaged`."""
-        lines = text.splitlines()
-        facts = dict(line.partition("=")[::2] for line in lines[1:])
-        try:
-            if lines[0] != "lamina store":
-                raise ValueError
-            return cls(facts["uuid"], int(facts["format"]), int(facts["generation"]))
-        except (IndexError, KeyError, ValueError):
-            raise StoreDamaged(f"{path} is not the identity of a Lamina store") from None
 
 
 class StoreRoot:
@@ -93,7 +62,9 @@ class StoreRoot:
         path = os.path.abspath(path)
         try:
             if not os.path.lexists(os.path.join(path, "store")):
-                _create(path)
+                from lamina.metadata.making import make
+
+                make(path)
             hold = _hold(path)
             try:
                 return _open_existing(path, hold)
@@ -119,7 +90,7 @@ class StoreRoot:
 
         One process at a time may ask for it. Raises `LockHeld` when others have it open.
         """
-        with locks.alone(self._hold, self.folder(_LOCK), patience):
+        with locks.alone(self._hold, self.folder(LOCK), patience):
             yield
 
     @property
@@ -167,12 +138,14 @@ class StoreRoot:
             owner, _, rest = name.partition(".")
             # a lease is there before what it stages: its owner is looked for after the listing
             if rest.startswith(_SCRATCH) and not self.owner_is_alive(refs.lease_id(owner)):
-                _unlink(self.folder("staging", name))
+                unlink_if_there(self.folder("staging", name))
         for name in dead:
-            _unlink(self.folder("locks", "leases", name))
+            unlink_if_there(self.folder("locks", "leases", name))
 
     def barrier(self) -> None:
         """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
+        from lamina.kernel.ioctl import syncfs
+
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             syncfs(descriptor)
@@ -197,67 +170,12 @@ class StoreRoot:
             self._lease = None
         self.database.close()
         try:
-            reserve.take(self.path, self.folder(_RESERVE))
+            reserve.take(self.path, self.folder(RESERVE))
         except OSError:
             pass  # a read-only or full disk must not stop a clean end
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
-
-
-class Lease:
-    """A lock file that its holder keeps locked; freed by the kernel when the holder dies."""
-
-    def __init__(self, lease: LeaseID, path: str, lock: FileLock) -> None:
-        self.id = lease
-        self._path = path
-        self._lock = lock
-
-    @classmethod
-    def take(cls, folder: str) -> "Lease":
-        """Draw a new lease and hold it before it can be seen under its own name."""
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        while True:
-            lease = LeaseID.from_random(os.urandom(32))
-            path = os.path.join(folder, lease)
-            lock = FileLock(f"{path}.new", Rank.LEASE)
-            lock.acquire()
-            try:
-                os.rename(f"{path}.new", path)
-            except FileNotFoundError:
-                lock.release()  # swept between its making and its locking: draw another
-                continue
-            return cls(lease, path, lock)
-
-    @staticmethod
-    def dead(folder: str) -> list[str]:
-        """The names of the files of leases whose holders died."""
-        try:
-            names = os.listdir(folder)
-        except FileNotFoundError:
-            return []
-        return [name for name in names if not FileLock.is_held(os.path.join(folder, name))]
-
-    @staticmethod
-    def is_held(folder: str, lease: LeaseID) -> bool:
-        """Whether a live process holds `lease`."""
-        path = os.path.join(folder, lease)
-        return os.path.exists(path) and FileLock.is_held(path)
-
-    def release(self) -> None:
-        """Let go, and take the file away."""
-        try:
-            os.unlink(self._path)
-        except OSError:
-            pass  # a read-only or full disk must not stop a clean end; a free lock says the same
-        self._lock.release()
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # another opener was here
 
 
 def boot_id() -> str:
@@ -266,89 +184,9 @@ def boot_id() -> str:
         return file.read().strip()
 
 
-def _create(path: str) -> None:
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    _refuse_strangers(path)  # before the lock file, which would be one more thing in their midst
-    lock = FileLock(os.path.join(path, _LOCK), Rank.STORE)
-    if not _wait_to_make(path, lock):
-        return
-    try:
-        if os.path.lexists(os.path.join(path, "store")):
-            return  # another process was first
-        _refuse_strangers(path)
-        os.chmod(path, 0o700)  # also one that was there: what is inside is nobody else's
-        reserve.give_back(path, os.path.join(path, _RESERVE))
-        for name in _FOLDERS:
-            os.makedirs(os.path.join(path, name), mode=0o700, exist_ok=True)
-        os.makedirs(os.path.join(path, "locks"), mode=0o700, exist_ok=True)
-        identity = Identity(_new_uuid(), FORMAT, 0)
-        database = Database.create(
-            os.path.join(path, "lamina.db"),
-            os.path.join(path, "locks", "database"),
-            {"uuid": identity.uuid, "format": str(FORMAT), "generation": "0"},
-        )
-        database.close()
-        _write_identity(path, identity)
-    finally:
-        lock.release()
-
-
-def _wait_to_make(path: str, lock: FileLock) -> bool:
-    """Take the lock, unless another makes the store: whoever did that may hold it for hours."""
-    while True:
-        try:
-            lock.acquire(timeout=_MAKING)
-        except LockHeld:
-            if os.path.lexists(os.path.join(path, "store")):
-                return False
-        else:
-            return True
-
-
-def _write_identity(path: str, identity: Identity) -> None:
-    """Last of all, and under the lock: what an earlier, killed try left is ours to replace."""
-    temporary = os.path.join(path, "staging", "store")
-    _unlink(temporary)
-    target = os.path.join(path, "store")
-    write_file(target, identity.text(), mode=0o600, durable=True, temporary=temporary)
-
-
-def _refuse_strangers(path: str) -> None:
-    ours = {*_FOLDERS, "locks", _LOCK, "lost+found", _RESERVE}
-    ours |= {f"lamina.db{made}{suffix}" for made in ("", ".new") for suffix in ("", *COMPANIONS)}
-    names = set(os.listdir(path))
-    if "store" in names:
-        return  # another process was first
-    strangers = sorted(names - ours)
-    if strangers and os.path.lexists(os.path.join(path, "lamina.db")):
-        raise StoreDamaged(
-            f"{path} holds the database of a store but not its identity, the file `store`",
-            hint="restore it from a backup",
-        )
-    if strangers:
-        raise ForeignStore(
-            f"{path} is not a Lamina store and is not empty (it holds {strangers[0]!r})",
-            hint="choose an empty directory with --root",
-        )
-    occupied = [name for name in ("blobs", "index") if _has_entries(os.path.join(path, name))]
-    if occupied:
-        raise StoreDamaged(
-            f"{path} holds layers or blobs but neither its identity nor its database",
-            hint="restore `store` and `lamina.db` from a backup, or choose another --root",
-        )
-
-
-def _has_entries(path: str) -> bool:
-    try:
-        with os.scandir(path) as entries:
-            return any(not entry.name.startswith(".") for entry in entries)
-    except FileNotFoundError:
-        return False
-
-
 def _hold(path: str) -> int:
     try:
-        return hold_shared(os.path.join(path, _LOCK), _PATIENCE)
+        return hold_shared(os.path.join(path, LOCK), _PATIENCE)
     except LockHeld:
         raise InUse(
             f"the store at {path} is being switched to another driver",
@@ -372,7 +210,7 @@ def _open_existing(path: str, hold: int) -> StoreRoot:
             hint="restore it from a backup; its layers are untouched",
         )
     lock_path = os.path.join(path, "locks", "database")
-    reserve.give_back(path, os.path.join(path, _RESERVE))
+    reserve.give_back(path, os.path.join(path, RESERVE))
     # Asked of the kernel first: SQLite has no words for why it cannot open a file.
     os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = Database(database_path, lock_path)
@@ -396,8 +234,3 @@ def _compare(identity: Identity, meta: dict[str, str], path: str) -> None:
             f"{meta.get('generation')}, not {identity.generation})",
             hint="put the newer database back",
         )
-
-
-def _new_uuid() -> str:
-    text = os.urandom(16).hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))

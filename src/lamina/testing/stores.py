@@ -29,7 +29,7 @@ class ScratchStore:
         made = entry(self.driver_name)
         self.root = StoreRoot.open(self.path)
         self.layers = LayerStore(
-            self.root, made.make(self.root.folder(made.home), self.root.folder("run"))
+            self.root, lambda: made.make(self.root.folder(made.home), self.root.folder("run"))
         )
         self.blobs = BlobStore(self.root.folder("blobs"), self.root.folder("staging"))
         self.images = ImageStore(self.root, self.blobs, self.layers)

@@ -152,7 +152,7 @@ class Rig:
         self.context = os.path.join(path, "context")
         os.makedirs(self.context, exist_ok=True)
         self.root = StoreRoot.open(os.path.join(path, "store"))
-        self.layers = LayerStore(self.root, VfsDriver(self.root.folder("vfs")))
+        self.layers = LayerStore(self.root, lambda: VfsDriver(self.root.folder("vfs")))
         blobs = BlobStore(self.root.folder("blobs"), self.root.folder("staging"))
         self.images = ImageStore(self.root, blobs, self.layers)
         self.runner = ToyRunner(self.layers)

@@ -30,7 +30,7 @@ class HoldingDriver(VfsDriver):
 def layers(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_PATIENCE", 0.01)
     root = StoreRoot.open(str(tmp_path / "root"))
-    made = LayerStore(root, HoldingDriver(root.folder("vfs")))
+    made = LayerStore(root, lambda: HoldingDriver(root.folder("vfs")))
     yield made
     made.close()
     root.close()
@@ -130,7 +130,7 @@ def test_what_a_killed_engines_processes_still_use_is_left_to_a_later_opener(lay
     root.close()  # the maker's lease is dead from here on
     for left in (True, False):
         again = StoreRoot.open(root.path)
-        LayerStore(again, layers.driver).close()
+        LayerStore(again, lambda: layers.driver).close()
         again.close()
         assert os.path.exists(layers.driver.location(layer)) is left
         for descriptor in held:

@@ -34,7 +34,7 @@ def driver_in(root, name):
 def store(tmp_path, request):
     """A store with a layer and a read-write layer, from which a move has begun."""
     root = StoreRoot.open(str(tmp_path / "root"))
-    made = LayerStore(root, driver_in(root, getattr(request, "param", "overlay2")))
+    made = LayerStore(root, lambda: driver_in(root, getattr(request, "param", "overlay2")))
     base = made.register(None, io.BytesIO(tar_of("d d\nf d/a text")))
     layer = made.create_rw(base.chain_id)
     with root.database.write() as db:
@@ -114,7 +114,7 @@ class Racing(OverlayDriver):
 
 def racing(store):
     """The store on a driver like that, everything copied but the read-write layer."""
-    store.driver = Racing(store.root.folder("overlay2"))
+    store.use(Racing(store.root.folder("overlay2")))
     bodies = Bodies(store, VfsDriver(store.root.folder("vfs")))
     for row in bodies.missing():
         bodies.copy(row)

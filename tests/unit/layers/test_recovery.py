@@ -262,8 +262,9 @@ def test_a_store_is_nobody_elses(tmp_path, needs_root):
 
 
 def test_nothing_of_a_barrier_is_left_behind(store):
-    before = set(os.listdir(store.path))
     store.make("f a 1")
+    before = set(os.listdir(store.path))
+    store.make("f a 2")
     store.layers.barrier()
     assert set(os.listdir(store.path)) == before
     assert os.listdir(store.root.folder("staging")) == []

@@ -36,7 +36,7 @@ class Store:
         self.root = StoreRoot.open(self.path)
         made = entry(self.driver_name)
         self.driver: Driver = made.make(self.root.folder(made.home), f"{self.path}.run")
-        self.layers = LayerStore(self.root, self.driver)
+        self.layers = LayerStore(self.root, lambda: self.driver)
 
     def close(self) -> None:
         self.layers.close()

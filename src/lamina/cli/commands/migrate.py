@@ -7,7 +7,7 @@ from lamina.cli.main import Context
 from lamina.cli.output import show
 from lamina.cli.session import engine, warn
 from lamina.engine import Engine
-from lamina.engine.moving import Plan
+from lamina.engine.moveplan import Plan
 from lamina.errors import UsageError
 from lamina.transfer.takeover import Planned
 from lamina.values.events import Event, LayerProgress

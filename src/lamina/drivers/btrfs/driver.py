@@ -18,6 +18,7 @@ from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
 from lamina.drivers.api import OnPlaced
 from lamina.errors import ConfigurationError, DriverNotSupported, from_oserror
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.mounting import Bind, MountPlan
 from lamina.fs.remove import remove_tree
 from lamina.fs.tree import FlatTree, StackedTree, TreeView
@@ -230,10 +231,7 @@ class BtrfsDriver:
             pass
         except OSError as error:
             raise from_oserror(error, "removing", self.location(layer)) from error
-        try:
-            os.unlink(self._path("quotas", layer))
-        except FileNotFoundError:
-            pass
+        unlink_if_there(self._path("quotas", layer))
 
     def _destroy(self, layer: LayerID, trash: str) -> None:
         root = self._open(layer)
