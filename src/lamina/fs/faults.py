@@ -6,26 +6,27 @@ somebody continues it. Without these variables a point costs two comparisons.
 """
 
 import os
-import signal
 
 
 class _Wish:
-    """What the environment asks for: `signal_number` at the count-th passing of a point."""
+    """What the environment asks for: a signal at the count-th passing of a point."""
 
-    def __init__(self, variable: str, signal_number: int) -> None:
+    def __init__(self, variable: str, signal: str) -> None:
         self.name, _, count = os.environ.get(variable, "").partition(":")
         self._left = int(count) if count.isdigit() else 1
-        self._signal = signal_number
+        self._signal = signal
 
     def passed(self) -> None:
         """Count one passing."""
         self._left -= 1
         if self._left == 0:
-            os.kill(os.getpid(), self._signal)
+            import signal
+
+            os.kill(os.getpid(), getattr(signal, self._signal))
 
 
-_crash = _Wish("LAMINA_TEST_CRASH", signal.SIGKILL)
-_stop = _Wish("LAMINA_TEST_STOP", signal.SIGSTOP)
+_crash = _Wish("LAMINA_TEST_CRASH", "SIGKILL")
+_stop = _Wish("LAMINA_TEST_STOP", "SIGSTOP")
 
 
 def crash_point(name: str) -> None:
