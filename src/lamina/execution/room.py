@@ -23,9 +23,8 @@ from lamina.execution.job import Job
 from lamina.execution.traces import JOURNAL, SAVED, Traces, recover
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
-from lamina.fs.mounting import MountPlan, detached, take_holds
+from lamina.fs.mounting import Known, MountPlan, detached, take_holds
 from lamina.fs.remove import remove_tree
-from lamina.fs.thin import Thin, parse
 from lamina.runtime.hostfiles import contents
 
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
@@ -165,7 +164,7 @@ def _plans_of(job: Job) -> list[MountPlan]:
 def _upper_of(job: Job) -> str:
     """Where what is made in the root is found again: a path, or in words which device that is."""
     root = job.plan.root
-    return root.text() if isinstance(root, Thin) else job.upper
+    return job.upper if isinstance(root, Known) else root.text()
 
 
 def _recover(folder: str, upper: str) -> None:
@@ -174,6 +173,8 @@ def _recover(folder: str, upper: str) -> None:
     if upper.startswith("/"):
         recover(folder, upper)
         return
+    from lamina.fs.thin import parse
+
     with detached(MountPlan(parse(upper))) as root:
         recover(folder, f"/proc/self/fd/{root}")
 

@@ -96,6 +96,12 @@ class MountsItself(Protocol):
     def mount(self) -> int:
         """A detached mount of it; raises OSError."""
 
+    def text(self) -> str:
+        """What to find it by again."""
+
+
+Known = Bind | Overlay | Fuse | Erofs | Stacked | Limited
+
 
 class MountPlan(NamedTuple):
     """What a tree is mounted from; `holds` are lock files to be held shared while it is mounted.
@@ -104,7 +110,7 @@ class MountPlan(NamedTuple):
     says what is in use.
     """
 
-    root: Bind | Overlay | Fuse | Erofs | Stacked | Limited | MountsItself
+    root: Known | MountsItself
     holds: tuple[str, ...] = ()
 
 

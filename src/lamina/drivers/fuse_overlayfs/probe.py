@@ -8,7 +8,7 @@ from lamina.drivers.api import OPAQUE, Features, Probe
 from lamina.drivers.features import REFLINK, WHITEOUTS, reflink
 from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.drivers.fuse_overlayfs.program import LEAST, find, version
-from lamina.drivers.overlay2.probe import FOLDERS
+from lamina.drivers.overlay2.trial import FOLDERS
 from lamina.drivers.scratch import scratch
 from lamina.errors import LaminaError
 from lamina.fs.marks import FUSE

@@ -4,7 +4,16 @@ Same layout and modes as docker's (drivers/overlay2 of moby), so that an operato
 tools find what they know.
 """
 
+from collections.abc import Mapping
+
+from lamina.drivers.api import Probe
 from lamina.drivers.overlay2.driver import OverlayDriver
-from lamina.drivers.overlay2.probe import probe
 
 __all__ = ["OverlayDriver", "probe"]
+
+
+def probe(home: str, options: Mapping[str, str] | None = None) -> Probe:
+    """Try the driver out in `home`; most commands trust what was found on this boot."""
+    from lamina.drivers.overlay2.trial import try_out
+
+    return try_out(home, options)

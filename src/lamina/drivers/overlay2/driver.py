@@ -218,9 +218,10 @@ class OverlayDriver:
 
     def remove(self, layer: LayerID, trash: str) -> None:
         """Take away the limit, the short link, then the directory."""
-        from lamina.drivers.overlay2 import limit
+        if self._layout.is_limited(layer):
+            from lamina.drivers.overlay2 import limit
 
-        limit.end(self._layout, layer)
+            limit.end(self._layout, layer)
         self._layout.unlink_short(layer)
         remove_into(self._layout.path(layer), trash)
 

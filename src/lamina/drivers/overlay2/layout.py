@@ -86,6 +86,10 @@ class Layout:
         """Note how much `layer` may hold, and whether its file alone keeps it to that."""
         self._write(layer, "size", f"{size} {_BY_FILE}" if by_file else str(size))
 
+    def is_limited(self, layer: LayerID) -> bool:
+        """Whether `layer` has a limit, whatever is left of the note that says how much."""
+        return os.path.exists(self.path(layer, "size"))
+
     def limit(self, layer: LayerID) -> int | None:
         """How much `layer` may hold, in bytes; None where it has no limit."""
         noted = self._noted(layer)

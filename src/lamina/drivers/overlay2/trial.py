@@ -29,7 +29,7 @@ _DTYPE_HINT = "make it anew with `mkfs.xfs -n ftype=1` or `mkfs.ext4 -O filetype
 FOLDERS = ("lower1", "lower2", "upper", "work", "merged")
 
 
-def probe(home: str, _options: Mapping[str, str] | None = None) -> Probe:
+def try_out(home: str, _options: Mapping[str, str] | None = None) -> Probe:
     """Try overlayfs in `home`, or beside it where it is yet to be made."""
     try:
         with scratch(home, *FOLDERS) as folder:
