@@ -127,8 +127,8 @@ def _launcher() -> str:
         "import sys\n\n"
         f"sys.path.insert(0, {SOURCE!r})\n"
         f"sys.path.append({_site_packages()!r})\n\n"
-        "from lamina.__main__ import main\n\n"
-        "sys.exit(main())\n"
+        "from lamina.__main__ import run\n\n"
+        "run()\n"
     )
     if " " in PYTHON or len(PYTHON) > 120:  # what a #! line cannot hold (execve(2))
         quoted = "'" + PYTHON.replace("'", "'\"'\"'") + "'"

@@ -70,6 +70,8 @@ def _assemble(store: StoreRoot, settled: Config, events: Sink) -> Engine:
     if chosen.choice.fell_back:
         events(Caution(f"falling back to the vfs driver: {chosen.choice.reason}"))
     layers = LayerStore(store, chosen.make)
+    if chosen.choice.features is not None:  # just tried: its home is there as long as the store is
+        layers.prepare()
     blobs = BlobStore(store.folder("blobs"), store.folder("staging"))
     _clear_rooms(store, run_root, events)
     if chosen.migration is not None:

@@ -66,6 +66,10 @@ class LayerStore:
                 self._driver = self._make()
             return self._driver
 
+    def prepare(self) -> None:
+        """Make the driver now, and with it its home."""
+        _ = self.driver
+
     def use(self, driver: Driver) -> Driver:
         """Go on with another driver; gives the one that was in use."""
         old, self._driver = self.driver, driver
