@@ -221,3 +221,30 @@ def test_podman_loads_ours_and_we_load_podmans(odd_tree, tmp_path, podman):
     lamina(root, "rmi", "localhost/x:1")
     assert lamina(root, "load", "-i", f"{tmp_path}/p.tar") == "Loaded image: localhost/x:1\n"
     assert lamina(root, "images", "-q", "--no-trunc").strip() == identity
+
+
+def test_docker_and_umoci_have_the_holed_files_of_a_squashed_image(docker, tmp_path):
+    root, out = f"{tmp_path}/root", tmp_path / "tree"
+    (out / "bin").mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), out / "bin" / "busybox")
+    with open(out / "sparse", "wb") as file:
+        file.truncate(5 << 20)
+        file.seek(3 << 20)
+        file.write(b"data in the middle")
+    wanted = hashlib.sha256((out / "sparse").read_bytes()).hexdigest()
+    subprocess.run(["tar", "-S", "-C", out, "-cf", f"{tmp_path}/t.tar", "."], check=True)
+    lamina(root, "import", f"{tmp_path}/t.tar", "x:1")
+    lamina(root, "squash", "x:1", "-t", "y:1")
+    lamina(root, "save", "-o", f"{tmp_path}/y.tar", "y:1")
+    docker("load", "-i", f"{tmp_path}/y.tar")
+    words = ("run", "--rm", "--network", "none", "y:1", "/bin/busybox", "sha256sum", "/sparse")
+    assert docker(*words).split()[0] == wanted
+    place = f"{tmp_path}/unpacked"
+    skopeo("copy", f"docker-archive:{tmp_path}/y.tar", f"oci:{tmp_path}/layout:y")
+    subprocess.run(
+        ["umoci", "raw", "unpack", "--image", f"{tmp_path}/layout:y", place],
+        check=True,
+        capture_output=True,
+    )
+    with open(f"{place}/sparse", "rb") as file:
+        assert hashlib.sha256(file.read()).hexdigest() == wanted

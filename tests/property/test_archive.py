@@ -2,8 +2,10 @@
 
 import io
 import os
+import random
 import shutil
 import subprocess
+import tarfile
 import tempfile
 
 import pytest
@@ -14,6 +16,7 @@ from lamina.archive import pax
 from lamina.archive.apply import FLAT, OVERLAY, apply
 from lamina.archive.diff import changed_entries, tree_changes, upper_changes
 from lamina.archive.entry import DIR, FILE, SYMLINK, Entry
+from lamina.archive.making import write_file
 from lamina.archive.reader import read
 from lamina.archive.writer import write
 from lamina.errors import BadArchive
@@ -73,6 +76,61 @@ def test_what_is_written_is_read(members):
     again = [segment.entry for segment in read(io.BytesIO(out.getvalue())) if segment.entry]
     assert again == members
     assert len(out.getvalue()) % 512 == 0
+
+
+@st.composite
+def maps(draw):
+    """The regions of a file with holes, and its size."""
+    numbers = draw(st.lists(st.integers(1, 3000), max_size=40))
+    regions, at = [], draw(st.sampled_from([0, 700]))
+    for gap, length in zip(numbers[::2], numbers[1::2], strict=False):
+        regions.append((at, length))
+        at += gap + length
+    end = sum(regions[-1]) if regions else 0
+    return tuple(regions), draw(st.sampled_from([end, end + 5000]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(names, maps()), min_size=1, max_size=4))
+def test_files_with_holes_are_read_as_they_were_written_by_us_and_by_python(wanted):
+    with tempfile.TemporaryFile() as content, tempfile.TemporaryDirectory() as folder:
+        content.write(random.Random(0).randbytes(1 << 17))
+        out = io.BytesIO()
+        members = [
+            Entry(b"%d/" % number + name, FILE, 0o644, size=size, sparse=regions)
+            for number, (name, (regions, size)) in enumerate(wanted)
+        ]
+        write(iter([(each, lambda: dup(content)) for each in members]), out.write)
+        directory = os.open(folder, _DIRECTORY)
+        try:
+            for number, segment in enumerate(read(io.BytesIO(out.getvalue()))):
+                if segment.entry is not None:
+                    assert segment.entry == members[number]
+                    write_file(directory, b"%d" % number, segment.entry, segment.body)
+        finally:
+            os.close(directory)
+        with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+            for number, info in enumerate(archive):
+                with open(f"{folder}/{number}", "rb") as made:
+                    again = made.read()
+                    assert (
+                        archive.extractfile(info).read()
+                        == again
+                        == filled(content, wanted[number][1])
+                    )
+
+
+def dup(file):
+    """A descriptor of its own on an open file."""
+    return os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY)
+
+
+def filled(content, holed):
+    regions, size = holed
+    whole = bytearray(size)
+    for offset, length in regions:
+        whole[offset : offset + length] = os.pread(content.fileno(), length, offset)
+    return bytes(whole)
 
 
 @settings(max_examples=300, deadline=None)

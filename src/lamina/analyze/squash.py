@@ -2,13 +2,14 @@
 
 The form is the canonical diff's (docs/format/layer-semantics.md): sorted, parents present, a
 deletion as its name, what is as it was left out. A directory's time counts here, so that the tree
-over the new layer is the old tree in every detail that a layer carries.
+over the new layer is the old tree in every detail that a layer carries. So do the holes of files:
+as their layers' tars tell them, not as a file system keeps them, which is not the same on any two.
 """
 
 from collections.abc import Iterator
 
 from lamina.analyze.merged import MergedTree, Node, Version
-from lamina.archive.entry import DIR
+from lamina.archive.entry import DIR, FILE, EntryStream
 from lamina.archive.results import Change
 
 
@@ -60,3 +61,11 @@ def _same(below: Version, now: Version) -> bool:
         and below.device == now.device
         and (now.origin is None or now.body is below.body)
     )
+
+
+def with_holes(entries: EntryStream, tree: MergedTree) -> EntryStream:
+    """The same entries; a file that came with holes has them again."""
+    for entry, opener in entries:
+        node = tree.known(entry.name) if entry.kind == FILE else None
+        now = node.now if node is not None else None
+        yield entry._replace(sparse=now.sparse) if now is not None else entry, opener

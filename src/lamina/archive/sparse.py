@@ -2,7 +2,7 @@
 
 Old GNU headers (type S) chain blocks of 21 pairs; PAX 0.0 repeats records, 0.1 has one record,
 1.0 puts the map before the file's bytes. A map is believed only when its regions are in order,
-do not overlap and lie within the file.
+do not overlap and lie within the file. What is written here is PAX 1.0.
 """
 
 from collections.abc import Callable
@@ -90,3 +90,14 @@ def checked(pairs: list[tuple[int, int]], size: int) -> Regions:
             raise BadArchive("a sparse map does not fit its file")
         end = offset + length
     return tuple((offset, length) for offset, length in pairs if length)
+
+
+def to_body(regions: Regions, size: int) -> bytes:
+    """The map of PAX 1.0, as whole blocks; the opposite of `from_body`.
+
+    Where a hole ends the file, an empty region stands there: GNU tar sets the length by it.
+    """
+    end = sum(regions[-1]) if regions else 0
+    pairs = regions if end == size else (*regions, (size, 0))
+    text = b"%d\n" % len(pairs) + b"".join(b"%d\n%d\n" % pair for pair in pairs)
+    return text + bytes(-len(text) % BLOCK)

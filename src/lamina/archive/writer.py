@@ -1,14 +1,14 @@
 """From entries to the bytes of a deterministic tar.
 
-ustar where the values fit, PAX records where they do not; no user or group names, no access
-times; equal entries give equal bytes. Two blocks of zeros end it.
+ustar where the values fit, PAX records where they do not, PAX 1.0's map where a file has holes; no
+user or group names, no access times; equal entries give equal bytes. Two blocks of zeros end it.
 """
 
 import os
 from collections.abc import Generator
 from itertools import chain
 
-from lamina.archive import header, pax
+from lamina.archive import header, pax, sparse
 from lamina.archive.entry import (
     BLOCK,
     CHAR,
@@ -20,6 +20,7 @@ from lamina.archive.entry import (
     Entry,
     EntryStream,
     Opener,
+    Regions,
     Segment,
     Write,
 )
@@ -69,18 +70,19 @@ def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]
 
 
 class _Content:
-    """The bytes of one file, passed on to the tap as they are read; exactly as many as said."""
+    """The stored bytes of one file, passed to the tap as they are read; exactly as many as said."""
 
-    __slots__ = ("_entry", "_fd", "_left", "_tap")
+    __slots__ = ("_entry", "_fd", "_left", "_regions", "_tap")
 
     def __init__(self, entry: Entry | None, opener: Opener | None, tap: Write) -> None:
         self._entry = entry
-        self._left = entry.stored if entry is not None else 0
+        self._left = 0  # of the region that is being read
+        self._regions = iter(_regions(entry))
         self._tap = tap
-        self._fd = opener() if opener is not None and self._left else -1
+        self._fd = opener() if opener is not None and entry is not None and entry.stored else -1
 
     def read(self, size: int, /) -> bytes:
-        if not self._left:
+        if not self._left and not self._next():
             return b""
         data = os.read(self._fd, min(size, self._left))
         if not data:
@@ -89,6 +91,12 @@ class _Content:
         self._left -= len(data)
         self._tap(data)
         return data
+
+    def _next(self) -> bool:
+        offset, self._left = next(self._regions, (0, 0))
+        if offset:
+            os.lseek(self._fd, offset, os.SEEK_SET)
+        return self._left > 0
 
     def finish(self) -> None:
         while self.read(_CHUNK):
@@ -100,25 +108,34 @@ class _Content:
             self._fd = -1
 
 
+def _regions(entry: Entry | None) -> Regions:
+    if entry is None or not entry.stored:
+        return ()
+    return entry.sparse if entry.sparse is not None else ((0, entry.size),)
+
+
 def head(entry: Entry) -> bytes:
-    """The header blocks of one entry."""
+    """The header blocks of one entry, and the map of a file with holes."""
     records: list[tuple[bytes, bytes]] = []
     name = entry.name + b"/" if entry.kind == DIR else entry.name
     if entry.kind == DIR and not entry.name:
         name = b"./"
+    holes = b""
+    if entry.kind == FILE and entry.sparse is not None:
+        holes = sparse.to_body(entry.sparse, entry.size)
+        name = _holed(entry, records)
     prefix, base = _split(name, records)
     link = entry.link
     if len(link) > 100:
         records.append((b"linkpath", link))
         link = link[:100]
-    stored = entry.stored
     block = header.build(
         name=base,
         prefix=prefix,
         mode=entry.mode,
         uid=_octal(entry.uid, 7, b"uid", records),
         gid=_octal(entry.gid, 7, b"gid", records),
-        size=_octal(stored, 11, b"size", records),
+        size=_octal(len(holes) + entry.stored, 11, b"size", records),
         mtime=_time(entry.mtime_ns, records),
         typeflag=_TYPES[entry.kind],
         link=link,
@@ -126,7 +143,18 @@ def head(entry: Entry) -> bytes:
         devminor=_octal(entry.devminor, 7, b"SCHILY.devminor", records),
     )
     records += [(pax.attribute_key(key), value) for key, value in entry.xattrs]
-    return _extended(records) + block if records else block
+    return (_extended(records) if records else b"") + block + holes
+
+
+def _holed(entry: Entry, records: list[tuple[bytes, bytes]]) -> bytes:
+    """Add PAX 1.0's records of a file with holes; gives the name that only old readers see."""
+    records += [
+        (b"GNU.sparse.major", b"1"),
+        (b"GNU.sparse.minor", b"0"),
+        (b"GNU.sparse.name", entry.name),
+        (b"GNU.sparse.realsize", b"%d" % entry.size),
+    ]
+    return b"GNUSparseFile.0/" + entry.name.rpartition(b"/")[2][:80]
 
 
 def _split(name: bytes, records: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:

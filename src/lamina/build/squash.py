@@ -7,7 +7,7 @@ later one removed is in no layer, and no tree is compared.
 from contextlib import closing
 
 from lamina.analyze.indexed import merged_tree
-from lamina.analyze.squash import changes
+from lamina.analyze.squash import changes, with_holes
 from lamina.archive.diff import changed_entries
 from lamina.build.api import Cache, Layers, Record
 from lamina.build.cachekey import Inputs
@@ -59,9 +59,10 @@ def _difference(
     base: ChainID | None, top: ChainID, layers: Layers, epoch: int | None
 ) -> Layer | None:
     chain = layers.chain(top)
-    found = changes(merged_tree(layers, chain), len(layers.chain(base)))
+    tree = merged_tree(layers, chain)
+    found = changes(tree, len(layers.chain(base)))
     if not found:
         return None
     with closing(layers.view(top)) as view:
-        entries = changed_entries(found, view, clamp=epoch)
+        entries = with_holes(changed_entries(found, view, clamp=epoch), tree)
         return layers.register_entries(base, EntrySource(entries))

@@ -1,6 +1,6 @@
 """`slim`: an image with the same tree, whose layers carry nothing hidden."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from lamina.analyze.indexed import merged_tree
 from lamina.analyze.losses import account
 from lamina.analyze.merged import MergedTree
 from lamina.analyze.slim import Slim, lowest, slim
-from lamina.archive.entry import HARDLINK, Entry, Opener
+from lamina.archive.entry import HARDLINK, EntryStream
 from lamina.engine.image import Image
 from lamina.engine.parts import Parts
 from lamina.engine.squashing import layer_entries
@@ -74,7 +74,7 @@ def _made(
     with parts.image_store.all_or_nothing():
         if not parts.layers.hold(layers[-1].chain_id):
             raise LayerNotFound(f"the image {image.short_id} was removed just now")
-        new = _rewritten(parts, layers, plan)
+        new = _rewritten(parts, layers, plan, tree)
         chain = [*layers[: plan.first], *(each for each in new if each is not None)]
         again = merged_tree(parts.layers, chain)
         _assert_same(tree, again)
@@ -88,7 +88,9 @@ def _diff_ids(layers: list[Layer | None]) -> list[DiffID | None]:
     return [each.diff_id if each is not None else None for each in layers]
 
 
-def _rewritten(parts: Parts, layers: tuple[Layer, ...], plan: Slim) -> list[Layer | None]:
+def _rewritten(
+    parts: Parts, layers: tuple[Layer, ...], plan: Slim, tree: MergedTree
+) -> list[Layer | None]:
     new: list[Layer | None] = []
     parent = layers[plan.first - 1].chain_id if plan.first else None
     with closing(parts.layers.view(layers[-1].chain_id)) as view:
@@ -96,23 +98,21 @@ def _rewritten(parts: Parts, layers: tuple[Layer, ...], plan: Slim) -> list[Laye
             if changes is None:
                 new.append(None)
                 continue
-            entries = _linked(layer_entries(list(changes), view), plan.links)
+            entries = _linked(layer_entries(changes, view, tree), plan.links)
             made = parts.layers.register_entries(parent, EntrySource(entries))
             parent = made.chain_id
             new.append(made)
     return new
 
 
-def _linked(
-    entries: Iterator[tuple[Entry, Opener | None]], links: Mapping[bytes, bytes]
-) -> Iterator[tuple[Entry, Opener | None]]:
+def _linked(entries: EntryStream, links: Mapping[bytes, bytes]) -> EntryStream:
     """The same entries; a file whose bytes a name in any layer has already is a link to that."""
     for entry, opener in entries:
         first = links.get(entry.name)
         if first is None:
             yield entry, opener
         else:
-            yield entry._replace(kind=HARDLINK, link=first, size=0, xattrs=()), None
+            yield entry._replace(kind=HARDLINK, link=first, size=0, xattrs=(), sparse=None), None
 
 
 def _assert_same(before: MergedTree, after: MergedTree) -> None:

@@ -1,13 +1,13 @@
 """`squash`: an image whose layers from one on are one layer, with the same tree."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 
 from lamina.analyze.merged import MergedTree
-from lamina.analyze.squash import changes
+from lamina.analyze.squash import changes, with_holes
 from lamina.archive.diff import changed_entries
-from lamina.archive.entry import DIR, Entry, Opener
+from lamina.archive.entry import DIR, Entry, EntryStream
 from lamina.archive.results import Change
 from lamina.engine.parts import Parts
 from lamina.errors import LayerNotFound, UsageError
@@ -40,7 +40,7 @@ def squashed(
     with parts.image_store.all_or_nothing():
         if not parts.layers.hold(layers[-1].chain_id):
             raise LayerNotFound(f"the image {image.short} was removed just now")
-        made = _merged(parts, layers[-1].chain_id, parent, changes(tree, first))
+        made = _merged(parts, layers[-1].chain_id, parent, tree, first)
         comment = f"layers {first + 1} to {len(layers)} of {image} squashed"
         document = edit.squashed(config.document, first, made.diff_id, comment)
         found = parts.image_store.create(ImageConfig.of(document), names)
@@ -48,12 +48,15 @@ def squashed(
     return found
 
 
-def _merged(parts: Parts, top: ChainID, parent: ChainID | None, found: list[Change]) -> Layer:
+def _merged(
+    parts: Parts, top: ChainID, parent: ChainID | None, tree: MergedTree, first: int
+) -> Layer:
     with closing(parts.layers.view(top)) as view:
-        return parts.layers.register_entries(parent, EntrySource(layer_entries(found, view)))
+        entries = layer_entries(changes(tree, first), view, tree)
+        return parts.layers.register_entries(parent, EntrySource(entries))
 
 
-def layer_entries(found: list[Change], view: TreeView) -> Iterator[tuple[Entry, Opener | None]]:
+def layer_entries(found: Sequence[Change], view: TreeView, tree: MergedTree) -> EntryStream:
     """Changes as the members of a layer, and the root first.
 
     No change names that, and a layer may have given it an owner or a mode.
@@ -63,4 +66,4 @@ def layer_entries(found: list[Change], view: TreeView) -> Iterator[tuple[Entry, 
         mode, xattrs = stat.S_IMODE(status.st_mode), view.xattrs(b"")
         root = Entry(b"", DIR, mode, status.st_uid, status.st_gid, 0, status.st_mtime_ns)
         yield root._replace(xattrs=xattrs), None
-    yield from changed_entries(found, view)
+    yield from with_holes(changed_entries(found, view), tree)
