@@ -78,6 +78,65 @@ def test_the_figures_are_those_of_the_store_and_nothing_is_left(built, end, kind
         assert [each["Name"] for each in fewer["Packages"]] == ["hello"]
 
 
+ROW = "{{.Mode}} {{.Uid}} {{.Gid}} {{.SizeOrDevice}} {{.Modified}} {{.Shown}}"
+PATHS = ("/etc/passwd", "/root/also", "/bin/also", "/var/lib/dpkg/status")
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_directories_and_files_are_those_of_the_store(built, end, kind):
+    built.write("Dockerfile", "FROM app\nRUN ln -s ../root/also /bin/also && echo >> /etc/passwd\n")
+    built.ok("build", "-q", "-t", "more", built.folder)
+    built.ok("copy", "-q", "lamina:more", end[kind])
+    where = end[kind]
+    with nothing_left(built):
+        for path in ("", "/", "/etc", "/root", "/bin", "/root/also", "/bin/also"):
+            wanted = built.ok("ls", "--format", ROW, f"more:{path}" if path else "more")
+            found = built.ok("ls", "--format", ROW, f"{where}:{path}" if path else where)
+            assert found == wanted
+            assert built.ok("ls", "--format", ROW, where, path or "/") == wanted
+        assert built.ok("du", "-b", "-d", "2", where) == built.ok("du", "-b", "-d", "2", "more")
+        assert built.ok("du", "-b", f"{where}:/root") == built.ok("du", "-b", "more:/root")
+        wanted = built.ok("cat", *(f"more:{path}" for path in PATHS))
+        assert built.ok("cat", *(f"{where}:{path}" for path in PATHS)) == wanted
+        assert built.ok("cat", where, *PATHS) == wanted
+        assert_complaint(built("cat", f"{where}:/root/kept"), "no such path in the image")
+        assert_complaint(built("cat", f"{where}:/root"), "is a directory")
+        assert_complaint(built("ls", f"{where}:/none"), "no such path in the image")
+
+
+def test_only_the_layers_above_a_file_are_read_and_nothing_wrong_is_given_out(built, tmp_path):
+    built.ok("copy", "-q", "lamina:app", f"oci:{tmp_path}/layout:app")
+    with open(f"{tmp_path}/layout/index.json", encoding="utf-8") as file:
+        digest = json.load(file)["manifests"][0]["digest"].partition(":")[2]
+    with open(f"{tmp_path}/layout/blobs/sha256/{digest}", encoding="utf-8") as file:
+        blobs = [each["digest"].partition(":")[2] for each in json.load(file)["layers"]]
+    with open(f"{tmp_path}/layout/blobs/sha256/{blobs[0]}", "r+b") as file:
+        file.seek(1000)
+        file.write(b"something else")
+    where = f"oci:{tmp_path}/layout:app"
+    assert built.ok("cat", f"{where}:/root/also") == "b" * 50_000
+    said = built("cat", f"{where}:/root/also", f"{where}:/etc/passwd")
+    assert said.out == "b" * 50_000
+    assert_complaint(said, "layout")
+
+
+def test_a_path_is_told_from_what_names_the_image(built, tmp_path):
+    built.ok("save", "-o", f"{tmp_path}/a.tar", "app")
+    built.ok("copy", "-q", "lamina:app", f"oci:{tmp_path}/dir:latest")
+    for where in (
+        f"docker-archive:{tmp_path}/a.tar",
+        f"docker-archive:{tmp_path}/a.tar:app:latest",
+    ):
+        assert built.ok("cat", f"{where}:/etc/passwd") == built.ok("cat", "app:/etc/passwd")
+    assert built.ok("cat", f"oci:{tmp_path}/dir:/etc/passwd") == built.ok("cat", "app:/etc/passwd")
+    built.ok("tag", "app", "oci:latest")
+    assert built.ok("cat", "oci:/etc/passwd") == built.ok("cat", "lamina:oci:/etc/passwd")
+    assert_complaint(built("cat", "docker://none.invalid/x:1"), "names no file")
+    assert_complaint(built("cat", "/etc/passwd"), "path in no image")
+    assert_complaint(built("ls", "app:/etc", "/bin"), "one too many")
+    assert_complaint(built("cat", "app"), "names no file")
+
+
 def test_a_docker_engines_own_store_is_read(docker_on, lamina, tmp_path, needs_program):  # noqa: F811
     docker = docker_on("overlay2")
     lamina.write("context/Dockerfile", DOCKERFILE)
@@ -89,6 +148,11 @@ def test_a_docker_engines_own_store_is_read(docker_on, lamina, tmp_path, needs_p
     lamina.ok("migrate", "--from", f"docker:{data_root}", "here:1")
     assert found == told(lamina, "here:1")
     assert found["Wasted"] > 0
+    for path in ("/", "/bin", "/d"):
+        seen = lamina.ok("ls", "-l", f"docker:{data_root}:here:1:{path}")
+        assert seen == lamina.ok("ls", "-l", f"here:1:{path}")
+    assert lamina.ok("cat", f"docker:{data_root}:here:1:/d/c") == "three\n"
+    assert_complaint(lamina("cat", f"docker:{data_root}:here:1:/d/a"), "no such path")
 
 
 def test_an_image_of_the_store_comes_first_and_docker_dind_is_a_name(built):

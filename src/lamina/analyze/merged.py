@@ -198,7 +198,7 @@ class MergedTree:
         folder_name, _, name = record.link.rpartition(b"/")
         folder = self._find_folder(folder_name)
         target = (folder.children or {}).get(name) if folder is not None else None
-        if target is None or target.now is None:
+        if target is None or target.now is None or target.now.kind == DIR:
             raise _impossible(record.name)
         now = target.now
         return msgspec.structs.replace(now, layer=self.layers, stored=0, origin=now.body)

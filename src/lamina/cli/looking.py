@@ -1,12 +1,19 @@
 """Images that a command looks into: of the store, or anywhere else that `copy` takes one from."""
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
 
+from lamina.archive.entry import Write
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.session import warn
 from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
 from lamina.engine import Engine
 from lamina.engine.inside import Inside
+from lamina.values.events import Sink
+
+if TYPE_CHECKING:  # what speaks to registries is loaded by what asks one
+    from lamina.engine.registries import Registries
 
 PLATFORM = Flag("platform", "", "OS/ARCH", "of an image elsewhere, that platform's")
 ELSEWHERE = (PLATFORM, TLS_VERIFY)
@@ -18,8 +25,23 @@ WHERE = (
 
 def look(opened: Engine, given: Parsed, name: str) -> Inside:
     """The image to look into; one that is elsewhere is read now, with progress for a terminal."""
-    shown = Transfers(sys.stderr).show if sys.stderr.isatty() else warn
-    registries = None if verifies_tls(given) else opened.registries(verify_tls=False)
-    return opened.images.look(
-        name, platform=given.one(PLATFORM.name), registries=registries, events=shown
-    )
+    return opened.images.look(name, **_way(opened, given))
+
+
+def read(opened: Engine, given: Parsed, name: str, paths: Sequence[str], out: Write) -> None:
+    """Write what files of an image hold, wherever it lies."""
+    opened.images.read(name, *paths, out=out, **_way(opened, given))
+
+
+class _Way(TypedDict):
+    platform: str | None
+    registries: "Registries | None"
+    events: Sink
+
+
+def _way(opened: Engine, given: Parsed) -> _Way:
+    return {
+        "platform": given.one(PLATFORM.name),
+        "registries": None if verifies_tls(given) else opened.registries(verify_tls=False),
+        "events": Transfers(sys.stderr).show if sys.stderr.isatty() else warn,
+    }

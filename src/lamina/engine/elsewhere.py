@@ -6,11 +6,12 @@ the image's config, and what is remembered is bounded.
 """
 
 import hashlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable, Generator, Iterator
 
 from lamina.analyze import packages
-from lamina.analyze.merged import MergedTree
+from lamina.analyze.listing import FileFacts, listing
+from lamina.analyze.merged import MergedTree, Node
 from lamina.analyze.packages import Package
 from lamina.archive.compress import open_decompressed
 from lamina.archive.entry import Body, Piece, Segment
@@ -22,9 +23,6 @@ from lamina.errors import BadArchive, DigestMismatch
 from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.events import LayerProgress, Sink
-
-if TYPE_CHECKING:
-    from lamina.analyze.merged import Node
 
 _MEMORY = 2 << 30  # bytes for what is said of files: some three million of them
 _EACH = 640  # bytes that a path takes up in the tree, measured
@@ -52,7 +50,11 @@ class Elsewhere(Inside):
         """The packages that the databases in its tree tell."""
         return told(tree, self._content)
 
-    def _content(self, node: "Node") -> bytes:
+    def listdir(self, path: str = "/") -> tuple[FileFacts, ...]:
+        """What a directory of it holds, sorted by name; raises `PathNotFound`."""
+        return listing(self._tree, os.fsencode(path))
+
+    def _content(self, node: Node) -> bytes:
         return self._kept.get(node.now.digest, b"") if node.now is not None else b""
 
 
@@ -67,32 +69,51 @@ def read_whole(image: TravellingImage, events: Sink) -> Elsewhere:
     return Elsewhere(image.config, reading.tree, reading.kept)
 
 
-class _Reading:
-    """The layers until now, and how much may still be remembered."""
+def verified_segments(layer: TravellingLayer) -> Generator[Segment, None, None]:
+    """A layer's members as they pass; raises `DigestMismatch` at the end of a wrong one."""
+    counted = hashlib.sha256()
+    with layer.open() as stream, open_decompressed(stream, counted.update) as plain:
+        yield from read(plain)
+    found = f"sha256:{counted.hexdigest()}"
+    if found != layer.diff_id:
+        raise DigestMismatch(f"the layer is {found}, not {layer.diff_id} as was promised")
+
+
+class Memory:
+    """How much may still be remembered of an image's files."""
 
     def __init__(self) -> None:
-        self.tree = MergedTree()
-        self.kept: dict[bytes, bytes] = {}  # package managers' files by their digest
         self._left = _MEMORY
-        self._left_to_keep = packages.LIMIT
 
-    def add(self, layer: TravellingLayer) -> None:
-        """Lay one more layer on top."""
-        counted = hashlib.sha256()
-        with layer.open() as stream, open_decompressed(stream, counted.update) as plain:
-            self.tree.add_layer(self._bounded(records(self._keeping(read(plain)))))
-        found = f"sha256:{counted.hexdigest()}"
-        if found != layer.diff_id:
-            raise DigestMismatch(f"the layer is {found}, not {layer.diff_id} as was promised")
+    def bounded(
+        self, found: Iterator[Record], implied: Callable[[], int] = lambda: 0
+    ) -> Iterator[Record]:
+        """The same records; `implied` is how many paths there are that none names.
 
-    def _bounded(self, found: Iterator[Record]) -> Iterator[Record]:
+        Raises `BadArchive` when they become too many.
+        """
         for record in found:
             said = len(record.name) + len(record.link)
             said += sum(len(key) + len(value) for key, value in record.xattrs)
             self._left -= _EACH + said + _REGION * len(record.sparse or ())
-            if self._left < _EACH * self.tree.implied:
+            if self._left < _EACH * implied():
                 raise BadArchive("the image has more files than can be looked into")
             yield record
+
+
+class _Reading:
+    """The layers until now."""
+
+    def __init__(self) -> None:
+        self.tree = MergedTree()
+        self.kept: dict[bytes, bytes] = {}  # package managers' files by their digest
+        self._memory = Memory()
+        self._left_to_keep = packages.LIMIT
+
+    def add(self, layer: TravellingLayer) -> None:
+        """Lay one more layer on top."""
+        found = records(self._keeping(verified_segments(layer)))
+        self.tree.add_layer(self._memory.bounded(found, lambda: self.tree.implied))
 
     def _keeping(self, segments: Iterator[Segment]) -> Iterator[Segment]:
         """The same segments; what package managers wrote is remembered as it passes."""

@@ -12,10 +12,10 @@ from lamina.values.digest import ChainID, ImageID
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # a listing of images must not pay for what looks into them
+    from lamina.analyze.listing import FileFacts
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
     from lamina.archive.entry import Write
-    from lamina.engine.looking import FileFacts
 
 
 class HistoryRow(NamedTuple):

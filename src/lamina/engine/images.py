@@ -79,6 +79,41 @@ class Images:
         unpacked; `platform` and `registries` are as for `copy`. Raises `ImageNotFound`,
         `BadInput`, `RegistryError` or `StorageError`.
         """
+        here = self._here(name)
+        if here is not None:
+            return here
+        from lamina.engine.transports import Transports
+
+        transports = Transports(self._store, registries, None)
+        return transports.look(name, platform, events or self._store.events)
+
+    def read(
+        self,
+        name: str,
+        *paths: str,
+        out: Write,
+        platform: str | None = None,
+        registries: "Registries | None" = None,
+        events: Sink | None = None,
+    ) -> None:
+        """Write what files of an image hold, one after the other, wherever it lies as for `look`.
+
+        Of an image elsewhere the layers are read from the topmost down, and no more of them than
+        tell where the files are; nothing is given out before it is verified. Raises
+        `PathNotFound`, `UsageError` for what is no file, and what `look` raises.
+        """
+        here = self._here(name)
+        if here is not None:
+            for path in paths:
+                here.read(path, out)
+            return
+        from lamina.engine.transports import Transports
+
+        transports = Transports(self._store, registries, None)
+        transports.read(name, paths, platform, events or self._store.events, out)
+
+    def _here(self, name: str) -> Image | None:
+        """The image of the store; None for what is elsewhere. Raises `ImageNotFound`."""
         from lamina.transfer.notation import names_end
 
         try:
@@ -86,10 +121,7 @@ class Images:
         except (ImageNotFound, InvalidReference):
             if not names_end(name):
                 raise
-        from lamina.engine.transports import Transports
-
-        transports = Transports(self._store, registries, None)
-        return transports.look(name, platform, events or self._store.events)
+            return None
 
     def build(
         self,

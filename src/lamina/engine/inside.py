@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # a listing of images must not pay for what analyses them
     from lamina.analyze.compare import Comparison
     from lamina.analyze.find import Found, Taken
     from lamina.analyze.instruction import Step
+    from lamina.analyze.listing import FileFacts
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
     from lamina.analyze.portrait import Portrait
@@ -36,6 +37,10 @@ class Inside(ABC):
     @abstractmethod
     def packages(self, tree: "MergedTree") -> "tuple[Package, ...]":
         """The packages that the databases in its tree tell."""
+
+    @abstractmethod
+    def listdir(self, path: str = "/") -> "tuple[FileFacts, ...]":
+        """What a directory of it holds, sorted by name; raises `PathNotFound`."""
 
     def shared(self) -> frozenset[ChainID]:
         """The chains of layers that another image has, too."""

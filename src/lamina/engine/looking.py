@@ -7,8 +7,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
+from lamina.analyze.listing import FileFacts
 from lamina.archive.entry import Write
 from lamina.errors import PathNotFound, from_oserror
 from lamina.fs.inroot import shown
@@ -17,24 +17,6 @@ from lamina.layers.store import LayerStore
 from lamina.values.digest import ChainID
 
 _CHUNK = 1 << 20
-
-
-class FileFacts(NamedTuple):
-    """One file: its path from the root; mode with its type, as in stat(2); `size` in bytes.
-
-    `link` is a symbolic link's target, `device` the numbers of a device. A directory has no size
-    and one name, whatever the driver's file system says.
-    """
-
-    path: bytes
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
-    names: int
-    link: bytes
-    device: tuple[int, int] | None
 
 
 def listing(store: LayerStore, chain: ChainID | None, path: str) -> tuple[FileFacts, ...]:

@@ -4,10 +4,12 @@ Is imported only by what copies. Each form is loaded by the end that has it: a c
 registries must not wait for what reads archives, nor one between archives for HTTP.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.archive.entry import Write
 from lamina.engine.image import Image, tag_reference
 from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
@@ -71,13 +73,42 @@ class Transports:
 
         end = notation.parse(origin)
         if isinstance(end, StoreEnd):
-            images = self._store.image_store
-            return Image(self._store, images.row(images.resolve(end.name)))
+            return self._stored(end)
+        with self._travelling(end, platform, events) as image:
+            return read_whole(image, events)
+
+    def read(
+        self, origin: str, paths: Sequence[str], platform: str | None, events: Sink, out: Write
+    ) -> None:
+        """Write what files of an image hold where it lies; see `Images.read`."""
+        from lamina.engine.reaching import Reaching
+
+        end = notation.parse(origin)
+        if isinstance(end, StoreEnd):
+            for path in paths:
+                self._stored(end).read(path, out)
+            return
+        with (
+            self._travelling(end, platform, events) as image,
+            Reaching(image, self._scratch, events) as reaching,
+        ):
+            for path in paths:
+                reaching.write(os.fsencode(path), out)
+
+    def _stored(self, end: StoreEnd) -> Image:
+        images = self._store.image_store
+        return Image(self._store, images.row(images.resolve(end.name)))
+
+    @contextmanager
+    def _travelling(
+        self, end: End, platform: str | None, events: Sink
+    ) -> Iterator[TravellingImage]:
+        """An image as it is looked into; complaints name the file it lies in."""
         with (
             named(getattr(end, "path", None)),
             self._image(end, platform_of(platform), events) as image,
         ):
-            return read_whole(image, events)
+            yield image
 
     # --- into what holds images -----------------------------------------------------------
 

@@ -9,7 +9,9 @@
     docker:ROOT:NAME                      docker's own data root (to read alone)
     containers-storage:ROOT:NAME          podman's own store (to read alone)
 
-REF may be `@N`, the Nth image counted from 0, where one is read. A path holds no colon. Pure.
+REF may be `@N`, the Nth image counted from 0, where one is read. A path holds no colon. A path in
+the image may follow behind a colon where a command takes one: it begins with a slash, so that the
+first `:/` after the transport is where it begins. Pure.
 """
 
 from collections.abc import Callable
@@ -83,6 +85,14 @@ def names_end(text: str) -> bool:
     if transport == "docker":
         return details.startswith(("/", ".", ":"))
     return bool(colon) and transport in _TRANSPORTS
+
+
+def path_of(text: str) -> tuple[str, str | None]:
+    """An end and the path in its image, `END:/PATH`; None for the path where there is none."""
+    transport, _, details = text.partition(":")
+    start = len(transport) + (3 if details.startswith("//") else 1)
+    at = text.find(":/", start)
+    return (text, None) if at < 0 else (text[:at], text[at + 1 :])
 
 
 def _docker(transport: str, details: str) -> End:

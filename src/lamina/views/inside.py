@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from lamina.analyze.find import Found, Seen, Taken
 from lamina.analyze.instruction import Step
+from lamina.analyze.listing import FileFacts
 from lamina.analyze.paths import readable
-from lamina.engine.looking import FileFacts
 from lamina.spec.imageconfig import format_time
 from lamina.values.size import human
 

@@ -3,15 +3,17 @@
 import sys
 
 from lamina.cli.flags import Parsed, Usage
-from lamina.cli.inimage import split
+from lamina.cli.inimage import in_images
+from lamina.cli.looking import ELSEWHERE, WHERE, read
 from lamina.cli.main import Context
 from lamina.cli.session import engine
 from lamina.errors import UsageError
 
 USAGE = Usage(
-    "IMAGE:/PATH [IMAGE:/PATH...]",
-    "Write what files of an image hold, without a container; links are followed inside it",
-    (),
+    "[OPTIONS] IMAGE:/PATH [IMAGE:/PATH | /PATH ...]",
+    "Write what files of an image hold, without a container; links are followed inside it.\n"
+    f"{WHERE}",
+    ELSEWHERE,
     1,
     None,
 )
@@ -19,11 +21,11 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Write them, one after the other."""
-    asked = [split(each) for each in given.operands]
-    for operand, each in zip(given.operands, asked, strict=True):
-        if each.path == "/":
-            raise UsageError(f"{operand!r} names no file", hint="write it as IMAGE:/PATH")
     with engine(context) as opened:
-        for image, path in asked:
-            opened.images.get(image).read(path, sys.stdout.buffer.write)
+        asked = in_images(opened, given.operands)
+        for image, paths in asked:
+            if not paths or "/" in paths:
+                raise UsageError(f"{image!r} names no file", hint="write it as IMAGE:/PATH")
+        for image, paths in asked:
+            read(opened, given, image, paths, sys.stdout.buffer.write)
     return 0
