@@ -4,8 +4,9 @@ Puts together what a conversation needs (settings, credentials, connections, mir
 to the transfer; is imported only by what speaks to a registry.
 """
 
+import os
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
 import lamina
@@ -26,12 +27,14 @@ from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
 from lamina.registry.transport import Settings, Transport
+from lamina.spec import mediatypes
 from lamina.values.events import Caution, Sink
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # each way to use a registry is loaded when it is gone
     from lamina.registry.trusting import Trust
     from lamina.spec.manifest import Descriptor
+    from lamina.transfer.ends.api import Trust as Trusts
     from lamina.transfer.pull import Pulled
     from lamina.transfer.push import Pushed
 
@@ -62,9 +65,10 @@ class Registries:
 
     @cached_property
     def _trust(self) -> "Trust":
-        from lamina.registry import policy, trusting
+        from lamina.registry import policy, registriesd, trusting
 
-        return trusting.Trust(policy.read(self._environ))
+        places = cache(partial(registriesd.read, self._environ, os.geteuid()))
+        return trusting.Trust(policy.read(self._environ), places, self._transport(self._settings))
 
     # --- whom one speaks to -------------------------------------------------------------
 
@@ -75,8 +79,10 @@ class Registries:
         settings = self._settings
         if insecure or not self._verify:
             settings = settings._replace(insecure=settings.insecure | {host})
-        transport = Transport(settings, f"lamina/{lamina.__version__}")
-        return Session(host, transport, settings, credential, tries=tries)
+        return Session(host, self._transport(settings), settings, credential, tries=tries)
+
+    def _transport(self, settings: Settings) -> Transport:
+        return Transport(settings, f"lamina/{lamina.__version__}")
 
     def _place(self, domain: str, credential: Credential) -> Session:
         """A registry as a whole; raises `InvalidReference` for what is none."""
@@ -120,8 +126,7 @@ class Registries:
 
         images, layers = self._store.image_store, self._store.layers
 
-        def pulled(place: Repository) -> "Pulled":
-            trust = partial(self._trust.require, name)
+        def pulled(place: Repository, at: Reference) -> "Pulled":
             return pull(
                 place,
                 name,
@@ -129,36 +134,37 @@ class Registries:
                 layers,
                 platform=platform,
                 under=under,
-                trust=trust,
+                trust=self._trust.held(name, at, place).require,
                 events=events,
             )
 
         return self._first(name, events, pulled)
 
-    def found(self, name: Reference, events: Sink) -> tuple[Repository, Found]:
-        """The first place that has what a name means, and what that is there.
+    def found(self, name: Reference, events: Sink) -> "tuple[Repository, Found, Trusts]":
+        """The first place that has what a name means, what that is there, and what it needs.
 
         Raises `ImageNotFound`, `RegistryError` or `BadInput`.
         """
         wanted = name.digest if name.digest is not None else name.tag or "latest"
 
-        def found(place: Repository) -> tuple[Repository, Found]:
-            document = place.manifest(wanted)
-            self._trust.require(name, place, [document.digest])
-            return place, document
+        def found(place: Repository, at: Reference) -> "tuple[Repository, Found, Trusts]":
+            document, trust = place.manifest(wanted), self._trust.held(name, at, place).require
+            if document.media_type not in mediatypes.INDEXES:
+                trust([document.digest])  # else whoever chooses from it asks
+            return place, document, trust
 
         return self._first(name, events, found)
 
-    def _first(self, name: Reference, events: Sink, ask: Callable[[Repository], T]) -> T:
+    def _first(self, name: Reference, events: Sink, ask: Callable[[Repository, Reference], T]) -> T:
         self._trust.refuse_rejected(name)
         mirrors = hub_mirrors(name, self._store.config.registry_mirrors)
         *before, last = [*mirrors, *sources(name, self._rules.rules)]
         for source in before:
             try:
-                return ask(self._repository(source))
+                return ask(self._repository(source), source.name)
             except (ImageNotFound, RegistryError, DigestMismatch, NotTrusted) as error:
                 events(Caution(f"the mirror {source.name.domain} is passed over: {error.brief}"))
-        return ask(self._repository(last))
+        return ask(self._repository(last), last.name)
 
     def search(
         self, text: str, platform: tuple[str, ...], events: Sink

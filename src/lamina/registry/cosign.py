@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.content.verified import VerifiedReader
-from lamina.errors import BadInput, ConfigurationError, ImageNotFound, ProgramMissing
+from lamina.errors import ConfigurationError, ImageNotFound, ProgramMissing
 from lamina.registry.repository import Repository
 from lamina.spec import manifest as manifests
-from lamina.spec import strictjson
 from lamina.spec.manifest import Descriptor, Manifest
 from lamina.values.digest import Digest
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 _SIGNATURE = "dev.cosignproject.cosign/signature"
-_TYPE = "cosign container image signature"
 _MOST = 100  # signatures of one image that are looked at
 _LARGEST = 64 << 10  # bytes of a payload
 _CHUNK = 1 << 16
@@ -34,13 +32,6 @@ class Signature(NamedTuple):
 
     payload: bytes
     signature: bytes
-
-
-class Statement(NamedTuple):
-    """What a payload says: the digest of a manifest, and the name it was signed under."""
-
-    digest: str
-    name: str
 
 
 def signatures(place: Repository, subject: Digest) -> Iterator[Signature]:
@@ -70,23 +61,6 @@ def _bytes_of(place: Repository, layer: Descriptor) -> bytes:
     with place.blob(layer.digest, layer.size) as stream:
         verified = VerifiedReader(stream, layer.digest, layer.size)
         return b"".join(iter(lambda: verified.read(_CHUNK), b""))
-
-
-def statement(payload: bytes) -> Statement | None:
-    """What a payload says; None for what is no statement about an image."""
-    what = "signature"
-    try:
-        critical = strictjson.mapping(strictjson.parse(payload, what), "critical", what)
-        if strictjson.text(critical, "type", what) != _TYPE:
-            return None
-        image = strictjson.mapping(critical, "image", what)
-        identity = strictjson.mapping(critical, "identity", what)
-        return Statement(
-            strictjson.text(image, "docker-manifest-digest", what),
-            strictjson.text(identity, "docker-reference", what),
-        )
-    except BadInput:
-        return None
 
 
 def is_by(signature: Signature, pem: bytes) -> bool:

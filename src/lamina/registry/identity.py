@@ -50,13 +50,16 @@ def read(document: dict[str, Json]) -> Identity:
 
 
 def _exact(name: Reference, signed: Reference, _words: tuple[str, ...]) -> bool:
-    return name.tag is not None and (signed.name, signed.tag) == (name.name, name.tag)
+    if name.tag is None:
+        return name.digest is not None and signed == name
+    return (signed.name, signed.tag) == (name.name, name.tag)
 
 
 def _exact_or_digest(name: Reference, signed: Reference, words: tuple[str, ...]) -> bool:
     if name.tag is not None:
         return _exact(name, signed, words)
-    return name.digest is not None and signed.name == name.name
+    says_which = (signed.tag, signed.digest) != (None, None)
+    return name.digest is not None and signed.name == name.name and says_which
 
 
 def _repository(name: Reference, signed: Reference, _words: tuple[str, ...]) -> bool:
@@ -64,7 +67,7 @@ def _repository(name: Reference, signed: Reference, _words: tuple[str, ...]) -> 
 
 
 def _this_reference(_name: Reference, signed: Reference, words: tuple[str, ...]) -> bool:
-    return signed.tag is not None and signed == Reference.parse(words[0])
+    return signed[2:] != (None, None) and signed == Reference.parse(words[0])
 
 
 def _this_repository(_name: Reference, signed: Reference, words: tuple[str, ...]) -> bool:

@@ -17,7 +17,11 @@ from lamina.spec.strictjson import Json
 from lamina.values.reference import Reference
 
 _SYSTEM = "/etc/containers/policy.json"
-_CHECKED = frozenset(("type", "keyPath", "keyData", "keyPaths", "keyDatas", "signedIdentity"))
+_WAYS = {
+    "sigstoreSigned": ("keyPath", "keyPaths", "keyData", "keyDatas"),
+    "signedBy": ("keyPath", "keyPaths", "keyData"),
+}
+_KEY_TYPES = ("GPGKeys", "signedByGPGKeys", "X509Certificates", "signedByX509CAs")
 _LIMIT = 1 << 20  # bytes of a key that are read
 _DOCKER = "docker"  # what a registry is called among the transports
 
@@ -37,14 +41,18 @@ class Unchecked(NamedTuple):
 
 
 class Signed(NamedTuple):
-    """A sigstore signature by one of some keys (paths, or PEM), which names the image so."""
+    """A signature by one of some keys (paths, or as they are), which names the image so.
+
+    `by_gpg`: as GPG signs, with keys as it exports them; else as sigstore does, with keys in PEM.
+    """
 
     paths: tuple[str, ...]
     keys: tuple[bytes, ...]
     identity: Identity
+    by_gpg: bool = False
 
-    def pems(self) -> Iterator[bytes]:
-        """The public keys; raises `ConfigurationError`."""
+    def public_keys(self) -> Iterator[bytes]:
+        """The keys; raises `ConfigurationError`."""
         yield from self.keys
         for path in self.paths:
             try:
@@ -70,7 +78,7 @@ class Policy(NamedTuple):
     def of_image(self, name: Reference) -> tuple[Requirement, ...]:
         """What an image of a registry must meet: by the narrowest scope that speaks of it."""
         scopes = self.transports.get(_DOCKER, {})
-        for scope in _scopes(name):
+        for scope in (*scopes_of(name), ""):
             if scope in scopes:
                 return scopes[scope]
         return self.default
@@ -79,8 +87,8 @@ class Policy(NamedTuple):
 ANYTHING = Policy("", (Accept(),), {})
 
 
-def _scopes(name: Reference) -> Iterator[str]:
-    """From the whole name by its parents and its host to `*.domain` and the whole transport."""
+def scopes_of(name: Reference) -> Iterator[str]:
+    """Where a name may be spoken of: itself, its parents, its host, `*.domain`."""
     yield str(name)
     parts = name.name.split("/")
     for count in range(len(parts), 0, -1):
@@ -88,7 +96,6 @@ def _scopes(name: Reference) -> Iterator[str]:
     labels = name.domain.split(".")
     for begin in range(1, len(labels)):
         yield ".".join(("*", *labels[begin:]))
-    yield ""
 
 
 def read(environ: Mapping[str, str], system: str = _SYSTEM) -> Policy:
@@ -146,24 +153,35 @@ def _requirement(document: Json, where: str) -> Requirement:
         case "insecureAcceptAnything" | "reject":
             _refuse_others(document, ("type",))
             return Accept() if kind == "insecureAcceptAnything" else Reject()
-        case "signedBy" | "signedBaseLayer":
-            return Unchecked(f"a signature by GPG ({kind})")
-        case "sigstoreSigned":
-            return _signed(document, where)
+        case "signedBaseLayer":
+            return Unchecked("a signature of its base (signedBaseLayer)")
+        case "signedBy" | "sigstoreSigned":
+            return _signed(document, kind, where)
     raise ValueError(f"{where} wants {kind[:60]!r}")
 
 
-def _signed(document: dict[str, Json], where: str) -> Requirement:
-    others = sorted(set(document) - _CHECKED)
+def _signed(document: dict[str, Json], kind: str, where: str) -> Requirement:
+    known = {"type", "signedIdentity", *_WAYS[kind], *(["keyType"] if kind == "signedBy" else [])}
+    others = sorted(set(document) - known)
+    if others and kind == "signedBy":
+        raise ValueError(f"signedBy of {where} has no {others[0][:60]!r}")
     if others:
         return Unchecked(f"sigstoreSigned with {others[0][:60]}")
-    paths = (*_texts(document, "keyPath", where), *_texts(document, "keyPaths", where))
-    data = (*_texts(document, "keyData", where), *_texts(document, "keyDatas", where))
-    ways = [key for key in ("keyPath", "keyData", "keyPaths", "keyDatas") if key in document]
+    ways = [key for key in _WAYS[kind] if key in document]
+    paths = [each for key in ways if "Path" in key for each in _texts(document, key, where)]
+    data = [each for key in ways if "Data" in key for each in _texts(document, key, where)]
     if len(ways) != 1 or not paths + data:
-        raise ValueError(f"sigstoreSigned of {where} wants one of keyPath and keyData")
+        raise ValueError(f"{kind} of {where} wants one of {', '.join(_WAYS[kind])}")
     identity = read_identity(strictjson.mapping(document, "signedIdentity", where))
-    return Signed(paths, tuple(b64decode(each, validate=True) for each in data), identity)
+    keys = tuple(b64decode(each, validate=True) for each in data)
+    if kind == "sigstoreSigned":
+        return Signed(tuple(paths), keys, identity)
+    form = strictjson.text(document, "keyType", where)
+    if form not in _KEY_TYPES:
+        raise ValueError(f"signedBy of {where} has the keyType {form[:60]!r}")
+    if form != _KEY_TYPES[0]:
+        return Unchecked(f"signedBy with the keyType {form}")
+    return Signed(tuple(paths), keys, identity, by_gpg=True)
 
 
 def _texts(document: dict[str, Json], key: str, where: str) -> list[str]:

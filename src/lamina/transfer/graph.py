@@ -30,9 +30,10 @@ class Graph(NamedTuple):
 
 
 def whole(source: Source) -> Graph:
-    """Everything that a source means, of every platform; raises `BadInput`."""
+    """Everything that a source means, of every platform; raises `BadInput`, as `NotTrusted` is."""
     walk = _Walk(source)
     top = walk.enter(source.top(), _NESTING)
+    walk.require()
     blobs = _each_once(*walk.manifests)
     return Graph(top, tuple(walk.documents.values()), tuple(blobs.values()))
 
@@ -45,11 +46,14 @@ def one(source: Source, platform: tuple[str, ...]) -> Graph:
 
 
 def for_platform(source: Source, platform: tuple[str, ...]) -> Manifest:
-    """The manifest for a platform, through whatever indexes lead to it."""
+    """The manifest for a platform, through whatever indexes lead to it; raises `BadInput`."""
     document = source.top()
+    leading: list[Digest] = []
     for _ in range(_NESTING):
+        leading.append(document.digest)
         found = manifests.parse(document.raw, document.media_type)
         if isinstance(found, Manifest):
+            source.require(leading)
             return found
         chosen = best(found, platform, document.digest.short)
         document = _document(source, chosen)
@@ -62,7 +66,8 @@ class _Walk:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._left = _BYTES
-        self._seen: set[Digest] = set()
+        self._above: dict[Digest, set[Digest]] = {}  # the indexes that name a document
+        self._named: list[Digest] = []  # those of the manifests
         self.documents: dict[Digest, Document] = {}
         self.manifests: list[Manifest] = []
 
@@ -74,21 +79,37 @@ class _Walk:
         found = manifests.parse(document.raw, document.media_type)
         if isinstance(found, Manifest):
             self.manifests.append(found)
+            self._named.append(document.digest)
             return document._replace(media_type=found.media_type)
         if not depth:
             raise BadDocument("indexes are nested too deep")
-        for each in self._new(found):
+        for each in self._new(found, document.digest):
             child = self.enter(_document(self._source, each), depth - 1)
             self.documents[each.digest] = child
         return document._replace(media_type=found.media_type)
 
-    def _new(self, index: Index) -> Iterator[Descriptor]:
+    def _new(self, index: Index, digest: Digest) -> Iterator[Descriptor]:
         for each in index.manifests:
-            if each.digest not in self._seen:
-                self._seen.add(each.digest)
-                if len(self._seen) > _DOCUMENTS:
-                    raise BadDocument(f"the index leads to over {_DOCUMENTS} images")
+            is_new = each.digest not in self._above
+            self._above.setdefault(each.digest, set()).add(digest)
+            if len(self._above) > _DOCUMENTS:
+                raise BadDocument(f"the index leads to over {_DOCUMENTS} images")
+            if is_new:
                 yield each
+
+    def require(self) -> None:
+        """Have the source vouch for every manifest, or for what leads to it."""
+        for digest in self._named:
+            self._source.require([*self._leading_to(digest), digest])
+
+    def _leading_to(self, digest: Digest) -> list[Digest]:
+        found: dict[Digest, None] = {}
+        waiting = [digest]
+        while waiting:
+            above = self._above.get(waiting.pop(), set()).difference(found)
+            found.update(dict.fromkeys(sorted(above)))
+            waiting += above
+        return list(found)
 
 
 def _each_once(*manifests: Manifest) -> dict[Digest, Descriptor]:

@@ -24,6 +24,7 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
+from lamina.transfer.ends.api import Trust
 from lamina.transfer.fetching import Fetching, Source
 from lamina.transfer.laying import load_layers
 from lamina.transfer.telling import one_at_a_time
@@ -36,11 +37,7 @@ _KEPT_FOR = 24 * 3600.0  # seconds that what was half fetched waits for the next
 _CHUNK = 1 << 20
 
 
-Trust = Callable[[Repository, Sequence[Digest]], None]
-"""Raises `NotTrusted` for documents of a repository that are not signed as they should be."""
-
-
-def _anything(_source: Repository, _leading: Sequence[Digest]) -> None:
+def _anything(_leading: Sequence[Digest]) -> None:
     pass
 
 
@@ -78,7 +75,7 @@ def pull(
     before = images.pointed_at(str(own))
     found = source.manifest(name.digest if name.digest is not None else name.tag or "latest")
     manifest, leading = _manifest(source, found, platform)
-    trust(source, leading)
+    trust(leading)
     refuse_unreadable(manifest)
     config = ImageConfig.parse(_document(source, manifest.config))
     with images.all_or_nothing():

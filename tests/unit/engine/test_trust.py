@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from lamina.engine.open import open_store
-from lamina.errors import ConfigurationError, NotTrusted
-from lamina.registry import policy
+from lamina.errors import ConfigurationError, NotTrusted, ProgramMissing
+from lamina.registry import gpg, policy, registriesd
+from lamina.registry.identity import Identity
 from lamina.registry.policy import Accept, Reject, Signed, Unchecked
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
@@ -221,12 +222,59 @@ def test_a_copy_is_held_to_the_same(registry, wants, keys, tmp_path):
     opened.images.copy(source, target)
 
 
+def test_each_image_that_a_copy_carries_is_held_to_it(registry, wants, keys, tmp_path):
+    other = sample("d d\nf d/a other")
+    for data in (other.config, *map(packed, other.layers)):
+        registry.add_blob(data)
+    raw = oci_manifest(other)
+    registry.add_manifest("demo", "other", raw, mediatypes.OCI_MANIFEST)
+    whole = index(
+        descriptor(mediatypes.OCI_MANIFEST, RAW, platform={"os": "linux", "architecture": "amd64"}),
+        descriptor(mediatypes.OCI_MANIFEST, raw, platform={"os": "linux", "architecture": "arm64"}),
+    )
+    registry.add_manifest("demo", "all", whole, mediatypes.OCI_INDEX)
+
+    def sign(of):
+        payload = statement(of, f"{registry.host}/demo")
+        attach(registry, of, (payload, signed(keys["ecdsa"], payload)))
+
+    def copy(**options):
+        source, target = f"docker://{registry.host}/demo:all", f"dir:{tmp_path}/copy"
+        wants(keys["ecdsa"]).images.copy(source, target, **options)
+
+    sign(digest(RAW))
+    copy(platform="linux/amd64")
+    for options in ({"platform": "linux/arm64"}, {"all_platforms": True}):
+        with pytest.raises(NotTrusted, match="is not signed"):
+            copy(**options)
+    assert registry.count("GET .*/blobs/" + digest(other.config)) == 0
+    sign(digest(whole))  # who signs an index signs what it names
+    copy(platform="linux/arm64")
+    copy(all_platforms=True)
+
+
+def test_sigstore_signatures_may_be_turned_off(registry, wants, keys, tmp_path):
+    payload = statement(digest(RAW), f"{registry.host}/demo")
+    attach(registry, digest(RAW), (payload, signed(keys["ecdsa"], payload)))
+    folder = tmp_path / "home/.config/containers/registries.d"
+    folder.mkdir(parents=True)
+    for said, taken in (("true", True), ("false", False)):
+        text = f"docker:\n  {registry.host}:\n    use-sigstore-attachments: {said}\n"
+        (folder / "x.yaml").write_text(text)
+        opened = wants(keys["ecdsa"])
+        if taken:
+            opened.images.pull(f"{registry.host}/demo:1")
+            continue
+        with pytest.raises(NotTrusted, match=r"x\.yaml says use-sigstore-attachments: false"):
+            opened.images.pull(f"{registry.host}/demo:1")
+
+
 def test_what_is_rejected_is_not_even_asked_for(registry, store):
     opened = store({"default": [{"type": "reject"}]})
     with pytest.raises(NotTrusted, match=r"demo:1 is rejected by .*policy\.json"):
         opened.images.pull(f"{registry.host}/demo:1")
-    opened = store({"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/x"}]})
-    with pytest.raises(NotTrusted, match=r"a signature by GPG \(signedBy\), which is not checked"):
+    opened = store({"default": [{"type": "signedBaseLayer", "baseLayerIdentity": {}}]})
+    with pytest.raises(NotTrusted, match=r"its base \(signedBaseLayer\), which is not checked"):
         opened.images.pull(f"{registry.host}/demo:1")
     assert registry.asked == []
 
@@ -289,9 +337,28 @@ def test_what_cannot_be_checked_refuses(read):
     assert found == (Unchecked("sigstoreSigned with rekorPublicKeyPath"),)
 
 
+def test_a_signature_by_gpg_may_be_wanted_with_several_keys(read):
+    wanted = {"type": "signedBy", "keyType": "GPGKeys"}
+    found = read({"default": [{**wanted, "keyPaths": ["/a", "/b"]}]}).default
+    assert found == (Signed(("/a", "/b"), (), Identity(), by_gpg=True),)
+    found = read({"default": [{**wanted, "keyData": "YQ=="}]}).default
+    assert found == (Signed((), (b"a",), Identity(), by_gpg=True),)
+    found = read({"default": [{**wanted, "keyType": "X509Certificates", "keyPath": "/a"}]}).default
+    assert found == (Unchecked("signedBy with the keyType X509Certificates"),)
+
+
 @pytest.mark.parametrize(
     "document",
     [
+        {"default": [{"type": "signedBy", "keyPath": "/a"}]},
+        {"default": [{"type": "signedBy", "keyType": "PGP", "keyPath": "/a"}]},
+        {"default": [{"type": "signedBy", "keyType": "GPGKeys"}]},
+        {
+            "default": [
+                {"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/a", "keyData": "YQ=="}
+            ]
+        },
+        {"default": [{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/a", "rekor": 1}]},
         *("", "[]", "{", '{"default":[],"default":[]}', {}, {"default": []}),
         *({"default": ANY, "more": 1}, {"default": [{"type": "trustMe"}]}, {"default": ["x"]}),
         {"default": [{"type": "reject", "really": False}]},
@@ -328,7 +395,7 @@ DIGEST = "@sha256:" + "a" * 64
         ({}, "a.b/c:1", "a.b/c:1", True),
         ({}, "a.b/c:1", "a.b/c:2", False),
         ({}, "a.b/c:1", "a.b/c", False),
-        ({}, f"a.b/c{DIGEST}", "a.b/c", True),
+        ({}, f"a.b/c{DIGEST}", "a.b/c", False),
         ({}, f"a.b/c{DIGEST}", "a.b/c:5", True),
         ({}, f"a.b/c{DIGEST}", "a.b/d", False),
         ({}, f"a.b/c:1{DIGEST}", "a.b/c:2", False),
@@ -362,3 +429,68 @@ def test_whose_name_a_signature_must_have(read, identity, name, said, accepted):
     (requirement,) = found.default
     assert isinstance(requirement, Signed)
     assert requirement.identity.accepts(Reference.parse(name), said) is accepted
+
+
+# --- where signatures lie -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path):
+    """A function that reads a registries.d of one file, or of several by name."""
+
+    def of(text, **more):
+        for name, content in {"default": text, **more}.items():
+            (tmp_path / f"{name}.yaml").write_text(content)
+        (tmp_path / "README").write_text("[")
+        return registriesd.read({}, 0, str(tmp_path))
+
+    return of
+
+
+NAME = Reference.parse("a.example/b/c:1")
+
+
+def test_signatures_lie_where_the_narrowest_scope_says(places):
+    found = places("default-docker:\n  lookaside: file:///d\n")
+    assert found.lookaside(NAME) == "file:///d/b/c"
+    found = places("", x='docker:\n  "a.example/b":  # ours\n    sigstore: https://x/y/\n')
+    assert found.lookaside(NAME) == "https://x/y/b/c"
+    assert found.lookaside(Reference.parse("x")) == "file:///var/lib/containers/sigstore/library/x"
+    mine = registriesd.read({"HOME": "/home/me"}, 1000, "/nowhere")
+    assert mine.lookaside(NAME) == "file:///home/me/.local/share/containers/sigstore/b/c"
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"default": "docker: [1]"}, "default.yaml: line 1 is not a KEY: VALUE"),
+        ({"default": "docker: x"}, "docker is no mapping"),
+        ({"default": "docker:\n  a: x"}, "a is no mapping"),
+        ({"default": "dockers:\n"}, "there is no 'dockers'"),
+        ({"default": "default-docker:\n  look: x\n"}, "there is no 'look'"),
+        ({"default": "default-docker:\n  lookaside: ftp://x\n"}, "lookaside is 'ftp://x'"),
+        ({"default": "default-docker:\n  use-sigstore-attachments: maybe\n"}, "neither true nor"),
+        (
+            dict.fromkeys(("default", "x"), "docker:\n  a.b:\n    lookaside: file:///x\n"),
+            "x.yaml says",
+        ),
+        (
+            dict.fromkeys(("default", "x"), "default-docker:\n  lookaside: file:///x\n"),
+            "x.yaml says",
+        ),
+    ],
+)
+def test_places_that_are_not_understood_are_an_error(places, files, reason):
+    with pytest.raises(ConfigurationError, match=reason):
+        places(files.pop("default"), **files)
+
+
+def test_without_gpg_its_package_is_named(monkeypatch):
+    monkeypatch.setattr(gpg, "PATH", "/nowhere")
+    with pytest.raises(ProgramMissing, match="there is no program gpg; install the package gpg"):
+        gpg.verified(b"", [b""])
+
+
+def test_a_key_that_is_none_is_an_error():
+    with pytest.raises(ConfigurationError, match="no public key of GPG's"):
+        gpg.verified(b"", [b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nx\n"])

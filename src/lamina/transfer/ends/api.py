@@ -8,12 +8,17 @@ from typing import NamedTuple, Protocol, Self
 
 from lamina.content.verified import ByteStream
 from lamina.spec.manifest import Descriptor
-from lamina.values.digest import BlobDigest
+from lamina.values.digest import BlobDigest, Digest
 
 _CHUNK = 1 << 20
 
 Opener = Callable[[], AbstractContextManager[ByteStream]]
 """Gives a blob's bytes from the start; the last `read` raises unless they were the right ones."""
+
+Trust = Callable[[Sequence[Digest]], None]
+"""Raises `NotTrusted` for a manifest that is not signed as it should be, which the last of some
+digests is; the others are of the documents that lead to it.
+"""
 
 
 class Document(NamedTuple):
@@ -44,6 +49,12 @@ class Source(Protocol):
 
     def document(self, wanted: Descriptor) -> bytes:
         """A manifest or an index that another one names; verified by whoever asks."""
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """Raise `NotTrusted` for a manifest that is not to be taken from here: see `Trust`.
+
+        Asked of each manifest before anything that it names is read.
+        """
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob's bytes; verified by whoever reads."""

@@ -72,6 +72,9 @@ class LayoutSource:
         """A document by digest."""
         return ocilayout.document(self._members, wanted)
 
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of it."""
+
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob's file."""
         return self._members.open(ocilayout.blob_path(blob.digest))

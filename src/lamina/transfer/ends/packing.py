@@ -24,7 +24,7 @@ from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document
-from lamina.values.digest import BlobDigest
+from lamina.values.digest import BlobDigest, Digest
 from lamina.values.events import LayerProgress, Sink
 
 _CHUNK = 1 << 20
@@ -94,6 +94,9 @@ class PackedSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the image has no document {wanted.digest.short}")
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A compressed layer, or the config."""

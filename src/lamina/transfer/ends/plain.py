@@ -21,6 +21,7 @@ from lamina.kernel.ioctl import syncfs
 from lamina.spec import strictjson
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document, Opener, has_file, pour
+from lamina.values.digest import Digest
 
 _MANIFEST, _VERSION = "manifest.json", "version"
 _MARKER = b"Directory Transport Version: 1.1\n"
@@ -43,6 +44,9 @@ class DirectorySource:
     def document(self, wanted: Descriptor) -> bytes:
         """A document by digest."""
         return self._members.small(f"{wanted.digest.hex}.manifest.json", strictjson.LIMIT)
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob's file."""

@@ -8,8 +8,8 @@ from lamina.content.verified import ByteStream
 from lamina.errors import DigestMismatch, RegistryError
 from lamina.registry.repository import Found, Repository
 from lamina.spec.manifest import Descriptor
-from lamina.transfer.ends.api import Document, Opener
-from lamina.values.digest import BlobDigest
+from lamina.transfer.ends.api import Document, Opener, Trust
+from lamina.values.digest import BlobDigest, Digest
 from lamina.values.reference import Reference
 
 
@@ -18,6 +18,7 @@ class RegistrySource(NamedTuple):
 
     repository: Repository
     found: Found
+    trust: Trust
 
     def top(self) -> Document:
         """The document that was found."""
@@ -26,6 +27,10 @@ class RegistrySource(NamedTuple):
     def document(self, wanted: Descriptor) -> bytes:
         """A document by digest."""
         return self.repository.manifest(wanted.digest).raw
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """Ask whoever knows what is to be signed."""
+        self.trust(leading)
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob as it comes over the wire; one that breaks off goes on where it did."""

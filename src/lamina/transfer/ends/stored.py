@@ -1,6 +1,6 @@
 """An image of Lamina's own store as an end of a copy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from lamina.archive.packing import Packing
@@ -15,7 +15,7 @@ from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
 from lamina.transfer.ends.api import Document
-from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
+from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, ImageID, chain_ids
 from lamina.values.events import LayerProgress, Sink
 
 
@@ -67,6 +67,9 @@ class StoredSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the image has no document {wanted.digest.short}")
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob of the store."""
