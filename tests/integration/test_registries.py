@@ -294,6 +294,54 @@ def test_docker_takes_the_same_of_an_index(
         assert docker("inspect", "--format", "{{.Id}}", name).strip() == images[taken]
 
 
+def test_create_takes_the_platform_that_is_asked_for(
+    host: str, other: Lamina, docker: Docker
+) -> None:
+    """What is here for another one is pulled anew; who does not ask is warned. As docker does."""
+    images = _put_index(host, "platforms", ["amd64", "arm64"])
+    name = f"{host}/platforms:1"
+
+    def ours(*words: str) -> tuple[str, str]:
+        said = other("create", "-q", *words, name, "x")
+        return image_id(other, name) if said.code == 0 else "", said.err
+
+    def theirs(*words: str) -> str:
+        made = docker("create", *words, name, "x").strip()
+        return docker("inspect", "--format", "{{.Image}}", made).strip()
+
+    for words, taken in (
+        ((), "amd64"),
+        (("--platform", "linux/arm64"), "arm64"),
+        (("--platform", "linux/amd64"), "amd64"),
+        (("--platform", "arm64"), "arm64"),
+    ):
+        assert ours(*words) == (images[taken], "")
+        assert theirs(*words) == images[taken]
+    found, warned = ours()
+    assert (found, theirs()) == (images["arm64"], images["arm64"])
+    assert warned == (
+        f"lamina: warning: the image {name} is for linux/arm64, this machine is linux/amd64,"
+        " and no platform was asked for\n"
+    )
+    never = other("create", "--pull=never", "--platform=linux/s390x", name, "x")
+    assert (never.code, never.err) == (1, f"lamina: no such image: {name} for linux/s390x\n")
+    wrong = other("run", "--platform=linux/amd64/v9/x", name)
+    assert (wrong.code, "is no platform" in wrong.err) == (125, True)
+
+
+def test_an_image_without_an_index_is_not_taken_for_another_platform(
+    host: str, lamina: Lamina, other: Lamina, docker: Docker
+) -> None:
+    name = f"{host}/single:1"
+    pushed(lamina, host, "single:1")
+    said = other("create", "-q", "--platform=linux/arm64", name, "x")
+    assert (said.code, said.err) == (
+        1,
+        f"lamina: the image {name} is for linux/amd64, not for linux/arm64\n",
+    )
+    assert docker("create", "--platform=linux/arm64", name, "x", check=False) == ""
+
+
 def _put_index(host: str, path: str, platforms: list[str]) -> dict[str, str]:
     """An index of these images under the tag 1; gives their IDs."""
     settings = Settings()

@@ -3,8 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
@@ -12,10 +11,10 @@ from lamina.containers.settings import Settings, Wishes, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
+from lamina.engine.capturing import RunResult, captured
 from lamina.engine.image import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
-from lamina.fs.atomic import write_all
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
@@ -24,8 +23,6 @@ from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.execution.run import Running, Stdio
-
-_CHUNK = 1 << 16
 
 
 class Wanted(TypedDict, total=False):
@@ -48,14 +45,6 @@ class Wanted(TypedDict, total=False):
     stdin_open: bool
     labels: Mapping[str, str]
     storage_size: int | None
-
-
-class RunResult(NamedTuple):
-    """How a container that was run to its end went: its status and what it wrote."""
-
-    exit_code: int
-    output: str
-    errors: str
 
 
 class Container:
@@ -264,15 +253,18 @@ class Containers:
         *,
         remove: bool = False,
         input: bytes = b"",
+        platform: str | None = None,
         **wishes: Unpack[Wanted],
     ) -> RunResult:
         """Run a container to its end and give what it wrote; `remove` removes it then.
 
         An image that is missing is pulled, as docker-py does; `create` wants it here.
         """
-        container = self.create(image, command, auto_remove=remove, pull="missing", **wishes)
+        container = self.create(
+            image, command, auto_remove=remove, pull="missing", platform=platform, **wishes
+        )
         try:
-            return _captured(container, input)
+            return captured(container.running, input)
         finally:
             if remove:
                 container.discard()
@@ -295,6 +287,7 @@ class Containers:
         *,
         auto_remove: bool = False,
         pull: str = "never",
+        platform: str | None = None,
         verify_tls: bool = True,
         events: Sink | None = None,
         **wishes: Unpack[Wanted],
@@ -302,12 +295,24 @@ class Containers:
         """Make a container; nothing of it runs yet.
 
         Its image is pulled before when `pull` is `always`, `newer`, or `missing` and it is; then
-        `verify_tls` and `events` are for that. Raises `ImageNotFound`, `NameTaken` ...
+        `verify_tls` and `events` are for that. With a `platform` (`os/architecture[/variant]`) an
+        image that is here for another one is missing; without, one that is not for this machine
+        is a warning. Raises `ImageNotFound`, `NameTaken` ...
         """
-        from lamina.engine.having import have
+        from lamina.engine import having
 
-        events = events or self._engine.events
-        found = have(self._engine, image, pull=pull, verify_tls=verify_tls, events=events)
+        found = having.have(
+            self._engine,
+            image,
+            pull=pull,
+            platform=platform,
+            verify_tls=verify_tls,
+            events=events or self._engine.events,
+        )
+        if platform is not None:
+            having.refuse_other(self._engine, found, platform)
+        else:
+            having.warn_of_other(self._engine, found, self._engine.events)
         stored = self._engine.container_store.create(
             found.image, found.name, _wishes(command, auto_remove, wishes), wishes.get("name")
         )
@@ -339,64 +344,3 @@ def _wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) ->
         auto_remove=auto_remove,
         storage_size=wanted.get("storage_size"),
     )
-
-
-def _captured(container: Container, given: bytes) -> RunResult:
-    """Run with pipes, each emptied or filled by a thread of its own."""
-    with _Pipe() as stdin, _Pipe() as stdout, _Pipe() as stderr:
-        from lamina.execution.spawned import Stdio
-
-        stdio = Stdio(stdin.read_end, stdout.write_end, stderr.write_end)
-        with container.running(stdio) as running:
-            stdin.close_read()
-            stdout.close_write()
-            stderr.close_write()
-            threads = [
-                Thread(target=work, daemon=True)
-                for work in (lambda: stdin.fill(given), stdout.drain, stderr.drain)
-            ]
-            for thread in threads:
-                thread.start()
-            code = running.wait().code
-            for thread in threads:
-                thread.join()
-    return RunResult(code, stdout.text, stderr.text)
-
-
-class _Pipe:
-    """Two descriptors, each closed once."""
-
-    def __init__(self) -> None:
-        self.read_end, self.write_end = os.pipe()
-        self.text = ""
-
-    def close_read(self) -> None:
-        if self.read_end >= 0:
-            os.close(self.read_end)
-            self.read_end = -1
-
-    def close_write(self) -> None:
-        if self.write_end >= 0:
-            os.close(self.write_end)
-            self.write_end = -1
-
-    def fill(self, data: bytes) -> None:
-        try:
-            write_all(self.write_end, data)
-        except BrokenPipeError:
-            pass  # the command did not want all of it
-        finally:
-            self.close_write()
-
-    def drain(self) -> None:
-        pieces = []
-        while piece := os.read(self.read_end, _CHUNK):
-            pieces.append(piece)
-        self.text = b"".join(pieces).decode("utf-8", "replace")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close_read()
-        self.close_write()

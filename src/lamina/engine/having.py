@@ -6,7 +6,7 @@ As docker's `--pull` says. What speaks to registries is loaded only when one is 
 from typing import NamedTuple
 
 from lamina.engine.parts import Parts
-from lamina.engine.platforms import platform_of
+from lamina.engine.platforms import host_platform, platform_of
 from lamina.errors import ImageNotFound, InvalidReference, RegistryError, UsageError
 from lamina.values.digest import ImageID
 from lamina.values.events import Caution, Notice, Sink
@@ -82,12 +82,41 @@ def _known(store: Parts, text: str) -> Had | ImageNotFound:
 
 
 def _is_for(store: Parts, had: Had, platform: str) -> bool:
-    from lamina.values.platform import Platform
+    from lamina.images.platforms import runs_on
 
-    wanted = Platform(*platform_of(platform)).normalised()
+    return runs_on(_platform(store, had), platform_of(platform))
+
+
+def _platform(store: Parts, had: Had) -> tuple[str, str, str]:
     config = store.image_store.config(had.image)
-    has = Platform(config.os, config.architecture, config.variant).normalised()
-    return has[:2] == wanted[:2] and wanted.variant in ("", has.variant)
+    return config.os, config.architecture, config.variant
+
+
+def refuse_other(store: Parts, had: Had, platform: str) -> None:
+    """Raise `ImageNotFound` unless an image runs on the platform that was asked for.
+
+    A registry that has but one image gives that one, whatever it is for.
+    """
+    if not _is_for(store, had, platform):
+        found = "/".join(part for part in _platform(store, had) if part)
+        raise ImageNotFound(f"the image {had.name} is for {found}, not for {platform}")
+
+
+def warn_of_other(store: Parts, had: Had, events: Sink) -> None:
+    """Say so where an image is for another platform than this machine's and nobody asked for it."""
+    said, here = _platform(store, had), host_platform()
+    if said[:2] in (here, ("", "")):
+        return
+    from lamina.images.platforms import runs_on
+
+    if not runs_on(said, here):
+        found = "/".join(part for part in said if part)
+        events(
+            Caution(
+                f"the image {had.name} is for {found}, this machine is {'/'.join(here)},"
+                " and no platform was asked for"
+            )
+        )
 
 
 def _brought(

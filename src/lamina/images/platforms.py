@@ -30,6 +30,14 @@ def rank_of(said: tuple[str, str, str], platform: tuple[str, ...]) -> int:
     return _OTHER if here[:2] == wanted[:2] else UNFIT
 
 
+def runs_on(said: tuple[str, str, str], platform: tuple[str, ...]) -> bool:
+    """Whether what is for one platform is known to run on another, or does not say what it is for.
+
+    As docker compares them: an older variant runs, and 386 on amd64.
+    """
+    return rank_of(said, platform) not in (_OTHER, UNFIT)
+
+
 def _fitting(wanted: Platform) -> list[Platform]:
     """What runs on a platform, as containerd's order has it: what docker pulls, too."""
     found = [wanted._replace(variant=each) for each in _older(wanted)]
