@@ -5,9 +5,12 @@ Everything but the Debian root is made on the disk of the round, the same bytes 
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tarfile
+import zlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from bench.ground import Ground
@@ -16,6 +19,7 @@ from scripts.rootfs import archive
 MANY = 10_000
 ENTRIES = 100_000
 LARGE = 2 << 30
+_OCI = "application/vnd.oci.image"
 _BLOCK = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(1 << 15))  # 1 MiB
 
 
@@ -62,6 +66,63 @@ def large(ground: Ground) -> str:
 def entries(ground: Ground) -> str:
     """A tar of 100,000 small files in folders of a thousand."""
     return _archive_of(os.path.join(ground.disk, "fixtures", "entries.tar"), ENTRIES)
+
+
+def ten_layers(ground: Ground) -> str:
+    """An OCI layout of an image `ten`: ten layers of one file of 1 GiB of text each, by gzip."""
+    layout = os.path.join(ground.disk, "ten")
+    os.makedirs(os.path.join(layout, "blobs", "sha256"))
+    layers = [_text_layer(layout, number) for number in range(10)]
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in layers]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{_OCI}.manifest.v1+json",
+        "config": _described(layout, f"{_OCI}.config.v1+json", config),
+        "layers": [blob for blob, _ in layers],
+    }
+    named = _described(layout, f"{_OCI}.manifest.v1+json", manifest)
+    named["annotations"] = {"org.opencontainers.image.ref.name": "ten"}
+    for name, document in (
+        ("index.json", {"schemaVersion": 2, "manifests": [named]}),
+        ("oci-layout", {"imageLayoutVersion": "1.0.0"}),
+    ):
+        with open(os.path.join(layout, name), "w", encoding="ascii") as file:
+            json.dump(document, file)
+    return layout
+
+
+def _described(layout: str, media_type: str, document: Mapping[str, object]) -> dict[str, object]:
+    data = json.dumps(document).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    with open(os.path.join(layout, "blobs", "sha256", digest), "wb") as file:
+        file.write(data)
+    return {"mediaType": media_type, "digest": f"sha256:{digest}", "size": len(data)}
+
+
+def _text_layer(layout: str, number: int) -> tuple[dict[str, object], str]:
+    """A layer's descriptor and its diff ID; it is compressed as it is made."""
+    line = f"{number} the quick brown fox jumps over the lazy dog, again and again, and\n".encode()
+    block = (line * (len(_BLOCK) // len(line) + 1))[: len(_BLOCK)]
+    member = _member(f"text-{number}", 1 << 30).tobuf()
+    plain, compressed, size = hashlib.sha256(), hashlib.sha256(), 0
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    blobs = os.path.join(layout, "blobs", "sha256")
+    with open(os.path.join(blobs, "new"), "wb") as file:
+        for data in (member, *(block for _ in range((1 << 30) // len(block))), bytes(1024), b""):
+            plain.update(data)
+            packed = packer.compress(data) if data else packer.flush()
+            compressed.update(packed)
+            size += file.write(packed)
+    digest = compressed.hexdigest()
+    os.rename(os.path.join(blobs, "new"), os.path.join(blobs, digest))
+    kind = f"{_OCI}.layer.v1.tar+gzip"
+    blob: dict[str, object] = {"mediaType": kind, "digest": f"sha256:{digest}", "size": size}
+    return blob, f"sha256:{plain.hexdigest()}"
 
 
 def _archive_of(path: str, count: int) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from scripts.apt import Missing
 
 _SIZE = 12 << 30  # sparse: only what is written takes memory
+_LARGE = 48 << 30  # on a disk, where that has room
 
 
 class Ground(NamedTuple):
@@ -23,13 +24,21 @@ class Ground(NamedTuple):
     run: str
 
 
+def fresh() -> "contextlib.AbstractContextManager[Ground]":
+    """A new file system in memory, mounted; unmounted and gone afterwards whatever happened."""
+    return _made("/dev/shm" if os.access("/dev/shm", os.W_OK) else None, _SIZE)
+
+
+def large() -> "contextlib.AbstractContextManager[Ground]":
+    """The same on the disk that /var/tmp is on, for what does not fit into memory."""
+    return _made("/var/tmp", _LARGE)
+
+
 @contextlib.contextmanager
-def fresh() -> Iterator[Ground]:
-    """A new file system, mounted; unmounted and gone afterwards whatever happened."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+def _made(folder: str | None, size: int) -> Iterator[Ground]:
     with contextlib.ExitStack() as stack:
-        image = stack.enter_context(tempfile.NamedTemporaryFile(dir=memory, prefix="lamina-bench-"))
-        os.truncate(image.fileno(), _SIZE)
+        image = stack.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix="lamina-bench-"))
+        os.truncate(image.fileno(), size)
         _run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image.name)
         home = tempfile.mkdtemp(prefix="lamina-bench-")
         stack.callback(shutil.rmtree, home, ignore_errors=True)

@@ -72,7 +72,7 @@ def markdown(results: Results) -> str:
     heads = [f"{name} {results.versions.get(name.split()[0], '')}".strip() for name in names]
     lines = [f"| median | {' | '.join(heads)} |", f"|---|{'---|' * len(names)}"]
     for scenario, of in medians.items():
-        if scenario != "memory":
+        if not scenario.startswith("memory"):
             cells = [_quantity(scenario, of[name]) if name in of else "" for name in names]
             lines.append(f"| {scenario} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -83,7 +83,7 @@ def _rank(item: tuple[str, object]) -> int:
 
 
 def _quantity(scenario: str, value: float) -> str:
-    if scenario in ("memory", "disk"):
+    if scenario.startswith(("memory", "disk")):
         return f"{value / 1e6:.1f} MB"
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.0f} ms"
 

@@ -13,7 +13,7 @@ from bench import fixtures
 from bench.clock import Failed, peak, timed
 from bench.contenders import PYTHON, Contender, with_env
 from bench.fixtures import Fixtures
-from bench.ground import Ground
+from bench.ground import Ground, large
 from bench.registry import served
 
 IMAGES = 1000
@@ -55,9 +55,16 @@ class Round:
         """Have a sample in another row, too."""
         self._note(scenario, name, seconds)
 
-    def take_peak(self, name: str, argv: list[str], contender: Contender, stdin: str) -> None:
+    def take_peak(
+        self,
+        name: str,
+        argv: list[str],
+        contender: Contender,
+        stdin: str = os.devnull,
+        scenario: str = "memory",
+    ) -> None:
         """Measure the memory of one run that reads the file `stdin`."""
-        self._note("memory", name, peak(argv, contender.env, stdin=stdin))
+        self._note(scenario, name, peak(argv, contender.env, stdin=stdin))
 
     def settle(self) -> None:
         """Write out what earlier runs left dirty, so that nobody pays for another."""
@@ -249,6 +256,14 @@ def list_thousand(this: Round) -> None:
         this.take("images-1000", "lamina", own.command("images"), own)
 
 
+def start_up(this: Round) -> None:
+    """`--version`: what every command pays."""
+    lamina = this.contenders["lamina"]
+    for _ in range(15):
+        this.take("version", "python", [PYTHON, "-c", "pass"], lamina)
+        this.take("version", "lamina", lamina.command("--version"), lamina)
+
+
 def memory(this: Round) -> None:
     """Peak memory while a layer of 2 GiB, and one of 100,000 entries, is imported."""
     lamina = this.contenders["lamina"]
@@ -263,6 +278,37 @@ def memory(this: Round) -> None:
         this.prepare(own, "rmi", "-f", "big:1")
 
 
+def memory_of_ten_layers(this: Round) -> None:
+    """Peak memory of what moves an image of ten layers of 1 GiB, on a disk of its own."""
+    with large() as ground, served(ground) as host:
+        layout, name = fixtures.ten_layers(ground), f"{host}/ten:1"
+        stores = {
+            driver: with_env(
+                this.contenders["lamina"],
+                f"lamina {driver}",
+                LAMINA_ROOT=os.path.join(ground.disk, driver),
+                LAMINA_DRIVER=driver,
+            )
+            for driver in ("overlay2", "erofs")
+        }
+
+        def take(act: str, store: Contender, *words: str) -> None:
+            this.take_peak(act, store.command(*words), store, scenario="memory-ten")
+
+        overlay2, saved = stores["overlay2"], os.path.join(ground.disk, "saved.tar")
+        this.prepare(overlay2, "copy", "-q", f"oci:{layout}:ten", f"docker://{name}")
+        take("copy", overlay2, "copy", "-q", f"docker://{name}", f"oci:{ground.disk}/copied:ten")
+        take("pull overlay2", overlay2, "pull", "-q", name)
+        this.prepare(overlay2, "tag", name, f"{host}/anew:1")
+        take("push", overlay2, "push", "-q", "--compression", "zstd", f"{host}/anew:1")
+        take("save", overlay2, "save", "-o", saved, name)
+        this.prepare(overlay2, "rmi", "-f", name, f"{host}/anew:1")
+        take("load", overlay2, "load", "-i", saved)
+        os.unlink(saved)
+        this.prepare(overlay2, "rmi", "-f", name)
+        take("pull erofs", stores["erofs"], "pull", "-q", name)
+
+
 SCENARIOS = (
     Scenario("import", "import of the Debian root, .tar.gz", import_root),
     Scenario("apply", "apply of the Debian root, uncompressed", apply_root),
@@ -275,4 +321,6 @@ SCENARIOS = (
     Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
     Scenario("memory", "peak memory of import", memory, once=True),
+    Scenario("memory-ten", "peak memory of ten layers of 1 GiB", memory_of_ten_layers, once=True),
+    Scenario("version", "--version, beside an interpreter that does nothing", start_up, once=True),
 )
