@@ -13,6 +13,8 @@ from lamina.errors import ConfigurationError
 _SYSTEM_FILE = "/etc/lamina/daemon.json"
 _SYSTEM_ROOT = "/var/lib/lamina"
 _SYSTEM_RUN_ROOT = "/run/lamina"
+_TIMEOUT = 60.0  # seconds
+_LONGEST_TIMEOUT = 3600.0
 
 
 class Config(NamedTuple):
@@ -20,7 +22,7 @@ class Config(NamedTuple):
 
     `driver_source` says where the driver's name came from, for `info --why`; `isolation` is None
     where the best that works is to be taken. `environ` is what was handed in, for credentials
-    and proxies.
+    and proxies; `registry_timeout` in seconds.
     """
 
     root: str
@@ -32,6 +34,7 @@ class Config(NamedTuple):
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     environ: Mapping[str, str] = {}
+    registry_timeout: float = _TIMEOUT
 
 
 def settle(
@@ -61,7 +64,25 @@ def settle(
         facts.insecure_registries,
         facts.registry_mirrors,
         environ,
+        _timeout(environ, facts),
     )
+
+
+def _timeout(environ: Mapping[str, str], facts: "_File") -> float:
+    """The seconds that a registry may say nothing."""
+    said, source = environ.get("LAMINA_REGISTRY_TIMEOUT"), "LAMINA_REGISTRY_TIMEOUT"
+    value: object = said
+    if not said:
+        value, source = facts.registry_timeout, f"registry-timeout in {facts.path}"
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if isinstance(value, bool) or not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            f"{source} is {str(value)[:40]!r}", hint=f"give seconds, at most {_LONGEST_TIMEOUT:.0f}"
+        )
+    return seconds
 
 
 class _File(NamedTuple):
@@ -72,6 +93,7 @@ class _File(NamedTuple):
     isolation: str | None
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
+    registry_timeout: object = _TIMEOUT
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -96,6 +118,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _text(document, "default-runtime", path),
         _texts(document, "insecure-registries", path),
         _texts(document, "registry-mirrors", path),
+        document.get("registry-timeout", _TIMEOUT),
     )
 
 

@@ -56,6 +56,7 @@ class Registries:
         self._settings = Settings(
             insecure=frozenset(config.insecure_registries),
             proxies={name: environ[name] for name in names if environ.get(name)},
+            timeout=config.registry_timeout,
         )
         self._verify = verify_tls
 

@@ -21,7 +21,7 @@ from lamina.registry.address import joined, same_host
 from lamina.registry.answers import begins_at, complaint
 from lamina.registry.listing import texts
 from lamina.registry.session import Session
-from lamina.registry.transport import Answer
+from lamina.registry.transport import Answer, Silent
 from lamina.spec import mediatypes, strictjson
 from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
@@ -29,6 +29,8 @@ from lamina.values.digest import BlobDigest, Digest
 _ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
 _UPLOADS = 3  # times that a blob is sent anew
 _RESUMED = 5  # times in a row without a byte
+_SILENCES = 2  # of them that took the whole of a timeout
+_PIECE = 1 << 16  # bytes that even a slow line takes within the timeout of one
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHUNK = 1 << 20
 
@@ -199,6 +201,8 @@ class Repository:
                 return
             try:
                 self._send(target, digest, size, opener)
+            except Silent:
+                raise  # it has all of the blob, or does not take it
             except RegistryUnreachable:
                 if not left:
                     raise
@@ -230,7 +234,7 @@ class BlobStream(Closing):
         self._size = size
         self._at = offset
         self._answer: Answer | None = None
-        self._failed = 0
+        self._failed = self._silences = 0
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -253,13 +257,16 @@ class BlobStream(Closing):
                     raise RegistryUnreachable(
                         f"the blob {self._digest.short} broke off at {self._at} of {self._size}"
                     )
-            except RegistryUnreachable:
+            except RegistryUnreachable as error:
+                unanswered = self._answer is None
                 self.close()
                 self._failed += 1
-                if self._failed >= _RESUMED or self._cancelled:
+                if isinstance(error, Silent):
+                    self._silences += _SILENCES if unanswered else 1  # that was asked twice
+                if self._failed >= _RESUMED or self._silences >= _SILENCES or self._cancelled:
                     raise
                 continue
-            self._failed = 0
+            self._failed = self._silences = 0
             self._at += len(data)
             return data
         return b""
@@ -293,7 +300,7 @@ def _pieces(stream: ByteStream, size: int) -> Iterator[bytes]:
     """The bytes that were announced, and never one more: it would be read as another request."""
     left = size
     while left:
-        data = stream.read(min(_CHUNK, left))
+        data = stream.read(min(_PIECE, left))
         left -= len(data)
         if not data or (not left and stream.read(1)):
             raise StoreDamaged(f"a blob has another size than the {size} bytes its manifest says")

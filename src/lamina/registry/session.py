@@ -23,12 +23,14 @@ from lamina.registry.transport import (
     NoSuchHost,
     NoTls,
     Settings,
+    Silent,
     Transport,
     may_do_without_tls,
 )
 
 _HOPS = 5
 _TRIES = 5
+_SILENCES = 2  # tries that may end in silence: each has taken the whole of a timeout
 _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _LONGEST_PAUSE = 60.0
 _PASSING = (408, 429, 500, 502, 503, 504)
@@ -148,14 +150,15 @@ class Session:
 
     def _patiently(self, once: Callable[[], Answer]) -> Answer:
         """Ask until something is said that lasts; what passes is waited for."""
-        pause = _FIRST_PAUSE
+        pause, silences = _FIRST_PAUSE, 0
         for left in range(self._tries - 1, -1, -1):
             try:
                 answer = once()
             except (NoTls, NoSuchHost):
                 raise
-            except RegistryUnreachable:
-                if not left:
+            except RegistryUnreachable as error:
+                silences += isinstance(error, Silent)
+                if not left or silences == _SILENCES:
                     raise
                 wanted = None
             else:

@@ -7,14 +7,17 @@ goes over the wire. Certificates are checked as the settings say, per host.
 import os
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Event, Timer
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3 import exceptions as failures
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
 
 from lamina.errors import ConfigurationError, RegistryError, RegistryUnreachable
 from lamina.registry.address import is_loopback
@@ -30,7 +33,8 @@ _SMALL = 8 << 20  # bytes of an answer that is read whole
 class Settings(NamedTuple):
     """How registries are spoken to. `insecure` are hosts, and networks of hosts, that may do
     without proof of who they are; `certificates` folders with a folder per host (docker's
-    `certs.d`); `proxies` the environment's words; `timeout` in seconds of silence.
+    `certs.d`); `proxies` the environment's words; `timeout` the seconds in which an answer begins,
+    and of silence in the middle of one.
     """
 
     insecure: frozenset[str] = frozenset()
@@ -41,6 +45,10 @@ class Settings(NamedTuple):
 
 class NoTls(RegistryUnreachable):
     """A host that speaks, but without TLS."""
+
+
+class Silent(RegistryUnreachable):
+    """A host that takes a request and says nothing, or stops in the middle, for too long."""
 
 
 class NoSuchHost(RegistryUnreachable):
@@ -67,7 +75,8 @@ class Answer(Closing):
             return self._response.read1(size)  # what is here, so that no drip looks like silence
         except (failures.HTTPError, OSError) as error:
             host = urlsplit(self.url).netloc
-            raise RegistryUnreachable(f"{host} broke off its answer: {_words(error)}") from error
+            kind = Silent if _is_silence(_innermost(error)) else RegistryUnreachable
+            raise kind(f"{host} broke off its answer: {_words(error)}") from error
 
     def whole(self, limit: int = _SMALL) -> bytes:
         """The body; raises `RegistryError` when it has over `limit` bytes."""
@@ -94,6 +103,51 @@ class Answer(Closing):
             self._response.close()
 
 
+def _in_time(connection: HTTPConnection, answer: Callable[[], HTTPResponse]) -> HTTPResponse:
+    """An answer whose head is here within the connection's timeout, however slowly it drips."""
+    over = Event()
+    peer, seconds = connection.sock, connection.timeout
+
+    def cut_off() -> None:
+        over.set()
+        with suppress(OSError, TypeError):  # TLS within TLS is no socket
+            socket.socket.shutdown(peer, socket.SHUT_RDWR)
+
+    timer = Timer(seconds if seconds is not None else Settings().timeout, cut_off)
+    timer.daemon = True
+    timer.start()
+    try:
+        found = answer()
+    except Exception:
+        if over.is_set():
+            raise TimeoutError from None
+        raise
+    finally:
+        timer.cancel()
+    if over.is_set():  # what had come by then reads as a whole head
+        found.close()
+        raise TimeoutError
+    return found
+
+
+class _Http(HTTPConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        return _in_time(self, super().getresponse)
+
+
+class _Https(HTTPSConnection):
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+        return _in_time(self, super().getresponse)
+
+
+class _HttpPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Http
+
+
+class _HttpsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _Https
+
+
 class Transport:
     """Connections to hosts, reused; may be shared by threads."""
 
@@ -105,7 +159,10 @@ class Transport:
     def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
     ) -> Answer:
-        """Send one request; raises `RegistryUnreachable` (`NoTls` where it is for want of TLS)."""
+        """Send one request; raises `RegistryUnreachable` (`NoTls` where it is for want of TLS).
+
+        The head of the answer is here within `Settings.timeout`, or that is `Silent`.
+        """
         parts = urlsplit(url)
         try:
             response = self._pool(parts.scheme, parts.netloc).urlopen(
@@ -126,6 +183,7 @@ class Transport:
         found = self._pools.get((scheme, host))
         if found is None:
             found = self._pools[scheme, host] = self._new_pool(scheme, host)
+            found.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
         return found
 
     def _new_pool(self, scheme: str, host: str) -> urllib3.PoolManager:
@@ -251,7 +309,9 @@ def _unreachable(host: str, error: Exception) -> RegistryUnreachable:
         )
     reason = _innermost(error)
     unknown = isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
-    kind = NoSuchHost if unknown else RegistryUnreachable
+    kind: type[RegistryUnreachable] = Silent if _is_silence(reason) else RegistryUnreachable
+    if unknown:
+        kind = NoSuchHost
     return kind(f"{host} cannot be reached: {_words(error)}")
 
 
@@ -264,10 +324,14 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
+def _is_silence(error: BaseException) -> bool:
+    return isinstance(error, failures.ReadTimeoutError | TimeoutError)
+
+
 def _words(error: BaseException) -> str:
     """The innermost reason, in its own words."""
     seen = _innermost(error)
-    if isinstance(seen, failures.ReadTimeoutError | TimeoutError):
+    if _is_silence(seen):
         return "it said nothing for too long"
     if isinstance(seen, OSError) and seen.strerror:
         return seen.strerror

@@ -1,12 +1,13 @@
 """Mirrors, blocked registries and short names, as a whole store follows them."""
 
 import json
+import threading
 from base64 import b64encode
 
 import pytest
 
 from lamina.engine.open import open_store
-from lamina.errors import AccessRefused, ImageNotFound, RegistryError
+from lamina.errors import AccessRefused, ConfigurationError, ImageNotFound, RegistryError
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
 from lamina.testing.sample_images import oci_manifest, packed, sample
@@ -40,7 +41,7 @@ def opened(tmp_path, needs_root):
     """A function that opens a store whose user has a registries.conf; `told` is what it warns."""
     stores = []
 
-    def make(conf="", daemon=None, auths=None):
+    def make(conf="", daemon=None, auths=None, environ=None):
         (tmp_path / "conf").write_text(conf)
         (tmp_path / "daemon.json").write_text(json.dumps(daemon or {}))
         home = tmp_path / "home"
@@ -54,6 +55,7 @@ def opened(tmp_path, needs_root):
             environ={
                 "HOME": str(home),
                 "CONTAINERS_REGISTRIES_CONF": str(tmp_path / "conf"),
+                **(environ or {}),
             },
             events=lambda event: store.told.append(event.text) if type(event) is Caution else None,
         )
@@ -194,3 +196,22 @@ def test_a_short_name_is_looked_for_where_it_is_written(registry, mirror, opened
     assert len(registry.asked) == asked
     with pytest.raises(ImageNotFound, match="no such image: demo:2, and it cannot be pulled"):
         store.containers.create("demo:2", ["/a"], pull="missing")
+
+
+@pytest.mark.parametrize("way", ["file", "environment"])
+def test_how_long_a_registry_may_say_nothing_is_a_setting(registry, opened, way):
+    over = threading.Event()
+    registry.wrong("manifests", lambda _exchange: over.wait(60))
+    daemon = {"registry-timeout": 0.2 if way == "file" else 3600}
+    environ = {"LAMINA_REGISTRY_TIMEOUT": "0.2"} if way == "environment" else {}
+    try:
+        with pytest.raises(RegistryError, match="said nothing for too long"):
+            opened(daemon=daemon, environ=environ).images.pull(f"{registry.host}/demo:1")
+    finally:
+        over.set()
+
+
+@pytest.mark.parametrize("value", [0, -1, "nan", 3601, True, [], "soon"])
+def test_a_time_that_is_none_is_an_error(opened, value):
+    with pytest.raises(ConfigurationError, match=r"registry-timeout in .*daemon.json is .*seconds"):
+        opened(daemon={"registry-timeout": value})

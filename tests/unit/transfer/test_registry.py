@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 import sys
 import tarfile
@@ -351,6 +352,48 @@ def test_a_registry_that_falls_silent_is_given_up(registry, user, store):
     finally:
         over.set()
     nothing_is_left(store)
+
+
+def test_a_registry_that_stalls_before_its_answer_is_asked_twice(registry, user, store):
+    offered(registry)
+    over = threading.Event()
+    user.settings = user.settings._replace(timeout=0.2)
+    for what, asked in (("manifests", "GET .*/manifests/"), (BLOB, BLOB)):
+        registry.asked.clear()
+        registry.faults.clear()
+        registry.wrong(what, lambda _exchange: over.wait(60))
+        with pytest.raises(RegistryUnreachable, match="said nothing for too long"):
+            user.pull(store)
+        paths = [each.path for each in registry.asked if re.search(asked, f"GET {each.path}")]
+        assert max(map(paths.count, paths)) == 2
+    registry.faults.clear()
+    registry.wrong("PUT .*/uploads", lambda _exchange: over.wait(60))
+    with pytest.raises(RegistryUnreachable, match="said nothing for too long"):
+        user.push(store, store.make("f a one"))
+    over.set()
+    blobs = [each.path.partition("digest=")[2] for each in registry.asked if each.method == "PUT"]
+    assert max(map(blobs.count, blobs)) == 1  # nothing is sent again to who does not answer
+
+
+def test_an_answer_that_drips_is_given_up(registry, user, store):
+    """Each byte comes in time, and the head of the answer never."""
+    over = threading.Event()
+
+    def drip(exchange):
+        exchange.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while not over.wait(0.02):
+            exchange.wfile.write(b"x")
+            exchange.wfile.flush()
+        return True
+
+    user.settings = user.settings._replace(timeout=0.3)
+    registry.wrong("manifests", drip)
+    try:
+        with pytest.raises(RegistryUnreachable, match="said nothing for too long"):
+            user.pull(store)
+    finally:
+        over.set()
+    assert registry.count("manifests") == 2
 
 
 def test_two_that_pull_the_same_fetch_it_once(registry, user, tmp_path, needs_root):
