@@ -1,46 +1,13 @@
 """`lamina explore`, driven by keys in tmux."""
 
-import shlex
-import subprocess
-import time
-
 import pytest
 
 from lamina.testing.sample_images import as_tar, classic, sample
 from tests.cli.rig import assert_complaint
+from tests.cli.tmux import Terminal
 
 LOWER = "f etc/a 1\nf etc/b 22\nf usr/lib/c 333\nd opt"
 UPPER = "f etc/b 4444\nf usr/lib/dee 1\nw opt"
-_PATIENCE = 30.0  # seconds; a bound, never a wait
-
-
-class Terminal:
-    """A command on a terminal of its own."""
-
-    def __init__(self, tmux, lamina, *words):
-        self._tmux = [tmux, "-L", f"lamina-{id(self)}", "-f", "/dev/null"]
-        env = [f"{key}={lamina.env[key]}" for key in ("LAMINA_RUN_ROOT",)]
-        command = shlex.join(["env", "LC_ALL=C.UTF-8", *env, *lamina.command(*words)])
-        self._ask("new-session", "-d", "-x", "100", "-y", "20", f"{command}; echo left: $?; read x")
-
-    def _ask(self, *words):
-        done = subprocess.run([*self._tmux, *words], capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def press(self, *keys):
-        self._ask("send-keys", *keys)
-
-    def shows(self, *wanted, lacking=()):
-        """The screen, once it shows all that is wanted and nothing that is not."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            screen = self._ask("capture-pane", "-p")
-            if all(each in screen for each in wanted) and not any(e in screen for e in lacking):
-                return screen
-            assert time.monotonic() < deadline, f"{wanted} never came:\n{screen}"
-
-    def end(self):
-        self._ask("kill-server")
 
 
 @pytest.fixture
@@ -83,8 +50,8 @@ def test_an_image_is_walked_through_by_keys(terminal):
 
 def test_a_small_terminal_and_one_that_changes_its_size_are_no_trouble(terminal):
     terminal.shows("▸ etc/")
-    for size in (("20", "4"), ("41", "7"), ("120", "30")):
-        terminal._ask("resize-window", "-x", size[0], "-y", size[1])
+    for size in ((20, 4), (41, 7), (120, 30)):
+        terminal.resize(*size)
     terminal.press("Right")
     terminal.shows("▾ etc/", "q quit")
 

@@ -67,11 +67,17 @@ class BuildRequest(NamedTuple):
 
 
 class BuildResult(NamedTuple):
-    """The image, and every sentence of warning that was also sent as an event."""
+    """The image, and every sentence of warning that was also sent as an event.
+
+    `own_layers` of its layers, the topmost, are of the Dockerfile's steps, the others of its base;
+    `carried_out` is how many steps were not known already.
+    """
 
     image_id: ImageID
     warnings: tuple[str, ...]
     config: ImageConfig
+    own_layers: int = 0
+    carried_out: int = 0
 
 
 class Layers(Protocol):

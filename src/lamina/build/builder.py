@@ -136,7 +136,8 @@ class Builder:
         config = self._finished(state.with_labels(request.labels.items()), epoch)
         if request.stored:
             self._store(config, names, executor.carried_out)
-        return BuildResult(config.id, telling.warnings, config)
+        made = executor.carried_out
+        return BuildResult(config.id, telling.warnings, config, state.own_layers, made)
 
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""

@@ -46,6 +46,7 @@ from lamina.values.events import (
     StepCached,
     StepCanceled,
     StepDone,
+    StepErred,
     StepOutput,
     StepStarted,
 )
@@ -296,9 +297,14 @@ class Executor:
 
         try:
             yield report
-        except LaminaError:
+        except LaminaError as error:
             if self._crew.is_stopping:
                 self._sink(StepCanceled(index))
+            else:
+                self._sink(StepErred(index, time.monotonic() - began, error.brief))
+            raise
+        except KeyboardInterrupt:
+            self._sink(StepCanceled(index))
             raise
 
 

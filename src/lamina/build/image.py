@@ -42,7 +42,7 @@ def _document(state: State, times: list[float], created: float) -> dict[str, Jso
     before = state.document.get("history")
     history: list[Json] = list(before) if isinstance(before, list) else []
     if not history:
-        history = _unknown_past(len(state.diff_ids) - _made(state))
+        history = _unknown_past(len(state.diff_ids) - state.own_layers)
     history += [_line(line, time) for line, time in zip(state.lines, times, strict=True)]
     return {
         **state.document,
@@ -51,10 +51,6 @@ def _document(state: State, times: list[float], created: float) -> dict[str, Jso
         "history": history,
         "rootfs": {"type": "layers", "diff_ids": list(state.diff_ids)},
     }
-
-
-def _made(state: State) -> int:
-    return sum(1 for line in state.lines if not line.empty)
 
 
 def _unknown_past(layers: int) -> list[Json]:

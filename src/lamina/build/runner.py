@@ -65,9 +65,13 @@ class LayerRunner:
         job = self._job(layer, command)
         with _Pump(output) as pump:
             running = start(job, self._isolation, pump.stdio)
-            pump.started()
-            with stop.cutting(running.kill):
-                return running.wait().code
+            try:
+                pump.started()
+                with stop.cutting(running.kill):
+                    return running.wait().code
+            finally:  # a Ctrl-C may come before the waiting begins
+                running.kill()
+                running.wait()
 
     @contextmanager
     def shell(

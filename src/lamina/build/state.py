@@ -50,6 +50,11 @@ class State(NamedTuple):
         return chain[-1] if chain else None
 
     @property
+    def own_layers(self) -> int:
+        """How many of its layers, the topmost, are not of the base."""
+        return sum(1 for line in self.lines if not line.empty)
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that expansion sees."""
         return dict(self.variables)

@@ -5,13 +5,13 @@ What is listed, and where the cursor goes, is `analyze.browse`.
 
 import curses
 import os
-import unicodedata
 from collections.abc import Callable
 
 from lamina.analyze.browse import ADDED, CHANGED, REMOVED, Browser, Row
 from lamina.analyze.paths import printable, readable
 from lamina.analyze.waste import Waste
 from lamina.archive.entry import DIR, SYMLINK
+from lamina.cli.cells import cut
 from lamina.errors import UsageError
 from lamina.values.size import human
 
@@ -197,22 +197,9 @@ def _scrolled(top: int, at: int, lines: int, count: int) -> int:
 def _put(screen: curses.window, line: int, column: int, text: str, wide: int, style: int) -> None:
     """Write what fits; the last cell of a terminal cannot be written to."""
     try:
-        screen.addstr(line, column, _fitting(text, wide - column), style)
+        screen.addstr(line, column, cut(text, wide - column), style)
     except curses.error:
         pass
-
-
-def _fitting(text: str, cells: int) -> str:
-    """The beginning of a text that takes up no more than so many cells."""
-    if text.isascii():
-        return text[: max(cells, 0)]
-    shown: list[str] = []
-    for char in text:
-        cells -= 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        if cells < 0:
-            break
-        shown.append(char)
-    return "".join(shown)
 
 
 def explore(name: str, browser: Browser, waste: Waste) -> None:

@@ -1,8 +1,15 @@
-"""A build's events as lines: as people know them from BuildKit's plain progress, or as JSON."""
+"""A build's events as lines: as people know them from BuildKit's plain progress, or as JSON.
+
+Here is also what every way to show them has in common; `lamina.cli.live` draws on a terminal.
+"""
 
 import json
-from typing import TextIO
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import NamedTuple, TextIO
 
+from lamina.cli.cells import harmless
 from lamina.values.digest import ImageID
 from lamina.values.events import (
     Caution,
@@ -10,18 +17,73 @@ from lamina.values.events import (
     Event,
     LayerProgress,
     Notice,
+    Sink,
     StepCached,
     StepCanceled,
     StepDone,
+    StepErred,
     StepOutput,
     StepStarted,
+    ignore,
 )
 from lamina.values.size import human
 
 _ENDS = ("complete", "already exists")  # of a base's layer that is pulled
 
 
-class Plain:
+class Built(NamedTuple):
+    """What a build came to: the image, its names, and what finds lines on what each step added."""
+
+    image: ImageID
+    names: Sequence[str]
+    shares: Callable[[], Sequence[str]]
+
+
+class Progress(ABC):
+    """Shows a build."""
+
+    @property
+    @abstractmethod
+    def sink(self) -> Sink:
+        """What is to be told of every event, from one thread at a time."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Show what happens for the block's time."""
+        return nullcontext()
+
+    def suspended(self) -> AbstractContextManager[None]:
+        """Leave the terminal to somebody else for the block's time."""
+        return nullcontext()
+
+    @abstractmethod
+    def finish(self, built: Built) -> None:
+        """Say what the build came to."""
+
+
+class Silent(Progress):
+    """Shows nothing."""
+
+    @property
+    def sink(self) -> Sink:
+        """Nobody listens."""
+        return ignore
+
+    def finish(self, built: Built) -> None:
+        """Say nothing."""
+
+
+def closing_lines(built: Built, checks: Sequence[CheckWarned]) -> list[str]:
+    """The image and its names, what each step added, and what the build checks found."""
+    named = f", named {', '.join(built.names)}" if built.names else ""
+    lines = [*built.shares(), f"built {built.image.short}{named}"]
+    if checks:
+        count = f"{len(checks)} warning{'s' * (len(checks) > 1)}"
+        lines += ["", f" {count} found (use lamina build --check to expand):"]
+    found = (f" - {each.rule}: {each.detail} (line {each.line})" for each in checks)
+    return lines + [harmless(line) for line in found]
+
+
+class Plain(Progress):
     """Writes one line per event; a step's output is prefixed with its number.
 
     With `explains` each step says why it was, or was not, carried out.
@@ -32,6 +94,12 @@ class Plain:
         self._explains = explains
         self._pending: dict[int, bytes] = {}
         self._checks: list[CheckWarned] = []
+        self._shown: Callable[[str], str] = harmless if out.isatty() else str
+
+    @property
+    def sink(self) -> Sink:
+        """Writes each event as it comes."""
+        return self.show
 
     def show(self, event: Event) -> None:
         """Write what the event says."""
@@ -49,6 +117,9 @@ class Plain:
             size = f", {human(event.size)} added" if event.size else ""
             why = self._because(event.missed)
             self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}{why}")
+        elif isinstance(event, StepErred):
+            self._flush(event.step)
+            self._line(f"#{event.step} ERROR: {harmless(event.error)}")
         elif isinstance(event, StepCanceled):
             self._flush(event.step)
             self._line(f"#{event.step} CANCELED")
@@ -70,34 +141,35 @@ class Plain:
         *lines, rest = data.split(b"\n")
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-            self._line(f"#{event.step} {text}")
+            self._line(f"#{event.step} {self._shown(text)}")
         if rest:
             self._pending[event.step] = rest
 
     def _flush(self, index: int) -> None:
         rest = self._pending.pop(index, b"")
         if rest:
-            self._line(f"#{index} {rest.decode('utf-8', 'replace')}")
+            self._line(f"#{index} {self._shown(rest.decode('utf-8', 'replace'))}")
 
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
         self._out.flush()
 
-    def finish(self, image: ImageID, names: list[str]) -> None:
+    def finish(self, built: Built) -> None:
         """Say what the build came to."""
-        self._line(f"built {image.short}" + (f", named {', '.join(names)}" if names else ""))
-        if self._checks:
-            count = f"{len(self._checks)} warning{'s' * (len(self._checks) > 1)}"
-            self._line(f"\n {count} found (use lamina build --check to expand):")
-        for each in self._checks:
-            self._line(f" - {each.rule}: {each.detail} (line {each.line})")
+        for line in closing_lines(built, self._checks):
+            self._line(line)
 
 
-class Documents:
+class Documents(Progress):
     """Writes one JSON object per event and line, for programs: its kind in `event`, its facts."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+
+    @property
+    def sink(self) -> Sink:
+        """Writes each event as it comes."""
+        return self.show
 
     def show(self, event: Event) -> None:
         """Write what the event says; what a command wrote as text, bad UTF-8 replaced."""
@@ -107,9 +179,9 @@ class Documents:
         }
         self._line({"event": type(event).__name__, **facts})
 
-    def finish(self, image: ImageID, names: list[str]) -> None:
+    def finish(self, built: Built) -> None:
         """Say what the build came to."""
-        self._line({"event": "Built", "image": image, "names": names})
+        self._line({"event": "Built", "image": built.image, "names": list(built.names)})
 
     def _line(self, document: dict[str, object]) -> None:
         self._out.write(json.dumps(document, separators=(",", ":")) + "\n")

@@ -14,11 +14,15 @@ from lamina.build.runner import LayerRunner
 from lamina.build.secrets import parse_secret
 from lamina.engine.config import Config
 from lamina.engine.having import have
+from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
+from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
-if TYPE_CHECKING:  # only what fetches, or writes elsewhere, loads it
+if TYPE_CHECKING:  # only what fetches, looks inside or writes elsewhere loads it
+    from lamina.analyze.merged import MergedTree
+    from lamina.analyze.packages import Package
     from lamina.build.exporters import Exporter
     from lamina.build.fetch import Answer, Ask
     from lamina.registry.transport import Transport
@@ -98,6 +102,31 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         ask=_asking(engine.config),
         layouts=lambda layout: _take_in(engine, layout),
     )
+
+
+class BuiltInside(Inside):
+    """The inside of what was just built, also where it is no image of the store."""
+
+    def __init__(self, engine: Parts, config: ImageConfig) -> None:
+        self._layers = engine.layers
+        self._config = config
+
+    @property
+    def config(self) -> ImageConfig:
+        """Its config."""
+        return self._config
+
+    def tree(self) -> "MergedTree":
+        """Its merged tree with every path's past."""
+        from lamina.analyze.indexed import merged_tree
+
+        return merged_tree(self._layers, self._layers.chain(self._config.top_chain))
+
+    def packages(self, tree: "MergedTree") -> "tuple[Package, ...]":
+        """The packages that the databases in its tree tell."""
+        from lamina.engine.packages import installed
+
+        return installed(self._layers, self._config.top_chain, tree)
 
 
 def exporter(engine: Parts) -> "Exporter":

@@ -210,6 +210,12 @@ class Images:
         bases = Bases(self._store, pull, verify_tls, sink)
         return builder(self._store, bases).build(request, sink, debug)
 
+    def built(self, result: "BuildResult") -> Inside:
+        """The inside of what was just built, also where it is no image of the store."""
+        from lamina.engine.building import BuiltInside
+
+        return BuiltInside(self._store, result.config)
+
     def pull(
         self,
         name: str,

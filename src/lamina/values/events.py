@@ -42,8 +42,16 @@ class StepDone(NamedTuple):
     missed: str
 
 
+class StepErred(NamedTuple):
+    """The step failed after so many seconds; `error` says why, in a sentence."""
+
+    step: int
+    seconds: float
+    error: str
+
+
 class StepCanceled(NamedTuple):
-    """The step was given up: another one, of another stage, failed."""
+    """The step was given up: another one failed, or the build was interrupted."""
 
     step: int
 
@@ -83,6 +91,7 @@ Event: TypeAlias = (
     | StepCached
     | StepOutput
     | StepDone
+    | StepErred
     | StepCanceled
     | CheckWarned
     | LayerProgress

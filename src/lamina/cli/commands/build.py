@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.progress import Documents, Plain
+from lamina.cli.progress import Built, Documents, Plain, Progress, Silent
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.engine import Engine
 from lamina.errors import RuntimeFailure, StepFailed, UsageError
 from lamina.values.digest import ImageID
-from lamina.values.events import Sink, ignore
 
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
@@ -43,7 +42,9 @@ USAGE = Usage(
         Flag("no-cache", "", "", "carry out every step anew"),
         Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
         Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
-        Flag("progress", "", "KIND", "plain (auto), json (rawjson) or quiet"),
+        Flag(
+            "progress", "", "KIND", "auto (tty on a terminal, else plain), json (rawjson) or quiet"
+        ),
         Flag(
             "pull",
             "",
@@ -68,44 +69,65 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
-    progress = _progress(given)
-    quiet = progress is None
     if given.has("check"):
         return _check(context, given)
+    quiet = given.has("quiet") or given.one("progress") == "quiet"
+    progress = Silent() if quiet else _progress(given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
-    sink: Sink = ignore if progress is None else progress.show
-    with engine(context) as opened, _output_of_failures(quiet):
+    with engine(context) as opened, _output_of_failures(quiet), progress.running():
         result = opened.images.carry_out(
             _request(given, outputs, names),
             pull=_policy(given.one("pull")),
             verify_tls=verifies_tls(given),
-            events=sink,
-            debug=_debug(given),
+            events=progress.sink,
+            debug=_debug(given, progress),
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if given.has("push"):
             for name in names:
-                opened.images.push(name, events=sink)
-        if progress is not None:
-            tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
-            progress.finish(result.image_id, tags)
+                opened.images.push(name, events=progress.sink)
+        tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
+        name = next(iter(tags), result.image_id.short) if _is_stored(outputs) else ""
+        progress.finish(Built(result.image_id, tags, lambda: _shares(opened, result, name)))
     _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
     if quiet:
         print(result.image_id)
     return 0
 
 
-def _progress(given: Parsed) -> Plain | Documents | None:
-    """How to say what happens; None for not at all."""
-    kind = given.one("progress") or "auto"
-    if given.has("quiet") or kind == "quiet":
-        return None
+def _progress(given: Parsed) -> Progress:
+    """How to say what happens."""
+    kind, explains = given.one("progress") or "auto", given.has("explain")
+    if kind == "auto":
+        kind = "tty" if sys.stderr.isatty() and _can_move(os.environ.get("TERM")) else "plain"
     if kind in ("json", "rawjson"):
         return Documents(sys.stderr)
-    if kind not in ("auto", "plain"):
-        raise UsageError(f"there is no progress {kind!r}", hint="choose plain, json or quiet")
-    return Plain(sys.stderr, explains=given.has("explain"))
+    if kind == "plain":
+        return Plain(sys.stderr, explains=explains)
+    if kind != "tty":
+        raise UsageError(
+            f"there is no progress {kind!r}", hint="choose auto, tty, plain, json or quiet"
+        )
+    if not sys.stderr.isatty():
+        raise UsageError("--progress tty needs a terminal on standard error", hint="choose plain")
+    from lamina.cli.live import Live
+
+    return Live(sys.stderr, explains=explains, colours=not os.environ.get("NO_COLOR"))
+
+
+def _shares(opened: Engine, result: "BuildResult", name: str) -> list[str]:
+    """What each step added and wasted; nothing new is to be told when nothing was done."""
+    if not result.carried_out:
+        return []
+    from lamina.cli.shares import shares
+
+    return shares(opened.images.built(result).waste(), result.own_layers, name)
+
+
+def _can_move(terminal: str | None) -> bool:
+    """Whether a kind of terminal lets its cursor be moved."""
+    return terminal not in (None, "", "dumb")
 
 
 def _check(context: Context, given: Parsed) -> int:
@@ -148,14 +170,19 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
     )
 
 
-def _debug(given: Parsed) -> "Debug | None":
+def _debug(given: Parsed, progress: Progress) -> "Debug | None":
     if not given.has("debug-shell"):
         return None
     if "-" in (given.operands[0], given.one("file")):
         raise UsageError(
             "standard input is the Dockerfile, and a shell needs it", hint="name a file"
         )
-    return _look_around
+
+    def debug(shell: "Shell") -> None:
+        with progress.suspended():
+            _look_around(shell)
+
+    return debug
 
 
 def _look_around(shell: "Shell") -> None:
