@@ -6,11 +6,9 @@ the image's config, and what is remembered is bounded.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Generator, Iterator
 
 from lamina.analyze import packages
-from lamina.analyze.listing import FileFacts, listing
 from lamina.analyze.merged import MergedTree, Node
 from lamina.analyze.packages import Package
 from lamina.archive.compress import open_decompressed
@@ -49,10 +47,6 @@ class Elsewhere(Inside):
     def packages(self, tree: MergedTree) -> tuple[Package, ...]:
         """The packages that the databases in its tree tell."""
         return told(tree, self._content)
-
-    def listdir(self, path: str = "/") -> tuple[FileFacts, ...]:
-        """What a directory of it holds, sorted by name; raises `PathNotFound`."""
-        return listing(self._tree, os.fsencode(path))
 
     def _content(self, node: Node) -> bytes:
         return self._kept.get(node.now.digest, b"") if node.now is not None else b""

@@ -91,7 +91,7 @@ class Images:
         self,
         name: str,
         *paths: str,
-        out: Write,
+        out: "Write",
         platform: str | None = None,
         registries: "Registries | None" = None,
         events: Sink | None = None,

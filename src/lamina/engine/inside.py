@@ -38,9 +38,11 @@ class Inside(ABC):
     def packages(self, tree: "MergedTree") -> "tuple[Package, ...]":
         """The packages that the databases in its tree tell."""
 
-    @abstractmethod
     def listdir(self, path: str = "/") -> "tuple[FileFacts, ...]":
         """What a directory of it holds, sorted by name; raises `PathNotFound`."""
+        from lamina.analyze.listing import listing
+
+        return listing(self.tree(), os.fsencode(path))
 
     def shared(self) -> frozenset[ChainID]:
         """The chains of layers that another image has, too."""
