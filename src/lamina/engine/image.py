@@ -49,14 +49,14 @@ class Image(Inside):
     @property
     def tags(self) -> list[str]:
         """The names that point at it, as docker shows them."""
-        return [Reference.parse(name).familiar for name in self.names]
+        return [Reference.stored(name).familiar for name in self.names]
 
     @property
     def repo_digests(self) -> list[str]:
         """`name@digest` for each repository, when it came with a manifest."""
         if self._row.manifest is None:
             return []
-        names = {Reference.parse(name).familiar_name for name in self.names}
+        names = {Reference.stored(name).familiar_name for name in self.names}
         return [f"{name}@{self._row.manifest}" for name in sorted(names)]
 
     @property

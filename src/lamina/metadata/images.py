@@ -89,11 +89,11 @@ def all_rows(db: sqlite3.Connection) -> list[ImageRow]:
     return [_row(values) for values in found]
 
 
-def all_names(db: sqlite3.Connection) -> dict[ImageID, list[str]]:
-    """Every image's names, sorted."""
-    names: dict[ImageID, list[str]] = {}
+def all_names(db: sqlite3.Connection) -> dict[str, list[str]]:
+    """Every image's names, sorted, by the image's ID."""
+    names: dict[str, list[str]] = {}
     for name, image in db.execute("SELECT name, image_id FROM names ORDER BY name"):
-        names.setdefault(ImageID(image), []).append(name)
+        names.setdefault(image, []).append(name)
     return names
 
 

@@ -48,6 +48,14 @@ class Reference(NamedTuple):
         return cls._checked(f"{domain}/{text}", domain, path, tag, digest)
 
     @classmethod
+    def stored(cls, text: str) -> Self:
+        """A canonical name that was checked when it came in: what `str` made of a reference."""
+        rest, _, digest = text.partition("@")
+        domain, _, path = rest.partition("/")
+        path, _, tag = path.partition(":")
+        return cls(domain, path, tag or None, Digest(digest) if digest else None)
+
+    @classmethod
     def _checked(
         cls, text: str, domain: str, path: str, tag: str | None, digest: Digest | None
     ) -> Self:

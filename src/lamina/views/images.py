@@ -10,25 +10,36 @@ Document = dict[str, object]
 
 
 def image_rows(images: list[Image], now: float) -> list[Document]:
-    """One row for each name of each image (`<none>` where there is none)."""
+    """What the table shows: a row for each name of each image (`<none>` where there is none)."""
     return [_image_row(image, name, now) for image in images for name in image.names or ("",)]
 
 
+def full_image_rows(images: list[Image], now: float) -> list[Document]:
+    """The same rows with all that a template may ask for."""
+    return [
+        {
+            **_image_row(image, name, now),
+            "CreatedAt": format_time(image.created),
+            "VirtualSize": human(image.size),
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
+            "Containers": "N/A",
+        }
+        for image in images
+        for name in image.names or ("",)
+    ]
+
+
 def _image_row(image: Image, name: str, now: float) -> Document:
-    reference = Reference.parse(name) if name else None
+    reference = Reference.stored(name) if name else None
     digests = image.repo_digests
     return {
         "Repository": reference.familiar_name if reference else "<none>",
         "Tag": (reference.tag if reference else None) or "<none>",
         "ID": image.id,
         "Digest": digests[0].partition("@")[2] if digests else "<none>",
-        "CreatedAt": format_time(image.created),
         "CreatedSince": f"{age(now - image.created)} ago" if image.created else "N/A",
         "Size": human(image.size),
-        "VirtualSize": human(image.size),
-        "SharedSize": "N/A",
-        "UniqueSize": "N/A",
-        "Containers": "N/A",
     }
 
 

@@ -159,3 +159,18 @@ def test_any_text_is_a_name_or_refused(text):
     found = Reference.parse(text)
     assert Reference.parse(str(found)) == found
     assert Reference.parse(found.familiar) == found
+
+
+NAMES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "localhost/", "x.io/", "x.io:5000/", "[::1]:80/", "Host/"]),
+    st.sampled_from(["a", "library/a", "a/b/c", "a.b/c__d"]),
+    st.sampled_from(["", ":1", ":x-1.y_z"]),
+    st.sampled_from(["", f"@sha256:{HEX}", f"@sha512:{HEX * 2}"]),
+)
+
+
+@given(NAMES)
+def test_what_is_stored_is_read_back(text):
+    found = Reference.parse(text)
+    assert Reference.stored(str(found)) == found

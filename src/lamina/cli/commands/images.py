@@ -7,7 +7,7 @@ from lamina.cli.main import Context
 from lamina.cli.output import show
 from lamina.cli.session import engine
 from lamina.errors import UsageError
-from lamina.views.images import image_rows
+from lamina.views.images import full_image_rows, image_rows
 
 USAGE = Usage(
     "[OPTIONS] [REPOSITORY[:TAG]]",
@@ -62,7 +62,8 @@ def _own_rows(context: Context, given: Parsed) -> list[dict[str, object]]:
         images = opened.images.list(name, dangling=dangling)
         if "label" in filters:
             images = [image for image in images if _has_label(image.labels, filters["label"])]
-        return image_rows(images, time.time())
+        told = image_rows if given.one("format") in (None, "", "table") else full_image_rows
+        return told(images, time.time())
 
 
 def _foreign_rows(source: str, given: Parsed) -> list[dict[str, object]]:
