@@ -11,7 +11,7 @@ from lamina.drivers.btrfs import BtrfsDriver, probe
 from lamina.errors import ConfigurationError
 from lamina.fs.remove import remove_tree
 from lamina.kernel import btrfs as ioctl
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from lamina.errors import (
     StoreDamaged,
 )
 from lamina.kernel import devmapper
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 from lamina.values.ids import LayerID
 from tests.conftest import SMALL
 

@@ -15,7 +15,8 @@ from lamina.drivers.fuse_overlayfs import FuseOverlayDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.drivers.vfs import VfsDriver
 from lamina.drivers.zfs import ZfsDriver
-from lamina.testing.driver_suite import Bench, DriverSuite
+from lamina.testing.driver_bench import Bench
+from lamina.testing.driver_suite import DriverSuite
 from tests.conftest import SMALL
 
 

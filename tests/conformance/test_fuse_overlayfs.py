@@ -12,7 +12,7 @@ from lamina.drivers.fuse_overlayfs import program as finding
 from lamina.drivers.fuse_overlayfs.driver import united
 from lamina.errors import LaminaError, ProgramMissing
 from lamina.fs.mounting import MountPlan, attach, in_private_namespace, open_detached
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 
 
 @pytest.fixture

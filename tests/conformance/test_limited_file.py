@@ -14,7 +14,7 @@ from lamina.drivers.erofs import ErofsDriver
 from lamina.drivers.overlay2 import OverlayDriver
 from lamina.errors import ConfigurationError, ProgramMissing, StoreDamaged
 from lamina.fs import limited
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 from lamina.values.ids import LayerID
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")

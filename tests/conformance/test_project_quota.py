@@ -9,7 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from lamina.drivers.overlay2 import OverlayDriver
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 from lamina.testing.filesystems import Unavailable, loop_mounted
 from lamina.values.ids import LayerID
 from tests.conftest import kernel_lacks

@@ -9,7 +9,7 @@ import pytest
 
 from lamina.drivers.zfs import ZfsDriver, probe, tool
 from lamina.errors import DriverNotSupported, LaminaError, ProgramMissing
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from lamina.archive.reader import read
 from lamina.drivers.catalog import entry
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 from lamina.testing.trees import describe, tar_of
 from lamina.values.ids import LayerID
 

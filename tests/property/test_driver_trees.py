@@ -25,7 +25,7 @@ from lamina.archive.writer import write
 from lamina.drivers.catalog import entry
 from lamina.errors import BadArchive
 from lamina.fs.copy import copy_tree
-from lamina.testing.driver_suite import Bench
+from lamina.testing.driver_bench import Bench
 from lamina.testing.trees import describe, tar_of
 
 EXAMPLES = {"zfs": 6}  # each layer is several commands there
