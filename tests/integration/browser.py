@@ -105,7 +105,7 @@ class Browser:
     def press(self, *keys: str) -> None:
         """Press keys, as a user does."""
         for key in keys:
-            text = _KEYS.get(key, "")
+            text = key if len(key) == 1 else _KEYS.get(key, "")
             about = {"key": key, "code": key, "text": text, "windowsVirtualKeyCode": _code(key)}
             self._ask("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **about)
             self._ask("Input.dispatchKeyEvent", type="keyUp", **about)

@@ -185,3 +185,65 @@ def test_what_is_not_there_is_said_and_no_file_is_left(lamina):
     assert_complaint(lamina("report", "none", "-o", path), "no such image: none")
     assert not os.path.exists(path)
     assert_complaint(lamina("report", "one:1", "-o", f"{lamina.folder}/no/x.html"), "no/x.html")
+
+
+# --- compare --html ---------------------------------------------------------------------
+
+
+def compared(lamina, *words):
+    path = f"{lamina.folder}/compare.html"
+    assert lamina.ok("compare", "--html", path, *words) == ""
+    return path
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_the_page_of_two_images_says_what_compare_says(lamina, browser, dark):
+    path = compared(lamina, "one:1", "two:1")
+    browser.open(path, dark=dark)
+    assert (browser.complaints, browser.requests) == ([], [f"file://{path}"])
+    told = json.loads(lamina.ok("compare", "--json", "one:1", "two:1"))
+    rows = browser.ask(
+        "[...document.querySelectorAll('#files ~ .narrowed tbody tr')]"
+        ".map((row) => [row.querySelector('th').innerText, row.querySelector('.kind').innerText])"
+    )
+    words = {"A": "added", "D": "removed", "C": "changed"}
+    wanted = [[each["Path"], words[each["Kind"]]] for each in told["Files"]]
+    assert sorted(rows) == sorted(wanted)
+    assert "1 only in the first" in browser.ask("document.body.innerText")
+    assert browser.ask("document.documentElement.scrollWidth <= innerWidth")
+    kind = "getComputedStyle(document.querySelector('.kind.A'), '::before').backgroundColor"
+    assert browser.ask(kind).startswith("oklch")
+    with open(path, "rb") as first, open(compared(lamina, "one:1", "two:1"), "rb") as second:
+        assert first.read() == second.read()
+
+
+def test_the_tables_of_the_page_are_narrowed_by_keys(lamina, browser):
+    browser.open(compared(lamina, "one:1", "two:1"), width=380, height=800)
+    assert browser.ask("document.documentElement.scrollWidth") <= 380
+    shown = (
+        "[...document.querySelectorAll('#files ~ .narrowed tbody tr:not([hidden]) th')]"
+        ".map((each) => each.innerText)"
+    )
+    everything = browser.ask(shown)
+    assert everything == ["/app/new", "/etc/big", "/app"]
+    browser.ask("document.querySelector('#files ~ .narrowed input').focus()")
+    for key in "big":
+        browser.press(key)
+    assert browser.ask(shown) == ["/etc/big"]
+    status = "document.querySelector('#files ~ .narrowed [role=status]').innerText"
+    assert browser.ask(status) == "1 of 3 shown"
+    browser.press("Escape")
+    assert browser.ask(shown) == everything
+    browser.press("Tab", "Enter")
+    assert browser.ask("document.activeElement.getAttribute('aria-pressed')") == "false"
+    assert len(browser.ask(shown)) < 3
+    browser.press("Tab", "Tab")
+    assert browser.ask("document.activeElement.getAttribute('role')") == "region"
+
+
+def test_two_images_that_are_the_same_have_a_page_too(lamina):
+    with open(compared(lamina, "--exit-code", "one:1", "one:1"), encoding="utf-8") as file:
+        content = file.read()
+    assert "All layers are the same." in content
+    assert content.count("Nothing differs.") == 4
+    assert lamina("compare", "--exit-code", "--html", "-", "one:1", "two:1").code == 1

@@ -37,6 +37,11 @@ class PackageChange(NamedTuple):
     before: tuple[str, ...]
     after: tuple[str, ...]
 
+    @property
+    def kind(self) -> Kind:
+        """Whether it came, went or changed, as for files."""
+        return "A" if not self.before else "C" if self.after else "D"
+
 
 class FileChange(NamedTuple):
     """A path that was added, changed or deleted; `what` of it changed.
@@ -172,3 +177,27 @@ def _what(a: Version, b: Version) -> Iterator[str]:
         yield "owner"
     if a.xattrs != b.xattrs:
         yield "attributes"
+
+
+class Folder(NamedTuple):
+    """A folder and what files in it grew and shrank by, in bytes; how many of them differ."""
+
+    path: bytes
+    grown: int
+    shrunk: int
+    files: int
+
+
+_DEPTH = 2  # names of a folder that differences are summed in
+
+
+def folders(changes: Iterable[FileChange]) -> list[Folder]:
+    """The differences of files by folder, the largest first; without those of equal size alone."""
+    sums: dict[bytes, list[int]] = {}
+    for each in changes:
+        folder = b"/".join(each.path.split(b"/")[:-1][:_DEPTH])
+        found = sums.setdefault(folder, [0, 0, 0])
+        found[0 if each.after > each.before else 1] += abs(each.after - each.before)
+        found[2] += 1
+    made = (Folder(path, *found) for path, found in sums.items() if found[0] or found[1])
+    return sorted(made, key=lambda each: (-each.grown - each.shrunk, each.path))

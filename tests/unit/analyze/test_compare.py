@@ -5,6 +5,7 @@ from lamina.analyze.compare import (
     PackageChange,
     common_layers,
     files,
+    folders,
     packages,
     settings,
 )
@@ -81,3 +82,14 @@ def test_packages_come_go_and_change():
         PackageChange("deb", "b", "amd64", ("1",), ("2",)),
         PackageChange("pip", "b", "", (), ("1", "2")),
     )
+
+
+def test_bytes_are_summed_by_folders_two_names_deep():
+    changes = [
+        FileChange("A", b"usr/lib/a/b", (), 0, 70),
+        FileChange("C", b"usr/lib/c", ("content",), 50, 20),
+        FileChange("C", b"usr/lib/same", ("mode",), 9, 9),
+        FileChange("D", b"top", (), 5, 0),
+        FileChange("C", b"etc/quiet", ("owner",), 3, 3),
+    ]
+    assert folders(changes) == [(b"usr/lib", 70, 30, 3), (b"", 0, 5, 1)]

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from lamina.analyze.compare import Comparison, FileChange, PackageChange
 from lamina.analyze.paths import printable, readable
+from lamina.analyze.waste import Waste
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.looking import ELSEWHERE, WHERE, look
 from lamina.cli.main import Context
 from lamina.cli.output import document
 from lamina.cli.session import engine
+from lamina.cli.streams import written
 from lamina.cli.tables import shortened
 from lamina.values.size import human
 from lamina.views.compare import comparison_document
@@ -20,6 +22,7 @@ USAGE = Usage(
         Flag("all", "a", "", "every file, and not the largest changes alone"),
         Flag("exit-code", "", "", "exit with 1 when config, packages or files differ"),
         Flag("format", "", "FORMAT", "json, or a Go template over that document"),
+        Flag("html", "", "FILE", "write an HTML page of it instead (-: standard output)"),
         Flag("json", "", "", "the same as --format json"),
         *ELSEWHERE,
     ),
@@ -33,15 +36,35 @@ _MARKS = {"A": "+", "D": "-", "C": "~"}
 
 def run(context: Context, given: Parsed) -> int:
     """Show."""
-    one, other = given.operands
+    target, wasted = given.one("html"), []
     with engine(context) as opened:
-        found = look(opened, given, one).compare(look(opened, given, other))
-    format_ = "json" if given.has("json") else given.one("format")
-    if format_:
-        print(document(comparison_document(one, other, found), format_), end="")
+        before, after = (look(opened, given, name) for name in given.operands)
+        found = before.compare(after)
+        if target is not None:
+            wasted = [before.waste(), after.waste()]
+    if target is not None:
+        _write_page(target, given.operands, wasted, found)
     else:
-        print("".join(f"{line}\n" for line in _lines(found, given.has("all"))), end="")
+        format_ = "json" if given.has("json") else given.one("format")
+        print(_shown(given.operands, found, format_, given.has("all")), end="")
     return 1 if given.has("exit-code") and not found.same else 0
+
+
+def _write_page(
+    target: str, names: Sequence[str], wasted: Sequence[Waste], found: Comparison
+) -> None:
+    from lamina.views.report import Side, comparison_page
+
+    before, after = (Side(name, waste) for name, waste in zip(names, wasted, strict=True))
+    with written(None if target == "-" else target) as write:
+        write(comparison_page(before, after, found).encode())
+
+
+def _shown(names: Sequence[str], found: Comparison, format_: str | None, everything: bool) -> str:
+    if format_:
+        one, other = names
+        return document(comparison_document(one, other, found), format_)
+    return "".join(f"{line}\n" for line in _lines(found, everything))
 
 
 def _lines(found: Comparison, everything: bool) -> Iterator[str]:
@@ -54,7 +77,7 @@ def _lines(found: Comparison, everything: bool) -> Iterator[str]:
         before, after = (shortened(printable(each or "-"), _VALUE) for each in setting[1:])
         yield f"  {printable(setting.name)}: {before} -> {after}"
     if found.packages:
-        yield f"Packages: {_counted([_package_kind(each) for each in found.packages])}"
+        yield f"Packages: {_counted([each.kind for each in found.packages])}"
     for package in found.packages:
         yield f"  {_package(package)}"
     if found.files:
@@ -74,14 +97,10 @@ def _counted(kinds: Sequence[str]) -> str:
     return ", ".join(f"{kinds.count(kind)} {name}" for kind, name in names.items())
 
 
-def _package_kind(each: PackageChange) -> str:
-    return "A" if not each.before else "C" if each.after else "D"
-
-
 def _package(each: PackageChange) -> str:
     versions = " -> ".join(", ".join(side) for side in (each.before, each.after) if side)
     where = f" ({each.architecture})" if each.architecture else ""
-    return f"{_MARKS[_package_kind(each)]} {each.manager} {each.name} {versions}{where}"
+    return f"{_MARKS[each.kind]} {each.manager} {each.name} {versions}{where}"
 
 
 def _files(changes: Sequence[FileChange], everything: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from lamina.analyze.portrait import Portrait
 from lamina.values.digest import ChainID
 from lamina.views.report.bars import Part, bar
-from lamina.views.report.markup import name, share, size, spaced, table
+from lamina.views.report.markup import change, name, share, size, spaced, table
 
 
 def section(portraits: Sequence[Portrait], colour: Mapping[ChainID, str]) -> str:
@@ -56,9 +56,7 @@ def _common(before: Portrait | None, now: Portrait) -> int:
 def _change(before: Portrait | None, now: Portrait) -> str:
     if before is None:
         return "–"  # noqa: RUF001 - meant
-    change = now.waste.stored - before.waste.stored
-    sign = "+" if change > 0 else "−" if change < 0 else "±"  # noqa: RUF001 - meant
-    return f'{sign}<data value="{change}">{spaced(abs(change))}</data>'
+    return change(now.waste.stored - before.waste.stored)
 
 
 def _parts(portrait: Portrait, colour: Mapping[ChainID, str]) -> list[Part]:

@@ -29,6 +29,12 @@ def spaced(value: int) -> str:
     return f"{digits} {told[len(digits) :]}"
 
 
+def change(value: int) -> str:
+    """A difference in bytes for people, with its sign."""
+    sign = "+" if value > 0 else "\N{MINUS SIGN}" if value < 0 else "±"
+    return f'<data value="{value}" title="{value:+,} bytes">{sign}{spaced(abs(value))}</data>'
+
+
 def share(part: int, whole: int) -> str:
     """A part in percent, never shown as nothing when it is something."""
     if not part or not whole:
@@ -43,16 +49,22 @@ def data(document: object) -> str:
     return told.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def table(caption: str, headers: list[tuple[str, bool]], rows: list[list[str]]) -> str:
-    """A table of ready cells; a header says whether its column holds numbers."""
+def table(
+    caption: str, headers: list[tuple[str, bool]], rows: list[list[str]], *, long: bool = False
+) -> str:
+    """A table of ready cells; a header says whether its column holds numbers.
+
+    One that is `long` scrolls by itself, by keys too.
+    """
     kinds = [' class="number"' if is_number else "" for _, is_number in headers]
     head = "".join(
         f'<th scope="col"{kind}>{text(title)}</th>'
         for (title, _), kind in zip(headers, kinds, strict=True)
     )
     body = "".join(f"<tr>{_cells(row, kinds)}</tr>\n" for row in rows)
+    moved = f' tabindex="0" role="region" aria-label="{text(caption)}"' if long else ""
     return (
-        f'<div class="scroll"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll"{moved}><table><caption>{text(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>"
     )
 
