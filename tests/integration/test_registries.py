@@ -483,3 +483,26 @@ def test_a_killed_pull_goes_on(host: str, lamina: Lamina, other: Lamina) -> None
     other.ok("pull", f"{host}/killed:1")
     assert other.ok("run", "--rm", f"{host}/killed:1", "cat", "/etc/motd") == "hi\n"
     assert other.ok("check", "--full") == "clean\n"
+
+
+def test_a_build_cache_comes_from_a_registry(host: str, lamina: Lamina, other: Lamina) -> None:
+    """What RUN gave on one machine is known on another one, and what it took is not done again."""
+    lamina.ok("tag", "bare", f"{host}/bare")
+    lamina.ok("push", f"{host}/bare")
+    text = f"FROM {host}/bare AS made\nRUN date > /made\nFROM {host}/bare\n"
+    text += "COPY --from=made /made /kept\nRUN date > /now\n"
+    lamina.write("cached/Dockerfile", text)
+    cache = f"type=registry,ref={host}/cached:cache"
+    folder = f"{lamina.folder}/cached"
+    made = lamina.ok("build", "-q", "--cache-to", f"{cache},mode=max", folder)
+    said = other("build", "--explain", "--cache-from", cache, folder)
+    assert said.code == 0, said
+    assert said.err.count(f"says the cache {host}/cached:cache") == 3
+    assert other.ok("images", "-q", "--no-trunc").splitlines()[0] == made.strip()
+    named = f"{host}/inline:1"
+    lamina.ok("build", "-q", "-t", named, "--cache-to", "type=inline", "--push", folder)
+    fresh = Lamina(other.write("fresh/none", "").removesuffix("/none"))
+    fresh.env["HOME"] = lamina.env["HOME"]
+    said = fresh("build", "-t", "again", "--cache-from", named, "--cache-to", "inline", folder)
+    assert said.err.count("CACHED") == 3, said
+    assert image_id(fresh, "again") == image_id(lamina, named)

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from lamina.build.named import Named
+from lamina.build.portable import Portable
+from lamina.build.record import Blob, Record
 from lamina.build.secrets import Secret
 from lamina.build.statcache import StatCache
 from lamina.build.stop import Stop
@@ -19,7 +21,7 @@ from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.runtime.process import Volume
 from lamina.spec.imageconfig import ImageConfig
-from lamina.values.digest import ChainID, ImageID
+from lamina.values.digest import ChainID, DiffID, ImageID
 from lamina.values.ids import LayerID
 from lamina.values.reference import Reference
 
@@ -43,6 +45,8 @@ class BuildRequest(NamedTuple):
     `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
     store: its layers stay as long as the builder's store is open, or as the cache keeps them.
     The stages named by `no_cache_stages`, in lower case, are carried out anew.
+    With `inline_cache` the image's config holds the cache of its build, with `tells_used` the
+    result does.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
@@ -64,27 +68,54 @@ class BuildRequest(NamedTuple):
     stored: bool = True
     jobs: int | None = None
     no_cache_stages: frozenset[str] = frozenset()
+    inline_cache: bool = False
+    tells_used: bool = False
+
+
+class Used(NamedTuple):
+    """All that a build looked up or made, and the layers of it that other caches hold."""
+
+    known: Portable
+    elsewhere: Mapping[ChainID, Blob]
 
 
 class BuildResult(NamedTuple):
     """The image, and every sentence of warning that was also sent as an event.
 
     `own_layers` of its layers, the topmost, are of the Dockerfile's steps, the others of its base;
-    `carried_out` is how many steps were not known already.
+    `carried_out` is how many steps were not known already. `used` is empty unless the request
+    wanted to know.
     """
 
     image_id: ImageID
     warnings: tuple[str, ...]
     config: ImageConfig
+    used: Used
     own_layers: int = 0
     carried_out: int = 0
+
+
+class Held(Protocol):
+    """What is known of a layer that is to be had, whether or not its files are here yet."""
+
+    @property
+    def diff_id(self) -> DiffID:
+        """Its diff ID."""
+
+    @property
+    def chain_id(self) -> ChainID:
+        """The chain that it is the top of."""
+
+    @property
+    def size(self) -> int:
+        """What it brings, in apparent bytes; 0 while nobody has counted."""
 
 
 class Layers(Protocol):
     """A store of layers, as `lamina.layers.LayerStore` is."""
 
-    def held(self, chain_id: ChainID) -> Layer | None:
-        """The layer on top of a chain, if it is here; then it stays while the build goes on."""
+    def held(self, chain_id: ChainID) -> Held | None:
+        """The layer on top of a chain, if it is to be had; what is here stays during the build."""
 
     def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
         """Make a layer over `parent`; nothing is left when it raises."""
@@ -200,22 +231,20 @@ Debug = Callable[[Shell], None]
 """Is handed the means to look around where a command failed, and comes back when it has."""
 
 
-class Record(NamedTuple):
-    """What a step gave: the chain it led to, from which inputs (JSON), and when."""
-
-    chain_id: ChainID | None
-    inputs: str
-    created: float
-
-
 class Cache(Protocol):
-    """What steps gave, by key."""
+    """What steps gave, by key; and what is only worth knowing in this store."""
 
     def find(self, key: str) -> Record | None:
-        """The record of `key`, if its layer is still here."""
+        """The record of `key`, if its layer is to be had."""
 
     def record(self, key: str, record: Record) -> None:
         """Remember; the newest answer stands."""
+
+    def recall(self, key: str) -> Record | None:
+        """What was noted under `key`; this is in no cache that others are given."""
+
+    def note(self, key: str, record: Record) -> None:
+        """Note it for this store alone; the newest note stands."""
 
     def stat_cache(self, context: str) -> StatCache:
         """What is known of the files of a context, to be saved after the build."""

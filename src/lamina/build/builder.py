@@ -7,11 +7,12 @@ Puts the parts together and knows no detail of any.
 
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina import dockerfile
-from lamina.build import image
+from lamina.build import image, operation
 from lamina.build.api import (
     Bases,
     BuildRequest,
@@ -21,23 +22,26 @@ from lamina.build.api import (
     Images,
     Layers,
     MountStore,
-    Record,
     Runner,
+    Used,
 )
 from lamina.build.cachekey import Inputs
+from lamina.build.caches import Caches, RecordingCache, used_of, with_inline
 from lamina.build.context import Opened, open_context
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Platform
+from lamina.build.imported import ImportedCache, Imports, Lay, LazyLayers, NotBrought, Remote
 from lamina.build.mounts import Mounting
-from lamina.build.operation import Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
+from lamina.build.portable import NOTHING
+from lamina.build.record import Record
 from lamina.build.selection import Fetched
 from lamina.build.state import State
 from lamina.build.steps import Settings, Steps
 from lamina.build.stop import Stop
 from lamina.build.telling import Telling
-from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, tag_of
+from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, tag_of, wants_inline
 from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     DockerfileError,
@@ -46,7 +50,7 @@ from lamina.errors import (
     RegistryError,
 )
 from lamina.spec.imageconfig import ImageConfig
-from lamina.values.digest import ImageID
+from lamina.values.digest import ChainID, ImageID
 from lamina.values.events import CheckWarned, Notice, Sink, ignore
 from lamina.values.reference import Reference
 
@@ -63,6 +67,22 @@ _MACHINES = {
     "i686": ("386", ""),
 }
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
+
+
+class _Made(NamedTuple):
+    """What an attempt came to; the fields of a `BuildResult`."""
+
+    config: ImageConfig
+    used: Used
+    own_layers: int
+    carried_out: int
+
+
+def _lay_nothing(_missing: Sequence[Remote], _below: ChainID | None, _events: Sink) -> None:
+    pass
+
+
+NO_CACHES = Caches((), _lay_nothing)
 
 
 class Builder:
@@ -94,9 +114,14 @@ class Builder:
         self._platform = platform or host_platform()
 
     def build(
-        self, request: BuildRequest, sink: Sink = ignore, debug: Debug | None = None
+        self,
+        request: BuildRequest,
+        sink: Sink = ignore,
+        debug: Debug | None = None,
+        caches: Caches = NO_CACHES,
     ) -> BuildResult:
-        """Build and name an image; it is durable when this returns.
+        """Build and name an image; it is durable when this returns. `caches` are asked besides
+        the store's own.
 
         `debug` may look around where a command fails; stages are then built one after the other.
 
@@ -104,40 +129,79 @@ class Builder:
         `ImageNotFound` or a `StorageError`; nothing is left behind then but cached steps.
         """
         names = tuple(tag_of(text) for text in request.tags)
-        epoch = epoch_of(request)
-        telling, stop = Telling(sink), Stop()
+        telling = Telling(sink)
         with open_context(request) as context:
             plan = self._plan(request, context)
             for text in plan.warnings:
                 telling.warn(text)
-            contexts = Contexts(context, self._cache.stat_cache)
-            executor = Executor(
-                plan,
-                steps=self._steps(request, epoch, telling, stop, debug),
-                anew=anew(request, plan, telling.warn),
-                crew=Crew(1 if debug else jobs_of(request), stop),
-                images=self._images,
-                bases=self._bases,
-                contexts=contexts,
-                fetch=self._fetching(request),
-                repositories=lambda git: self._repository(request, git),
-                scope=scope_of(request, plan, telling.warn),
-                platform=self._platform,
-                sink=telling,
-            )
-            try:
-                state = executor.run()
-            finally:
-                contexts.close()
+            imports = Imports(() if request.no_cache else caches.sources, telling.warn)
+            attempt = partial(self._attempt, request, context, plan, telling, debug)
+            made = None
+            while made is None:
+                try:
+                    made = attempt(imports, caches.lay)
+                except NotBrought as error:
+                    imports.disappointed()
+                    telling(Notice(f"{error.brief}: the build begins again"))
             if sink is not ignore:
                 self._tell_checks(request, context, telling)
-            if request.squash:
-                state = self._squashed(state, epoch)
-        config = self._finished(state.with_labels(request.labels.items()), epoch)
         if request.stored:
-            self._store(config, names, executor.carried_out)
-        made = executor.carried_out
-        return BuildResult(config.id, telling.warnings, config, state.own_layers, made)
+            self._store(made.config, names, made.carried_out)
+        return BuildResult(
+            made.config.id,
+            telling.warnings,
+            made.config,
+            made.used,
+            made.own_layers,
+            made.carried_out,
+        )
+
+    def _attempt(
+        self,
+        request: BuildRequest,
+        context: Opened,
+        plan: Plan,
+        telling: Telling,
+        debug: Debug | None,
+        imports: Imports,
+        lay: Lay,
+    ) -> "_Made":
+        """Carry out a plan; raises `NotBrought` when what imported caches promised is not there."""
+        epoch, stop = epoch_of(request), Stop()
+        crew = Crew(1 if debug else jobs_of(request), stop)
+        lazy = LazyLayers(self._layers, imports, lay, telling, crew.by_caller)
+        asked = ImportedCache(self._cache, imports, lazy, crew.by_caller)
+        layers: Layers = lazy if imports else self._layers
+        cache = RecordingCache(asked if imports else self._cache)
+        contexts = Contexts(context, cache.stat_cache)
+        executor = Executor(
+            plan,
+            steps=self._steps(request, layers, cache, epoch, telling, stop, debug),
+            anew=anew(request, plan, telling.warn),
+            crew=crew,
+            images=self._images,
+            bases=self._bases,
+            contexts=contexts,
+            fetch=self._fetching(request),
+            repositories=lambda git: self._repository(request, git),
+            scope=scope_of(request, plan, telling.warn),
+            platform=self._platform,
+            sink=telling,
+        )
+        try:
+            state = executor.run()
+        finally:
+            contexts.close()
+        if request.squash:
+            state = self._squashed(state, layers, cache, epoch)
+        lazy.need(state.chain)
+        config = self._finished(state.with_labels(request.labels.items()), cache, epoch)
+        inline = wants_inline(request)
+        is_told = inline or request.tells_used
+        found = used_of(cache.used, layers, imports) if is_told else Used(NOTHING, {})
+        if inline:
+            config = with_inline(config, found.known)
+        return _Made(config, found, state.own_layers, executor.carried_out)
 
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""
@@ -232,11 +296,11 @@ class Builder:
         agent = request.agents.get("default", "")
         return GitTree(git, resolve(git, agent), agent, self._mount_store.workplace)
 
-    def _fetching(self, request: BuildRequest) -> Callable[[Remote], Fetched]:
+    def _fetching(self, request: BuildRequest) -> Callable[[operation.Remote], Fetched]:
         """What fetches, within one build; loaded by the first that is to be fetched."""
         made: list[Fetcher] = []
 
-        def fetch(remote: Remote) -> Fetched:
+        def fetch(remote: operation.Remote) -> Fetched:
             if not made:
                 from lamina.build.fetch import Fetcher
 
@@ -250,6 +314,8 @@ class Builder:
     def _steps(
         self,
         request: BuildRequest,
+        layers: Layers,
+        cache: Cache,
         epoch: int | None,
         sink: Sink,
         stop: Stop,
@@ -257,32 +323,33 @@ class Builder:
     ) -> Steps:
         settings = Settings(epoch, self._clock)
         mounting = Mounting(
-            self._layers,
+            layers,
             self._mount_store,
             request.secrets,
             request.agents,
             lambda text: sink(Notice(text)),
             stop,
         )
-        return Steps(self._layers, self._cache, self._runner, mounting, settings, stop, debug)
+        return Steps(layers, cache, self._runner, mounting, settings, stop, debug)
 
-    def _squashed(self, state: State, epoch: int | None) -> State:
+    def _squashed(self, state: State, layers: Layers, cache: Cache, epoch: int | None) -> State:
         from lamina.build.squash import squashed
 
         now = float(epoch) if epoch is not None else round(self._clock(), 3)
-        return squashed(state, self._layers, self._cache, now=now, epoch=epoch)
+        return squashed(state, layers, cache, now=now, epoch=epoch)
 
-    def _finished(self, state: State, epoch: int | None) -> ImageConfig:
-        return image.finish(state, epoch=epoch, first_made=self._first_made)
+    def _finished(self, state: State, cache: Cache, epoch: int | None) -> ImageConfig:
+        first_made = partial(self._first_made, cache)
+        return image.finish(state, epoch=epoch, first_made=first_made)
 
-    def _first_made(self, state: State) -> float:
+    def _first_made(self, cache: Cache, state: State) -> float:
         """When an image without any new layer was first built: the same each time."""
         key = Inputs({"op": "image", "content": image.timeless(state)}).key
-        known = self._cache.find(key)
+        known = cache.find(key)
         if known is not None:
             return known.created
         now = round(self._clock(), 3)
-        self._cache.record(key, Record(None, "{}", now))
+        cache.record(key, Record(None, "{}", now))
         return now
 
     def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:

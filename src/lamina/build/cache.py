@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lamina.build.api import Record
+from lamina.build.record import Record
 from lamina.build.statcache import StatCache
 from lamina.build.stop import Stop
 from lamina.fs.locks import Rank
@@ -33,6 +32,9 @@ class StoreCache:
         with self._root.database.write() as db:
             cache.record(db, key, record.chain_id, record.inputs, record.created)
 
+    recall = find
+    note = record
+
     def stat_cache(self, context: str) -> StatCache:
         """The stat cache of a context (docs/format/build-cache.md)."""
         if not context:
@@ -50,30 +52,3 @@ class StoreCache:
             yield
         finally:
             lock.release()
-
-
-class MemoryCache:
-    """Records of this process alone, for builds that are to leave none, and for tests."""
-
-    def __init__(self) -> None:
-        self.records: dict[str, Record] = {}
-        self._locks: dict[str, threading.Lock] = {}
-
-    def find(self, key: str) -> Record | None:
-        """The record of `key`."""
-        return self.records.get(key)
-
-    def record(self, key: str, record: Record) -> None:
-        """Remember what `key` gave."""
-        self.records[key] = record
-
-    def stat_cache(self, context: str) -> StatCache:
-        """One that is forgotten."""
-        return StatCache(None)
-
-    @contextmanager
-    def single_flight(self, key: str, stop: Stop) -> Iterator[None]:
-        """One lock a key, which other threads may want."""
-        with self._locks.setdefault(key, threading.Lock()):
-            stop.check()
-            yield

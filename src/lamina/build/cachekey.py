@@ -23,10 +23,14 @@ Fact: TypeAlias = str | int | bool | list[str] | dict[str, str] | None
 
 
 class Inputs(NamedTuple):
-    """`facts` make the key; `files` (names with digests) explain the fact `content`."""
+    """`facts` make the key; `files` (names with digests) explain the fact `content`.
+
+    A fact that an imported cache has `told` is good to ask that cache by, and for nothing else.
+    """
 
     facts: Mapping[str, Fact]
     files: Mapping[str, str] = {}
+    told: bool = False
 
     @property
     def key(self) -> str:

@@ -7,10 +7,11 @@ under what was chosen of it.
 import json
 from collections.abc import Callable
 
-from lamina.build.api import Cache, Record
+from lamina.build.api import Cache
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.contentdigest import Content, content_of
 from lamina.build.operation import Copy, Remote
+from lamina.build.record import Record
 from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
@@ -68,16 +69,21 @@ def content_of_chosen(
     chosen: Chosen,
     stat_cache: StatCache,
     source_chain: ChainID | None,
+    *,
+    believing: bool,
 ) -> Content:
-    """The digest of what was chosen; `source_chain` names what the tree shows, if it is fixed."""
+    """The digest of what was chosen; `source_chain` names what the tree shows, if it is fixed.
+
+    What an imported cache tells of it is only taken when `believing`.
+    """
     if source_chain is None:
         return content_of(chosen.tree, chosen.selected, stat_cache)
     facts: dict[str, Fact] = {"op": "content", "parent": source_chain, **chosen.spelled()}
     key = Inputs(facts).key
     known = cache.find(key)
-    if known is not None:
+    if known is not None and (believing or not known.source):
         noted = json.loads(known.inputs)
-        return Content(noted["digest"], noted["files"])
+        return Content(noted["digest"], noted["files"], told=bool(known.source))
     content = content_of(chosen.tree, chosen.selected, stat_cache)
     text = json.dumps({"digest": content.digest, "files": dict(content.files)})
     cache.record(key, Record(None, text, now()))

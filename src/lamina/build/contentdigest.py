@@ -25,12 +25,14 @@ _CHUNK = 1 << 20
 class Content(NamedTuple):
     """`digest` of everything selected; `files` explain it (see `cachekey.Files`).
 
-    `listings` tell for each source whether it is still the same (`Selected.expect`).
+    `listings` tell for each source whether it is still the same (`Selected.expect`). What is only
+    `told`, by an imported cache, was not looked at.
     """
 
     digest: str
     files: Mapping[str, str]
     listings: tuple[bytes, ...] = ()
+    told: bool = False
 
 
 def content_of(tree: SourceTree, selected: Iterable[Selected], cache: StatCache) -> Content:

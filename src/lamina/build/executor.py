@@ -15,6 +15,7 @@ from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.interpret import Scope, interpret
+from lamina.build.memory import Outcome, Place
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
 from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
@@ -23,7 +24,7 @@ from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
 from lamina.build.state import State
-from lamina.build.steps import Outcome, Place, Steps
+from lamina.build.steps import Steps
 from lamina.dockerfile import Copy as CopyLine
 from lamina.dockerfile import Position
 from lamina.dockerfile.giturl import Git

@@ -16,9 +16,10 @@ from functools import partial
 from typing import NamedTuple, Protocol, Self
 from urllib.parse import unquote, urljoin, urlsplit
 
-from lamina.build.api import Cache, Record
+from lamina.build.api import Cache
 from lamina.build.cachekey import Inputs
 from lamina.build.operation import Remote
+from lamina.build.record import Record
 from lamina.build.selection import Fetched
 from lamina.errors import BuildError, DigestMismatch, RegistryError, from_oserror
 from lamina.fs.atomic import write_all
@@ -159,11 +160,11 @@ class Fetcher:
     # --- memory -------------------------------------------------------------------------
 
     def _known(self, url: str) -> Known | None:
-        record = self._cache.find(_key(url))
+        record = self._cache.recall(_key(url))
         return Known(*json.loads(record.inputs)) if record is not None else None
 
     def _remember(self, url: str, found: Known) -> None:
-        self._cache.record(_key(url), Record(None, json.dumps(found), self._now()))
+        self._cache.note(_key(url), Record(None, json.dumps(found), self._now()))
 
 
 class _Body:

@@ -164,6 +164,9 @@ class Mounting:
         wishes = [_wish(mount, origins) for mount in asked]
         if not wishes:
             return []
+        for wish in wishes:
+            if wish.parent is not None:
+                self._layers.resolve(wish.parent)  # it must be here, wherever it was known from
         layers: tuple[LayerID, ...] = held.enter_context(
             self._store.taken(wishes, self._say, self._stop)
         )

@@ -6,6 +6,7 @@ descriptor and no link is followed by the kernel; what the ignore file excludes 
 
 import errno
 import os
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from lamina.fs.status import is_directory, packed
@@ -162,13 +163,20 @@ class ContextTree:
 
 
 class ChainTree:
-    """The tree of an earlier stage or of an image; takes over the view."""
+    """The tree of an earlier stage or of an image, opened when it is first looked at."""
 
     keeps_owners = True
 
-    def __init__(self, view: TreeView, title: str) -> None:
-        self._view = view
+    def __init__(self, view: Callable[[], TreeView], title: str) -> None:
+        self._opener = view
+        self._opened: TreeView | None = None
         self.title = title
+
+    @property
+    def _view(self) -> TreeView:
+        if self._opened is None:
+            self._opened = self._opener()
+        return self._opened
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """The status of `path`; None when there is nothing."""
@@ -202,7 +210,8 @@ class ChainTree:
 
     def close(self) -> None:
         """Give up every descriptor."""
-        self._view.close()
+        if self._opened is not None:
+            self._opened.close()
 
 
 class NoTree:

@@ -9,8 +9,9 @@ from contextlib import closing
 from lamina.analyze.indexed import merged_tree
 from lamina.analyze.squash import changes, with_holes
 from lamina.archive.diff import changed_entries
-from lamina.build.api import Cache, Layers, Record
+from lamina.build.api import Cache, Held, Layers
 from lamina.build.cachekey import Inputs
+from lamina.build.record import Record
 from lamina.build.state import Line, State
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
@@ -28,7 +29,7 @@ def squashed(state: State, layers: Layers, cache: Cache, *, now: float, epoch: i
     record = _record(base, state.chain, layers, cache, now=now, epoch=epoch)
     lines = tuple(line._replace(empty=True) for line in state.lines)
     same = state._replace(diff_ids=kept, lines=lines)
-    layer = layers.held(record.chain_id) if record.chain_id not in (None, base) else None
+    layer = _held(record, base, layers)
     if layer is None:
         return same
     note = Line(f"squash of {made} layers", record.created, False)
@@ -45,14 +46,22 @@ def _record(
     epoch: int | None,
 ) -> Record:
     """What the two chains' difference is, remembered from another time if its layer is here."""
-    key = Inputs({"op": "squash", "parent": base or "scratch", "top": top, "epoch": epoch}).key
-    known = cache.find(key)
-    if known is not None and (known.chain_id == base or layers.held(known.chain_id or top)):
+    inputs = Inputs({"op": "squash", "parent": base or "scratch", "top": top, "epoch": epoch})
+    known = cache.find(inputs.key)
+    if known is not None and (known.chain_id == base or _held(known, base, layers)):
         return known
     layer = _difference(base, top, layers, epoch)
-    record = Record(layer.chain_id if layer is not None else base, "{}", now)
-    cache.record(key, record)
+    record = Record(layer.chain_id if layer is not None else base, inputs.to_json(), now)
+    cache.record(inputs.key, record)
     return record
+
+
+def _held(record: Record, base: ChainID | None, layers: Layers) -> Held | None:
+    """The one layer over the base that a record tells of, if it is to be had."""
+    chain = record.chain_id
+    found = layers.held(chain) if chain is not None and chain != base else None
+    is_one = found is not None and ChainID.extend(base, found.diff_id) == chain
+    return found if is_one else None
 
 
 def _difference(

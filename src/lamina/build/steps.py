@@ -1,23 +1,22 @@
 """Carrying out one step over a chain: look it up, or do it once, and remember what it gave.
 
-    inputs -> key -> record            (the layer is here: nothing is done)
-    inputs -> key -> lock -> layer -> record
-
 Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from lamina.archive.entry import EntryStream
 from lamina.build import copy
 from lamina.build.add import Rewritten, WholeArchive, is_archive
-from lamina.build.api import Cache, Command, Debug, Layers, Output, Record, Runner
-from lamina.build.cachekey import Fact, Inputs, explain
+from lamina.build.api import Cache, Command, Debug, Layers, Output, Runner
+from lamina.build.cachekey import Fact, Inputs
 from lamina.build.chosen import Chosen, content_of_chosen
 from lamina.build.contentdigest import Content
 from lamina.build.copy import Manner
+from lamina.build.memory import Memory, Outcome, Place
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
 from lamina.build.selection import Selected
@@ -30,7 +29,7 @@ from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
 from lamina.runtime.users import resolve_ids, resolve_user
-from lamina.values.digest import ChainID, DiffID
+from lamina.values.digest import ChainID
 
 _NANO = 1_000_000_000
 _NUMBERS = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
@@ -54,29 +53,6 @@ class Settings(NamedTuple):
         return Manner(owner, mode, int(self.now()) * _NANO, clamp)
 
 
-class Place(NamedTuple):
-    """Where a step stands: `name` is the same in later builds of the Dockerfile.
-
-    What is made `anew` is not looked up, except for what this build made.
-    """
-
-    name: str
-    anew: bool
-
-
-class Outcome(NamedTuple):
-    """What a step came to: the layer it added (None: it changed nothing), and since when.
-
-    `reason` says why it was not done again, or why it was.
-    """
-
-    diff_id: DiffID | None
-    created: float
-    size: int
-    cached: bool
-    reason: str
-
-
 class Steps:
     """Carries out steps over the layers of one store."""
 
@@ -97,57 +73,7 @@ class Steps:
         self._settings = settings
         self._stop = stop
         self._debug = debug
-        self._made: set[str] = set()
-
-    # --- looking up, and doing once -----------------------------------------------------
-
-    def _perform(
-        self,
-        parent: ChainID | None,
-        inputs: Inputs,
-        place: Place,
-        make: Callable[[], Layer | None],
-    ) -> Outcome:
-        """The outcome of `make` over `parent`, remembered from another time if possible.
-
-        `place` names the step in its Dockerfile, to find what it was made from last time.
-        """
-        key = inputs.key
-        known = self._known(key, parent, anew=place.anew)
-        if known is not None:
-            return known
-        with self._cache.single_flight(key, self._stop):
-            known = self._known(key, parent, anew=place.anew)
-            if known is not None:
-                return known._replace(reason="it was made just now, elsewhere")
-            reason = self._why(place, inputs)
-            layer = make()
-            created = self._settings.now()
-            chain = layer.chain_id if layer is not None else parent
-            self._cache.record(key, Record(chain, inputs.to_json(), created))
-            self._cache.record(_last(place.name), Record(None, inputs.to_json(), created))
-            self._made.add(key)
-        if layer is None:
-            return Outcome(None, created, 0, False, reason)
-        return Outcome(layer.diff_id, created, layer.size, False, reason)
-
-    def _known(self, key: str, parent: ChainID | None, *, anew: bool) -> Outcome | None:
-        is_asked = not anew or key in self._made
-        record = self._cache.find(key) if is_asked else None
-        if record is None:
-            return None
-        if record.chain_id == parent:
-            return Outcome(None, record.created, 0, True, "the same step changed nothing before")
-        layer = self._layers.held(record.chain_id) if record.chain_id is not None else None
-        if layer is None:
-            return None
-        return Outcome(layer.diff_id, record.created, layer.size, True, "nothing it reads changed")
-
-    def _why(self, place: Place, inputs: Inputs) -> str:
-        if place.anew:
-            return "the cache was not asked"
-        before = self._cache.find(_last(place.name))
-        return explain(before.inputs if before is not None else None, inputs)
+        self._memory = Memory(layers, cache, stop, settings.now)
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
         facts["parent"] = parent or "scratch"
@@ -165,7 +91,7 @@ class Steps:
 
     def open_chain(self, chain: ChainID | None, title: str) -> ChainTree:
         """The tree of an earlier stage or an image, to copy from; the caller closes it."""
-        return ChainTree(self._view(chain), title)
+        return ChainTree(lambda: self._view(chain), title)
 
     # --- RUN ----------------------------------------------------------------------------
 
@@ -187,6 +113,16 @@ class Steps:
             for mount in run.mounts
             if mount.kind == "bind"
         ]
+        return self._memory.perform(
+            parent,
+            lambda believing: self._look_at_run(parent, run, bound, believing),
+            place,
+            lambda: self._run(parent, run, output, bound, origins),
+        )
+
+    def _look_at_run(
+        self, parent: ChainID | None, run: Run, bound: list[Bound], believing: bool
+    ) -> Inputs:
         facts: dict[str, Fact] = {
             "op": "run",
             "argv": list(run.argv),
@@ -196,22 +132,24 @@ class Steps:
             "network": run.network,
             **facts_of(run),
         }
+        told = False
         for each in bound:
-            facts[f"what is mounted on {each.mount.target}"] = self._bound_content(each)
-        inputs = Inputs(self._facts(parent, facts))
-        return self._perform(
-            parent, inputs, place, lambda: self._run(parent, run, output, bound, origins)
-        )
+            content = self._content(each.chosen, each.origin, believing)
+            facts[f"what is mounted on {each.mount.target}"] = content.digest
+            told = told or content.told
+        return Inputs(self._facts(parent, facts), told=told)
 
-    def _bound_content(self, bound: Bound) -> str:
-        content = self._content(bound.chosen, bound.origin)
-        bound.chosen.expect(content.listings)
-        return content.digest
-
-    def _content(self, chosen: Chosen, origin: Origin) -> Content:
-        return content_of_chosen(
-            self._cache, self._settings.now, chosen, origin.stat_cache, origin.chain
+    def _content(self, chosen: Chosen, origin: Origin, believing: bool) -> Content:
+        content = content_of_chosen(
+            self._cache,
+            self._settings.now,
+            chosen,
+            origin.stat_cache,
+            origin.chain,
+            believing=believing,
         )
+        chosen.expect(content.listings)
+        return content
 
     def _run(
         self,
@@ -272,7 +210,8 @@ class Steps:
         """Make a working directory where it is missing."""
         facts: dict[str, Fact] = {"op": "workdir", "destination": step.path, "user": step.user}
         inputs = Inputs(self._facts(parent, facts))
-        return self._perform(parent, inputs, place, lambda: self._make_directory(parent, step))
+        make = partial(self._make_directory, parent, step)
+        return self._memory.perform(parent, lambda _: inputs, place, make)
 
     def _make_directory(self, parent: ChainID | None, step: MakeDirectory) -> Layer | None:
         view = self._view(parent)
@@ -301,8 +240,24 @@ class Steps:
         The content of a tree that can never change is not looked at again.
         """
         chosen = Chosen(origin.tree, step)
-        content = self._content(chosen, origin)
         owner = self._owner(parent, step.owner)
+        return self._memory.perform(
+            parent,
+            lambda believing: self._look_at_copy(parent, step, chosen, origin, owner, believing),
+            place,
+            lambda: self._copy(parent, step, chosen, self._settings.manner(owner, step.mode)),
+        )
+
+    def _look_at_copy(
+        self,
+        parent: ChainID | None,
+        step: Copy,
+        chosen: Chosen,
+        origin: Origin,
+        owner: tuple[int, int] | None,
+        believing: bool,
+    ) -> Inputs:
+        content = self._content(chosen, origin, believing)
         facts: dict[str, Fact] = {
             "op": "add" if step.unpacks else "copy",
             "content": content.digest,
@@ -315,12 +270,7 @@ class Steps:
             facts["link"] = True
         if step.unpacks_fetched:
             facts["unpack"] = True
-        inputs = Inputs(self._facts(parent, facts), content.files)
-        chosen.expect(content.listings)
-        manner = self._settings.manner(owner, step.mode)
-        return self._perform(
-            parent, inputs, place, lambda: self._copy(parent, step, chosen, manner)
-        )
+        return Inputs(self._facts(parent, facts), content.files, content.told)
 
     def _owner(self, parent: ChainID | None, text: str | None) -> tuple[int, int] | None:
         """What --chown means in the stage; its own passwd and group decide, never the host's."""
@@ -405,8 +355,3 @@ def _shown(argv: tuple[str, ...]) -> str:
     text = " ".join(argv)
     first = text.partition("\n")[0]
     return repr(first if first == text else first + " ...")
-
-
-def _last(place: str) -> str:
-    """The key under which a step's place remembers what it was last made from."""
-    return Inputs({"op": "last", "place": place}).key

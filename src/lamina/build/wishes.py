@@ -15,6 +15,7 @@ from lamina.values.reference import Reference
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 _ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
+_INLINE = "BUILDKIT_INLINE_CACHE"
 _EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
 
@@ -41,6 +42,11 @@ def anew(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Calla
         near = suggestion(name, titles)
         say(f"no stage {name!r} is built" + (f"; {near}" if near else ""))
     return lambda title: request.no_cache or title in request.no_cache_stages
+
+
+def wants_inline(request: BuildRequest) -> bool:
+    """Whether the image's config is to hold the cache: as wished, or by docker's argument."""
+    return request.inline_cache or request.build_args.get(_INLINE, "").lower() in ("1", "true")
 
 
 def jobs_of(request: BuildRequest) -> int:

@@ -145,6 +145,8 @@ class Images:
         squash: bool = False,
         jobs: int | None = None,
         no_cache_stages: Sequence[str] = (),
+        cache_from: Sequence[str] = (),
+        cache_to: Sequence[str] = (),
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
@@ -155,7 +157,8 @@ class Images:
         directories, `docker-image://` and `oci-layout://` by the name of the stage or image they
         stand for; with `squash` all that the build adds is one layer. `jobs` stages are worked on
         at once (None: as many as there are processors, two at least). With
-        `no_cache` all steps are carried out anew, else those of `no_cache_stages`. Raises
+        `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from`
+        and `cache_to` are as for `lamina build`: caches to ask and to write. Raises
         `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
@@ -180,7 +183,14 @@ class Images:
             no_cache_stages=frozenset(each.lower() for each in no_cache_stages),
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
-        result = self.carry_out(request, pull=pull, verify_tls=verify_tls, events=events)
+        result = self.carry_out(
+            request,
+            pull=pull,
+            verify_tls=verify_tls,
+            cache_from=cache_from,
+            cache_to=cache_to,
+            events=events,
+        )
         return self.get(result.image_id)
 
     def check(self, request: "BuildRequest") -> "Checked":
@@ -196,19 +206,26 @@ class Images:
         *,
         pull: str = "missing",
         verify_tls: bool = True,
+        cache_from: Sequence[str] = (),
+        cache_to: Sequence[str] = (),
         events: Sink | None = None,
         debug: "Debug | None" = None,
     ) -> "BuildResult":
         """Build what a request says, which may be no image of the store; raises the same.
 
         `debug` is handed a way to start a shell where a command failed, and comes back when it has
-        seen enough.
+        seen enough. A cache that cannot be written raises when the image is made.
         """
         from lamina.engine.building import Bases, builder
 
         sink = events or self._store.events
-        bases = Bases(self._store, pull, verify_tls, sink)
-        return builder(self._store, bases).build(request, sink, debug)
+        built = builder(self._store, Bases(self._store, pull, verify_tls, sink))
+        if not cache_from and not cache_to:
+            return built.build(request, sink, debug)
+        from lamina.engine.caching import Caching
+
+        caching = Caching(self._store, verify_tls, sink)
+        return caching.build(built, request, cache_from, cache_to, debug)
 
     def built(self, result: "BuildResult") -> Inside:
         """The inside of what was just built, also where it is no image of the store."""

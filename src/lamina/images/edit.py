@@ -10,7 +10,13 @@ from lamina.values.digest import DiffID
 
 Document = dict[str, Json]
 _UNTOLD = "of a base image without history"
-_OF_ANOTHER_MAKING = ("container", "container_config", "docker_version", "id", "parent")
+BUILD_CACHE = "io.lamina.build.cache.v1"
+"""The member that holds the cache of the image's own build (docs/format/build-cache.md)."""
+
+_OF_ANOTHER_MAKING = (
+    *("container", "container_config", "docker_version", "id", "parent"),
+    *(BUILD_CACHE, "moby.buildkit.cache.v0", "moby.buildkit.buildinfo.v1"),
+)
 
 
 def empty(platform: tuple[str, str], created: str) -> Document:

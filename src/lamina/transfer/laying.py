@@ -1,10 +1,10 @@
 """The layers of a travelling image, laid into the store; one that is here is not even opened."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lamina.content.verified import ByteStream
-from lamina.images.api import TravellingImage, TravellingLayer
+from lamina.images.api import TravellingLayer
 from lamina.layers.kinds import Coming
 from lamina.layers.store import LayerStore
 from lamina.transfer.telling import one_at_a_time
@@ -12,14 +12,19 @@ from lamina.values.digest import BlobDigest, ChainID
 from lamina.values.events import LayerProgress, Sink
 
 
-def load_layers(image: TravellingImage, layers: LayerStore, events: Sink) -> frozenset[BlobDigest]:
-    """Have every layer of an image here and held; several at once where the driver can.
+def load_layers(
+    wanted: Sequence[TravellingLayer],
+    layers: LayerStore,
+    events: Sink,
+    below: ChainID | None = None,
+) -> frozenset[BlobDigest]:
+    """Have layers here and held, over `below`; several at once where the driver can.
 
     Gives the blobs that were read to their end, and were the layers they were said to be.
     """
     tell = one_at_a_time(events)
-    top: ChainID | None = None
-    missing = list(image.layers)
+    top = below
+    missing = list(wanted)
     while missing and layers.hold(chain := ChainID.extend(top, missing[0].diff_id)):
         tell(LayerProgress(_name(missing.pop(0)), "already exists", 0, 0))
         top = chain

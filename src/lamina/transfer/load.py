@@ -91,7 +91,7 @@ def load_one(
     """
     before = {name: images.pointed_at(str(name)) for name in image.names}
     with images.all_or_nothing():
-        read = load_layers(image, layers, events)
+        read = load_layers(image.layers, layers, events)
         kept = _keep_blobs(image, images, layers, read)
         made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
     replaced = [name for name, old in before.items() if old is not None and old != made]

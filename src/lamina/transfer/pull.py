@@ -129,7 +129,7 @@ def _fetched(
     wanted = _wanted(manifest, config, images, layers)
     with Fetching(_blobs_of(source), wanted, images, events) as fetching:
         image = assembled(manifest, config, (name,), _Opening(fetching, images.blobs))
-        read = load_layers(image, layers, events)
+        read = load_layers(image.layers, layers, events)
         fetching.wait()
         kept = _kept(image, images, read)
         # a manifest is worth keeping when each blob it names is known to be its layer

@@ -81,7 +81,7 @@ def earlier(laid) -> Iterator[Callable[[str], ChainTree]]:
 
     def make(text: str) -> ChainTree:
         descriptor = os.open(laid("earlier", text), os.O_RDONLY | os.O_DIRECTORY)
-        tree = ChainTree(FlatTree(descriptor), "stage build")
+        tree = ChainTree(lambda: FlatTree(descriptor), "stage build")
         opened.append(tree)
         return tree
 

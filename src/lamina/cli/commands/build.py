@@ -29,6 +29,8 @@ USAGE = Usage(
         Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
         Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
+        Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
+        Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
         Flag("check", "", "", "say what the build checks find, and build nothing"),
         Flag("debug-shell", "", "", "open a shell where a command failed, on what it began with"),
         Flag("explain", "", "", "say of each step why it was or was not carried out"),
@@ -80,6 +82,8 @@ def run(context: Context, given: Parsed) -> int:
             _request(given, outputs, names),
             pull=_policy(given.one("pull")),
             verify_tls=verifies_tls(given),
+            cache_from=given.all("cache-from"),
+            cache_to=given.all("cache-to"),
             events=progress.sink,
             debug=_debug(given, progress),
         )

@@ -101,10 +101,10 @@ class PackedSource:
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A compressed layer, or the config."""
         file = self._files.get(blob.digest)
-        return BytesIO(self._config) if file is None else _Reading(file)
+        return BytesIO(self._config) if file is None else Reading(file)
 
 
-class _Reading:
+class Reading:
     """A file from its start, whoever else reads it."""
 
     def __init__(self, file: int) -> None:
@@ -112,11 +112,12 @@ class _Reading:
         self._at = 0
 
     def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes."""
         data = os.pread(self._file, size, self._at)
         self._at += len(data)
         return data
 
-    def __enter__(self) -> "_Reading":
+    def __enter__(self) -> "Reading":
         return self
 
     def __exit__(self, *_error: object) -> None:

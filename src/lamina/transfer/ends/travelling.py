@@ -55,8 +55,8 @@ def image_of(
     """The image for a platform, to be called by `names`; raises `BadInput`."""
     manifest = graph.for_platform(source, platform)
     refuse_others(manifest)
-    config = ImageConfig.parse(_small(source, manifest.config))
-    return assembled(manifest, config, names, lambda layer: partial(_verified, source, layer))
+    config = ImageConfig.parse(small(source, manifest.config))
+    return assembled(manifest, config, names, lambda layer: partial(verified, source, layer))
 
 
 def refuse_others(manifest: Manifest) -> None:
@@ -67,14 +67,16 @@ def refuse_others(manifest: Manifest) -> None:
     refuse_unreadable(manifest)
 
 
-def _small(source: Source, blob: Descriptor) -> bytes:
+def small(source: Source, blob: Descriptor) -> bytes:
+    """A document that a manifest names among its blobs; raises `BadDocument`."""
     if blob.size > strictjson.LIMIT:
         raise BadDocument(f"the config {blob.digest.short} claims {blob.size} bytes")
-    with _verified(source, blob) as stream:
+    with verified(source, blob) as stream:
         return b"".join(iter(lambda: stream.read(_CHUNK), b""))
 
 
 @contextmanager
-def _verified(source: Source, blob: Descriptor) -> Iterator[ByteStream]:
+def verified(source: Source, blob: Descriptor) -> Iterator[ByteStream]:
+    """A blob's bytes; the last read raises unless they were the right ones."""
     with source.open(blob) as stream:
         yield VerifiedReader(stream, blob.digest, blob.size)

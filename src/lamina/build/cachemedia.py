@@ -1,0 +1,181 @@
+"""A build cache on a medium that images travel by: an OCI manifest whose config is the cache's own
+document and whose layers are those that it holds; or the config of an image that was built so.
+
+Reads and writes by the ends of a copy. Knows no registry and no directory.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from io import BytesIO
+
+from lamina.archive.packing import Packing
+from lamina.build.api import BuildResult
+from lamina.build.cachewishes import CacheTo
+from lamina.build.imported import Opened, Remote
+from lamina.build.portable import MEDIA_TYPE, Link, Portable, dump, linked, parse
+from lamina.build.record import Blob
+from lamina.content.verified import ByteStream
+from lamina.errors import BadDocument
+from lamina.fs.faults import crash_point
+from lamina.images.api import BlobFacts, TravellingLayer
+from lamina.images.edit import BUILD_CACHE
+from lamina.layers.store import LayerStore
+from lamina.spec import manifest as manifests
+from lamina.spec import mediatypes, strictjson
+from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.manifest import Descriptor, Manifest
+from lamina.transfer import graph
+from lamina.transfer.copying import copy
+from lamina.transfer.ends.api import Document, Source
+from lamina.transfer.ends.api import Sink as End
+from lamina.transfer.ends.packing import Reading, pack_layer
+from lamina.transfer.ends.travelling import small, verified
+from lamina.transfer.laying import load_layers
+from lamina.transfer.opening import scratch_file
+from lamina.values.digest import BlobDigest, ChainID, chain_ids
+from lamina.values.events import LayerProgress, Sink
+
+_MOST_LAYERS = 2_000  # of one manifest
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def read(source: Source, platform: tuple[str, ...], title: str) -> Opened:
+    """The cache that a source means: one of its own, or that of an image with one inside.
+
+    Raises `BadInput` or an error of the medium.
+    """
+    manifest = graph.for_platform(source, platform)
+    raw = small(source, manifest.config)
+    blobs = {each.digest: each for each in manifest.layers}
+    opened = partial(verified, source)
+    if manifest.config.media_type == MEDIA_TYPE:
+        return Opened(parse(strictjson.parse(raw, "build cache"), title), blobs, opened)
+    return Opened(_inline(manifest, raw, title), blobs, opened)
+
+
+def _inline(manifest: Manifest, raw: bytes, title: str) -> Portable:
+    """What an image's own config tells, and the image's layers."""
+    if not mediatypes.is_image(manifest.media_type, manifest.config.media_type):
+        kind = manifest.config.media_type[:100]
+        raise BadDocument(f"this is neither a build cache nor an image, but of type {kind!r}")
+    config = ImageConfig.parse(raw)
+    if len(config.diff_ids) != len(manifest.layers):
+        raise BadDocument("the image's config and its manifest disagree about its layers")
+    found = inline_of(config, title)
+    blobs = (each.digest for each in manifest.layers)
+    return found._replace(links={**found.links, **_links(config, blobs)})
+
+
+def inline_of(config: ImageConfig, title: str) -> Portable:
+    """The cache in an image's config, with the image's layers but no blobs.
+
+    Raises `BadDocument`, also where there is none.
+    """
+    document = config.document.get(BUILD_CACHE)
+    if not isinstance(document, dict):
+        raise BadDocument("the image has no build cache inside: build it with --cache-to inline")
+    found = parse(document, title)
+    return found._replace(links={**found.links, **_links(config, [])})
+
+
+def _links(config: ImageConfig, blobs: Iterable[BlobDigest]) -> dict[ChainID, Link]:
+    """An image's layers by their chains; the blobs, if any, stand in the same order."""
+    each_blob = iter(blobs)
+    below: ChainID | None = None
+    links = []
+    for diff_id, chain in zip(config.diff_ids, chain_ids(config.diff_ids), strict=True):
+        links.append(Link(diff_id, below, next(each_blob, None)))
+        below = chain
+    return linked(links)
+
+
+def lay(layers: LayerStore, missing: Sequence[Remote], below: ChainID | None, events: Sink) -> None:
+    """Lay layers of imported caches over a chain; raises what a pull of them would."""
+    load_layers([_travelling(each) for each in missing], layers, events, below)
+
+
+def _travelling(layer: Remote) -> TravellingLayer:
+    blob = layer.blob
+    assert blob is not None  # nobody asks for what is known by name alone
+    facts = BlobFacts(blob.about.digest, blob.about.size, blob.about.media_type)
+    return TravellingLayer(layer.diff_id, blob.open, facts)
+
+
+# --- writing ----------------------------------------------------------------------------
+
+
+def write(wish: CacheTo, result: BuildResult, layers: LayerStore, end: End, events: Sink) -> None:
+    """Have the cache of a build at an end, with the layers that are wished for.
+
+    Raises a `StorageError` or an error of the medium; the end shows nothing new then.
+    """
+    found = result.used
+    own = set(chain_ids(result.config.diff_ids))
+    wanted = [chain for chain in found.known.links if wish.everything or chain in own]
+    with ExitStack() as files:
+        held: dict[ChainID, Blob] = {}
+        for chain in wanted[:_MOST_LAYERS]:
+            elsewhere = found.elsewhere.get(chain)
+            if elsewhere is not None and _is_as_wished(elsewhere.about, wish):
+                held[chain] = elsewhere
+            else:
+                held[chain] = _packed(chain, wish.packing, layers, files, events)
+        crash_point("cache-packed")
+        content = CacheSource(found.known, held)
+        copy(graph.whole(content), content, end, events)
+
+
+def _is_as_wished(about: Descriptor, wish: CacheTo) -> bool:
+    """Whether a layer of another cache may be taken as it is."""
+    packing = wish.packing
+    if wish.again or (packing is not None and packing.level is not None):
+        return False
+    return about.media_type == mediatypes.layer(packing.kind if packing is not None else "")
+
+
+def _packed(
+    chain: ChainID,
+    packing: Packing | None,
+    layers: LayerStore,
+    files: ExitStack,
+    events: Sink,
+) -> Blob:
+    """A layer of the store as it is to travel, in a file that goes with `files`."""
+    events(LayerProgress(chain.short, "compressing", 0, 0))
+    file = scratch_file(layers)
+    files.callback(os.close, file)
+    packed = pack_layer(file, partial(layers.export, chain), packing)
+    return Blob(packed.blob, partial(Reading, file))
+
+
+class CacheSource:
+    """A cache as content by digest."""
+
+    def __init__(self, found: Portable, held: Mapping[ChainID, Blob]) -> None:
+        links = {
+            chain: link._replace(blob=held[chain].about.digest) if chain in held else link
+            for chain, link in found.links.items()
+        }
+        self._config = strictjson.dump(dump(found._replace(links=links)))
+        digest = BlobDigest.of(self._config)
+        about = Descriptor.of(MEDIA_TYPE, digest, len(self._config))
+        self._held = {each.about.digest: each for each in held.values()}
+        raw = manifests.build(about, tuple(each.about for each in self._held.values()))
+        self._top = Document.of(raw, mediatypes.OCI_MANIFEST)
+
+    def top(self) -> Document:
+        """The manifest."""
+        return self._top
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """There is no index, so there is nothing that one names."""
+        raise BadDocument(f"the cache has no document {wanted.digest.short}")
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
+        """A layer, or the cache's own document."""
+        held = self._held.get(blob.digest)
+        return held.open() if held is not None else BytesIO(self._config)

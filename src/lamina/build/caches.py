@@ -1,0 +1,107 @@
+"""What a build knew, written down for a cache of it that others may be given.
+
+A recorder lies around the cache that a build asks; afterwards its records, with the layer on top of
+each chain that they name, are a `Portable`. Knows no medium.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from lamina.build.api import Cache, Layers, Used
+from lamina.build.imported import Import, Imports, Lay, Remote
+from lamina.build.portable import Link, Portable, dump
+from lamina.build.record import Blob, Record
+from lamina.build.statcache import StatCache
+from lamina.build.stop import Stop
+from lamina.images.edit import BUILD_CACHE
+from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID, chain_ids
+
+
+class Caches(NamedTuple):
+    """The caches that a build may ask besides the store's own, and how their layers are laid."""
+
+    sources: tuple[Import, ...]
+    lay: Lay
+
+
+class RecordingCache:
+    """A cache that remembers what was found in it or written to it."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self.used: dict[str, Record] = {}
+
+    def find(self, key: str) -> Record | None:
+        """The cache's answer."""
+        record = self._cache.find(key)
+        if record is not None:
+            self.used.setdefault(key, record)
+        return record
+
+    def record(self, key: str, record: Record) -> None:
+        """Remember."""
+        self._cache.record(key, record)
+        self.used[key] = record
+
+    def recall(self, key: str) -> Record | None:
+        """The cache's note."""
+        return self._cache.recall(key)
+
+    def note(self, key: str, record: Record) -> None:
+        """Note."""
+        self._cache.note(key, record)
+
+    def stat_cache(self, context: str) -> StatCache:
+        """The cache's."""
+        return self._cache.stat_cache(context)
+
+    def single_flight(self, key: str, stop: Stop) -> AbstractContextManager[None]:
+        """The cache's."""
+        return self._cache.single_flight(key, stop)
+
+
+def used_of(used: Mapping[str, Record], layers: Layers, imports: Imports) -> Used:
+    """What others may be given of records; those of layers that are gone are left out."""
+    records: dict[str, Record] = {}
+    links: dict[ChainID, Link] = {}
+    elsewhere: dict[ChainID, Blob] = {}
+    for key, record in used.items():
+        chain = record.chain_id
+        if chain is not None and chain not in links and chain != _below(record):
+            remote = imports.layer(chain)
+            link = _link(record, chain, layers) if remote is None else _known(remote)
+            if link is None:
+                continue
+            links[chain] = link
+            if remote is not None and remote.blob is not None:
+                elsewhere[chain] = remote.blob
+        records[key] = record
+    return Used(Portable(records, links), elsewhere)
+
+
+def _known(remote: Remote) -> Link:
+    return Link(remote.diff_id, remote.below, None)
+
+
+def _link(record: Record, chain: ChainID, layers: Layers) -> Link | None:
+    layer, below = layers.held(chain), _below(record)
+    if layer is None or ChainID.extend(below, layer.diff_id) != chain:
+        return None
+    return Link(layer.diff_id, below, None)
+
+
+def _below(record: Record) -> ChainID | None:
+    """The chain that the step of a record stood on, as its inputs tell."""
+    facts = json.loads(record.inputs).get("facts", {})
+    text = facts.get("parent", "scratch")
+    return None if text == "scratch" else ChainID(text)
+
+
+def with_inline(config: ImageConfig, found: Portable) -> ImageConfig:
+    """An image's config that holds the cache of its build; its own layers are not told again."""
+    own = set(chain_ids(config.diff_ids))
+    links = {chain: link for chain, link in found.links.items() if chain not in own}
+    return ImageConfig.of({**config.document, BUILD_CACHE: dump(Portable(found.records, links))})

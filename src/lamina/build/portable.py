@@ -1,0 +1,151 @@
+"""A build cache as a document for others: which steps led to which chains, and of what layers
+those are made. Pure; `docs/format/build-cache.md` has the form.
+
+Believed is no more than the form says, and of that nothing about a layer's bytes: whoever takes a
+layer holds it against the digest and the diff ID that stand here.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from lamina.build.record import Record
+from lamina.errors import BadDocument, InvalidDigest
+from lamina.spec import strictjson
+from lamina.spec.strictjson import Json
+from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest
+
+MEDIA_TYPE = "application/vnd.lamina.build.cache.v1+json"
+_VERSION = 1
+_ROWS = 20_000
+_LATEST = 1 << 33  # seconds since the epoch
+_WHAT = "build cache"
+D = TypeVar("D", bound=Digest)
+
+
+class Link(NamedTuple):
+    """One layer over the chain `below`; `blob` is None where the cache does not hold its bytes."""
+
+    diff_id: DiffID
+    below: ChainID | None
+    blob: BlobDigest | None
+
+
+class Portable(NamedTuple):
+    """What a build knew: records by key, and for each chain that they name its topmost layer."""
+
+    records: Mapping[str, Record]
+    links: Mapping[ChainID, Link]
+
+
+NOTHING = Portable({}, {})
+
+
+# --- writing ----------------------------------------------------------------------------
+
+
+def dump(found: Portable) -> Json:
+    """The document; equal caches give equal ones."""
+    answers = {key: _answer(record) for key, record in found.records.items()}
+    return {
+        "version": _VERSION,
+        "layers": [_link(link) for _, link in sorted(found.links.items())],
+        "steps": [
+            _step(key, record)
+            for key, record in sorted(found.records.items())
+            if answers[key] is None
+        ],
+        "contents": [
+            {"key": key, "digest": answer}
+            for key, answer in sorted(answers.items())
+            if answer is not None
+        ],
+    }
+
+
+def _link(link: Link) -> Json:
+    row: dict[str, Json] = {"diffId": str(link.diff_id)}
+    if link.below is not None:
+        row["below"] = str(link.below)
+    if link.blob is not None:
+        row["blob"] = str(link.blob)
+    return row
+
+
+def _step(key: str, record: Record) -> Json:
+    row: dict[str, Json] = {"key": key, "created": record.created}
+    if record.chain_id is not None:
+        row["chain"] = str(record.chain_id)
+    return row
+
+
+def _answer(record: Record) -> str | None:
+    """The digest that the record of a content holds; None for the record of a step."""
+    if record.chain_id is not None:
+        return None
+    found = json.loads(record.inputs).get("digest")
+    return found if isinstance(found, str) else None
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def parse(document: Mapping[str, Json], source: str) -> Portable:
+    """Read a document of the cache that people call `source`; raises `BadDocument`."""
+    found = dict(document)
+    version = strictjson.whole(found, "version", _WHAT)
+    if version != _VERSION:
+        raise BadDocument(f"the {_WHAT} is of version {version}, and only {_VERSION} is known")
+    layers, steps, contents = (
+        strictjson.objects(found, name, _WHAT) for name in ("layers", "steps", "contents")
+    )
+    count = len(layers) + len(steps) + len(contents)
+    if count > _ROWS:
+        raise BadDocument(f"the {_WHAT} has {count} rows, more than the {_ROWS} allowed")
+    try:
+        return Portable(
+            dict([*_steps(steps, source), *_contents(contents, source)]), linked(map(_row, layers))
+        )
+    except InvalidDigest as error:
+        raise BadDocument(f"the {_WHAT} has an {error.brief}") from None
+
+
+def linked(links: Iterable[Link]) -> dict[ChainID, Link]:
+    """Links by the chains that they are the tops of."""
+    return {ChainID.extend(link.below, link.diff_id): link for link in links}
+
+
+def _row(row: dict[str, Json]) -> Link:
+    return Link(
+        DiffID(strictjson.text(row, "diffId", _WHAT)),
+        _optional(row, "below", ChainID),
+        _optional(row, "blob", BlobDigest),
+    )
+
+
+def _steps(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[str, Record]]:
+    for row in rows:
+        chain = _optional(row, "chain", ChainID)
+        yield _key(row), Record(chain, "{}", _time(row), source)
+
+
+def _contents(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[str, Record]]:
+    for row in rows:
+        digest = str(Digest(strictjson.text(row, "digest", _WHAT)))
+        yield _key(row), Record(None, json.dumps({"digest": digest, "files": {}}), 0.0, source)
+
+
+def _key(row: dict[str, Json]) -> str:
+    return str(Digest(strictjson.text(row, "key", _WHAT)))
+
+
+def _time(row: dict[str, Json]) -> float:
+    value = row.get("created")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST:
+        raise BadDocument(f"created of a step of the {_WHAT} is no time")
+    return float(value)
+
+
+def _optional(row: dict[str, Json], name: str, kind: Callable[[str], D]) -> D | None:
+    text = strictjson.text(row, name, _WHAT)
+    return kind(text) if text else None

@@ -1,0 +1,124 @@
+"""Build caches where they lie: the places that `--cache-from` and `--cache-to` name, opened.
+
+Is imported only by a build that asks for one, and loads what speaks to registries only for those.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from lamina.build import Builder, BuildRequest, cachemedia
+from lamina.build.api import BuildResult, Debug
+from lamina.build.caches import Caches
+from lamina.build.cachewishes import IMAGE, INLINE, LOCAL, CacheFrom, CacheTo, parse_from, parse_to
+from lamina.build.imported import Import, Opened
+from lamina.content.verified import ByteStream
+from lamina.engine.parts import Parts
+from lamina.engine.platforms import host_platform
+from lamina.errors import BadDocument, ImageNotFound, InvalidReference, LaminaError
+from lamina.spec.manifest import Descriptor
+from lamina.transfer.ends.api import Sink as End
+from lamina.transfer.ends.layout import LayoutSink, LayoutSource, names_for
+from lamina.transfer.naming import named
+from lamina.transfer.opening import opened_members
+from lamina.values.digest import ImageID
+from lamina.values.events import Caution, Notice, Sink
+from lamina.values.reference import Reference
+
+if TYPE_CHECKING:
+    from lamina.engine.registries import Registries
+
+
+class Caching:
+    """The caches of one build."""
+
+    def __init__(self, store: Parts, verify_tls: bool, events: Sink) -> None:
+        self._store = store
+        self._verify_tls = verify_tls
+        self._events = events
+
+    @cached_property
+    def _registries(self) -> "Registries":
+        from lamina.engine.registries import Registries
+
+        return Registries(self._store, verify_tls=self._verify_tls)
+
+    def build(
+        self,
+        builder: Builder,
+        request: BuildRequest,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        debug: Debug | None,
+    ) -> BuildResult:
+        """Build with caches asked and written as `--cache-from` and `--cache-to` say."""
+        wanted = [wish for text in sources for wish in parse_from(text)]
+        goals = [parse_to(text) for text in targets]
+        inline = request.inline_cache or any(goal.kind == INLINE for goal in goals)
+        goals = [goal for goal in goals if goal.kind != INLINE]
+        request = request._replace(inline_cache=inline, tells_used=bool(goals))
+        with self._opened(wanted) as caches:
+            result = builder.build(request, self._events, debug, caches)
+            self._write(goals, result)
+        return result
+
+    # --- asked ------------------------------------------------------------------------------
+
+    @contextmanager
+    def _opened(self, wishes: Sequence[CacheFrom]) -> Iterator[Caches]:
+        """The caches to ask, each read when it is first needed."""
+        with ExitStack() as stack:
+            sources = (Import(each.title, partial(self._read, each, stack)) for each in wishes)
+            yield Caches(tuple(sources), partial(cachemedia.lay, self._store.layers))
+
+    def _read(self, wish: CacheFrom, stack: ExitStack) -> Opened:
+        if wish.kind == IMAGE:
+            here = self._here(wish.place)
+            if here is not None:
+                config = self._store.image_store.config(here)
+                return Opened(cachemedia.inline_of(config, wish.title), {}, _no_blob)
+        self._events(Notice(f"importing the cache {wish.title}"))
+        if wish.kind == LOCAL:
+            return self._read_layout(wish, stack)
+        from lamina.transfer.ends.remote import RegistrySource
+
+        name = Reference.parse(wish.place).with_default_tag()
+        source = RegistrySource(*self._registries.found(name, self._events))
+        return cachemedia.read(source, host_platform(), wish.title)
+
+    def _here(self, text: str) -> ImageID | None:
+        try:
+            return self._store.image_store.resolve(text)
+        except (ImageNotFound, InvalidReference):
+            return None
+
+    def _read_layout(self, wish: CacheFrom, stack: ExitStack) -> Opened:
+        members = stack.enter_context(opened_members(wish.place, self._store.layers))
+        with named(wish.place):
+            return cachemedia.read(LayoutSource(members, wish.tag), host_platform(), wish.title)
+
+    # --- written ----------------------------------------------------------------------------
+
+    def _write(self, wishes: Sequence[CacheTo], result: BuildResult) -> None:
+        """Write what a build knew to each place; raises what the first raises that may not fail."""
+        for wish in wishes:
+            self._events(Notice(f"exporting the cache to {wish.place}"))
+            try:
+                cachemedia.write(wish, result, self._store.layers, self._end(wish), self._events)
+            except LaminaError as error:
+                if not wish.forgives:
+                    raise
+                self._events(Caution(f"the cache {wish.place} was not written: {error.brief}"))
+
+    def _end(self, wish: CacheTo) -> End:
+        if wish.kind == LOCAL:
+            return LayoutSink(wish.place, names_for(wish.tag))
+        from lamina.transfer.ends.remote import RegistrySink
+
+        name = Reference.parse(wish.place).with_default_tag()
+        return RegistrySink(self._registries.repository(name), name, {})
+
+
+def _no_blob(_blob: Descriptor) -> AbstractContextManager[ByteStream]:
+    raise BadDocument("an image of the store is no source of blobs")  # its layers are all here
