@@ -46,7 +46,8 @@ class BuildRequest(NamedTuple):
     store: its layers stay as long as the builder's store is open, or as the cache keeps them.
     The stages named by `no_cache_stages`, in lower case, are carried out anew.
     With `inline_cache` the image's config holds the cache of its build, with `tells_used` the
-    result does.
+    result does. The image is made for each of `platforms` (none: this machine's), with the bases
+    for it; the store then has the one for this machine, else the first.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
@@ -70,6 +71,7 @@ class BuildRequest(NamedTuple):
     no_cache_stages: frozenset[str] = frozenset()
     inline_cache: bool = False
     tells_used: bool = False
+    platforms: tuple[str, ...] = ()
 
 
 class Used(NamedTuple):
@@ -84,13 +86,15 @@ class BuildResult(NamedTuple):
 
     `own_layers` of its layers, the topmost, are of the Dockerfile's steps, the others of its base;
     `carried_out` is how many steps were not known already. `used` is empty unless the request
-    wanted to know.
+    wanted to know. `images` are those for all platforms, in the order in which they were
+    asked for.
     """
 
     image_id: ImageID
     warnings: tuple[str, ...]
     config: ImageConfig
     used: Used
+    images: tuple[ImageConfig, ...]
     own_layers: int = 0
     carried_out: int = 0
 

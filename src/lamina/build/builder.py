@@ -8,11 +8,9 @@ Puts the parts together and knows no detail of any.
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lamina import dockerfile
-from lamina.build import image, operation
 from lamina.build.api import (
     Bases,
     BuildRequest,
@@ -23,26 +21,16 @@ from lamina.build.api import (
     Layers,
     MountStore,
     Runner,
-    Used,
 )
-from lamina.build.cachekey import Inputs
-from lamina.build.caches import Caches, RecordingCache, used_of, with_inline
+from lamina.build.attempt import Attempt, Made, Parts
+from lamina.build.caches import Caches, united
 from lamina.build.context import Opened, open_context
-from lamina.build.contexts import Contexts
-from lamina.build.crew import Crew
-from lamina.build.executor import Executor, Platform
-from lamina.build.imported import ImportedCache, Imports, Lay, LazyLayers, NotBrought, Remote
-from lamina.build.mounts import Mounting
+from lamina.build.executor import Target
+from lamina.build.imported import Imports, Lay, NotBrought, Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
-from lamina.build.portable import NOTHING
-from lamina.build.record import Record
-from lamina.build.selection import Fetched
 from lamina.build.state import State
-from lamina.build.steps import Settings, Steps
-from lamina.build.stop import Stop
 from lamina.build.telling import Telling
-from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, tag_of, wants_inline
-from lamina.dockerfile.giturl import Git
+from lamina.build.wishes import fitting, numbered, tag_of, targets_of
 from lamina.errors import (
     DockerfileError,
     ImageNotFound,
@@ -52,30 +40,14 @@ from lamina.errors import (
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.events import CheckWarned, Notice, Sink, ignore
+from lamina.values.platform import Platform
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches
-    from lamina.build.fetch import Ask, Fetcher
-    from lamina.build.gitsource import GitTree
+    from lamina.build.fetch import Ask
     from lamina.dockerfile.lint import Checked
 
-_MACHINES = {
-    "x86_64": ("amd64", ""),
-    "aarch64": ("arm64", ""),
-    "armv7l": ("arm", "v7"),
-    "armv6l": ("arm", "v6"),
-    "i686": ("386", ""),
-}
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
-
-
-class _Made(NamedTuple):
-    """What an attempt came to; the fields of a `BuildResult`."""
-
-    config: ImageConfig
-    used: Used
-    own_layers: int
-    carried_out: int
 
 
 def _lay_nothing(_missing: Sequence[Remote], _below: ChainID | None, _events: Sink) -> None:
@@ -104,14 +76,10 @@ class Builder:
     ) -> None:
         self._layers = layers
         self._images = images
-        self._cache = cache
-        self._runner = runner
         self._bases = bases or self._from_store
-        self._mount_store = mount_store
         self._layouts = layouts
-        self._ask = ask
-        self._clock = clock
-        self._platform = platform or host_platform()
+        self._host = platform or Platform.of_machine(os.uname().machine)
+        self._parts = Parts(layers, images, cache, runner, mount_store, self._bases, ask, clock)
 
     def build(
         self,
@@ -129,84 +97,55 @@ class Builder:
         `ImageNotFound` or a `StorageError`; nothing is left behind then but cached steps.
         """
         names = tuple(tag_of(text) for text in request.tags)
+        targets = targets_of(request, self._host)
         telling = Telling(sink)
         with open_context(request) as context:
-            plan = self._plan(request, context)
-            for text in plan.warnings:
+            plans = [self._plan(request, context, each) for each in targets]
+            for text in (text for plan in plans for text in plan.warnings):
                 telling.warn(text)
             imports = Imports(() if request.no_cache else caches.sources, telling.warn)
-            attempt = partial(self._attempt, request, context, plan, telling, debug)
-            made = None
-            while made is None:
-                try:
-                    made = attempt(imports, caches.lay)
-                except NotBrought as error:
-                    imports.disappointed()
-                    telling(Notice(f"{error.brief}: the build begins again"))
+            attempt = Attempt(self._parts, request, context, telling, debug)
+            made = [
+                self._carried_out(attempt, plan, target, imports, caches.lay, telling)
+                for plan, target in zip(plans, numbered(targets, plans), strict=True)
+            ]
             if sink is not ignore:
                 self._tell_checks(request, context, telling)
+        configs = tuple(each.config for each in made)
+        chosen = configs[fitting([each.platform for each in targets], self._host)]
         if request.stored:
-            self._store(made.config, names, made.carried_out)
+            self._store(chosen, names, sum(each.carried_out for each in made))
+            if len(made) > 1:
+                telling(Notice(f"the store has the image for {_platform(chosen)} of these"))
+        used = united([each.used for each in made])
+        own_layers = made[configs.index(chosen)].own_layers
+        carried_out = sum(each.carried_out for each in made)
         return BuildResult(
-            made.config.id,
-            telling.warnings,
-            made.config,
-            made.used,
-            made.own_layers,
-            made.carried_out,
+            chosen.id, telling.warnings, chosen, used, configs, own_layers, carried_out
         )
 
-    def _attempt(
+    def _carried_out(
         self,
-        request: BuildRequest,
-        context: Opened,
+        attempt: Attempt,
         plan: Plan,
-        telling: Telling,
-        debug: Debug | None,
+        target: Target,
         imports: Imports,
         lay: Lay,
-    ) -> "_Made":
-        """Carry out a plan; raises `NotBrought` when what imported caches promised is not there."""
-        epoch, stop = epoch_of(request), Stop()
-        crew = Crew(1 if debug else jobs_of(request), stop)
-        lazy = LazyLayers(self._layers, imports, lay, telling, crew.by_caller)
-        asked = ImportedCache(self._cache, imports, lazy, crew.by_caller)
-        layers: Layers = lazy if imports else self._layers
-        cache = RecordingCache(asked if imports else self._cache)
-        contexts = Contexts(context, cache.stat_cache)
-        executor = Executor(
-            plan,
-            steps=self._steps(request, layers, cache, epoch, telling, stop, debug),
-            anew=anew(request, plan, telling.warn),
-            crew=crew,
-            images=self._images,
-            bases=self._bases,
-            contexts=contexts,
-            fetch=self._fetching(request),
-            repositories=lambda git: self._repository(request, git),
-            scope=scope_of(request, plan, telling.warn),
-            platform=self._platform,
-            sink=telling,
-        )
-        try:
-            state = executor.run()
-        finally:
-            contexts.close()
-        if request.squash:
-            state = self._squashed(state, layers, cache, epoch)
-        lazy.need(state.chain)
-        config = self._finished(state.with_labels(request.labels.items()), cache, epoch)
-        inline = wants_inline(request)
-        is_told = inline or request.tells_used
-        found = used_of(cache.used, layers, imports) if is_told else Used(NOTHING, {})
-        if inline:
-            config = with_inline(config, found.known)
-        return _Made(config, found, state.own_layers, executor.carried_out)
+        telling: Telling,
+    ) -> Made:
+        """What a plan comes to, however often it takes."""
+        while True:
+            try:
+                return attempt.carry_out(plan, target, imports, lay)
+            except NotBrought as error:
+                imports.disappointed()
+                telling(Notice(f"{error.brief}: the build begins again"))
 
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""
+        target = targets_of(request, self._host)[0]
         with open_context(request) as context:
-            return self._plan(request, context)
+            return self._plan(request, context, target)
 
     def check(self, request: BuildRequest) -> "Checked":
         """What the build checks say of a Dockerfile; nothing is built or pulled.
@@ -219,6 +158,7 @@ class Builder:
     def _checked(self, request: BuildRequest, context: Opened, text: str) -> "Checked":
         from lamina.dockerfile import lint
 
+        target = targets_of(request, self._host)[0]
         return lint.check(
             text,
             filename=context.dockerfile.name,
@@ -227,7 +167,7 @@ class Builder:
             ignore=context.tree.ignore_alone,
             bases=self._environment,
             platforms=self._platform_of,
-            platform=_platform_arguments(self._platform),
+            platform=_platform_arguments(self._host, target.platform),
         )
 
     def _tell_checks(self, request: BuildRequest, context: Opened, telling: Telling) -> None:
@@ -244,7 +184,7 @@ class Builder:
         found = self._stored(reference)
         if found is None:
             return None
-        return str(Platform(found.os, found.architecture, found.variant))
+        return str(_platform(found))
 
     def _stored(self, reference: str) -> ImageConfig | None:
         try:
@@ -264,15 +204,16 @@ class Builder:
                 f"lint violation found for rules: {rules}", hint="see `lamina build --check`"
             )
 
-    def _plan(self, request: BuildRequest, context: Opened) -> Plan:
+    def _plan(self, request: BuildRequest, context: Opened, target: Target) -> Plan:
         name, text = context.dockerfile.name, _text(context)
         self._refuse_warned(request, context, text)
         return make_plan(
             dockerfile.parse(text, filename=name),
             triggers=self._triggers,
-            platform=_platform_arguments(self._platform),
+            platform=_platform_arguments(self._host, target.platform),
             build_args=request.build_args,
             target=request.target,
+            wanted=target.wanted,
             contexts=request.contexts,
             layouts=self._layouts,
         )
@@ -289,68 +230,6 @@ class Builder:
             brief = f"{position.file}:{position.first}: {error.brief}"
             raise type(error)(brief, hint=error.hint) from error
         return found.config.on_build or ()
-
-    def _repository(self, request: BuildRequest, git: Git) -> "GitTree":
-        from lamina.build.gitsource import GitTree, resolve
-
-        agent = request.agents.get("default", "")
-        return GitTree(git, resolve(git, agent), agent, self._mount_store.workplace)
-
-    def _fetching(self, request: BuildRequest) -> Callable[[operation.Remote], Fetched]:
-        """What fetches, within one build; loaded by the first that is to be fetched."""
-        made: list[Fetcher] = []
-
-        def fetch(remote: operation.Remote) -> Fetched:
-            if not made:
-                from lamina.build.fetch import Fetcher
-
-                scratch = self._mount_store.scratch
-                fresh = request.no_cache
-                made.append(Fetcher(self._ask, self._cache, scratch, self._clock, no_cache=fresh))
-            return made[0].fetch(remote)
-
-        return fetch
-
-    def _steps(
-        self,
-        request: BuildRequest,
-        layers: Layers,
-        cache: Cache,
-        epoch: int | None,
-        sink: Sink,
-        stop: Stop,
-        debug: Debug | None,
-    ) -> Steps:
-        settings = Settings(epoch, self._clock)
-        mounting = Mounting(
-            layers,
-            self._mount_store,
-            request.secrets,
-            request.agents,
-            lambda text: sink(Notice(text)),
-            stop,
-        )
-        return Steps(layers, cache, self._runner, mounting, settings, stop, debug)
-
-    def _squashed(self, state: State, layers: Layers, cache: Cache, epoch: int | None) -> State:
-        from lamina.build.squash import squashed
-
-        now = float(epoch) if epoch is not None else round(self._clock(), 3)
-        return squashed(state, layers, cache, now=now, epoch=epoch)
-
-    def _finished(self, state: State, cache: Cache, epoch: int | None) -> ImageConfig:
-        first_made = partial(self._first_made, cache)
-        return image.finish(state, epoch=epoch, first_made=first_made)
-
-    def _first_made(self, cache: Cache, state: State) -> float:
-        """When an image without any new layer was first built: the same each time."""
-        key = Inputs({"op": "image", "content": image.timeless(state)}).key
-        known = cache.find(key)
-        if known is not None:
-            return known.created
-        now = round(self._clock(), 3)
-        cache.record(key, Record(None, "{}", now))
-        return now
 
     def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:
         """Store and name the image; nothing is written when all of it is so already."""
@@ -371,6 +250,10 @@ class Builder:
             return None
 
 
+def _platform(config: ImageConfig) -> Platform:
+    return Platform(config.os, config.architecture, config.variant)
+
+
 def _text(context: Opened) -> str:
     name, data = context.dockerfile
     try:
@@ -386,20 +269,16 @@ def _directive(text: str) -> str:
     return found.value if found is not None else ""
 
 
-def host_platform() -> Platform:
-    """This machine's platform in Go's names."""
-    machine = os.uname().machine
-    architecture, variant = _MACHINES.get(machine, (machine, ""))
-    return Platform("linux", architecture, variant)
-
-
-def _platform_arguments(platform: Platform) -> dict[str, str]:
+def _platform_arguments(host: Platform, target: Platform) -> dict[str, str]:
     """The automatic arguments: BUILDPLATFORM, TARGETARCH and their like."""
-    facts = {
-        "PLATFORM": str(platform),
-        "OS": platform.os,
-        "OSVERSION": "",
-        "ARCH": platform.architecture,
-        "VARIANT": platform.variant,
+    return {
+        f"{side}{name}": value
+        for side, platform in (("BUILD", host), ("TARGET", target))
+        for name, value in (
+            ("PLATFORM", str(platform)),
+            ("OS", platform.os),
+            ("OSVERSION", ""),
+            ("ARCH", platform.architecture),
+            ("VARIANT", platform.variant),
+        )
     }
-    return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in facts.items()}

@@ -34,7 +34,7 @@ from lamina.transfer.ends.packing import Reading, pack_layer
 from lamina.transfer.ends.travelling import small, verified
 from lamina.transfer.laying import load_layers
 from lamina.transfer.opening import scratch_file
-from lamina.values.digest import BlobDigest, ChainID, chain_ids
+from lamina.values.digest import BlobDigest, ChainID, Digest, chain_ids
 from lamina.values.events import LayerProgress, Sink
 
 _MOST_LAYERS = 2_000  # of one manifest
@@ -43,12 +43,34 @@ _MOST_LAYERS = 2_000  # of one manifest
 # --- reading ----------------------------------------------------------------------------
 
 
-def read(source: Source, platform: tuple[str, ...], title: str) -> Opened:
-    """The cache that a source means: one of its own, or that of an image with one inside.
+def read(source: Source, platforms: Sequence[tuple[str, ...]], title: str) -> Opened:
+    """The cache that a source means: one of its own, or those of an image for these platforms.
 
-    Raises `BadInput` or an error of the medium.
+    An image that is for some of them alone is read as far. Raises `BadInput` or an error of the
+    medium.
     """
-    manifest = graph.for_platform(source, platform)
+    found: dict[bytes, Manifest] = {}
+    missing: BadDocument | None = None
+    for platform in platforms:
+        try:
+            manifest = graph.for_platform(source, platform)
+        except BadDocument as error:
+            missing = missing or error
+        else:
+            found[manifest.raw] = manifest
+    if missing is not None and not found:
+        raise missing
+    return _united([_opened(source, each, title) for each in found.values()], source)
+
+
+def _united(each: Sequence[Opened], source: Source) -> Opened:
+    records = {key: record for one in each for key, record in one.known.records.items()}
+    links = {chain: link for one in each for chain, link in one.known.links.items()}
+    blobs = {digest: blob for one in each for digest, blob in one.blobs.items()}
+    return Opened(Portable(records, links), blobs, partial(verified, source))
+
+
+def _opened(source: Source, manifest: Manifest, title: str) -> Opened:
     raw = small(source, manifest.config)
     blobs = {each.digest: each for each in manifest.layers}
     opened = partial(verified, source)
@@ -114,7 +136,7 @@ def write(wish: CacheTo, result: BuildResult, layers: LayerStore, end: End, even
     Raises a `StorageError` or an error of the medium; the end shows nothing new then.
     """
     found = result.used
-    own = set(chain_ids(result.config.diff_ids))
+    own = {chain for each in result.images for chain in chain_ids(each.diff_ids)}
     wanted = [chain for chain in found.known.links if wish.everything or chain in own]
     with ExitStack() as files:
         held: dict[ChainID, Blob] = {}
@@ -174,6 +196,9 @@ class CacheSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the cache has no document {wanted.digest.short}")
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of what we write ourselves."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A layer, or the cache's own document."""

@@ -5,7 +5,7 @@ each chain that they name, are a `Portable`. Knows no medium.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -79,6 +79,14 @@ def used_of(used: Mapping[str, Record], layers: Layers, imports: Imports) -> Use
             if remote is not None and remote.blob is not None:
                 elsewhere[chain] = remote.blob
         records[key] = record
+    return Used(Portable(records, links), elsewhere)
+
+
+def united(each: Sequence[Used]) -> Used:
+    """What the builds of one image for several platforms used."""
+    records = {key: record for used in each for key, record in used.known.records.items()}
+    links = {chain: link for used in each for chain, link in used.known.links.items()}
+    elsewhere = {chain: blob for used in each for chain, blob in used.elsewhere.items()}
     return Used(Portable(records, links), elsewhere)
 
 

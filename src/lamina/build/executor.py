@@ -51,6 +51,7 @@ from lamina.values.events import (
     StepOutput,
     StepStarted,
 )
+from lamina.values.platform import Platform
 
 if TYPE_CHECKING:
     from lamina.build.gitsource import GitTree
@@ -59,15 +60,19 @@ _NOTHING = StatCache(None)
 _OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RegistryError, RuntimeFailure)
 
 
-class Platform(NamedTuple):
-    """What the image is for, in Go's names."""
+class Target(NamedTuple):
+    """What a plan is carried out for, and which of a build's steps are its own.
 
-    os: str
-    architecture: str
-    variant: str = ""
+    `wanted` is the platform as text where one was asked for ("": what a base has). Its steps have
+    the numbers after `before`, of `total` (0: the plan's own); `title` tells them from those of
+    other platforms.
+    """
 
-    def __str__(self) -> str:
-        return "/".join(part for part in self if part)
+    platform: Platform
+    wanted: str = ""
+    before: int = 0
+    total: int = 0
+    title: str = ""
 
 
 class Executor:
@@ -86,7 +91,7 @@ class Executor:
         fetch: Callable[[Remote], Fetched],
         repositories: Callable[[Git], "GitTree"],
         scope: Scope,
-        platform: Platform,
+        target: Target,
         sink: Sink,
     ) -> None:
         self._plan = plan
@@ -99,7 +104,8 @@ class Executor:
         self._fetch = fetch
         self._repositories = repositories
         self._scope = scope
-        self._platform = platform
+        self._target = target
+        self._total = target.total or plan.total
         self._sink = sink
         self._finished: dict[int, State] = {}
         self._carried_out: set[int] = set()
@@ -114,7 +120,7 @@ class Executor:
 
         Raises `DockerfileError`, `BuildError` with the place of the step, or a `StorageError`.
         """
-        pieces, first = {}, 1
+        pieces, first = {}, self._target.before + 1
         for stage in self._plan.stages:
             pieces[stage.number] = self._stage(stage, first)
             first += 1 + len(stage.steps)
@@ -166,7 +172,7 @@ class Executor:
         return self._scratch(stage).stacked(action.created_by, outcome.diff_id, outcome.created)
 
     def _scratch(self, stage: Stage) -> State:
-        wanted = _parse_platform(stage.platform) if stage.platform else self._platform
+        wanted = _parse_platform(stage.platform) if stage.platform else self._target.platform
         return State.scratch(
             os_name=wanted.os, architecture=wanted.architecture, variant=wanted.variant
         )
@@ -174,8 +180,8 @@ class Executor:
     def _check_platform(self, stage: Stage, reference: str, config: ImageConfig) -> None:
         if not stage.platform:
             return
-        wanted = _parse_platform(stage.platform)
-        has = Platform(config.os, config.architecture, config.variant)
+        wanted = _parse_platform(stage.platform).normalised()
+        has = Platform(config.os, config.architecture, config.variant).normalised()
         if has[:2] != wanted[:2] or (wanted.variant and has.variant != wanted.variant):
             raise BuildError(f"the image {reference} is for {has}, not for {wanted}")
 
@@ -223,7 +229,9 @@ class Executor:
     def _place(self, stage: Stage, number: int) -> Place:
         """Where this step stands, for later builds of the same Dockerfile."""
         main = self._contexts.main
-        name = f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number}"
+        name = f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number - self._target.before}"
+        if self._target.wanted:
+            name += f"\0{self._target.wanted}"
         return Place(name, self._anew(stage.title))
 
     def _output(self, number: int, stream: int, data: bytes) -> None:
@@ -271,7 +279,7 @@ class Executor:
         if isinstance(origin, int):
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"
-        config = self._image(origin, "")
+        config = self._image(origin, self._target.wanted)
         self._steps.keep(config.top_chain, f"the image {origin}")
         return config.top_chain, f"the image {origin}"
 
@@ -287,7 +295,8 @@ class Executor:
     ) -> Iterator[Callable[[Outcome], None]]:
         self._crew.check()
         began = time.monotonic()
-        self._sink(StepStarted(index, self._plan.total, text, stage.name, line))
+        title = " ".join(filter(None, (self._target.title, stage.name)))
+        self._sink(StepStarted(index, self._total, text, title, line))
 
         def report(outcome: Outcome) -> None:
             event: Event = StepDone(index, time.monotonic() - began, outcome.size, outcome.reason)

@@ -5,16 +5,17 @@ Layers of an OCI archive are compressed as a push would do it, into files withou
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from lamina.archive.apply import apply
 from lamina.archive.diff import whole_tree
 from lamina.archive.entry import Entry, EntryStream, Write
 from lamina.archive.packing import Packing
 from lamina.archive.writer import segments
-from lamina.build.outputs import DOCKER, OCI, TAR, Output
+from lamina.build.outputs import OCI, TAR, Output, refuse_several
 from lamina.errors import from_oserror
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.images import ocilayout
@@ -24,13 +25,20 @@ from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig
 from lamina.transfer import graph
 from lamina.transfer.copying import copy
+from lamina.transfer.ends.api import Source
 from lamina.transfer.ends.layout import LayoutSink
 from lamina.transfer.ends.ociarchive import OciArchiveSink
-from lamina.transfer.ends.packing import PackedSource, pack_layer
+from lamina.transfer.ends.packing import PackedIndex, PackedSource, pack_layer
 from lamina.transfer.opening import scratch_file
 from lamina.transfer.save import Exported, export_tree
 from lamina.values.digest import chain_ids
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # only a push loads what speaks to registries
+    from lamina.transfer.ends.remote import RegistrySink
+
+Images = Sequence[ImageConfig]
+"""One image, for one or several platforms; their layers are all in the store."""
 
 
 class Exporter:
@@ -39,35 +47,53 @@ class Exporter:
     def __init__(self, layers: LayerStore) -> None:
         self._layers = layers
 
-    def archive(self, image: ImageConfig, output: Output, names: list[str], out: Write) -> str:
-        """Write an archive; gives the digest of the manifest in it, if there is one."""
+    def archive(self, images: Images, output: Output, names: list[str], out: Write) -> str:
+        """Write an archive; gives the digest of the manifest in it, if there is one.
+
+        Only an OCI archive has room for several platforms; raises `UsageError`.
+        """
+        if output.kind == OCI:
+            sink = OciArchiveSink(StreamTape(out), {})
+            digest = self._send(images, output, names, sink)
+            sink.finish()
+            return digest
+        refuse_several([output], len(images))
+        (image,) = images
         if output.kind == TAR:
             with closing(self._tree(image)) as tree:
                 export_tree(tree, out)
             return ""
         tape = StreamTape(out)
-        if output.kind == DOCKER:
-            archive = ArchiveWriter(tape)
-            familiar = [_full(name).familiar for name in names]
-            archive.add(image.id, image, familiar, Exported(image, self._layers, tape))
-            archive.finish()
-            return ""
-        sink = OciArchiveSink(tape, {})
-        digest = self._send(image, output, names, sink)
-        sink.finish()
-        return digest
+        archive = ArchiveWriter(tape)
+        familiar = [_full(name).familiar for name in names]
+        archive.add(image.id, image, familiar, Exported(image, self._layers, tape))
+        archive.finish()
+        return ""
 
-    def folder(self, image: ImageConfig, output: Output, names: list[str], path: str) -> str:
+    def folder(self, images: Images, output: Output, names: list[str], path: str) -> str:
         """Write the tree, or an OCI layout, into a directory, which is made if need be.
 
-        All in it belongs to the caller. Gives the manifest's digest, if there is one. Raises a
-        `StorageError`.
+        All in it belongs to the caller; of several platforms each tree has a directory of its own.
+        Gives the manifest's digest, if there is one. Raises a `StorageError`.
         """
         if output.kind == OCI:
-            return self._send(image, output, names, LayoutSink(path, {}))
+            return self._send(images, output, names, LayoutSink(path, {}))
+        for image in images:
+            inner = os.path.join(path, _folder_of(image)) if len(images) > 1 else path
+            self._unroll(image, inner)
+        return ""
+
+    def push(self, images: Images, sink: "RegistrySink") -> str:
+        """Have an image for several platforms at a registry, as an index; gives its digest."""
+        with ExitStack() as files:
+            content = self._content_of(images, Packing(), files)
+            found = graph.whole(content)
+            copy(found, content, sink)
+        return found.top.digest
+
+    def _unroll(self, image: ImageConfig, path: str) -> None:
         with _directory(path) as root, closing(self._tree(image)) as tree:
             apply(root, segments(_owned(whole_tree(tree)), _forget), whiteouts=False)
-        return ""
 
     def _tree(self, image: ImageConfig) -> TreeView:
         chain = image.top_chain
@@ -75,18 +101,23 @@ class Exporter:
 
     def _send(
         self,
-        image: ImageConfig,
+        images: Images,
         output: Output,
         names: list[str],
         sink: LayoutSink | OciArchiveSink,
     ) -> str:
-        """Have an image at a sink under each of its names; gives the manifest's digest."""
+        """Have an image at a sink under each of its names; gives the digest of its document."""
         with ExitStack() as files:
-            content = self._content(image, None if output.plain else Packing(), files)
+            content = self._content_of(images, None if output.plain else Packing(), files)
             found = graph.whole(content)
             for sink.annotations in [_annotations(name) for name in names] or [{}]:
                 copy(found, content, sink)
         return found.top.digest
+
+    def _content_of(self, images: Images, packing: Packing | None, files: ExitStack) -> Source:
+        """An image's content; that of several platforms under an index."""
+        packed = [self._content(image, packing, files) for image in images]
+        return packed[0] if len(packed) == 1 else PackedIndex(packed)
 
     def _content(
         self, image: ImageConfig, packing: Packing | None, files: ExitStack
@@ -110,6 +141,11 @@ def _directory(path: str) -> Iterator[int]:
         yield root
     finally:
         os.close(root)
+
+
+def _folder_of(image: ImageConfig) -> str:
+    """As BuildKit calls what it unrolls for one of several platforms."""
+    return "_".join(filter(None, (image.os, image.architecture, image.variant)))
 
 
 def _full(name: str) -> Reference:

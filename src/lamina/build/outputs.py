@@ -1,5 +1,6 @@
 """What `-o` asks for, as values: where an image goes besides, or instead of, the store."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lamina.errors import UsageError
@@ -21,6 +22,16 @@ class Output(NamedTuple):
     names: tuple[str, ...] = ()
     plain: bool = False
     folder: bool = False
+
+
+def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
+    """Raise `UsageError` where an image for several platforms has no room."""
+    for each in outputs:
+        if platforms > 1 and each.kind in (DOCKER, TAR) and each.dest:
+            raise UsageError(
+                f"-o type={each.kind} holds one platform, and {platforms} are wanted",
+                hint="use -o type=oci, or --push",
+            )
 
 
 def parse_output(text: str) -> Output:

@@ -120,14 +120,16 @@ def make_plan(
     target: str | None = None,
     contexts: Mapping[str, Named] = NO_CONTEXTS,
     layouts: Layouts = no_layouts,
+    wanted: str = "",
 ) -> Plan:
     """Plan what `target` (the last stage when None) needs.
 
-    `platform` holds the automatic platform arguments; `contexts` stand for stages and images
+    `platform` holds the automatic platform arguments, `wanted` is the platform of bases whose
+    FROM names none ("": any); `contexts` stand for stages and images
     of their names. Raises `DockerfileError` with its place,
     `UsageError` for an unknown target, and what `triggers` raises.
     """
-    planner = _Planner(dockerfile, triggers, platform, build_args, contexts, layouts)
+    planner = _Planner(dockerfile, triggers, platform, build_args, contexts, layouts, wanted)
     return planner.plan(target)
 
 
@@ -140,7 +142,9 @@ class _Planner:
         build_args: Mapping[str, str],
         contexts: Mapping[str, Named],
         layouts: Layouts,
+        wanted: str,
     ) -> None:
+        self._wanted = wanted
         self._contexts = contexts
         self._layouts = layouts
         self._written = dockerfile
@@ -242,7 +246,7 @@ class _Planner:
         written = self._written.stages[number]
         line: From = written.base
         base = self._base(number, line)
-        platform = self._expanded(line.platform, line.position, self._arguments)
+        platform = self._expanded(line.platform, line.position, self._arguments) or self._wanted
         steps = (*self._triggered(line, base, platform), *map(Step, written.instructions))
         return Stage(
             number,

@@ -4,13 +4,15 @@ Pure, but for the number of processors.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lamina.build.api import BuildRequest
+from lamina.build.executor import Target
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.near import suggestion
 from lamina.build.plan import Plan
 from lamina.errors import UsageError
+from lamina.values.platform import Platform
 from lamina.values.reference import Reference
 
 _EPOCH = "SOURCE_DATE_EPOCH"
@@ -42,6 +44,39 @@ def anew(request: BuildRequest, plan: Plan, say: Callable[[str], None]) -> Calla
         near = suggestion(name, titles)
         say(f"no stage {name!r} is built" + (f"; {near}" if near else ""))
     return lambda title: request.no_cache or title in request.no_cache_stages
+
+
+def targets_of(request: BuildRequest, host: Platform) -> list[Target]:
+    """What is built, in the order asked for; this machine's platform when none is.
+
+    Raises `UsageError`.
+    """
+    asked = [
+        host if text == "local" else Platform.parse(text, host=host) for text in request.platforms
+    ]
+    if not asked:
+        return [Target(host)]
+    several = len({each.normalised() for each in asked}) > 1
+    targets = {
+        each.normalised(): Target(each, str(each), title=str(each) if several else "")
+        for each in asked
+    }
+    return list(targets.values())
+
+
+def numbered(targets: Sequence[Target], plans: Sequence[Plan]) -> list[Target]:
+    """The targets with their steps' numbers: those of each after those of the one before."""
+    total, before, found = sum(plan.total for plan in plans), 0, []
+    for target, plan in zip(targets, plans, strict=True):
+        found.append(target._replace(before=before, total=total))
+        before += plan.total
+    return found
+
+
+def fitting(platforms: Sequence[Platform], host: Platform) -> int:
+    """Which of several platforms is this machine's; the first where none is."""
+    found = (at for at, each in enumerate(platforms) if each.matches(host))
+    return next(found, 0)
 
 
 def wants_inline(request: BuildRequest) -> bool:

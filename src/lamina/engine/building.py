@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lamina import __version__
-from lamina.build import Builder, BuildRequest
+from lamina.build import Builder, BuildRequest, BuildResult
 from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
 from lamina.build.cachemounts import StoreMounts
 from lamina.build.named import Layout, parse_named
-from lamina.build.outputs import parse_output
+from lamina.build.outputs import parse_output, refuse_several
 from lamina.build.runner import LayerRunner
 from lamina.build.secrets import parse_secret
+from lamina.build.wishes import tag_of
 from lamina.engine.config import Config
 from lamina.engine.having import have
 from lamina.engine.inside import Inside
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # only what fetches, looks inside or writes elsewhere loads i
     from lamina.analyze.packages import Package
     from lamina.build.exporters import Exporter
     from lamina.build.fetch import Answer, Ask
+    from lamina.engine.registries import Registries
     from lamina.registry.transport import Transport
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "parse_named",
     "parse_output",
     "parse_secret",
+    "push_index",
+    "refuse_several",
 ]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -127,6 +131,18 @@ class BuiltInside(Inside):
         from lamina.engine.packages import installed
 
         return installed(self._layers, self._config.top_chain, tree)
+
+
+def push_index(engine: Parts, result: BuildResult, name: str, registries: "Registries") -> str:
+    """Push what was built for several platforms as one name; gives the index's digest.
+
+    Raises `InvalidReference`, `RegistryError` or a `StorageError`.
+    """
+    from lamina.transfer.ends.remote import RegistrySink
+
+    target = tag_of(name)
+    sink = RegistrySink(registries.repository(target), target, {})
+    return exporter(engine).push(result.images, sink)
 
 
 def exporter(engine: Parts) -> "Exporter":

@@ -15,7 +15,7 @@ from lamina.build.cachewishes import IMAGE, INLINE, LOCAL, CacheFrom, CacheTo, p
 from lamina.build.imported import Import, Opened
 from lamina.content.verified import ByteStream
 from lamina.engine.parts import Parts
-from lamina.engine.platforms import host_platform
+from lamina.engine.platforms import platform_of
 from lamina.errors import BadDocument, ImageNotFound, InvalidReference, LaminaError
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Sink as End
@@ -58,7 +58,8 @@ class Caching:
         inline = request.inline_cache or any(goal.kind == INLINE for goal in goals)
         goals = [goal for goal in goals if goal.kind != INLINE]
         request = request._replace(inline_cache=inline, tells_used=bool(goals))
-        with self._opened(wanted) as caches:
+        platforms = [platform_of(None if each == "local" else each) for each in request.platforms]
+        with self._opened(wanted, platforms or [platform_of(None)]) as caches:
             result = builder.build(request, self._events, debug, caches)
             self._write(goals, result)
         return result
@@ -66,13 +67,19 @@ class Caching:
     # --- asked ------------------------------------------------------------------------------
 
     @contextmanager
-    def _opened(self, wishes: Sequence[CacheFrom]) -> Iterator[Caches]:
+    def _opened(
+        self, wishes: Sequence[CacheFrom], platforms: Sequence[tuple[str, ...]]
+    ) -> Iterator[Caches]:
         """The caches to ask, each read when it is first needed."""
         with ExitStack() as stack:
-            sources = (Import(each.title, partial(self._read, each, stack)) for each in wishes)
+            sources = (
+                Import(each.title, partial(self._read, each, platforms, stack)) for each in wishes
+            )
             yield Caches(tuple(sources), partial(cachemedia.lay, self._store.layers))
 
-    def _read(self, wish: CacheFrom, stack: ExitStack) -> Opened:
+    def _read(
+        self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack
+    ) -> Opened:
         if wish.kind == IMAGE:
             here = self._here(wish.place)
             if here is not None:
@@ -80,12 +87,12 @@ class Caching:
                 return Opened(cachemedia.inline_of(config, wish.title), {}, _no_blob)
         self._events(Notice(f"importing the cache {wish.title}"))
         if wish.kind == LOCAL:
-            return self._read_layout(wish, stack)
+            return self._read_layout(wish, platforms, stack)
         from lamina.transfer.ends.remote import RegistrySource
 
         name = Reference.parse(wish.place).with_default_tag()
         source = RegistrySource(*self._registries.found(name, self._events))
-        return cachemedia.read(source, host_platform(), wish.title)
+        return cachemedia.read(source, platforms, wish.title)
 
     def _here(self, text: str) -> ImageID | None:
         try:
@@ -93,10 +100,12 @@ class Caching:
         except (ImageNotFound, InvalidReference):
             return None
 
-    def _read_layout(self, wish: CacheFrom, stack: ExitStack) -> Opened:
+    def _read_layout(
+        self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack
+    ) -> Opened:
         members = stack.enter_context(opened_members(wish.place, self._store.layers))
         with named(wish.place):
-            return cachemedia.read(LayoutSource(members, wish.tag), host_platform(), wish.title)
+            return cachemedia.read(LayoutSource(members, wish.tag), platforms, wish.title)
 
     # --- written ----------------------------------------------------------------------------
 

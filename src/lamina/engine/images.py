@@ -147,6 +147,7 @@ class Images:
         no_cache_stages: Sequence[str] = (),
         cache_from: Sequence[str] = (),
         cache_to: Sequence[str] = (),
+        platforms: Sequence[str] = (),
         events: Sink | None = None,
     ) -> Image:
         """Build a Dockerfile; the image is tagged and durable when this returns.
@@ -158,7 +159,8 @@ class Images:
         stand for; with `squash` all that the build adds is one layer. `jobs` stages are worked on
         at once (None: as many as there are processors, two at least). With
         `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from`
-        and `cache_to` are as for `lamina build`: caches to ask and to write. Raises
+        and `cache_to` are as for `lamina build`: caches to ask and to write. Of `platforms` the
+        image for this machine, else the first, is given; `carry_out` gives all. Raises
         `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
@@ -181,6 +183,7 @@ class Images:
             squash=squash,
             jobs=jobs,
             no_cache_stages=frozenset(each.lower() for each in no_cache_stages),
+            platforms=tuple(platforms),
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
         )
         result = self.carry_out(

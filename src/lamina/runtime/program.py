@@ -120,7 +120,8 @@ def _check_machine(search: _Search, machine: int) -> None:
         name = _NAMES.get(machine, f"machine number {machine}")
         raise CommandNotExecutable(
             f"{search.subject}: exec format error: it is built for {name}, this is {here}",
-            hint="use an image for this machine",
+            hint="use an image for this machine, or install an emulator"
+            " (Debian: apt-get install qemu-user-static)",
         )
 
 

@@ -49,6 +49,10 @@ class Descriptor(NamedTuple):
         }
         if self.annotations:
             document["annotations"] = dict(self.annotations)
+        if any(self.platform):
+            names = ("os", "architecture", "variant")
+            said: dict[str, Json] = dict(zip(names, self.platform, strict=True))
+            document["platform"] = {name: value for name, value in said.items() if value}
         return document
 
 
@@ -145,5 +149,16 @@ def build(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
             "mediaType": mediatypes.OCI_MANIFEST,
             "config": config.as_json(),
             "layers": [layer.as_json() for layer in layers],
+        }
+    )
+
+
+def build_index(manifests: tuple[Descriptor, ...]) -> bytes:
+    """The canonical bytes of an OCI index."""
+    return strictjson.dump(
+        {
+            "schemaVersion": 2,
+            "mediaType": mediatypes.OCI_INDEX,
+            "manifests": [each.as_json() for each in manifests],
         }
     )

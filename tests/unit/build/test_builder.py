@@ -615,7 +615,7 @@ def test_an_unreadable_or_vanishing_file_names_itself(rig):
             os.unlink(os.path.join(rig.context, "a"))
             return rig.tick()
 
-    rig.builder._clock = Vanishing()
+    rig.builder._parts = rig.builder._parts._replace(clock=Vanishing())
     with pytest.raises(Exception, match="reading the build context: a: No such file") as caught:
         rig.build("FROM scratch\nCOPY a /\n")
     assert caught.type.__name__ == "StorageError"

@@ -111,7 +111,7 @@ def test_who_waits_for_the_same_step_elsewhere_is_stopped_too(rig):
     stop, taken, done = Stop(), threading.Event(), threading.Event()
 
     def hold():
-        with rig.builder._cache.single_flight("sha256:abc", Stop()):
+        with rig.builder._parts.cache.single_flight("sha256:abc", Stop()):
             taken.set()
             done.wait(30)
 
@@ -122,7 +122,7 @@ def test_who_waits_for_the_same_step_elsewhere_is_stopped_too(rig):
         stop.ask()
         with (
             pytest.raises(Stopped),
-            rig.builder._cache.single_flight("sha256:abc", stop),
+            rig.builder._parts.cache.single_flight("sha256:abc", stop),
         ):
             raise AssertionError("it is held")
     finally:

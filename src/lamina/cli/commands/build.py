@@ -16,6 +16,7 @@ from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.engine import Engine
 from lamina.errors import RuntimeFailure, StepFailed, UsageError
 from lamina.values.digest import ImageID
+from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
@@ -44,6 +45,13 @@ USAGE = Usage(
         Flag("no-cache", "", "", "carry out every step anew"),
         Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
         Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
+        Flag(
+            "platform",
+            "",
+            "OS/ARCH",
+            "what to build for, perhaps several (default: this machine)",
+            True,
+        ),
         Flag(
             "progress", "", "KIND", "auto (tty on a terminal, else plain), json (rawjson) or quiet"
         ),
@@ -89,8 +97,7 @@ def run(context: Context, given: Parsed) -> int:
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if given.has("push"):
-            for name in names:
-                opened.images.push(name, events=progress.sink)
+            digests += [_push(opened, result, each, given, progress.sink) for each in names]
         tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
         name = next(iter(tags), result.image_id.short) if _is_stored(outputs) else ""
         progress.finish(Built(result.image_id, tags, lambda: _shares(opened, result, name)))
@@ -171,6 +178,7 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         stored=_is_stored(outputs),
         no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
+        platforms=tuple(_listed(given.all("platform"))),
     )
 
 
@@ -222,9 +230,10 @@ def _outputs(given: Parsed) -> "list[Output]":
     texts = given.all("output")
     if not texts:
         return []
-    from lamina.engine.building import parse_output
+    from lamina.engine.building import parse_output, refuse_several
 
     outputs = [parse_output(text) for text in texts]
+    refuse_several(outputs, len(list(_listed(given.all("platform")))))
     if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
     if given.has("push") and not _is_stored(outputs):
@@ -241,9 +250,18 @@ def _export(opened: Engine, result: "BuildResult", output: "Output", names: list
     from lamina.engine.building import exporter
 
     if output.folder:
-        return exporter(opened).folder(result.config, output, names, output.dest)
+        return exporter(opened).folder(result.images, output, names, output.dest)
     with written(output.dest) as write:
-        return exporter(opened).archive(result.config, output, names, write)
+        return exporter(opened).archive(result.images, output, names, write)
+
+
+def _push(opened: Engine, result: "BuildResult", name: str, given: Parsed, events: Sink) -> str:
+    registries = opened.registries(verify_tls=verifies_tls(given))
+    if len(result.images) == 1:
+        return opened.images.push(name, registries=registries, events=events).digest
+    from lamina.engine.building import push_index
+
+    return push_index(opened, result, name, registries)
 
 
 def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) -> None:

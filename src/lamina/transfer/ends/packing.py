@@ -81,15 +81,21 @@ class PackedSource:
 
     def __init__(self, config: ImageConfig, layers: Sequence[PackedLayer]) -> None:
         self._files = {each.blob.digest: each.file for each in layers}
+        self._platform = (config.os, config.architecture, config.variant)
         self._config = config.raw
         digest = BlobDigest(config.id)
         about = Descriptor.of(mediatypes.OCI_CONFIG, digest, len(self._config))
         raw = manifests.build(about, tuple(each.blob for each in layers))
         self._top = Document.of(raw, mediatypes.OCI_MANIFEST)
+        self.blobs = (*self._files, digest)
 
     def top(self) -> Document:
         """The manifest that was made."""
         return self._top
+
+    def described(self) -> Descriptor:
+        """The manifest as an index names it, with its platform."""
+        return self._top.descriptor()._replace(platform=self._platform)
 
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
@@ -102,6 +108,34 @@ class PackedSource:
         """A compressed layer, or the config."""
         file = self._files.get(blob.digest)
         return BytesIO(self._config) if file is None else Reading(file)
+
+
+class PackedIndex:
+    """Images for several platforms, under an index of them."""
+
+    def __init__(self, images: Sequence[PackedSource]) -> None:
+        self._by_blob = {blob: image for image in images for blob in image.blobs}
+        self._documents = {each.top().digest: each.top().raw for each in images}
+        raw = manifests.build_index(tuple(each.described() for each in images))
+        self._top = Document.of(raw, mediatypes.OCI_INDEX)
+
+    def top(self) -> Document:
+        """The index that was made."""
+        return self._top
+
+    def document(self, wanted: Descriptor) -> bytes:
+        """One image's manifest."""
+        found = self._documents.get(BlobDigest(wanted.digest))
+        if found is None:
+            raise BadDocument(f"the image has no document {wanted.digest.short}")
+        return found
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """The policy of registries does not speak of it."""
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
+        """A layer or a config of one of them."""
+        return self._by_blob[blob.digest].open(blob)
 
 
 class Reading:

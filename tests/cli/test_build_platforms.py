@@ -1,0 +1,186 @@
+"""`build --platform`: one Dockerfile for several machines, as one name."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from lamina.testing.fake_registry import fake_registry
+from tests.cli.rig import Lamina, assert_complaint
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+TEXT = """FROM --platform=$BUILDPLATFORM scratch AS compiler
+ARG TARGETARCH BUILDPLATFORM TARGETPLATFORM
+COPY ${TARGETARCH} /program
+FROM scratch
+ARG TARGETARCH TARGETPLATFORM TARGETVARIANT
+COPY --from=compiler /program /bin/program
+LABEL for=$TARGETPLATFORM variant=$TARGETVARIANT
+"""
+
+
+@pytest.fixture
+def made(tmp_path):
+    (tmp_path / "lamina").mkdir()
+    return Lamina(str(tmp_path / "lamina"), "overlay2")
+
+
+@pytest.fixture
+def context(tmp_path):
+    folder = tmp_path / "context"
+    folder.mkdir()
+    for name in ("amd64", "arm64", "arm"):
+        (folder / name).write_text(f"for {name}\n")
+    (folder / "Dockerfile").write_text(TEXT)
+    return str(folder)
+
+
+def layout_of(path):
+    """The index that a layout names, and each platform's config."""
+    with open(f"{path}/index.json") as file:
+        (top,) = json.load(file)["manifests"]
+    index = blob(path, top["digest"])
+    configs = {}
+    for each in index["manifests"]:
+        platform = each["platform"]
+        manifest = blob(path, each["digest"])
+        configs["/".join(platform.values())] = blob(path, manifest["config"]["digest"])
+    return top, configs
+
+
+def blob(path, digest):
+    with open(f"{path}/blobs/sha256/{digest.partition(':')[2]}") as file:
+        return json.load(file)
+
+
+def test_an_index_with_an_image_for_each(made, context, tmp_path, needs_program):
+    target = str(tmp_path / "layout")
+    meta = str(tmp_path / "meta.json")
+    said = made(
+        "build", "--platform", "linux/amd64,linux/arm64", "--platform", "linux/arm/v7",
+        "-t", "app:1", "-o", f"type=oci,tar=false,dest={target}", "--metadata-file", meta, context,
+    )  # fmt: skip
+    assert said.code == 0, said
+    top, configs = layout_of(target)
+    assert top["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    assert (
+        json.loads((tmp_path / "meta.json").read_text())["containerimage.digest"] == top["digest"]
+    )
+    assert sorted(configs) == ["amd64/linux", "arm/linux/v7", "arm64/linux"]
+    labels = {name: config["config"]["Labels"] for name, config in configs.items()}
+    assert labels["arm/linux/v7"] == {"for": "linux/arm/v7", "variant": "v7"}
+    assert labels["arm64/linux"] == {"for": "linux/arm64", "variant": ""}
+    assert configs["arm/linux/v7"]["variant"] == "v7"
+    assert "#1 [linux/amd64 compiler 1/21]" in said.err
+    assert "[linux/arm64 11/21] FROM scratch" in said.err
+    copied = str(tmp_path / "copied")
+    skopeo = [needs_program("skopeo"), "--override-arch", "arm64", "copy", "-q"]
+    subprocess.run([*skopeo, f"oci:{target}:1", f"dir:{copied}"], check=True)
+    again = made("build", "--platform", "linux/amd64,linux/arm64,linux/arm/v7", context)
+    assert again.err.count("CACHED") == 6
+
+
+def test_each_tree_in_a_directory_of_its_own(made, context, tmp_path):
+    out = tmp_path / "out"
+    made.ok("build", "--platform", "linux/amd64,linux/arm/v7", "-o", str(out), context)
+    assert (out / "linux_amd64/bin/program").read_text() == "for amd64\n"
+    assert (out / "linux_arm_v7/bin/program").read_text() == "for arm\n"
+    alone = tmp_path / "alone"
+    made.ok("build", "--platform", "linux/arm64", "-o", str(alone), context)
+    assert (alone / "bin/program").read_text() == "for arm64\n"
+
+
+@pytest.mark.parametrize("kind", ["docker", "tar"])
+def test_what_holds_one_platform_refuses_several(made, context, tmp_path, kind):
+    words = ("--platform", "linux/amd64,linux/arm64", "-o", f"type={kind},dest={tmp_path}/x")
+    assert_complaint(made("build", *words, context), "holds one platform", "type=oci")
+    assert not os.path.exists(tmp_path / "x")
+
+
+def test_the_store_has_the_one_for_this_machine(made, context):
+    said = made("build", "-t", "app", "--platform", "linux/arm64,local", context)
+    assert "the store has the image for linux/amd64 of these" in said.err
+    assert made.ok("inspect", "--format", "{{.Architecture}}", "app").strip() == "amd64"
+    made.ok("build", "-t", "app", "--platform", "linux/arm64", context)
+    assert made.ok("inspect", "--format", "{{.Architecture}}", "app").strip() == "arm64"
+
+
+def test_pushed_as_one_name_and_pulled_for_each(made, context, tmp_path):
+    with fake_registry() as registry:
+        name = f"{registry.host}/app:1"
+        cache = f"type=registry,ref={registry.host}/app:cache"
+        words = ("--platform", "linux/amd64,linux/arm64", "-t", name, "--push")
+        made.ok("build", *words, "--cache-to", f"{cache},mode=max", context)
+        index = json.loads(registry.manifests["app", "1"][0])
+        assert [each["platform"] for each in index["manifests"]] == [
+            {"architecture": "amd64", "os": "linux"},
+            {"architecture": "arm64", "os": "linux"},
+        ]
+        other = Lamina(str(tmp_path / "lamina" / "other"), "vfs")
+        os.mkdir(other.folder)
+        for architecture in ("arm64", "amd64"):
+            other.ok("pull", "--platform", f"linux/{architecture}", name)
+            form = ("--format", "{{.Architecture}}")
+            assert other.ok("inspect", *form, name).strip() == architecture
+        third = Lamina(str(tmp_path / "lamina" / "third"), "vfs")
+        os.mkdir(third.folder)
+        said = third("build", *words, "--cache-from", cache, context)
+        assert said.err.count("CACHED") == 4, said
+        assert json.loads(registry.manifests["app", "1"][0]) == index
+
+
+def test_inline_caches_of_an_index(made, context, tmp_path):
+    with fake_registry() as registry:
+        name = f"{registry.host}/app:1"
+        words = ("--platform", "linux/amd64,linux/arm64", "-t", name, "--cache-to", "inline")
+        made.ok("build", *words, "--push", context)
+        other = Lamina(str(tmp_path / "lamina" / "other"), "vfs")
+        os.mkdir(other.folder)
+        said = other("build", *words, "--cache-from", name, context)
+        assert said.err.count("CACHED") == 4, said
+
+
+def test_a_base_is_that_of_the_platform(made, tmp_path):
+    """FROM without a platform means the target's, FROM --platform=$BUILDPLATFORM this machine's."""
+    with fake_registry() as registry:
+        folder = tmp_path / "lamina" / "bases"
+        folder.mkdir()
+        (folder / "Dockerfile").write_text(
+            "FROM scratch\nARG TARGETARCH\nLABEL base=$TARGETARCH\nCOPY Dockerfile /\n"
+        )
+        name = f"{registry.host}/base:1"
+        both = ("--platform", "linux/amd64,linux/arm64")
+        made.ok("build", *both, "-t", name, "--push", str(folder))
+        (folder / "Dockerfile").write_text(
+            f"FROM --platform=$BUILDPLATFORM {name} AS build\nLABEL a=b\nFROM {name}\n"
+        )
+        target = str(tmp_path / "layout")
+        other = Lamina(str(tmp_path / "lamina" / "other"), "vfs")
+        os.mkdir(other.folder)
+        other.ok("build", *both, "-o", f"type=oci,tar=false,dest={target}", str(folder))
+        _, configs = layout_of(target)
+        labels = {name: config["config"]["Labels"]["base"] for name, config in configs.items()}
+        assert labels == {"amd64/linux": "amd64", "arm64/linux": "arm64"}
+
+
+def test_a_command_of_another_machine_says_what_is_missing(made, tmp_path):
+    folder = tmp_path / "lamina" / "foreign"
+    folder.mkdir()
+    with open("/proc/self/exe", "rb") as file:
+        head = bytearray(file.read(1 << 12))
+    head[18:20] = (183).to_bytes(2, "little")  # e_machine: AArch64
+    (folder / "sh").write_bytes(head)
+    (folder / "sh").chmod(0o755)
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY sh /bin/sh\nRUN true\n")
+    said = made("build", "--platform", "linux/arm64", str(folder))
+    if os.path.isdir("/proc/sys/fs/binfmt_misc") and os.listdir("/proc/sys/fs/binfmt_misc"):
+        pytest.skip("this machine may know the format")
+    assert_complaint(said, "built for aarch64", "qemu-user-static", code=said.code)
+    assert made.ok("images", "-q", "-a") == ""
+
+
+@pytest.mark.parametrize("text", ["linux/", "a/b/c/d", "no such"])
+def test_what_is_no_platform_is_refused(made, context, text):
+    assert_complaint(made("build", "--platform", text, context), "platform")
