@@ -18,6 +18,7 @@ from itertools import count
 from lamina.build.api import CacheWish
 from lamina.build.stop import Stop
 from lamina.errors import BuildError, LockHeld
+from lamina.fs.faults import crash_point
 from lamina.fs.inroot import Root
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.mounting import Bind, detached
@@ -128,10 +129,12 @@ class StoreMounts:
             with detached(self._layers.mounts(layer, writable=True)) as root:
                 os.fchown(root, wish.uid, wish.gid)
                 os.fchmod(root, wish.mode)
+            crash_point("cache-mount-made")
             inputs = json.dumps({"facts": {"op": "cache mount", "id": wish.title}, "files": {}})
             with self._root.database.write() as db:
                 cache.keep_layer(db, key, layer, inputs, time.time())
                 refs.add(db, refs.LEASE, self._root.lease, layer)
+            crash_point("cache-mount-kept")
         except BaseException:
             self._layers.remove_rw(layer)
             raise

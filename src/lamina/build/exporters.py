@@ -17,6 +17,7 @@ from lamina.archive.packing import Packing
 from lamina.archive.writer import segments
 from lamina.build.outputs import OCI, TAR, Output, refuse_several
 from lamina.errors import from_oserror
+from lamina.fs.faults import crash_point
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.images import ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
@@ -94,6 +95,7 @@ class Exporter:
     def _unroll(self, image: ImageConfig, path: str) -> None:
         with _directory(path) as root, closing(self._tree(image)) as tree:
             apply(root, segments(_owned(whole_tree(tree)), _forget), whiteouts=False)
+            crash_point("tree-written")
 
     def _tree(self, image: ImageConfig) -> TreeView:
         chain = image.top_chain
@@ -127,6 +129,7 @@ class Exporter:
             file = scratch_file(self._layers)
             files.callback(os.close, file)
             layers.append(pack_layer(file, partial(self._layers.export, chain), packing))
+            crash_point("layer-packed")
         return PackedSource(image, layers)
 
 

@@ -13,6 +13,7 @@ from lamina.build.api import Cache, Layers
 from lamina.build.cachekey import Inputs, explain
 from lamina.build.record import Record
 from lamina.build.stop import Stop
+from lamina.fs.faults import crash_point
 from lamina.layers.layer import Layer
 from lamina.values.digest import ChainID, DiffID
 
@@ -75,11 +76,13 @@ class Memory:
                 return known._replace(reason="it was made just now, elsewhere")
             reason = self._why(place, inputs)
             layer = make()
+            crash_point("step-made")
             created = self._now()
             chain = layer.chain_id if layer is not None else parent
             self._cache.record(key, Record(chain, inputs.to_json(), created))
             self._cache.note(_last(place.name), Record(None, inputs.to_json(), created))
             self._made.add(key)
+            crash_point("step-recorded")
         if layer is None:
             return Outcome(None, created, 0, False, reason)
         return Outcome(layer.diff_id, created, layer.size, False, reason)

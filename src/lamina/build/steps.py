@@ -24,6 +24,7 @@ from lamina.build.sources import ChainTree
 from lamina.build.stop import Stop, Stoppable
 from lamina.dockerfile.chmod import Chmod, Symbolic
 from lamina.errors import LayerNotFound, StepFailed
+from lamina.fs.faults import crash_point
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
@@ -174,6 +175,7 @@ class Steps:
                     run.insecure,
                 )
                 status = self._runner.run(layer, command, tail, self._stop)
+                crash_point("command-ended")
                 if status and self._debug is not None:
                     self._look_around(parent, command, self._debug)
             self._stop.check()

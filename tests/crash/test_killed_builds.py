@@ -1,0 +1,153 @@
+"""Builds killed at every named point: what they export, import and do at once is whole or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+
+import pytest
+
+from lamina.testing.fake_registry import fake_registry
+from tests.crash.crash_victim import Operation, assert_between, was_killed
+
+_CACHE = "type=local,dest=cache,mode=max"
+_STAGES = """FROM box AS one
+RUN --mount=type=cache,target=/c echo x >/c/x; echo one >/one
+FROM box AS two
+COPY a /a
+RUN echo two >/two
+FROM box
+COPY --from=one /one /one
+COPY --from=two /two /two
+"""
+_TWICE = "layer-staged layer-extracted layer-published step-made step-recorded"
+_ENDS = "blob-copied blob-copied:3 copy-complete copy-published"
+
+
+def build(*words, theirs="\0", context="context"):
+    """A build that goes on where it stopped; what it writes elsewhere is the user's own."""
+    return Operation(("build", "-q", *words, context), steps=True, theirs=theirs)
+
+
+def killed(victim, operation, point):
+    """Begin anew and be killed; the store is sound then, and a second try ends as the first."""
+    victim.restore_state()
+    done = victim.run(*operation.words, crash=point)
+    assert was_killed(done.returncode), (point, done)
+    victim.assert_sound()
+
+
+def goes_on(victim, operation, before, after):
+    """The same command, again."""
+    assert_between(victim.state(), before, after, operation)
+    victim.ok(*operation.words)
+    victim.assert_settled()
+    assert_between(victim.state(), after, after, operation)
+
+
+def outcome(victim, operation):
+    """What is there before and after it."""
+    before = victim.state()
+    victim.ok(*operation.words)
+    return before, victim.state()
+
+
+def assert_whole(layout):
+    """Every blob is what it is called, and all that the index leads to is there."""
+    if not os.path.exists(f"{layout}/index.json"):
+        return
+    blobs = f"{layout}/blobs/sha256"
+    for name in os.listdir(blobs):
+        with open(f"{blobs}/{name}", "rb") as file:
+            assert hashlib.file_digest(file, "sha256").hexdigest() == name
+    with open(f"{layout}/index.json") as file:
+        tops = json.load(file)["manifests"]
+    for top in tops:
+        with open(f"{blobs}/{top['digest'][7:]}") as file:
+            manifest = json.load(file)
+        for each in (manifest["config"], *manifest["layers"]):
+            assert os.path.getsize(f"{blobs}/{each['digest'][7:]}") == each["size"]
+
+
+@pytest.mark.parametrize("storage", ["overlay2", "erofs"])
+def test_stages_at_once(victim_of, storage):
+    victim = victim_of(storage, "build-run")
+    with open(f"{victim.folder}/boxed/Dockerfile", "w") as file:
+        file.write(_STAGES)
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    operation = build("--jobs", "2", "-t", "built", context="boxed")
+    before, after = outcome(victim, operation)
+    points = [f"{each}{count}" for each in _TWICE.split() for count in ("", ":2", ":4")]
+    points += ["rw-created:3", "command-ended", "command-ended:2"]
+    for point in (*points, "cache-mount-made", "cache-mount-kept", "image-created", "durable"):
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)
+
+
+@pytest.mark.parametrize(
+    ("output", "points"),
+    [
+        ("type=oci,dest=out", f"layer-packed:2 {_ENDS} file-written"),
+        ("type=oci,tar=false,dest=out", f"layer-packed file-written:2 {_ENDS}"),
+        ("type=docker,dest=out", "file-written"),
+        ("type=tar,dest=out", "file-written"),
+        ("type=local,dest=out", "tree-written"),
+    ],
+)
+def test_what_goes_elsewhere(victim_of, output, points):
+    victim = victim_of("overlay2", "build")
+    operation = build("-t", "built", "-o", output, theirs="out")
+    before, after = outcome(victim, operation)
+    for point in points.split():
+        killed(victim, operation, point)
+        if "tar=false" in output:
+            assert_whole(f"{victim.folder}/out")
+        elif "local" not in output and os.path.exists(f"{victim.folder}/out"):
+            assert point == "copy-published"
+        goes_on(victim, operation, before, after)
+
+
+def test_a_cache_that_is_written(victim_of):
+    victim = victim_of("overlay2", "build")
+    operation = build("-t", "built", "--cache-to", _CACHE, theirs="cache")
+    before, after = outcome(victim, operation)
+    for point in f"durable cache-packed file-written file-written:3 {_ENDS}".split():
+        killed(victim, operation, point)
+        assert_whole(f"{victim.folder}/cache")
+        goes_on(victim, operation, before, after)
+
+
+def test_a_cache_that_a_registry_is_given(victim_of):
+    victim = victim_of("overlay2", "build")
+    with fake_registry() as registry:
+        name = f"{registry.host}/app:cache"
+        operation = build("-t", "built", "--cache-to", f"type=registry,ref={name},mode=max")
+        before, after = outcome(victim, operation)
+        whole = registry.manifests["app", "cache"]
+        for point in f"cache-packed {_ENDS}".split():
+            registry.manifests.clear()
+            registry.blobs.clear()
+            killed(victim, operation, point)
+            seen = registry.manifests.get(("app", "cache"))
+            assert seen == (whole if point == "copy-published" else None)
+            goes_on(victim, operation, before, after)
+            assert registry.manifests["app", "cache"] == whole
+
+
+@pytest.mark.parametrize("storage", ["overlay2", "erofs"])
+def test_a_cache_that_is_asked(victim_of, storage):
+    """Layers of it that were laid when it died are laid no more."""
+    victim = victim_of(storage, "build")
+    victim.ok("build", "-q", "-t", "built", "--cache-to", _CACHE, "context")
+    victim.ok("rmi", "built")
+    victim.ok("prune", "-a", "-f")
+    victim.ok("import", "base.tar", "base")
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    operation = build("-t", "built", "--cache-from", "type=local,src=cache")
+    before, after = outcome(victim, operation)
+    points = f"{_TWICE.partition(' step')[0]} cache-brought cache-adopted image-created durable"
+    for point in [*points.split(), "layer-extracted:2", "layer-published:3"]:
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)
