@@ -21,12 +21,12 @@ from lamina.build.api import (
     Used,
 )
 from lamina.build.cachekey import Inputs
-from lamina.build.caches import RecordingCache, used_of, with_inline
+from lamina.build.caches import Caches, RecordingCache, used_of, with_inline
 from lamina.build.context import Opened
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Target
-from lamina.build.imported import ImportedCache, Imports, Lay, LazyLayers
+from lamina.build.imported import ImportedCache, Imports, LazyLayers
 from lamina.build.mounts import Mounting
 from lamina.build.operation import Remote
 from lamina.build.plan import Plan
@@ -79,7 +79,9 @@ class Attempt:
         context: Opened,
         telling: Telling,
         debug: Debug | None,
+        caches: Caches,
     ) -> None:
+        self._caches = caches
         self._parts = parts
         self._request = request
         self._context = context
@@ -87,12 +89,12 @@ class Attempt:
         self._debug = debug
         self._epoch = epoch_of(request)
 
-    def carry_out(self, plan: Plan, target: Target, imports: Imports, lay: Lay) -> Made:
+    def carry_out(self, plan: Plan, target: Target, imports: Imports) -> Made:
         """Carry out a plan; raises `NotBrought` when what imported caches promised is not there."""
         stop = Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
         own = self._parts.layers
-        lazy = LazyLayers(own, imports, lay, self._telling, crew.by_caller)
+        lazy = LazyLayers(own, imports, self._caches.lay, self._telling, crew.by_caller)
         asked = ImportedCache(self._parts.cache, imports, lazy, crew.by_caller)
         layers: Layers = lazy if imports else own
         cache = RecordingCache(asked if imports else self._parts.cache)
@@ -141,7 +143,9 @@ class Attempt:
             stop,
         )
         settings = Settings(self._epoch, self._parts.clock)
-        return Steps(layers, cache, self._parts.runner, mounting, settings, stop, self._debug)
+        ancestors = self._caches.ancestors
+        runner, debug = self._parts.runner, self._debug
+        return Steps(layers, cache, runner, mounting, settings, stop, debug, ancestors)
 
     def _repository(self, git: Git) -> "GitTree":
         from lamina.build.gitsource import GitTree, resolve

@@ -26,7 +26,7 @@ from lamina.build.attempt import Attempt, Made, Parts
 from lamina.build.caches import Caches, united
 from lamina.build.context import Opened, open_context
 from lamina.build.executor import Target
-from lamina.build.imported import Imports, Lay, NotBrought, Remote
+from lamina.build.imported import Imports, NotBrought, Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.state import State
 from lamina.build.telling import Telling
@@ -104,9 +104,9 @@ class Builder:
             for text in (text for plan in plans for text in plan.warnings):
                 telling.warn(text)
             imports = Imports(() if request.no_cache else caches.sources, telling.warn)
-            attempt = Attempt(self._parts, request, context, telling, debug)
+            attempt = Attempt(self._parts, request, context, telling, debug, caches)
             made = [
-                self._carried_out(attempt, plan, target, imports, caches.lay, telling)
+                self._carried_out(attempt, plan, target, imports, telling)
                 for plan, target in zip(plans, numbered(targets, plans), strict=True)
             ]
             if sink is not ignore:
@@ -130,13 +130,12 @@ class Builder:
         plan: Plan,
         target: Target,
         imports: Imports,
-        lay: Lay,
         telling: Telling,
     ) -> Made:
         """What a plan comes to, however often it takes."""
         while True:
             try:
-                return attempt.carry_out(plan, target, imports, lay)
+                return attempt.carry_out(plan, target, imports)
             except NotBrought as error:
                 imports.disappointed()
                 telling(Notice(f"{error.brief}: the build begins again"))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from lamina.build.api import Cache, Layers, Used
 from lamina.build.imported import Import, Imports, Lay, Remote
+from lamina.build.past import Ancestor
 from lamina.build.portable import Link, Portable, dump
 from lamina.build.record import Blob, Record
 from lamina.build.statcache import StatCache
@@ -21,10 +22,14 @@ from lamina.values.digest import ChainID, chain_ids
 
 
 class Caches(NamedTuple):
-    """The caches that a build may ask besides the store's own, and how their layers are laid."""
+    """The caches that a build may ask besides the store's own, and how their layers are laid.
+
+    `ancestors` are images that answer by their history.
+    """
 
     sources: tuple[Import, ...]
     lay: Lay
+    ancestors: tuple[Ancestor, ...] = ()
 
 
 class RecordingCache:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
+from lamina.build.imported import NotBrought
 from lamina.build.interpret import Scope, interpret
 from lamina.build.memory import Outcome, Place
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
 from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
+from lamina.build.past import Past
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step, origins_of
 from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
@@ -167,7 +169,7 @@ class Executor:
         """A stage that begins with the files of a context, and with no config."""
         tree, stat_cache = self._contexts.folder(base)
         action = Copy((".",), "/", None, None, (), False, False, f"FROM {base.name}")
-        place = self._place(stage, number)
+        place = self._place(stage, number, Past((), action.created_by))
         outcome = self._steps.copy(None, action, Origin(tree, None, stat_cache), place)
         return self._scratch(stage).stacked(action.created_by, outcome.diff_id, outcome.created)
 
@@ -201,7 +203,7 @@ class Executor:
         action = interpret(step.instruction, state, self._scope)
         if isinstance(action, Edit):
             return action.state, Outcome(None, 0.0, 0, False, "")
-        place = self._place(stage, number)
+        place = self._place(stage, number, Past(state.told, action.created_by))
         after = state
         if isinstance(action, MakeDirectory):
             after = action.state
@@ -226,13 +228,13 @@ class Executor:
             output = partial(self._output, number)
             return self._steps.run(parent, action, place, output, origins=origins)
 
-    def _place(self, stage: Stage, number: int) -> Place:
+    def _place(self, stage: Stage, number: int, past: Past) -> Place:
         """Where this step stands, for later builds of the same Dockerfile."""
         main = self._contexts.main
         name = f"{main.path}\0{main.dockerfile.name}\0{stage.title}\0{number - self._target.before}"
         if self._target.wanted:
             name += f"\0{self._target.wanted}"
-        return Place(name, self._anew(stage.title))
+        return Place(name, self._anew(stage.title), past)
 
     def _output(self, number: int, stream: int, data: bytes) -> None:
         self._sink(StepOutput(number, stream, data))
@@ -308,7 +310,7 @@ class Executor:
         try:
             yield report
         except LaminaError as error:
-            if self._crew.is_stopping:
+            if self._crew.is_stopping or isinstance(error, NotBrought):
                 self._sink(StepCanceled(index))
             else:
                 self._sink(StepErred(index, time.monotonic() - began, error.brief))

@@ -6,11 +6,12 @@
 Knows the cache and the store of layers; knows nothing of what a step does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lamina.build.api import Cache, Layers
 from lamina.build.cachekey import Inputs, explain
+from lamina.build.past import Ancestor, Past, found
 from lamina.build.record import Record
 from lamina.build.stop import Stop
 from lamina.fs.faults import crash_point
@@ -21,11 +22,13 @@ from lamina.values.digest import ChainID, DiffID
 class Place(NamedTuple):
     """Where a step stands: `name` is the same in later builds of the Dockerfile.
 
-    What is made `anew` is not looked up, except for what this build made.
+    What is made `anew` is not looked up, except for what this build made. `past` is what its
+    image's history will say.
     """
 
     name: str
     anew: bool
+    past: Past
 
 
 class Outcome(NamedTuple):
@@ -44,8 +47,16 @@ class Outcome(NamedTuple):
 class Memory:
     """The steps of one build, and those of builds before it; for any thread."""
 
-    def __init__(self, layers: Layers, cache: Cache, stop: Stop, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        cache: Cache,
+        stop: Stop,
+        now: Callable[[], float],
+        ancestors: Sequence[Ancestor],
+    ) -> None:
         self._layers = layers
+        self._ancestors = ancestors
         self._cache = cache
         self._stop = stop
         self._now = now
@@ -57,11 +68,13 @@ class Memory:
         look: Callable[[bool], Inputs],
         place: Place,
         make: Callable[[], Layer | None],
+        proves: Callable[[Record], bool],
     ) -> Outcome:
         """The outcome of `make` over `parent`, remembered from another time if possible.
 
         `look` gives what it is made from, believing imported caches or not. `place` names the step
-        in its Dockerfile, to find what it was made from last time.
+        in its Dockerfile, to find what it was made from last time. What an image's history says is
+        taken where `proves` agrees.
         """
         inputs = look(True)
         key = inputs.key
@@ -69,7 +82,10 @@ class Memory:
         if known is not None:
             return known
         if inputs.told:
-            return self.perform(parent, lambda _: look(False), place, make)
+            return self.perform(parent, lambda _: look(False), place, make, proves)
+        known = self._in_the_past(parent, place, proves)
+        if known is not None:
+            return known
         with self._cache.single_flight(key, self._stop):
             known = self._known(key, inputs, parent, anew=place.anew)
             if known is not None:
@@ -98,6 +114,18 @@ class Memory:
         if not inputs.told:
             self._cache.record(key, record._replace(inputs=inputs.to_json()))
         return outcome._replace(reason=f"{outcome.reason}, says the cache {record.source}")
+
+    def _in_the_past(
+        self, parent: ChainID | None, place: Place, proves: Callable[[Record], bool]
+    ) -> Outcome | None:
+        """What an image that stands for a cache did; this is not remembered as the step's own."""
+        if place.anew:
+            return None
+        for record in found(self._ancestors, place.past, parent):
+            outcome = self._outcome(record, parent)
+            if outcome is not None and proves(record):
+                return outcome._replace(reason=f"the image {record.source} has this step")
+        return None
 
     def _outcome(self, record: Record, parent: ChainID | None) -> Outcome | None:
         """What a record comes to over `parent`; None where that cannot be."""

@@ -55,6 +55,16 @@ class State(NamedTuple):
         return sum(1 for line in self.lines if not line.empty)
 
     @property
+    def told(self) -> tuple[str, ...]:
+        """The commands that its history tells, those of the base first."""
+        before = self.document.get("history")
+        lines = before if isinstance(before, list) else []
+        return (
+            *(_text(line, "created_by") for line in lines if isinstance(line, dict)),
+            *(line.created_by for line in self.lines),
+        )
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that expansion sees."""
         return dict(self.variables)

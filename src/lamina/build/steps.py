@@ -4,7 +4,8 @@ Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from lamina.build.copy import Manner
 from lamina.build.memory import Memory, Outcome, Place
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
+from lamina.build.past import Ancestor, is_the_same
+from lamina.build.record import Record
 from lamina.build.selection import Selected
 from lamina.build.sources import ChainTree
 from lamina.build.stop import Stop, Stoppable
@@ -66,6 +69,7 @@ class Steps:
         settings: Settings,
         stop: Stop,
         debug: Debug | None,
+        ancestors: Sequence[Ancestor],
     ) -> None:
         self._layers = layers
         self._cache = cache
@@ -74,7 +78,7 @@ class Steps:
         self._settings = settings
         self._stop = stop
         self._debug = debug
-        self._memory = Memory(layers, cache, stop, settings.now)
+        self._memory = Memory(layers, cache, stop, settings.now, ancestors)
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
         facts["parent"] = parent or "scratch"
@@ -119,6 +123,7 @@ class Steps:
             lambda believing: self._look_at_run(parent, run, bound, believing),
             place,
             lambda: self._run(parent, run, output, bound, origins),
+            lambda _: _is_told_whole(run),
         )
 
     def _look_at_run(
@@ -213,7 +218,7 @@ class Steps:
         facts: dict[str, Fact] = {"op": "workdir", "destination": step.path, "user": step.user}
         inputs = Inputs(self._facts(parent, facts))
         make = partial(self._make_directory, parent, step)
-        return self._memory.perform(parent, lambda _: inputs, place, make)
+        return self._memory.perform(parent, lambda _: inputs, place, make, lambda _: True)
 
     def _make_directory(self, parent: ChainID | None, step: MakeDirectory) -> Layer | None:
         view = self._view(parent)
@@ -248,6 +253,7 @@ class Steps:
             lambda believing: self._look_at_copy(parent, step, chosen, origin, owner, believing),
             place,
             lambda: self._copy(parent, step, chosen, self._settings.manner(owner, step.mode)),
+            lambda record: self._is_copy(parent, step, chosen, owner, record),
         )
 
     def _look_at_copy(
@@ -301,6 +307,30 @@ class Steps:
             return layer
         finally:
             view.close()
+
+    def _is_copy(
+        self,
+        parent: ChainID | None,
+        step: Copy,
+        chosen: Chosen,
+        owner: tuple[int, int] | None,
+        record: Record,
+    ) -> bool:
+        """Whether a chain over `parent` is what the copy would make of it."""
+        with closing(self._view(parent)) as view:
+            source = _source(view, step, chosen, self._settings.manner(owner, step.mode))
+            if source is None or record.chain_id in (None, parent):
+                return source is None and record.chain_id == parent
+            if not isinstance(source, EntrySource):
+                return False  # an archive's members are its own
+            layer = self._layers.chain(record.chain_id)[-1]
+            with closing(self._layers.index(layer)) as index:
+                return is_the_same(source.entries, index.records())
+
+
+def _is_told_whole(run: Run) -> bool:
+    """Whether a command's line of history tells all that it reads."""
+    return not facts_of(run) and run.network != "none"
 
 
 def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Source | None:

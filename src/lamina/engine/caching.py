@@ -13,10 +13,12 @@ from lamina.build.api import BuildResult, Debug
 from lamina.build.caches import Caches
 from lamina.build.cachewishes import IMAGE, INLINE, LOCAL, CacheFrom, CacheTo, parse_from, parse_to
 from lamina.build.imported import Import, Opened
+from lamina.build.past import Ancestor
 from lamina.content.verified import ByteStream
 from lamina.engine.parts import Parts
 from lamina.engine.platforms import platform_of
 from lamina.errors import BadDocument, ImageNotFound, InvalidReference, LaminaError
+from lamina.images.edit import BUILD_CACHE
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Sink as End
 from lamina.transfer.ends.layout import LayoutSink, LayoutSource, names_for
@@ -72,10 +74,23 @@ class Caching:
     ) -> Iterator[Caches]:
         """The caches to ask, each read when it is first needed."""
         with ExitStack() as stack:
-            sources = (
-                Import(each.title, partial(self._read, each, platforms, stack)) for each in wishes
+            ancestors = [found for each in wishes if (found := self._ancestor(each)) is not None]
+            known = {each.title for each in ancestors}
+            sources = tuple(
+                Import(each.title, partial(self._read, each, platforms, stack))
+                for each in wishes
+                if each.title not in known
             )
-            yield Caches(tuple(sources), partial(cachemedia.lay, self._store.layers))
+            lay = partial(cachemedia.lay, self._store.layers)
+            yield Caches(sources, lay, tuple(ancestors))
+
+    def _ancestor(self, wish: CacheFrom) -> Ancestor | None:
+        """The image of the store that is meant, if it has no cache inside."""
+        here = self._here(wish.place) if wish.kind == IMAGE else None
+        if here is None:
+            return None
+        config = self._store.image_store.config(here)
+        return None if BUILD_CACHE in config.document else Ancestor(wish.title, config)
 
     def _read(
         self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack

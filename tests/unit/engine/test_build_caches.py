@@ -114,6 +114,13 @@ def names(image):
     return [line.created_by for line in image.config.history]
 
 
+def forget_all(store):
+    """Have a store that knows no step any more."""
+    with store.layers.root.database.write() as db:
+        for row in cache.all_rows(db):
+            cache.forget(db, row.key)
+
+
 def blobs_of(registry):
     """The cache's manifest and document at a registry."""
     raw, _ = registry.manifests["app/cache", "1"]
@@ -182,12 +189,19 @@ def test_inline_travels_with_the_image(site, registry):
 def test_an_image_of_the_store_that_has_its_cache_inside(site):
     first = site()
     made = first.build(tags=["kept"], cache_to=["type=inline"])
-    with first.store.layers.root.database.write() as db:
-        for row in cache.all_rows(db):
-            cache.forget(db, row.key)
+    forget_all(first.store)
     again = first.build(cache_from=["kept"], cache_to=["type=inline"])
     assert (again.id, first.cached()) == (made.id, STEPS)
     assert "kept" in first.reasons()[0]
+
+
+def test_an_image_of_the_store_answers_by_its_history(site):
+    first = site()
+    made = first.build(tags=["kept"])
+    forget_all(first.store)
+    again = first.build(cache_from=["kept"])
+    assert (again.id, first.cached()) == (made.id, 3)  # it tells nothing of the other stage
+    assert set(first.reasons()) == {"the image kept has this step"}
 
 
 def test_what_cannot_be_reached_is_a_warning(site, registry, tmp_path):
