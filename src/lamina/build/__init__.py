@@ -1,4 +1,4 @@
-"""Building images from Dockerfiles: plan, look up, carry out what is new.
+"""Building images from Dockerfiles and from stages: plan, look up, carry out what is new.
 
 Builder(layers, images, cache, runner).build(BuildRequest(...), sink) -> BuildResult
 """

@@ -15,6 +15,7 @@ from lamina.build.record import Blob, Record
 from lamina.build.secrets import Secret
 from lamina.build.statcache import StatCache
 from lamina.build.stop import Stop
+from lamina.dockerfile import Dockerfile
 from lamina.execution.extras import File, Scratch
 from lamina.fs.tree import TreeView
 from lamina.layers.kinds import Source
@@ -48,6 +49,7 @@ class BuildRequest(NamedTuple):
     With `inline_cache` the image's config holds the cache of its build, with `tells_used` the
     result does. The image is made for each of `platforms` (none: this machine's), with the bases
     for it; the store then has the one for this machine, else the first.
+    `stages` are what a Dockerfile would be read as, in the place of one.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
@@ -69,6 +71,7 @@ class BuildRequest(NamedTuple):
     stored: bool = True
     jobs: int | None = None
     no_cache_stages: frozenset[str] = frozenset()
+    stages: Dockerfile | None = None
     inline_cache: bool = False
     tells_used: bool = False
     platforms: tuple[str, ...] = ()

@@ -109,7 +109,7 @@ class Builder:
                 self._carried_out(attempt, plan, target, imports, telling)
                 for plan, target in zip(plans, numbered(targets, plans), strict=True)
             ]
-            if sink is not ignore:
+            if sink is not ignore and request.stages is None:
                 self._tell_checks(request, context, telling)
         configs = tuple(each.config for each in made)
         chosen = configs[fitting([each.platform for each in targets], self._host)]
@@ -204,10 +204,8 @@ class Builder:
             )
 
     def _plan(self, request: BuildRequest, context: Opened, target: Target) -> Plan:
-        name, text = context.dockerfile.name, _text(context)
-        self._refuse_warned(request, context, text)
         return make_plan(
-            dockerfile.parse(text, filename=name),
+            request.stages or self._parsed(request, context),
             triggers=self._triggers,
             platform=_platform_arguments(self._host, target.platform),
             build_args=request.build_args,
@@ -216,6 +214,11 @@ class Builder:
             contexts=request.contexts,
             layouts=self._layouts,
         )
+
+    def _parsed(self, request: BuildRequest, context: Opened) -> dockerfile.Dockerfile:
+        name, text = context.dockerfile.name, _text(context)
+        self._refuse_warned(request, context, text)
+        return dockerfile.parse(text, filename=name)
 
     def _from_store(self, reference: str, _platform: str) -> ImageID:
         return self._images.resolve(reference)

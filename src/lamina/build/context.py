@@ -18,6 +18,7 @@ from lamina.fs.inroot import Root
 _LIMIT = 2 << 20  # bytes of a Dockerfile or an ignore file
 _EXPLAINED = 1000  # lines of an ignore file, up to which the one that excludes is looked for
 _IGNORE_SUFFIX = ".dockerignore"
+_CALLS = "Stage"  # how messages call what stands in the place of a Dockerfile
 
 
 class Text(NamedTuple):
@@ -113,6 +114,8 @@ def _dockerfile(root: Root, path: str, request: BuildRequest) -> tuple[Text, str
 
 
 def _given(request: BuildRequest) -> Text | None:
+    if request.stages is not None:
+        return Text(_CALLS, b"")
     if request.dockerfile_text is None:
         return None
     return Text(request.dockerfile or DEFAULT_DOCKERFILE, request.dockerfile_text)
@@ -205,7 +208,7 @@ def _compiled(name: str, data: bytes | None) -> Ignore | None:
 def _beside(root: Root, inside: str | None, request: BuildRequest) -> tuple[str, bytes | None]:
     if inside is not None:
         return inside + _IGNORE_SUFFIX, _read(root, inside + _IGNORE_SUFFIX)
-    if request.dockerfile is None or request.dockerfile_text is not None:
+    if request.dockerfile is None or _given(request) is not None:
         return "", None
     name = request.dockerfile + _IGNORE_SUFFIX
     try:

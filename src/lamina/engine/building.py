@@ -26,11 +26,14 @@ if TYPE_CHECKING:  # only what fetches, looks inside or writes elsewhere loads i
     from lamina.analyze.packages import Package
     from lamina.build.exporters import Exporter
     from lamina.build.fetch import Answer, Ask
+    from lamina.build.stage import Stage
+    from lamina.dockerfile import Dockerfile
     from lamina.engine.registries import Registries
     from lamina.registry.transport import Transport
 
 __all__ = [
     "BuildRequest",
+    "assembled",
     "builder",
     "exporter",
     "parse_agent",
@@ -59,6 +62,13 @@ def _asking(config: Config) -> "Ask":
         return transports[0].ask("GET", url, headers)
 
     return ask
+
+
+def assembled(stage: "Stage") -> "Dockerfile":
+    """What a Dockerfile of the same would be read as; raises `UsageError`."""
+    from lamina.build import stages  # most builds have a Dockerfile
+
+    return stages.assembled(stage)
 
 
 def _take_in(engine: Parts, layout: Layout) -> str:

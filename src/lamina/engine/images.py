@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug
     from lamina.build.secrets import Secret
+    from lamina.build.stage import Stage
     from lamina.dockerfile.lint import Checked
     from lamina.engine.registries import Registries
     from lamina.engine.slimming import Slimmed
@@ -127,6 +128,7 @@ class Images:
         self,
         context: str | None = ".",
         *,
+        stage: "Stage | None" = None,
         dockerfile: str | None = None,
         dockerfile_text: bytes | None = None,
         tags: Sequence[str] = (),
@@ -150,7 +152,7 @@ class Images:
         platforms: Sequence[str] = (),
         events: Sink | None = None,
     ) -> Image:
-        """Build a Dockerfile; the image is tagged and durable when this returns.
+        """Build a Dockerfile, or a `lamina.Stage`; tagged and durable when this returns.
 
         What FROM and COPY --from name is pulled when it is `missing`, `always`, `newer` or
         `never`. `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN --mount`;
@@ -164,7 +166,7 @@ class Images:
         `DockerfileError`, `StepFailed` or another `LaminaError`.
         """
         from lamina.build import BuildRequest
-        from lamina.engine.building import parse_named
+        from lamina.engine.building import assembled, parse_named
 
         request = BuildRequest(
             context=context,
@@ -185,6 +187,7 @@ class Images:
             no_cache_stages=frozenset(each.lower() for each in no_cache_stages),
             platforms=tuple(platforms),
             contexts=dict(parse_named(f"{k}={v}") for k, v in (contexts or {}).items()),
+            stages=None if stage is None else assembled(stage),
         )
         result = self.carry_out(
             request,

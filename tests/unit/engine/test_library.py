@@ -134,7 +134,8 @@ def test_two_stores_do_not_meet(tmp_path):
 
 
 def test_public_names_are_those_listed():
-    assert sorted(lamina.__all__) == ["Engine", "LaminaError", "__version__", "open", "overlay"]
+    names = ["Engine", "LaminaError", "Mount", "Stage", "__version__", "build", "open", "overlay"]
+    assert sorted(lamina.__all__) == names
     for name in lamina.__all__:
         assert getattr(lamina, name)
 
