@@ -403,6 +403,24 @@ def test_a_registry_is_asked_for_what_it_has(
     assert lamina("pull", f"{willing}/demo:2").code == 1
 
 
+def test_an_sbom_is_kept_beside_an_image(host: str, lamina: Lamina, other: Lamina) -> None:
+    """docker-registry lists no referrers: the tag for them does."""
+    name = f"{host}/with-sbom:1"
+    pushed(lamina, host, "with-sbom:1")
+    path = os.path.join(lamina.folder, "sbom.json")
+    lamina.ok("sbom", "make", "-o", path, "base")
+    first = lamina.ok("sbom", "attach", "-q", name, path).strip()
+    assert lamina.ok("sbom", "attach", "-q", name, path).strip() == first
+    with open(path) as file:
+        made = file.read()
+    assert other.ok("sbom", name) == made
+    assert other.ok("sbom", "ls", name).split()[2:] == [first, "application/spdx+json"]
+    assert first in other.ok("registry", "referrers", name)
+    other.ok("pull", "-q", name)
+    again = json.loads(other.ok("sbom", "make", name))
+    assert again["documentNamespace"] == json.loads(made)["documentNamespace"]
+
+
 def test_who_is_not_known_is_not_let_in(serve: Serve, lamina: Lamina, other: Lamina) -> None:
     host = serve(users=True)
     lamina.ok("tag", "base", f"{host}/mine:1")

@@ -73,6 +73,7 @@ VERBS: dict[str, Verb] = {
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),
     "save": Verb("save", "write images as one archive"),
+    "sbom": Verb("sbom", "show, attach or make a list of an image's packages (SBOM)"),
     "slim": Verb("slim", "make an image with the same tree that carries nothing hidden"),
     "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
     "tag": Verb("tag", "give an image one more name"),
@@ -117,6 +118,7 @@ GROUPS = {
         "referrers": "registry referrers",
         "tags": "registry tags",
     },
+    "sbom": {"attach": "sbom attach", "ls": "sbom ls", "list": "sbom ls", "make": "sbom make"},
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
     "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},
@@ -131,7 +133,11 @@ GROUPED = {
     "registry delete": "registry_delete",
     "registry referrers": "registry_referrers",
     "registry tags": "registry_tags",
+    "sbom attach": "sbom_attach",
+    "sbom ls": "sbom_ls",
+    "sbom make": "sbom_make",
 }
+_OPEN = frozenset(("sbom",))  # a group that takes other words, too
 
 GLOBAL = Usage(
     "[OPTIONS] COMMAND",
@@ -261,6 +267,8 @@ def _find(operands: list[str]) -> tuple[str, str, list[str]]:
     verb, *rest = operands
     if verb in GROUPS and rest and not rest[0].startswith("-"):
         meant = GROUPS[verb].get(rest[0])
+        if meant is None and verb in _OPEN:
+            return verb, VERBS[verb].module, rest
         if meant is None:
             raise UsageError(
                 f"'{verb} {rest[0]}' is not a lamina command", hint="see 'lamina --help'"

@@ -39,19 +39,18 @@ def source_date_epoch(environ: Mapping[str, str]) -> int | None:
 
 
 @contextmanager
-def written(path: str | None) -> Iterator[Callable[[bytes], object]]:
+def written(path: str | None, what: str = "an archive") -> Iterator[Callable[[bytes], object]]:
     """A way to write an archive: to a file, or (None, `-`) to standard output.
 
-    Raises `UsageError` when that is a terminal, and `StorageError`.
+    Raises `UsageError` when that is a terminal, unless it is text ("") that goes there, and
+    `StorageError`.
     """
     if path is not None and path != "-":
         with written_file(path) as write:
             yield write
         return
-    if sys.stdout.isatty():
-        raise UsageError(
-            "an archive is not written to a terminal", hint="use --output or redirect it"
-        )
+    if what and sys.stdout.isatty():
+        raise UsageError(f"{what} is not written to a terminal", hint="use --output or redirect it")
     yield _to_stdout
 
 

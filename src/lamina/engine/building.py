@@ -142,6 +142,12 @@ class BuiltInside(Inside):
 
         return installed(self._layers, self._config.top_chain, tree)
 
+    def release(self, tree: "MergedTree") -> bytes:
+        """Its os-release file; none where it has none."""
+        from lamina.engine.packages import released
+
+        return released(self._layers, self._config.top_chain, tree)
+
 
 def push_index(engine: Parts, result: BuildResult, name: str, registries: "Registries") -> str:
     """Push what was built for several platforms as one name; gives the index's digest.

@@ -16,7 +16,7 @@ from lamina.archive.entry import Body, Piece, Segment
 from lamina.archive.index import Record, records
 from lamina.archive.reader import read
 from lamina.engine.inside import Inside
-from lamina.engine.packages import is_database, told
+from lamina.engine.packages import is_database, release, told
 from lamina.errors import BadArchive, DigestMismatch
 from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.spec.imageconfig import ImageConfig
@@ -47,6 +47,10 @@ class Elsewhere(Inside):
     def packages(self, tree: MergedTree) -> tuple[Package, ...]:
         """The packages that the databases in its tree tell."""
         return told(tree, self._content)
+
+    def release(self, tree: MergedTree) -> bytes:
+        """Its os-release file; none where it has none."""
+        return release(tree, self._content)
 
     def _content(self, node: Node) -> bytes:
         return self._kept.get(node.now.digest, b"") if node.now is not None else b""

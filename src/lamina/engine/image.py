@@ -136,6 +136,12 @@ class Image(Inside):
 
         return installed(self._store.layers, self._row.top_chain, tree)
 
+    def release(self, tree: "MergedTree") -> bytes:
+        """Its os-release file; none where it has none."""
+        from lamina.engine.packages import released
+
+        return released(self._store.layers, self._row.top_chain, tree)
+
     def listdir(self, path: str = "/") -> "tuple[FileFacts, ...]":
         """What a directory of it holds, sorted by name; raises `PathNotFound`."""
         from lamina.engine.looking import listing

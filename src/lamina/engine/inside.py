@@ -44,6 +44,10 @@ class Inside(ABC):
 
         return listing(self.tree(), os.fsencode(path))
 
+    @abstractmethod
+    def release(self, tree: "MergedTree") -> bytes:
+        """Its os-release file; none where it has none."""
+
     def shared(self) -> frozenset[ChainID]:
         """The chains of layers that another image has, too."""
         return frozenset()

@@ -15,14 +15,15 @@ _DISTROLESS = b"var/lib/dpkg/status.d"
 _APK = (b"lib/apk/db/installed", b"usr/lib/apk/db/installed")
 _RPM = (b"var/lib/rpm/rpmdb.sqlite", b"usr/lib/sysimage/rpm/rpmdb.sqlite")
 _INFO = (b".dist-info", b".egg-info")
-_DATABASES = frozenset((_DPKG, *_APK, *_RPM))
+_RELEASE = (b"etc/os-release", b"usr/lib/os-release")  # the one is mostly a link to the other
+_DATABASES = frozenset((_DPKG, *_APK, *_RPM, *_RELEASE))
 _NOTHING = b""
 Read = Callable[[Node], bytes]
 """Gives a file's bytes; none where it cannot be read."""
 
 
 def is_database(name: bytes) -> bool:
-    """Whether a member of that name may be what `told` reads."""
+    """Whether a member of that name may be what `told` or `release` reads."""
     return name in _DATABASES or name.startswith(_DISTROLESS + b"/")
 
 
@@ -35,6 +36,22 @@ def installed(store: LayerStore, chain: ChainID | None, tree: MergedTree) -> tup
         return told(tree, lambda node: _from_disk(view, node))
     finally:
         view.close()
+
+
+def released(store: LayerStore, chain: ChainID | None, tree: MergedTree) -> bytes:
+    """The os-release file of a chain of the store, `tree` being what it shows."""
+    if chain is None:
+        return _NOTHING
+    view = store.view(chain)
+    try:
+        return release(tree, lambda node: _from_disk(view, node))
+    finally:
+        view.close()
+
+
+def release(tree: MergedTree, read: Read) -> bytes:
+    """What os-release holds, which says whose packages these are; none where there is none."""
+    return next((found for path in _RELEASE if (found := _bounded(tree, read, path))), _NOTHING)
 
 
 def _from_disk(view: TreeView, node: Node) -> bytes:

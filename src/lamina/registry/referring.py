@@ -1,19 +1,22 @@
 """What refers to a manifest: signatures, SBOMs, attestations (OCI distribution 1.1).
 
-Asked of the registry, or, where it has no such list, read from the tag that stands for it.
+Asked of the registry, or, where it has no such list, read from the tag that stands for it; there
+it is written, too.
 """
 
 from collections.abc import Iterator
 
-from lamina.errors import BadDocument, ImageNotFound
+from lamina.errors import BadDocument, ImageNotFound, RegistryError
 from lamina.registry.listing import endless, pages
 from lamina.registry.repository import Repository
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.manifest import Descriptor, Index
+from lamina.spec.strictjson import Json
 from lamina.values.digest import Digest
 
 _MOST = 10_000
+_TRIES = 5  # where others write the same tag
 
 
 def referrers(place: Repository, subject: Digest) -> list[Descriptor]:
@@ -35,11 +38,20 @@ def _indexes(place: Repository, subject: Digest) -> Iterator[Index]:
         return
     except ImageNotFound:
         pass  # it knows of no such list
+    tagged = _tagged(place, subject)
+    if tagged is not None:
+        yield tagged
+
+
+def _tagged(place: Repository, subject: Digest) -> Index | None:
     try:
-        tagged = place.manifest(f"{subject.algorithm}-{subject.hex}")
+        return _index(place.manifest(_tag(subject)).raw)
     except ImageNotFound:
-        return
-    yield _index(tagged.raw)
+        return None
+
+
+def _tag(subject: Digest) -> str:
+    return f"{subject.algorithm}-{subject.hex}"
 
 
 def _index(raw: bytes) -> Index:
@@ -47,3 +59,32 @@ def _index(raw: bytes) -> Index:
     if not isinstance(found, Index):
         raise BadDocument("a list of referrers is no index")
     return found
+
+
+def refer(place: Repository, raw: bytes, described: Descriptor, subject: Digest) -> None:
+    """Put a manifest that refers to `subject`; where that is not noted, its tag tells of it, too.
+
+    Raises `RegistryError`. Who writes the tag at the same time as others looks whether it held.
+    """
+    if place.put_manifest(raw, described.media_type, described.digest) == subject:
+        return
+    for _ in range(_TRIES):
+        found = _tagged(place, subject)
+        listed = () if found is None else found.manifests
+        if described.digest in [each.digest for each in listed]:
+            return
+        if len(listed) >= _MOST:
+            raise endless(place.session)
+        made = manifests.index([*map(_whole, listed), described.as_json()])
+        place.put_manifest(made, mediatypes.OCI_INDEX, _tag(subject))
+    raise RegistryError(f"{place.name} does not keep the tag {_tag(subject)} as it is written")
+
+
+def _whole(described: Descriptor) -> dict[str, Json]:
+    """A descriptor as it stood, its platform included."""
+    document = described.as_json()
+    keys = ("os", "architecture", "variant")
+    platform: dict[str, Json] = {
+        key: value for key, value in zip(keys, described.platform, strict=True) if value
+    }
+    return {**document, "platform": platform} if platform else document

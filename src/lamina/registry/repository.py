@@ -97,8 +97,11 @@ class Repository:
             raise RegistryError(f"only sha256 digests can be asked for, not {reference.algorithm}")
         return Found(raw, media_type, digest)
 
-    def put_manifest(self, raw: bytes, media_type: str, reference: str | Digest) -> Digest:
-        """Store a document under a tag or its digest; gives its digest."""
+    def put_manifest(self, raw: bytes, media_type: str, reference: str | Digest) -> str:
+        """Store a document under a tag or its digest.
+
+        Gives the digest of what the registry notes that it refers to; "" where it notes nothing.
+        """
         with self.session.request(
             "PUT",
             self.url("manifests", str(reference)),
@@ -108,7 +111,7 @@ class Repository:
             body=lambda: raw,
         ) as answer:
             answer.whole()
-        return BlobDigest.of(raw)
+            return answer.headers.get("OCI-Subject", "")
 
     def delete(self, reference: str | Digest) -> None:
         """Delete a manifest, or a tag alone; raises `ImageNotFound` or `RegistryError`."""

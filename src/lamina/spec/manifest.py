@@ -4,6 +4,7 @@ The same bytes must not be readable as both: a document with `layers` and `manif
 media type contradicts what it holds, is refused (CVE-2021-41190).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple, Self
 
 from lamina.errors import BadDocument, InvalidDigest
@@ -53,7 +54,14 @@ class Descriptor(NamedTuple):
             names = ("os", "architecture", "variant")
             said: dict[str, Json] = dict(zip(names, self.platform, strict=True))
             document["platform"] = {name: value for name, value in said.items() if value}
+        if self.artifact_type:
+            document["artifactType"] = self.artifact_type
         return document
+
+
+EMPTY_RAW = b"{}"
+EMPTY = Descriptor.of(mediatypes.OCI_EMPTY, BlobDigest.of(EMPTY_RAW), len(EMPTY_RAW))
+"""The config of what has none."""
 
 
 class Manifest(NamedTuple):
@@ -138,6 +146,30 @@ def descriptor(document: dict[str, Json]) -> Descriptor:
             strictjson.text(platform, "variant", what),
         ),
         strictjson.text(document, "artifactType", what),
+    )
+
+
+def artifact(kind: str, content: Descriptor, subject: Descriptor) -> bytes:
+    """The canonical bytes of a manifest of one blob that says something about another manifest.
+
+    https://github.com/opencontainers/image-spec/blob/main/manifest.md#guidelines-for-artifact-usage
+    """
+    return strictjson.dump(
+        {
+            "schemaVersion": 2,
+            "mediaType": mediatypes.OCI_MANIFEST,
+            "artifactType": kind,
+            "config": EMPTY.as_json(),
+            "layers": [content.as_json()],
+            "subject": subject.as_json(),
+        }
+    )
+
+
+def index(manifests: Iterable[dict[str, Json]]) -> bytes:
+    """The canonical bytes of an OCI index of descriptors."""
+    return strictjson.dump(
+        {"schemaVersion": 2, "mediaType": mediatypes.OCI_INDEX, "manifests": list(manifests)}
     )
 
 

@@ -95,6 +95,7 @@ class FakeRegistry:
         self.faults: list[tuple[str, Fault, list[int]]] = []
         self.host = ""
         self.page = 1000  # entries of a list that are given out at once
+        self.notes_subjects = False  # whether it says that it lists what a manifest refers to
 
     def wrong(self, pattern: str, fault: Fault, times: int = 1 << 30) -> None:
         """Lay a fault on requests whose `METHOD path` matches, so many times."""
@@ -142,7 +143,10 @@ class FakeRegistry:
         if exchange.command == "PUT":
             kind = exchange.headers.get("Content-Type", "")
             digest = self.add_manifest(path, reference, body, kind)
-            exchange.answer(201, b"", {"Docker-Content-Digest": digest})
+            headers = {"Docker-Content-Digest": digest}
+            if self.notes_subjects and "subject" in json.loads(body):
+                headers["OCI-Subject"] = json.loads(body)["subject"]["digest"]
+            exchange.answer(201, b"", headers)
             return
         found = self.manifests.get((path, reference))
         if found is not None and exchange.command == "DELETE":
