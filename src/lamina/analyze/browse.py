@@ -187,9 +187,10 @@ class Browser:
         """Go to the next path, after the cursor and then from the top, whose name has `text`."""
         wanted = text.lower()
         start = self.current
+        leading = self._leading(wanted, start)
         passed = start is None
         first: Node | None = None
-        for node in self._everything():
+        for node in self._within(leading):
             if wanted in node.name.lower():
                 if passed:
                     return self._reveal(node)
@@ -197,13 +198,31 @@ class Browser:
             passed = passed or node is start
         return self._reveal(first) if first is not None else False
 
-    def _everything(self) -> Iterator[Node]:
-        waiting = list(reversed(self._inside(self._tree.root)))
+    def _leading(self, wanted: bytes, start: Node | None) -> set[int]:
+        """Which nodes fit, or are `start`, or hold one of these: in no order, for that is dear."""
+        leading: set[int] = set()
+        waiting = [self._tree.root]
         while waiting:
             node = waiting.pop()
-            yield node
             if node.children:
-                waiting += reversed(self._inside(node))
+                waiting += node.children.values()
+            if node is start or wanted in node.name.lower():
+                at: Node | None = node
+                while at is not None and id(at) not in leading:
+                    leading.add(id(at))
+                    at = at.parent
+        return leading
+
+    def _within(self, leading: set[int]) -> Iterator[Node]:
+        """Those of these nodes that are there, in the order of the lines."""
+        waiting = [self._tree.root]
+        while waiting:
+            node = waiting.pop()
+            if node is not self._tree.root:
+                yield node
+            if node.children:
+                inside = self._inside(node)
+                waiting += [each for each in reversed(inside) if id(each) in leading]
 
     def _reveal(self, node: Node) -> bool:
         at = node.parent

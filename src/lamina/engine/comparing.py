@@ -2,13 +2,15 @@
 
 from lamina.analyze import compare
 from lamina.analyze.compare import Comparison
+from lamina.analyze.merged import MergedTree
 from lamina.engine.inside import Inside
 
 
-def compared(one: Inside, other: Inside) -> Comparison:
+def compared(
+    one: Inside, other: Inside, one_tree: MergedTree, other_tree: MergedTree
+) -> Comparison:
     """What differs, `one` being the image before."""
     before, after = one.config, other.config
-    one_tree, other_tree = one.tree(), other.tree()
     common = compare.common_layers(before.diff_ids, after.diff_ids)
     return Comparison(
         compare.settings(before, after),

@@ -52,14 +52,17 @@ class Inside(ABC):
         """The chains of layers that another image has, too."""
         return frozenset()
 
-    def waste(self, *, dockerfile: "Dockerfile | None" = None) -> "Waste":
+    def waste(
+        self, *, dockerfile: "Dockerfile | None" = None, tree: "MergedTree | None" = None
+    ) -> "Waste":
         """Which bytes nobody sees, what wastes them, and the repair, by its layers' indexes.
 
-        With the Dockerfile it was built from, steps are told with their lines.
+        With the Dockerfile it was built from, steps are told with their lines. `tree` is its
+        merged tree, where that is at hand.
         """
         from lamina.engine.analysis import waste_of
 
-        return waste_of(self.config, self.tree(), self.shared(), dockerfile)
+        return waste_of(self.config, tree or self.tree(), self.shared(), dockerfile)
 
     def portrait(self, name: str, *, most: int = 4000) -> "Portrait":
         """Its bytes by layer, instruction and path, called `name`, in about `most` areas."""
@@ -67,11 +70,16 @@ class Inside(ABC):
 
         return portrait_of(name, self.config, self.tree(), self.shared(), most)
 
-    def compare(self, other: "Inside") -> "Comparison":
-        """What differs in another image: config, layers, packages, files."""
+    def compare(
+        self, other: "Inside", *, trees: "tuple[MergedTree, MergedTree] | None" = None
+    ) -> "Comparison":
+        """What differs in another image: config, layers, packages, files.
+
+        `trees` are the merged trees of both, where they are at hand.
+        """
         from lamina.engine.comparing import compared
 
-        return compared(self, other)
+        return compared(self, other, *(trees or (self.tree(), other.tree())))
 
     def find(self, pattern: str) -> tuple["Found", ...]:
         """Every version of the paths that fit (`lamina.analyze.find`), gone ones included."""

@@ -39,9 +39,12 @@ def run(context: Context, given: Parsed) -> int:
     target, wasted = given.one("html"), []
     with engine(context) as opened:
         before, after = (look(opened, given, name) for name in given.operands)
-        found = before.compare(after)
+        trees = before.tree(), after.tree()
+        found = before.compare(after, trees=trees)
         if target is not None:
-            wasted = [before.waste(), after.waste()]
+            wasted = [
+                each.waste(tree=tree) for each, tree in zip((before, after), trees, strict=True)
+            ]
     if target is not None:
         _write_page(target, given.operands, wasted, found)
     else:

@@ -2,6 +2,7 @@
 
 import sys
 
+from lamina.analyze.paths import printable
 from lamina.cli.flags import Parsed, Usage
 from lamina.cli.looking import ELSEWHERE, WHERE, look
 from lamina.cli.main import Context
@@ -27,7 +28,9 @@ def run(context: Context, given: Parsed) -> int:
 
     name = given.operands[0]
     with engine(context) as opened:
+        print(f"Reading the layers of {printable(name)} ...", file=sys.stderr)
         image = look(opened, given, name)
-        browser, waste = Browser(image.tree()), image.waste()
+        tree = image.tree()
+        browser, waste = Browser(tree), image.waste(tree=tree)
     explore(name, browser, waste)
     return 0
