@@ -1,0 +1,77 @@
+"""What a build may be told beyond its context, as keywords with types."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+from lamina.build import BuildRequest
+from lamina.engine.building import assembled, parse_named
+from lamina.values.events import Sink
+
+if TYPE_CHECKING:
+    from lamina.build.secrets import Secret
+    from lamina.build.stage import Stage
+
+
+class BuildWishes(TypedDict, total=False):
+    """All of them have docker's defaults.
+
+    `dockerfile` is the path of a Dockerfile, `dockerfile_text` what one holds. What FROM and COPY
+    --from name is pulled (`pull`) when it is `missing`, `always`, `newer` or `never`, with TLS
+    verified (`verify_tls`). `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN
+    --mount`; `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
+    directories, `docker-image://` and `oci-layout://` by the name of the stage or image they stand
+    for; with `squash` all that the build adds is one layer. `jobs` stages are worked on at once
+    (None: as many as there are processors, two at least). With `no_cache` all steps are carried out
+    anew, else those of `no_cache_stages`. `cache_from` and `cache_to` are as for `lamina build`:
+    caches to ask and to write. `source_date_epoch` is in seconds: no time in the image is later. It
+    is made for each of `platforms`.
+    """
+
+    dockerfile: str | None
+    dockerfile_text: bytes | None
+    tags: Sequence[str]
+    build_args: Mapping[str, str] | None
+    target: str | None
+    labels: Mapping[str, str] | None
+    network: str
+    no_cache: bool
+    source_date_epoch: int | None
+    pull: str
+    verify_tls: bool
+    secrets: "Mapping[str, Secret] | None"
+    agents: Mapping[str, str] | None
+    allow: Sequence[str]
+    contexts: Mapping[str, str] | None
+    squash: bool
+    jobs: int | None
+    no_cache_stages: Sequence[str]
+    cache_from: Sequence[str]
+    cache_to: Sequence[str]
+    platforms: Sequence[str]
+    events: Sink | None
+
+
+def request_of(context: str | None, stage: "Stage | None", wishes: BuildWishes) -> BuildRequest:
+    """The build that is wished for; raises `UsageError`."""
+    named = (wishes.get("contexts") or {}).items()
+    return BuildRequest(
+        context=context,
+        dockerfile=wishes.get("dockerfile"),
+        dockerfile_text=wishes.get("dockerfile_text"),
+        tags=tuple(wishes.get("tags", ())),
+        build_args=dict(wishes.get("build_args") or {}),
+        target=wishes.get("target"),
+        labels=dict(wishes.get("labels") or {}),
+        network=wishes.get("network", "default"),
+        no_cache=wishes.get("no_cache", False),
+        source_date_epoch=wishes.get("source_date_epoch"),
+        secrets=dict(wishes.get("secrets") or {}),
+        agents=dict(wishes.get("agents") or {}),
+        allow=frozenset(wishes.get("allow", ())),
+        squash=wishes.get("squash", False),
+        jobs=wishes.get("jobs"),
+        no_cache_stages=frozenset(each.lower() for each in wishes.get("no_cache_stages", ())),
+        platforms=tuple(wishes.get("platforms", ())),
+        contexts=dict(parse_named(f"{name}={value}") for name, value in named),
+        stages=None if stage is None else assembled(stage),
+    )

@@ -1,0 +1,91 @@
+"""The part of `engine.images` that builds."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lamina.engine.image import Image
+from lamina.engine.inside import Inside
+from lamina.engine.parts import Parts
+from lamina.values.events import Sink
+
+if TYPE_CHECKING:  # what builds is loaded by who builds
+    from typing import Unpack
+
+    from lamina.build import BuildRequest, BuildResult
+    from lamina.build.api import Debug
+    from lamina.build.stage import Stage
+    from lamina.dockerfile.lint import Checked
+    from lamina.engine.buildwishes import BuildWishes
+
+
+class ImageBuilding:
+    """Builds images of a store."""
+
+    def __init__(self, store: Parts) -> None:
+        self._store = store
+        self._images = store.image_store
+
+    def build(
+        self,
+        context: str | None = ".",
+        *,
+        stage: "Stage | None" = None,
+        **wishes: "Unpack[BuildWishes]",
+    ) -> Image:
+        """Build a Dockerfile, or a `lamina.Stage`; tagged and durable when this returns.
+
+        `lamina.engine.buildwishes` tells what may be wished for. Of several platforms the image
+        for this machine, else the first, is given; `carry_out` gives all. Raises
+        `DockerfileError`, `StepFailed` or another `LaminaError`.
+        """
+        from lamina.engine.buildwishes import request_of
+
+        result = self.carry_out(
+            request_of(context, stage, wishes),
+            pull=wishes.get("pull", "missing"),
+            verify_tls=wishes.get("verify_tls", True),
+            cache_from=wishes.get("cache_from", ()),
+            cache_to=wishes.get("cache_to", ()),
+            events=wishes.get("events"),
+        )
+        return Image(self._store, self._images.row(result.image_id))
+
+    def check(self, request: "BuildRequest") -> "Checked":
+        """What BuildKit's build checks say of a Dockerfile; nothing is built or pulled."""
+        from lamina.engine.building import Bases, builder
+
+        bases = Bases(self._store, "never", True, self._store.events)
+        return builder(self._store, bases).check(request)
+
+    def carry_out(
+        self,
+        request: "BuildRequest",
+        *,
+        pull: str = "missing",
+        verify_tls: bool = True,
+        cache_from: Sequence[str] = (),
+        cache_to: Sequence[str] = (),
+        events: Sink | None = None,
+        debug: "Debug | None" = None,
+    ) -> "BuildResult":
+        """Build what a request says, which may be no image of the store; raises the same.
+
+        `debug` is handed a way to start a shell where a command failed, and comes back when it has
+        seen enough. A cache that cannot be written raises when the image is made.
+        """
+        from lamina.engine.building import Bases, builder
+
+        sink = events or self._store.events
+        built = builder(self._store, Bases(self._store, pull, verify_tls, sink))
+        if not cache_from and not cache_to:
+            return built.build(request, sink, debug)
+        from lamina.engine.caching import Caching
+
+        caching = Caching(self._store, verify_tls, sink)
+        return caching.build(built, request, cache_from, cache_to, debug)
+
+    def built(self, result: "BuildResult") -> Inside:
+        """The inside of what was just built, also where it is no image of the store."""
+        from lamina.engine.building import BuiltInside
+
+        return BuiltInside(self._store, result.config)
