@@ -6,6 +6,7 @@ layer holds it against the digest and the diff ID that stand here.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +19,7 @@ from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest
 MEDIA_TYPE = "application/vnd.lamina.build.cache.v1+json"
 _VERSION = 1
 _ROWS = 20_000
+_NUMBERS = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _LATEST = 1 << 33  # seconds since the epoch
 _WHAT = "build cache"
 D = TypeVar("D", bound=Digest)
@@ -46,20 +48,20 @@ NOTHING = Portable({}, {})
 
 def dump(found: Portable) -> Json:
     """The document; equal caches give equal ones."""
-    answers = {key: _answer(record) for key, record in found.records.items()}
+    steps: list[Json] = []
+    facts: dict[str, list[Json]] = {"digest": [], "owner": []}
+    for key, record in sorted(found.records.items()):
+        name, value = _fact(record)
+        if name:
+            facts[name].append({"key": key, name: value})
+        else:
+            steps.append(_step(key, record))
     return {
         "version": _VERSION,
         "layers": [_link(link) for _, link in sorted(found.links.items())],
-        "steps": [
-            _step(key, record)
-            for key, record in sorted(found.records.items())
-            if answers[key] is None
-        ],
-        "contents": [
-            {"key": key, "digest": answer}
-            for key, answer in sorted(answers.items())
-            if answer is not None
-        ],
+        "steps": steps,
+        "contents": facts["digest"],
+        "owners": facts["owner"],
     }
 
 
@@ -79,12 +81,14 @@ def _step(key: str, record: Record) -> Json:
     return row
 
 
-def _answer(record: Record) -> str | None:
-    """The digest that the record of a content holds; None for the record of a step."""
-    if record.chain_id is not None:
-        return None
-    found = json.loads(record.inputs).get("digest")
-    return found if isinstance(found, str) else None
+def _fact(record: Record) -> tuple[str, str]:
+    """What a record says of a chain, and not of a step: its name and its value."""
+    if record.chain_id is None:
+        found = json.loads(record.inputs)
+        for name in ("digest", "owner"):
+            if isinstance(found.get(name), str):
+                return name, found[name]
+    return "", ""
 
 
 # --- reading ----------------------------------------------------------------------------
@@ -96,15 +100,21 @@ def parse(document: Mapping[str, Json], source: str) -> Portable:
     version = strictjson.whole(found, "version", _WHAT)
     if version != _VERSION:
         raise BadDocument(f"the {_WHAT} is of version {version}, and only {_VERSION} is known")
-    layers, steps, contents = (
-        strictjson.objects(found, name, _WHAT) for name in ("layers", "steps", "contents")
-    )
-    count = len(layers) + len(steps) + len(contents)
+    names = ("layers", "steps", "contents", "owners")
+    layers, steps, contents, owners = (strictjson.objects(found, name, _WHAT) for name in names)
+    count = len(layers) + len(steps) + len(contents) + len(owners)
     if count > _ROWS:
         raise BadDocument(f"the {_WHAT} has {count} rows, more than the {_ROWS} allowed")
     try:
         return Portable(
-            dict([*_steps(steps, source), *_contents(contents, source)]), linked(map(_row, layers))
+            dict(
+                [
+                    *_steps(steps, source),
+                    *_contents(contents, source),
+                    *_owners(owners, source),
+                ]
+            ),
+            linked(map(_row, layers)),
         )
     except InvalidDigest as error:
         raise BadDocument(f"the {_WHAT} has an {error.brief}") from None
@@ -133,6 +143,14 @@ def _contents(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[st
     for row in rows:
         digest = str(Digest(strictjson.text(row, "digest", _WHAT)))
         yield _key(row), Record(None, json.dumps({"digest": digest, "files": {}}), 0.0, source)
+
+
+def _owners(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[str, Record]]:
+    for row in rows:
+        owner = strictjson.text(row, "owner", _WHAT)
+        if not _NUMBERS.fullmatch(owner):
+            raise BadDocument(f"the {_WHAT} has an owner that is no two numbers")
+        yield _key(row), Record(None, json.dumps({"owner": owner}), 0.0, source)
 
 
 def _key(row: dict[str, Json]) -> str:

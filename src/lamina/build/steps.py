@@ -3,7 +3,6 @@
 Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -20,6 +19,7 @@ from lamina.build.copy import Manner
 from lamina.build.memory import Memory, Outcome, Place
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
+from lamina.build.owner import Owner, OwnerLookup
 from lamina.build.past import Ancestor, is_the_same
 from lamina.build.record import Record
 from lamina.build.selection import Selected
@@ -32,11 +32,10 @@ from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
-from lamina.runtime.users import resolve_ids, resolve_user
+from lamina.runtime.users import resolve_user
 from lamina.values.digest import ChainID
 
 _NANO = 1_000_000_000
-_NUMBERS = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 _TAIL = 4096  # bytes of a failed command's output that its error carries
 _TAIL_LINES = 20
 
@@ -247,13 +246,17 @@ class Steps:
         The content of a tree that can never change is not looked at again.
         """
         chosen = Chosen(origin.tree, step)
-        owner = self._owner(parent, step.owner)
+
+        def manner() -> Manner:
+            owner = self._owner(parent, step.owner, believing=False).ids
+            return self._settings.manner(owner, step.mode)
+
         return self._memory.perform(
             parent,
-            lambda believing: self._look_at_copy(parent, step, chosen, origin, owner, believing),
+            lambda believing: self._look_at_copy(parent, step, chosen, origin, believing),
             place,
-            lambda: self._copy(parent, step, chosen, self._settings.manner(owner, step.mode)),
-            lambda record: self._is_copy(parent, step, chosen, owner, record),
+            lambda: self._copy(parent, step, chosen, manner()),
+            lambda record: self._is_copy(parent, step, chosen, manner(), record),
         )
 
     def _look_at_copy(
@@ -262,15 +265,15 @@ class Steps:
         step: Copy,
         chosen: Chosen,
         origin: Origin,
-        owner: tuple[int, int] | None,
         believing: bool,
     ) -> Inputs:
+        owner = self._owner(parent, step.owner, believing=believing)
         content = self._content(chosen, origin, believing)
         facts: dict[str, Fact] = {
             "op": "add" if step.unpacks else "copy",
             "content": content.digest,
             "destination": step.destination,
-            "owner": f"{owner[0]}:{owner[1]}" if owner is not None else None,
+            "owner": owner.text,
             "mode": step.mode.text if isinstance(step.mode, Symbolic) else step.mode,
             "parents": step.parents,
         }
@@ -278,20 +281,11 @@ class Steps:
             facts["link"] = True
         if step.unpacks_fetched:
             facts["unpack"] = True
-        return Inputs(self._facts(parent, facts), content.files, content.told)
+        return Inputs(self._facts(parent, facts), content.files, content.told or owner.told)
 
-    def _owner(self, parent: ChainID | None, text: str | None) -> tuple[int, int] | None:
-        """What --chown means in the stage; its own passwd and group decide, never the host's."""
-        if text is None:
-            return None
-        numbers = _NUMBERS.fullmatch(text)
-        if numbers is not None:
-            return int(numbers[1]), int(numbers[2])
-        view = self._view(parent)
-        try:
-            return resolve_ids(view, text)
-        finally:
-            view.close()
+    def _owner(self, parent: ChainID | None, text: str | None, *, believing: bool) -> Owner:
+        looked_up = OwnerLookup(self._cache, self._settings.now, self._view)
+        return looked_up(parent, text, believing=believing)
 
     def _copy(
         self, parent: ChainID | None, step: Copy, chosen: Chosen, manner: Manner
@@ -313,12 +307,12 @@ class Steps:
         parent: ChainID | None,
         step: Copy,
         chosen: Chosen,
-        owner: tuple[int, int] | None,
+        manner: Manner,
         record: Record,
     ) -> bool:
         """Whether a chain over `parent` is what the copy would make of it."""
         with closing(self._view(parent)) as view:
-            source = _source(view, step, chosen, self._settings.manner(owner, step.mode))
+            source = _source(view, step, chosen, manner)
             if source is None or record.chain_id in (None, parent):
                 return source is None and record.chain_id == parent
             if not isinstance(source, EntrySource):

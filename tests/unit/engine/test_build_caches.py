@@ -1,6 +1,7 @@
 """Caches of builds that travel: what a store of nothing makes of what another one wrote."""
 
 import json
+from contextlib import closing
 
 import pytest
 
@@ -171,6 +172,22 @@ def test_layers_come_only_when_a_step_needs_them(site, places, mode, brought):
     assert second.store.system.check(full=True) == []
 
 
+def test_names_of_owners_are_known_without_the_stage(site, places, context):
+    """What a name means in a stage is told, and so is what another stage took of it."""
+    with open(f"{context}/passwd", "w") as file:
+        file.write("me:x:5:6::/:/bin/sh\n")
+    text = "FROM scratch AS build\nCOPY passwd /etc/passwd\nCOPY --chown=me a /a\n"
+    text += "FROM scratch\nCOPY --from=build /a /a\n"
+    to, origin = places["registry"]
+    first, second = site(), site()
+    made = first.build(text, cache_to=[to.format(mode="max")])
+    assert second.build(text, cache_from=[origin]).id == made.id
+    assert (second.cached(), second.layers()) == (3, 1)
+    changed = second.build(text.replace("me a", "me b"), cache_from=[origin])
+    with closing(second.store.layers.view(changed.config.top_chain)) as view:
+        assert view.lstat(b"a").st_uid == 5
+
+
 def test_inline_travels_with_the_image(site, registry):
     first, second, third = site(), site(), site()
     name = f"{registry.host}/app:1"
@@ -254,6 +271,7 @@ ROW = {"key": KEY, "created": 1.0}
         {"version": 1, "layers": [{"diffId": ""}]},
         {"version": 1, "layers": [{"diffId": KEY, "blob": "sha256:1"}]},
         {"version": 1, "contents": [{"key": KEY, "digest": "5"}]},
+        {"version": 1, "owners": [{"key": KEY, "owner": "root"}]},
         {"version": 1, "steps": [ROW] * 30_000},
         json.dumps({"version": 1, "steps": [ROW] * 60_000}).encode(),
     ],
