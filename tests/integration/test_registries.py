@@ -503,8 +503,11 @@ def test_a_killed_pull_goes_on(host: str, lamina: Lamina, other: Lamina) -> None
     assert other.ok("check", "--full") == "clean\n"
 
 
-def test_a_build_cache_comes_from_a_registry(host: str, lamina: Lamina, other: Lamina) -> None:
+def test_a_build_cache_comes_from_a_registry(
+    host: str, lamina: Lamina, other: Lamina, needs_program: Callable[[str], str]
+) -> None:
     """What RUN gave on one machine is known on another one, and what it took is not done again."""
+    needs_program("skopeo")
     lamina.ok("tag", "bare", f"{host}/bare")
     lamina.ok("push", f"{host}/bare")
     text = f"FROM {host}/bare AS made\nRUN date > /made\nFROM {host}/bare\n"
@@ -519,6 +522,9 @@ def test_a_build_cache_comes_from_a_registry(host: str, lamina: Lamina, other: L
     assert other.ok("images", "-q", "--no-trunc").splitlines()[0] == made.strip()
     named = f"{host}/inline:1"
     lamina.ok("build", "-q", "-t", named, "--cache-to", "type=inline", "--push", folder)
+    words = ["skopeo", "inspect", "--tls-verify=false", "--config", f"docker://{named}"]
+    config = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    assert len(config["rootfs"]["diff_ids"]) == 3  # others see an image as any
     fresh = Lamina(other.write("fresh/none", "").removesuffix("/none"))
     fresh.env["HOME"] = lamina.env["HOME"]
     said = fresh("build", "-t", "again", "--cache-from", named, "--cache-to", "inline", folder)

@@ -31,6 +31,8 @@ from lamina.values.reference import Reference
 if TYPE_CHECKING:
     from lamina.engine.registries import Registries
 
+_TRIES = 2  # to read a cache
+
 
 class Caching:
     """The caches of one build."""
@@ -41,7 +43,15 @@ class Caching:
         self._events = events
 
     @cached_property
-    def _registries(self) -> "Registries":
+    def _asked(self) -> "Registries":
+        """Registries of caches to read: a build can do without, and does not wait for long."""
+        from lamina.engine.registries import Registries
+
+        return Registries(self._store, verify_tls=self._verify_tls, tries=_TRIES)
+
+    @cached_property
+    def _told(self) -> "Registries":
+        """Registries of caches to write."""
         from lamina.engine.registries import Registries
 
         return Registries(self._store, verify_tls=self._verify_tls)
@@ -106,7 +116,7 @@ class Caching:
         from lamina.transfer.ends.remote import RegistrySource
 
         name = Reference.parse(wish.place).with_default_tag()
-        source = RegistrySource(*self._registries.found(name, self._events))
+        source = RegistrySource(*self._asked.found(name, self._events))
         return cachemedia.read(source, platforms, wish.title)
 
     def _here(self, text: str) -> ImageID | None:
@@ -141,7 +151,7 @@ class Caching:
         from lamina.transfer.ends.remote import RegistrySink
 
         name = Reference.parse(wish.place).with_default_tag()
-        return RegistrySink(self._registries.repository(name), name, {})
+        return RegistrySink(self._told.repository(name), name, {})
 
 
 def _no_blob(_blob: Descriptor) -> AbstractContextManager[ByteStream]:

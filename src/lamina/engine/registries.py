@@ -48,7 +48,7 @@ _TRIES_OF_A_MIRROR = 2  # there is another place to ask
 class Registries:
     """What is done with registries; connections live as long as this object."""
 
-    def __init__(self, store: Parts, *, verify_tls: bool = True) -> None:
+    def __init__(self, store: Parts, *, verify_tls: bool = True, tries: int = _TRIES) -> None:
         self._store = store
         config = store.config
         self._environ = environ = config.environ
@@ -59,6 +59,7 @@ class Registries:
             timeout=config.registry_timeout,
         )
         self._verify = verify_tls
+        self._tries = tries
 
     @cached_property
     def _rules(self) -> Rules:
@@ -94,7 +95,7 @@ class Registries:
         """A place to ask, spoken to as whoever the user is there, and nowhere else."""
         name = source.name
         known = credentials.find(name.domain, name.path, self._environ)
-        tries = _TRIES_OF_A_MIRROR if source.is_mirror else _TRIES
+        tries = _TRIES_OF_A_MIRROR if source.is_mirror else self._tries
         session = self._session(name.domain, known, insecure=source.insecure, tries=tries)
         return Repository(session, name.path)
 
