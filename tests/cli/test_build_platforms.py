@@ -82,6 +82,20 @@ def test_an_index_with_an_image_for_each(made, context, tmp_path, needs_program)
     assert again.err.count("CACHED") == 6
 
 
+def test_what_all_platforms_share_is_done_once(made, context):
+    with open(f"{context}/Dockerfile", "w") as file:
+        file.write(
+            "FROM --platform=$BUILDPLATFORM scratch AS shared\nCOPY arm /shared\n"
+            "FROM scratch\nARG TARGETARCH\nCOPY --from=shared /shared /\nCOPY $TARGETARCH /own\n"
+        )
+    words = ("build", "--explain", "--platform", "linux/amd64,linux/arm64,linux/arm", context)
+    for flags in ((), ("--no-cache",)):
+        said = made(*words, *flags)
+        assert said.err.count("CACHED") == 4, said  # two of each shared step
+        assert len([line for line in said.err.splitlines() if "B added" in line]) == 5
+    assert made(*words).err.count("CACHED") == 9
+
+
 def test_each_tree_in_a_directory_of_its_own(made, context, tmp_path):
     out = tmp_path / "out"
     made.ok("build", "--platform", "linux/amd64,linux/arm/v7", "-o", str(out), context)

@@ -1,10 +1,10 @@
-"""One try to carry out a plan for one platform: stages, steps, and the config they come to.
+"""One try to carry out plans, one for each platform: stages, steps, and the configs they come to.
 
 A try ends early where an imported cache does not keep what it promised; the next one believes less.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,7 @@ from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Target
 from lamina.build.imported import ImportedCache, Imports, LazyLayers
+from lamina.build.memory import Memory
 from lamina.build.mounts import Mounting
 from lamina.build.operation import Remote
 from lamina.build.plan import Plan
@@ -89,34 +90,46 @@ class Attempt:
         self._debug = debug
         self._epoch = epoch_of(request)
 
-    def carry_out(self, plan: Plan, target: Target, imports: Imports) -> Made:
-        """Carry out a plan; raises `NotBrought` when what imported caches promised is not there."""
+    def carry_out(self, plans: Sequence[tuple[Plan, Target]], imports: Imports) -> list[Made]:
+        """Carry out plans, their stages at once; gives what each came to.
+
+        Raises `NotBrought` when what imported caches promised is not there.
+        """
         stop = Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
-        own = self._parts.layers
-        lazy = LazyLayers(own, imports, self._caches.lay, self._telling, crew.by_caller)
+        lazy = LazyLayers(
+            self._parts.layers, imports, self._caches.lay, self._telling, crew.by_caller
+        )
         asked = ImportedCache(self._parts.cache, imports, lazy, crew.by_caller)
-        layers: Layers = lazy if imports else own
-        cache = RecordingCache(asked if imports else self._parts.cache)
-        state, carried_out = self._walked(plan, target, layers, cache, crew, stop)
-        if self._request.squash:
-            state = self._squashed(state, layers, cache)
-        lazy.need(state.chain)
-        config = self._finished(state.with_labels(self._request.labels.items()), cache)
-        inline = wants_inline(self._request)
-        is_told = inline or self._request.tells_used
-        used = used_of(cache.used, layers, imports) if is_told else Used(NOTHING, {})
-        config = with_inline(config, used.known) if inline else config
-        return Made(config, used, state.own_layers, carried_out)
+        contexts = Contexts(self._context, self._parts.cache.stat_cache)
+        layers: Layers = lazy if imports else self._parts.layers
+        caches = [RecordingCache(asked if imports else self._parts.cache) for _ in plans]
+        made: set[str] = set()
+        walks = [
+            self._walk(plan, target, self._steps(layers, cache, made, stop), crew, contexts, cache)
+            for (plan, target), cache in zip(plans, caches, strict=True)
+        ]
+        try:
+            crew.work_off({key: piece for walk in walks for key, piece in walk.pieces().items()})
+        finally:
+            contexts.close()
+        return [
+            self._made(walk, lazy, layers, cache, imports)
+            for walk, cache in zip(walks, caches, strict=True)
+        ]
 
-    def _walked(
-        self, plan: Plan, target: Target, layers: Layers, cache: Cache, crew: Crew, stop: Stop
-    ) -> tuple[State, int]:
-        """The state that a plan leads to, and how many steps were carried out."""
-        contexts = Contexts(self._context, cache.stat_cache)
-        executor = Executor(
+    def _walk(
+        self,
+        plan: Plan,
+        target: Target,
+        steps: Steps,
+        crew: Crew,
+        contexts: Contexts,
+        cache: Cache,
+    ) -> Executor:
+        return Executor(
             plan,
-            steps=self._steps(layers, cache, stop),
+            steps=steps,
             anew=anew(self._request, plan, self._telling.warn),
             crew=crew,
             images=self._parts.images,
@@ -128,12 +141,28 @@ class Attempt:
             target=target,
             sink=self._telling,
         )
-        try:
-            return executor.run(), executor.carried_out
-        finally:
-            contexts.close()
 
-    def _steps(self, layers: Layers, cache: Cache, stop: Stop) -> Steps:
+    def _made(
+        self,
+        walk: Executor,
+        lazy: LazyLayers,
+        layers: Layers,
+        cache: RecordingCache,
+        imports: Imports,
+    ) -> Made:
+        """The image that a walk led to, its layers in the store."""
+        state = walk.state
+        if self._request.squash:
+            state = self._squashed(state, layers, cache)
+        lazy.need(state.chain)
+        config = self._finished(state.with_labels(self._request.labels.items()), cache)
+        inline = wants_inline(self._request)
+        is_told = inline or self._request.tells_used
+        used = used_of(cache.used, layers, imports) if is_told else Used(NOTHING, {})
+        config = with_inline(config, used.known) if inline else config
+        return Made(config, used, state.own_layers, walk.carried_out)
+
+    def _steps(self, layers: Layers, cache: Cache, made: set[str], stop: Stop) -> Steps:
         mounting = Mounting(
             layers,
             self._parts.mount_store,
@@ -145,7 +174,8 @@ class Attempt:
         settings = Settings(self._epoch, self._parts.clock)
         ancestors = self._caches.ancestors
         runner, debug = self._parts.runner, self._debug
-        return Steps(layers, cache, runner, mounting, settings, stop, debug, ancestors)
+        memory = Memory(layers, cache, stop, settings.now, ancestors, made)
+        return Steps(layers, cache, runner, mounting, settings, stop, debug, memory)
 
     def _repository(self, git: Git) -> "GitTree":
         from lamina.build.gitsource import GitTree, resolve

@@ -105,10 +105,8 @@ class Builder:
                 telling.warn(text)
             imports = Imports(() if request.no_cache else caches.sources, telling.warn)
             attempt = Attempt(self._parts, request, context, telling, debug, caches)
-            made = [
-                self._carried_out(attempt, plan, target, imports, telling)
-                for plan, target in zip(plans, numbered(targets, plans), strict=True)
-            ]
+            walks = list(zip(plans, numbered(targets, plans), strict=True))
+            made = self._carried_out(attempt, walks, imports, telling)
             if sink is not ignore and request.stages is None:
                 self._tell_checks(request, context, telling)
         configs = tuple(each.config for each in made)
@@ -127,15 +125,14 @@ class Builder:
     def _carried_out(
         self,
         attempt: Attempt,
-        plan: Plan,
-        target: Target,
+        plans: Sequence[tuple[Plan, Target]],
         imports: Imports,
         telling: Telling,
-    ) -> Made:
-        """What a plan comes to, however often it takes."""
+    ) -> list[Made]:
+        """What plans come to, however many attempts it takes."""
         while True:
             try:
-                return attempt.carry_out(plan, target, imports)
+                return attempt.carry_out(plans, imports)
             except NotBrought as error:
                 imports.disappointed()
                 telling(Notice(f"{error.brief}: the build begins again"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
-from lamina.build.crew import Crew
+from lamina.build.crew import Crew, Piece
 from lamina.build.imported import NotBrought
 from lamina.build.interpret import Scope, interpret
 from lamina.build.memory import Outcome, Place
@@ -78,7 +78,7 @@ class Target(NamedTuple):
 
 
 class Executor:
-    """One build's walk over its plan; used once."""
+    """One build's walk over a plan, as pieces of work for a crew; used once."""
 
     def __init__(
         self,
@@ -111,34 +111,40 @@ class Executor:
         self._sink = sink
         self._finished: dict[int, State] = {}
         self._carried_out: set[int] = set()
+        self._first: dict[int, int] = {}
+        number = target.before + 1
+        for stage in plan.stages:
+            self._first[stage.number] = number
+            number += 1 + len(stage.steps)
 
     @property
     def carried_out(self) -> int:
         """How many steps were not known already."""
         return len(self._carried_out)
 
-    def run(self) -> State:
-        """Carry out every stage of the plan; gives the last one's state.
+    def pieces(self) -> dict[int, Piece]:
+        """The plan's stages, each by the number of its first step.
 
-        Raises `DockerfileError`, `BuildError` with the place of the step, or a `StorageError`.
+        They raise `DockerfileError`, `BuildError` with the place of the step, or a `StorageError`.
         """
-        pieces, first = {}, self._target.before + 1
-        for stage in self._plan.stages:
-            pieces[stage.number] = self._stage(stage, first)
-            first += 1 + len(stage.steps)
-        self._crew.work_off(pieces)
+        return {self._first[stage.number]: self._stage(stage) for stage in self._plan.stages}
+
+    @property
+    def state(self) -> State:
+        """What the last stage came to, once all pieces are worked off."""
         return self._finished[self._plan.stages[-1].number]
 
-    def _stage(self, stage: Stage, first: int) -> Iterator[int]:
-        """Carry out a stage, whose steps have numbers from `first`; gives the stages it awaits."""
+    def _stage(self, stage: Stage) -> Iterator[int]:
+        """Carry out a stage; gives the stages that it awaits."""
+        first = self._first[stage.number]
         if isinstance(stage.base, FromStage):
-            yield stage.base.number
+            yield self._first[stage.base.number]
         state = self._begin(stage, first)
         for number, step in enumerate(stage.steps, first + 1):
             for name in origins_of(step.instruction):
                 origin = stage.origins[name]
                 if isinstance(origin, int):
-                    yield origin
+                    yield self._first[origin]
             state = self._step(stage, step, state, number)
         self._finished[stage.number] = state
 

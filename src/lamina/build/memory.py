@@ -45,7 +45,10 @@ class Outcome(NamedTuple):
 
 
 class Memory:
-    """The steps of one build, and those of builds before it; for any thread."""
+    """The steps of one build, and those of builds before it; for any thread.
+
+    `made` are the keys of what the build itself made, for whatever platform.
+    """
 
     def __init__(
         self,
@@ -54,13 +57,14 @@ class Memory:
         stop: Stop,
         now: Callable[[], float],
         ancestors: Sequence[Ancestor],
+        made: set[str],
     ) -> None:
         self._layers = layers
         self._ancestors = ancestors
         self._cache = cache
         self._stop = stop
         self._now = now
-        self._made: set[str] = set()
+        self._made = made
 
     def perform(
         self,

@@ -3,7 +3,7 @@
 Knows layers, trees and the cache; knows no Dockerfile, no stage and no config.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from lamina.build.memory import Memory, Outcome, Place
 from lamina.build.mounts import NO_ORIGINS, Bound, Mounting, Origin, facts_of, whole
 from lamina.build.operation import Copy, MakeDirectory, Run
 from lamina.build.owner import Owner, OwnerLookup
-from lamina.build.past import Ancestor, is_the_same
+from lamina.build.past import is_the_same
 from lamina.build.record import Record
 from lamina.build.selection import Selected
 from lamina.build.sources import ChainTree
@@ -68,7 +68,7 @@ class Steps:
         settings: Settings,
         stop: Stop,
         debug: Debug | None,
-        ancestors: Sequence[Ancestor],
+        memory: Memory,
     ) -> None:
         self._layers = layers
         self._cache = cache
@@ -77,7 +77,7 @@ class Steps:
         self._settings = settings
         self._stop = stop
         self._debug = debug
-        self._memory = Memory(layers, cache, stop, settings.now, ancestors)
+        self._memory = memory
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
         facts["parent"] = parent or "scratch"

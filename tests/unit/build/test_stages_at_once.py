@@ -35,6 +35,12 @@ def test_a_stage_runs_beside_the_one_it_reads_from_until_it_does(rig):
     assert rig.tree(rig.build(text, jobs=2)) == {"a": "1", "b": "2"}
 
 
+def test_platforms_are_built_at_once(rig):
+    text = "FROM scratch\nARG TARGETARCH\nRUN meet\nRUN put /arch $TARGETARCH\n"
+    rig.build(text, jobs=2, platforms=("linux/amd64", "linux/arm64", "linux/s390x", "linux/386"))
+    assert [each.architecture for each in rig.result.images] == ["amd64", "arm64", "s390x", "386"]
+
+
 def test_more_stages_than_threads_and_long_chains_of_them(rig):
     text = "FROM scratch AS s0\nRUN put /f0 x\n"
     for number in range(1, 30):
