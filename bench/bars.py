@@ -11,8 +11,10 @@ Medians = Mapping[str, Mapping[str, float]]  # scenario -> contender -> seconds 
 TIMES_FASTER = "times faster than"
 TIMES_THE_TIME = "times the time of"
 MILLISECONDS = "ms more than"
+SECONDS = "s for"
 MEGABYTES = "MB for"
 BYTES_PER_ENTRY = "bytes an entry for"
+WASTE = "waste of 500,000 files"
 
 
 class Bar(NamedTuple):
@@ -66,6 +68,9 @@ BARS = (
     Bar("overlay2-commit", TIMES_THE_TIME, 1.5, "a small image"),
     Bar("btrfs-commit", TIMES_THE_TIME, 1.5, "a small image"),
     Bar("erofs-commit", TIMES_THE_TIME, 1.5, "a small image"),
+    Bar("waste-50k", SECONDS, 1, "lamina"),
+    Bar("waste-500k", SECONDS, 8, "lamina"),
+    Bar("memory", MEGABYTES, 500, WASTE),
     Bar("memory", MEGABYTES, 100, "2 GiB"),
     Bar("memory", BYTES_PER_ENTRY, 300, "100,000 entries"),
     *(Bar("memory-ten", MEGABYTES, 150, act) for act in TEN_LAYERS),
@@ -92,6 +97,8 @@ def _judge(bar: Bar, of: Mapping[str, float], entries: int) -> Verdict:
         value = of["lamina"] / theirs
     elif bar.kind == MILLISECONDS:
         value = (of["lamina"] - theirs) * 1e3
+    elif bar.kind == SECONDS:
+        value = theirs
     elif bar.kind == MEGABYTES:
         value = theirs / 1e6
     else:

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from bench import fixtures
+from bench.bars import WASTE
 from bench.clock import Failed, peak, timed
 from bench.contenders import PYTHON, Contender, with_env
 from bench.fixtures import Fixtures
 from bench.ground import Ground, large
+from bench.manyfiles import archive_of
 from bench.registry import served
 
 IMAGES = 1000
@@ -309,6 +311,28 @@ def memory_of_ten_layers(this: Round) -> None:
         take("pull erofs", stores["erofs"], "pull", "-q", name)
 
 
+def look_into(this: Round) -> None:
+    """`waste` of images of 50,000 and 500,000 files, and `report` and `find` of the larger one."""
+    lamina = this.contenders["lamina"]
+    own = with_env(lamina, "lamina", LAMINA_ROOT=os.path.join(this.ground.disk, "look"))
+    _looked(this, own, "waste-50k", 50_000)
+    many = _looked(this, own, "waste-500k", 500_000)
+    page = os.path.join(this.ground.disk, "files.html")
+    this.take("report-500k", "lamina", own.command("report", "-o", page, many), own)
+    this.take("find-500k", "lamina", own.command("find", many, "file499999"), own)
+    this.take_peak(WASTE, own.command("waste", many), own, os.devnull)
+
+
+def _looked(this: Round, own: Contender, scenario: str, files: int) -> str:
+    name = f"files:{files}"
+    path = os.path.join(this.ground.disk, "files.tar")
+    this.prepare(own, "load", "-q", "-i", archive_of(path, files, name))
+    os.unlink(path)
+    for _ in range(3):
+        this.take(scenario, "lamina", own.command("waste", name), own)
+    return name
+
+
 SCENARIOS = (
     Scenario("import", "import of the Debian root, .tar.gz", import_root),
     Scenario("apply", "apply of the Debian root, uncompressed", apply_root),
@@ -320,6 +344,7 @@ SCENARIOS = (
     Scenario("copy", "copy of a Debian image from a registry into an OCI layout", copy_to_layout),
     Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
+    Scenario("look", "waste, report and find of 500,000 files", look_into, once=True),
     Scenario("memory", "peak memory of import", memory, once=True),
     Scenario("memory-ten", "peak memory of ten layers of 1 GiB", memory_of_ten_layers, once=True),
     Scenario("version", "--version, beside an interpreter that does nothing", start_up, once=True),
