@@ -11,7 +11,8 @@ import time
 from bench import fixtures, ground, report
 from bench.clock import Failed, output_of, tidy_exit
 from bench.contenders import assembled
-from bench.scenarios import SCENARIOS, Round, Scenario
+from bench.round import Round, Scenario
+from bench.scenarios import SCENARIOS
 from scripts.apt import Missing, say
 
 _ALL = tuple(scenario.name for scenario in SCENARIOS)

@@ -19,6 +19,10 @@ from scripts.rootfs import archive
 MANY = 10_000
 ENTRIES = 100_000
 LARGE = 2 << 30
+TWENTY = "FROM root:1\nWORKDIR /srv\nCOPY app /app\nENV MODE=bench\n" + "".join(
+    f"RUN echo {number} > /made{number}\n" for number in range(16)
+)
+"""A Dockerfile of twenty steps over the tiny context."""
 _OCI = "application/vnd.oci.image"
 _BLOCK = b"".join(hashlib.sha256(b"%d" % number).digest() for number in range(1 << 15))  # 1 MiB
 
@@ -66,6 +70,18 @@ def large(ground: Ground) -> str:
 def entries(ground: Ground) -> str:
     """A tar of 100,000 small files in folders of a thousand."""
     return _archive_of(os.path.join(ground.disk, "fixtures", "entries.tar"), ENTRIES)
+
+
+def hundred_thousand(ground: Ground) -> str:
+    """A build context of 100,000 small files, 500 to a folder."""
+    folder = os.path.join(ground.disk, "fixtures", "hundred-thousand")
+    for number in range(ENTRIES):
+        directory = os.path.join(folder, "data", f"{number // 500:03d}")
+        if number % 500 == 0:
+            os.makedirs(directory)
+        with open(os.path.join(directory, str(number % 500)), "wb") as file:
+            file.write(b"%08d" % number)
+    return _dockerfile(folder, "FROM scratch\nCOPY data /data\n")
 
 
 def ten_layers(ground: Ground) -> str:

@@ -5,99 +5,17 @@ samples through `Round.take`. It judges nothing: the bars are in `bars.py`.
 """
 
 import os
-import subprocess
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
-from bench import fixtures
+from bench import builds, fixtures
 from bench.bars import WASTE
-from bench.clock import Failed, peak, timed
+from bench.clock import Failed, timed
 from bench.contenders import PYTHON, Contender, with_env
-from bench.fixtures import Fixtures
-from bench.ground import Ground, large
+from bench.ground import large
 from bench.manyfiles import archive_of
 from bench.registry import served
+from bench.round import Round, Scenario
 
 IMAGES = 1000
-_ENGINES = ("lamina", "docker", "podman")
-
-
-class Round:
-    """One round's ground, contenders and fixtures, and where its samples go."""
-
-    def __init__(
-        self,
-        number: int,
-        ground: Ground,
-        contenders: dict[str, Contender],
-        made: Fixtures,
-        note: Callable[[str, str, float], None],
-    ) -> None:
-        self.number = number
-        self.ground = ground
-        self.contenders = contenders
-        self.fixtures = made
-        self._note = note
-        self._imported: set[str] = set()
-
-    def turns(self, names: Iterable[str] = _ENGINES) -> list[Contender]:
-        """The contenders; who begins changes from round to round."""
-        chosen = [self.contenders[name] for name in names]
-        start = self.number % len(chosen)
-        return chosen[start:] + chosen[:start]
-
-    def take(self, scenario: str, name: str, argv: list[str], contender: Contender) -> float:
-        """Measure one run, with the disk at rest before it."""
-        self.settle()
-        seconds = timed(argv, contender.env)
-        self._note(scenario, name, seconds)
-        return seconds
-
-    def repeat(self, scenario: str, name: str, seconds: float) -> None:
-        """Have a sample in another row, too."""
-        self._note(scenario, name, seconds)
-
-    def take_peak(
-        self,
-        name: str,
-        argv: list[str],
-        contender: Contender,
-        stdin: str = os.devnull,
-        scenario: str = "memory",
-    ) -> None:
-        """Measure the memory of one run that reads the file `stdin`."""
-        self._note(scenario, name, peak(argv, contender.env, stdin=stdin))
-
-    def settle(self) -> None:
-        """Write out what earlier runs left dirty, so that nobody pays for another."""
-        subprocess.run(["sync", "-f", self.ground.disk], check=True)
-
-    def prepare(self, contender: Contender, *arguments: str) -> None:
-        """A command that is not measured."""
-        timed(contender.command(*arguments), contender.env)
-
-    def need_root_image(self, contender: Contender) -> None:
-        """Have root:1 in this contender's store; importing it is another scenario's figure."""
-        if contender.name not in self._imported:
-            self.prepare(contender, "import", self.fixtures.rootfs, "root:1")
-            self._imported.add(contender.name)
-
-    def has_root_image(self, contender: Contender) -> None:
-        """Say that root:1 is there already."""
-        self._imported.add(contender.name)
-
-    def forget_root_image(self, contender: Contender) -> None:
-        """Say that root:1 is there no more."""
-        self._imported.discard(contender.name)
-
-
-class Scenario(NamedTuple):
-    """`once` where repeating shows nothing new."""
-
-    name: str
-    title: str
-    measure: Callable[[Round], None]
-    once: bool = False
 
 
 def import_root(this: Round) -> None:
@@ -139,37 +57,6 @@ def _run(this: Round, scenario: str, network: str) -> None:
         for contender in this.turns():
             argv = contender.command("run", "--rm", "--network", network, "root:1", "true")
             this.take(scenario, contender.name, argv, contender)
-
-
-def copy_many(this: Round) -> None:
-    """A build that copies 10,000 files, and then the same build with everything cached."""
-    for contender in _builders(this):
-        argv = contender.command("build", "-q", "-t", "many:1", this.fixtures.many)
-        this.take("copy-10k", contender.name, argv, contender)
-    for _ in range(3):
-        for contender in _builders(this):
-            argv = contender.command("build", "-q", "-t", "many:1", this.fixtures.many)
-            this.take("cached-10k", contender.name, argv, contender)
-
-
-def cached_tiny(this: Round) -> None:
-    """A fully cached build of four steps and one file, docker's daemon being warm."""
-    for contender in _builders(this):
-        this.need_root_image(this.contenders[contender.name.partition(" ")[0]])
-        this.prepare(contender, *_build_tiny(this))
-    for _ in range(7):
-        for contender in _builders(this):
-            argv = contender.command(*_build_tiny(this))
-            this.take("cached-tiny", contender.name, argv, contender)
-
-
-def _build_tiny(this: Round) -> tuple[str, ...]:
-    return ("build", "-q", "--network", "host", "-t", "tiny:1", this.fixtures.tiny)
-
-
-def _builders(this: Round) -> list[Contender]:
-    docker = this.contenders["docker"]
-    return [*this.turns(), with_env(docker, "docker buildkit", DOCKER_BUILDKIT="1")]
 
 
 def save_and_load(this: Round) -> None:
@@ -338,11 +225,20 @@ SCENARIOS = (
     Scenario("apply", "apply of the Debian root, uncompressed", apply_root),
     Scenario("run-none", "run --rm --network none IMAGE true", run_without_network),
     Scenario("run-host", "run --rm --network host IMAGE true", run_with_host_network),
-    Scenario("copy-10k", "build: COPY of 10,000 files, then cached", copy_many),
+    Scenario("copy-10k", "build: COPY of 10,000 files, then cached", builds.copy_many),
     Scenario("save", "save and load of the Debian image", save_and_load),
     Scenario("pull", "pull of three layers, and pushing them back unchanged", push_and_pull),
     Scenario("copy", "copy of a Debian image from a registry into an OCI layout", copy_to_layout),
-    Scenario("cached-tiny", "build: a tiny context, cached", cached_tiny),
+    Scenario("cached-tiny", "build: a tiny context, cached", builds.cached_tiny),
+    Scenario("cached-20", "build: twenty steps, cached", builds.cached_twenty),
+    Scenario("cold-10k-run", "build: COPY of 10,000 files and a RUN, cold", builds.cold_many),
+    Scenario("two-sleeps", "build: two stages that sleep at once", builds.stages_at_once),
+    Scenario(
+        "changed-100k",
+        "build: one of 100,000 files changed",
+        builds.one_of_many_changed,
+        once=True,
+    ),
     Scenario("images-1000", "images, with 1,000 of them", list_thousand, once=True),
     Scenario("look", "waste, report and find of 500,000 files", look_into, once=True),
     Scenario("memory", "peak memory of import", memory, once=True),

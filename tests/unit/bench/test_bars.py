@@ -10,6 +10,7 @@ _SECONDS = {
     "import": {"lamina": 0.5, "docker": 2.0, "podman": 1.0},
     "apply": {"lamina": 1.4, "tar": 1.0},
     "cached-tiny": {"lamina": 0.130, "docker": 0.050},
+    "two-sleeps": {"lamina": 6.1},
     "memory": {"small": 30e6, "2 GiB": 60e6, "100,000 entries": 45e6},
 }
 
@@ -32,6 +33,10 @@ def test_slower_is_our_time_over_theirs() -> None:
 
 def test_a_difference_is_in_milliseconds() -> None:
     assert _told()["cached-tiny", "docker"] == (80.0, False)
+
+
+def test_a_time_of_our_own_is_in_seconds() -> None:
+    assert _told()["two-sleeps", "lamina"] == (6.1, False)
 
 
 def test_memory_is_judged_whole_and_by_the_entry() -> None:
