@@ -49,7 +49,7 @@ docs: setup ## links, commands and snippets of the documentation hold
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 	@$(VENV)/pytest -q -n auto -m exhaustive tests
 
-differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
+differential: setup-dev ## Dockerfiles built by docker, by buildah and here; and real builds with apt, pip and npm
 	@$(VENV)/pytest -q -m differential tests
 
 test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts
