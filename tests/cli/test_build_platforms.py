@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
+from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
+from lamina.testing.sample_images import descriptor, digest, index, oci_manifest, packed, sample
 from tests.cli.rig import Lamina, assert_complaint
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -41,9 +43,8 @@ def layout_of(path):
     """The index that a layout names, and each platform's config."""
     with open(f"{path}/index.json") as file:
         (top,) = json.load(file)["manifests"]
-    index = blob(path, top["digest"])
     configs = {}
-    for each in index["manifests"]:
+    for each in blob(path, top["digest"])["manifests"]:
         platform = each["platform"]
         manifest = blob(path, each["digest"])
         configs["/".join(platform.values())] = blob(path, manifest["config"]["digest"])
@@ -127,8 +128,8 @@ def test_pushed_as_one_name_and_pulled_for_each(made, context, tmp_path):
         cache = f"type=registry,ref={registry.host}/app:cache"
         words = ("--platform", "linux/amd64,linux/arm64", "-t", name, "--push")
         made.ok("build", *words, "--cache-to", f"{cache},mode=max", context)
-        index = json.loads(registry.manifests["app", "1"][0])
-        assert [each["platform"] for each in index["manifests"]] == [
+        pushed = json.loads(registry.manifests["app", "1"][0])
+        assert [each["platform"] for each in pushed["manifests"]] == [
             {"architecture": "amd64", "os": "linux"},
             {"architecture": "arm64", "os": "linux"},
         ]
@@ -142,7 +143,7 @@ def test_pushed_as_one_name_and_pulled_for_each(made, context, tmp_path):
         os.mkdir(third.folder)
         said = third("build", *words, "--cache-from", cache, context)
         assert said.err.count("CACHED") == 4, said
-        assert json.loads(registry.manifests["app", "1"][0]) == index
+        assert json.loads(registry.manifests["app", "1"][0]) == pushed
 
 
 def test_inline_caches_of_an_index(made, context, tmp_path):
@@ -177,6 +178,36 @@ def test_a_base_is_that_of_the_platform(made, tmp_path):
         _, configs = layout_of(target)
         labels = {name: config["config"]["Labels"]["base"] for name, config in configs.items()}
         assert labels == {"amd64/linux": "amd64", "arm64/linux": "arm64"}
+
+
+def others_index(registry):
+    """A base for two platforms that another tool packed; gives the digest of each one's layer."""
+    described, blobs = [], {}
+    for architecture in ("amd64", "arm64"):
+        image = sample(f"f {architecture} x", architecture=architecture)
+        manifest = oci_manifest(image)
+        registry.add_blob(image.config)
+        blobs[architecture] = registry.add_blob(packed(image.layers[0]))
+        registry.add_manifest("base", digest(manifest), manifest, mediatypes.OCI_MANIFEST)
+        platform = {"os": "linux", "architecture": architecture}
+        described.append(descriptor(mediatypes.OCI_MANIFEST, manifest, platform=platform))
+    registry.add_manifest("base", "1", index(*described), mediatypes.OCI_INDEX)
+    return blobs
+
+
+def test_layers_of_bases_go_as_they_came(made):
+    with fake_registry() as registry:
+        theirs = others_index(registry)
+        made.write("derived/Dockerfile", f"FROM {registry.host}/base:1\nCOPY Dockerfile /\n")
+        platforms = ("--platform", "linux/amd64,linux/arm64")
+        name = f"{registry.host}/derived"
+        made.ok("build", *platforms, "-t", name, "--push", f"{made.folder}/derived")
+        document = json.loads(registry.manifests["derived", "latest"][0])
+        for each in document["manifests"]:
+            manifest = json.loads(registry.manifests["derived", each["digest"]][0])
+            own = theirs[each["platform"]["architecture"]]
+            assert (len(manifest["layers"]), manifest["layers"][0]["digest"]) == (2, own)
+            assert registry.count(f"^PUT .*{own}") == 0
 
 
 def test_a_command_of_another_machine_says_what_is_missing(made, tmp_path):

@@ -78,7 +78,7 @@ def test_stages_at_once(victim_of, storage):
     victim.save_state()
     operation = build("--jobs", "2", "-t", "built", context="boxed")
     before, after = outcome(victim, operation)
-    points = [f"{each}{count}" for each in _TWICE.split() for count in ("", ":2", ":4")]
+    points = [f"{each}{count}" for each in _TWICE.split() for count in ("", ":3")]
     points += ["rw-created:3", "command-ended", "command-ended:2"]
     for point in (*points, "cache-mount-made", "cache-mount-kept", "image-created", "durable"):
         killed(victim, operation, point)
@@ -133,6 +133,27 @@ def test_a_cache_that_a_registry_is_given(victim_of):
             assert seen == (whole if point == "copy-published" else None)
             goes_on(victim, operation, before, after)
             assert registry.manifests["app", "cache"] == whole
+
+
+def test_an_index_that_is_pushed(victim_of):
+    victim = victim_of("overlay2", "build")
+    with open(f"{victim.folder}/context/Dockerfile", "w") as file:
+        file.write("FROM scratch\nARG TARGETARCH\nCOPY a /$TARGETARCH\n")
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    with fake_registry() as registry:
+        name, platforms = f"{registry.host}/app:1", "linux/amd64,linux/arm64"
+        operation = build("-t", name, "--platform", platforms, "--push")
+        before, after = outcome(victim, operation)
+        whole = registry.manifests["app", "1"]
+        for point in f"image-created layer-packed:2 {_ENDS}".split():
+            registry.manifests.clear()
+            registry.blobs.clear()
+            killed(victim, operation, point)
+            seen = registry.manifests.get(("app", "1"))
+            assert seen == (whole if point == "copy-published" else None)
+            goes_on(victim, operation, before, after)
+            assert registry.manifests["app", "1"] == whole
 
 
 @pytest.mark.parametrize("storage", ["overlay2", "erofs"])

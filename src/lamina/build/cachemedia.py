@@ -30,7 +30,7 @@ from lamina.transfer import graph
 from lamina.transfer.copying import copy
 from lamina.transfer.ends.api import Document, Source
 from lamina.transfer.ends.api import Sink as End
-from lamina.transfer.ends.packing import Reading, pack_layer
+from lamina.transfer.ends.packing import pack_layer
 from lamina.transfer.ends.travelling import small, verified
 from lamina.transfer.laying import load_layers
 from lamina.transfer.opening import scratch_file
@@ -171,7 +171,7 @@ def _packed(
     file = scratch_file(layers)
     files.callback(os.close, file)
     packed = pack_layer(file, partial(layers.export, chain), packing)
-    return Blob(packed.blob, partial(Reading, file))
+    return Blob(packed.blob, packed.open)
 
 
 class CacheSource:

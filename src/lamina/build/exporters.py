@@ -21,22 +21,25 @@ from lamina.fs.faults import crash_point
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.images import ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
+from lamina.images.store import ImageStore
 from lamina.images.tape import StreamTape
 from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.manifest import Descriptor
 from lamina.transfer import graph
 from lamina.transfer.copying import copy
 from lamina.transfer.ends.api import Source
 from lamina.transfer.ends.layout import LayoutSink
 from lamina.transfer.ends.ociarchive import OciArchiveSink
-from lamina.transfer.ends.packing import PackedIndex, PackedSource, pack_layer
+from lamina.transfer.ends.packing import PackedIndex, PackedLayer, PackedSource, pack_layer
+from lamina.transfer.ends.stored import kept_blob
 from lamina.transfer.opening import scratch_file
 from lamina.transfer.save import Exported, export_tree
-from lamina.values.digest import chain_ids
+from lamina.values.digest import ChainID, DiffID, chain_ids
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # only a push loads what speaks to registries
-    from lamina.transfer.ends.remote import RegistrySink
+    from lamina.registry.repository import Repository
 
 Images = Sequence[ImageConfig]
 """One image, for one or several platforms; their layers are all in the store."""
@@ -84,12 +87,21 @@ class Exporter:
             self._unroll(image, inner)
         return ""
 
-    def push(self, images: Images, sink: "RegistrySink") -> str:
-        """Have an image for several platforms at a registry, as an index; gives its digest."""
+    def push(self, images: Images, store: ImageStore, target: "Repository", name: Reference) -> str:
+        """Have an image for several platforms at a registry, as an index; gives its digest.
+
+        Layers go as they came, as far as their blobs are in the store, and only where they are
+        missing. Raises `RegistryError` or a `StorageError`.
+        """
+        from lamina.transfer.ends.remote import RegistrySink
+
         with ExitStack() as files:
-            content = self._content_of(images, Packing(), files)
+            content = self._content_of(images, Packing(), files, store)
             found = graph.whole(content)
-            copy(found, content, sink)
+            beside = {
+                each.digest: store.repositories_of(each.digest, name.domain) for each in found.blobs
+            }
+            copy(found, content, RegistrySink(target, name, beside))
         return found.top.digest
 
     def _unroll(self, image: ImageConfig, path: str) -> None:
@@ -116,21 +128,44 @@ class Exporter:
                 copy(found, content, sink)
         return found.top.digest
 
-    def _content_of(self, images: Images, packing: Packing | None, files: ExitStack) -> Source:
-        """An image's content; that of several platforms under an index."""
-        packed = [self._content(image, packing, files) for image in images]
+    def _content_of(
+        self,
+        images: Images,
+        packing: Packing | None,
+        files: ExitStack,
+        store: ImageStore | None = None,
+    ) -> Source:
+        """An image's content; that of several platforms under an index.
+
+        Blobs that the `store` keeps are taken as they are.
+        """
+        packed = [
+            PackedSource(
+                image,
+                [
+                    self._kept(diff_id, store) or self._packed(chain, packing, files)
+                    for diff_id, chain in zip(
+                        image.diff_ids, chain_ids(image.diff_ids), strict=True
+                    )
+                ],
+            )
+            for image in images
+        ]
         return packed[0] if len(packed) == 1 else PackedIndex(packed)
 
-    def _content(
-        self, image: ImageConfig, packing: Packing | None, files: ExitStack
-    ) -> PackedSource:
-        layers = []
-        for chain in chain_ids(image.diff_ids):
-            file = scratch_file(self._layers)
-            files.callback(os.close, file)
-            layers.append(pack_layer(file, partial(self._layers.export, chain), packing))
-            crash_point("layer-packed")
-        return PackedSource(image, layers)
+    def _kept(self, diff_id: DiffID, store: ImageStore | None) -> PackedLayer | None:
+        row = kept_blob(diff_id, store, None) if store is not None else None
+        if store is None or row is None:
+            return None
+        blob = Descriptor.of(row.media_type, row.digest, row.size)
+        return PackedLayer(blob, partial(store.blobs.open, row.digest))
+
+    def _packed(self, chain: ChainID, packing: Packing | None, files: ExitStack) -> PackedLayer:
+        file = scratch_file(self._layers)
+        files.callback(os.close, file)
+        made = pack_layer(file, partial(self._layers.export, chain), packing)
+        crash_point("layer-packed")
+        return made
 
 
 @contextmanager

@@ -154,11 +154,9 @@ def push_index(engine: Parts, result: BuildResult, name: str, registries: "Regis
 
     Raises `InvalidReference`, `RegistryError` or a `StorageError`.
     """
-    from lamina.transfer.ends.remote import RegistrySink
-
     target = tag_of(name)
-    sink = RegistrySink(registries.repository(target), target, {})
-    return exporter(engine).push(result.images, sink)
+    place = registries.repository(target)
+    return exporter(engine).push(result.images, engine.image_store, place, target)
 
 
 def exporter(engine: Parts) -> "Exporter":

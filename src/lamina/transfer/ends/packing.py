@@ -23,7 +23,7 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor
-from lamina.transfer.ends.api import Document
+from lamina.transfer.ends.api import Document, Opener
 from lamina.values.digest import BlobDigest, Digest
 from lamina.values.events import LayerProgress, Sink
 
@@ -49,10 +49,10 @@ def packed(image: TravellingImage, scratch: Scratch, events: Sink) -> Iterator["
 
 
 class PackedLayer(NamedTuple):
-    """A layer as it is to travel, in an open file."""
+    """A layer as it is to travel, and what opens it."""
 
-    file: int
     blob: Descriptor
+    open: Opener
 
 
 def pack_layer(file: int, fill: Callable[[Write], object], packing: Packing | None) -> PackedLayer:
@@ -73,21 +73,21 @@ def pack_layer(file: int, fill: Callable[[Write], object], packing: Packing | No
             fill(write)
     kind = mediatypes.layer(packing.kind if packing is not None else "")
     digest = BlobDigest(f"sha256:{counted.hexdigest()}")
-    return PackedLayer(file, Descriptor.of(kind, digest, size))
+    return PackedLayer(Descriptor.of(kind, digest, size), partial(Reading, file))
 
 
 class PackedSource:
-    """An image's content, its layers in open files."""
+    """An image's content, its layers packed."""
 
     def __init__(self, config: ImageConfig, layers: Sequence[PackedLayer]) -> None:
-        self._files = {each.blob.digest: each.file for each in layers}
+        self._layers = {each.blob.digest: each.open for each in layers}
         self._platform = (config.os, config.architecture, config.variant)
         self._config = config.raw
         digest = BlobDigest(config.id)
         about = Descriptor.of(mediatypes.OCI_CONFIG, digest, len(self._config))
         raw = manifests.build(about, tuple(each.blob for each in layers))
         self._top = Document.of(raw, mediatypes.OCI_MANIFEST)
-        self.blobs = (*self._files, digest)
+        self.blobs = (*self._layers, digest)
 
     def top(self) -> Document:
         """The manifest that was made."""
@@ -106,8 +106,8 @@ class PackedSource:
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A compressed layer, or the config."""
-        file = self._files.get(blob.digest)
-        return BytesIO(self._config) if file is None else Reading(file)
+        opener = self._layers.get(blob.digest)
+        return BytesIO(self._config) if opener is None else opener()
 
 
 class PackedIndex:

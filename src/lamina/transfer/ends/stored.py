@@ -123,10 +123,9 @@ def _compressed(
     packing: Packing | None,
 ) -> BlobRow:
     """A layer's blob that an OCI manifest may name; made and kept if there is none."""
-    for row in images.compressed(diff_id):
-        kind = _oci_kind(row.media_type)
-        if _is_as_wanted(kind, packing) and images.hold_blob(row.digest, row.size):
-            return row._replace(media_type=kind)
+    kept = kept_blob(diff_id, images, packing)
+    if kept is not None:
+        return kept
     packing = packing or Packing()
     events(LayerProgress(diff_id.short, "compressing", 0, 0))
     with images.blobs.writer(images.root.lease) as writer:
@@ -137,6 +136,15 @@ def _compressed(
         writer.place()
     images.vouch(row)
     return row
+
+
+def kept_blob(diff_id: DiffID, images: ImageStore, packing: Packing | None) -> BlobRow | None:
+    """A blob of a layer that is here, kept from now on, and may be sent as it is."""
+    for row in images.compressed(diff_id):
+        kind = _oci_kind(row.media_type)
+        if _is_as_wanted(kind, packing) and images.hold_blob(row.digest, row.size):
+            return row._replace(media_type=kind)
+    return None
 
 
 def _is_as_wanted(kind: str, packing: Packing | None) -> bool:
