@@ -113,10 +113,12 @@ class Attempt:
             crew.work_off({key: piece for walk in walks for key, piece in walk.pieces().items()})
         finally:
             contexts.close()
-        return [
+        done = [
             self._made(walk, lazy, layers, cache, imports)
             for walk, cache in zip(walks, caches, strict=True)
         ]
+        asked.adopt()
+        return done
 
     def _walk(
         self,

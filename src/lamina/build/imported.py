@@ -166,7 +166,7 @@ class ImportedCache:
         self._layers = layers
         self._by_caller = by_caller
         self._pending: dict[str, Record] = {}
-        layers.on_brought = self._adopt
+        layers.on_brought = self.adopt
 
     def find(self, key: str) -> Record | None:
         """The store's record, else an imported one."""
@@ -183,7 +183,8 @@ class ImportedCache:
         else:
             self._pending[key] = record
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
+        """Write down what is known of layers that are here by now."""
         for key, record in list(self._pending.items()):
             assert record.chain_id is not None
             if self._layers.is_here(record.chain_id):
