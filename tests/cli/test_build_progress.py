@@ -142,6 +142,20 @@ def test_a_build_ends_as_a_list_and_a_table_of_what_its_steps_added(building):
     assert "ADDED" not in screen
 
 
+def test_a_debug_shell_has_the_terminal_to_itself(building):
+    terminal = building("FROM base\nRUN echo so far; exit 3\n", "--debug-shell")
+    terminal.shows("the step failed: this is a shell", "/ #")
+    terminal.press("echo in the sh''ell", "Enter")
+    screen = terminal.shows("in the shell")
+    assert golden(screen).startswith(
+        "[+] Building T (1/2)\n => [1/2] FROM base T\n => [2/2] RUN echo"
+    )
+    terminal.press("exit", "Enter")
+    screen = terminal.shows("left: 1")
+    assert "in the shell" in screen
+    assert "ERROR [2/2] RUN echo so far; exit 3" in screen
+
+
 def test_a_long_list_on_a_small_terminal_ends_whole(building):
     lines = "".join(f"RUN echo {number}\n" for number in range(20))
     terminal = building(f"FROM base\n{lines}RUN echo up; sleep 1000\n", size=(40, 8))

@@ -8,13 +8,13 @@ import re
 import unicodedata
 
 # Sequences by ECMA-48: CSI, then strings such as a window's title (also unfinished ones), then
-# the short ones; each also in its 8-bit form.
-_SEQUENCES = re.compile(
+# the short ones; each also in its 8-bit form. Compiled by who first meets one: most never do.
+_SEQUENCES = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
-_DISPUTED = re.compile("[\ufe00-\ufe0f]")  # variation selectors: they widen what is before them
+_DISPUTED = "[\ufe00-\ufe0f]"  # variation selectors: they widen what is before them
 
 
 def harmless(text: str) -> str:
@@ -24,8 +24,8 @@ def harmless(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    text = _SEQUENCES.sub("", text.rstrip("\r"))
-    text = _DISPUTED.sub("", text.rpartition("\r")[2].expandtabs(8))
+    text = re.sub(_SEQUENCES, "", text.rstrip("\r"))
+    text = re.sub(_DISPUTED, "", text.rpartition("\r")[2].expandtabs(8))
     return "".join(filter(str.isprintable, text))
 
 
