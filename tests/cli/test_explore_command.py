@@ -50,6 +50,8 @@ def test_an_image_is_walked_through_by_keys(terminal):
 
 def test_a_small_terminal_and_one_that_changes_its_size_are_no_trouble(terminal):
     terminal.shows("▸ etc/")
+    terminal.resize(30, 4)
+    terminal.shows("make it 40 x 6")
     for size in ((20, 4), (41, 7), (120, 30)):
         terminal.resize(*size)
     terminal.press("Right")

@@ -86,3 +86,21 @@ def test_what_an_image_takes_up(image):
     assert image.ok("du", "-s", "app:/abs").split()[-3:] == ["9B", "4", "/etc"]
     assert_complaint(image("du", "app:/none"), "no such path")
     assert_complaint(image("du", "-d", "x", "app"), "invalid --max-depth")
+
+
+def test_an_image_without_layers_holds_nothing(image):
+    image.write("Dockerfile", 'FROM scratch\nCMD ["x"]\n')
+    image.ok("build", "-q", "-t", "none", image.folder)
+    assert image.ok("ls", "none") == image.ok("ls", "none:/") == ""
+    assert_complaint(image("ls", "none:/x"), "no such path in the image: '/x'")
+    assert_complaint(image("cat", "none:/x"), "no such path in the image: '/x'")
+    assert image.ok("du", "none").split()[-3:] == ["0B", "1", "/"]
+
+
+def test_what_would_steer_a_terminal_is_spelt_out_in_tables(image):
+    image.write("Dockerfile", "FROM base\nRUN_\n".replace("RUN_", "LABEL a=\x1b[2J\u202e"))
+    image.ok("build", "-q", "-t", "evil", image.folder)
+    shown = image.ok("history", "evil")
+    assert "\\x1b[2J\\u202e" in shown
+    assert "\x1b" not in shown
+    assert "\x1b" in image.ok("history", "--format", "{{.CreatedBy}}", "evil")

@@ -20,6 +20,7 @@ _LEAST_LAYERS, _MOST_LAYERS = 22, 46  # cells of the left side
 _SMALLEST = 40, 6  # cells and lines: below that nothing is drawn
 _PAIRS = {ADDED: (1, curses.COLOR_GREEN), CHANGED: (2, curses.COLOR_YELLOW)}
 _PAIRS |= {REMOVED: (3, curses.COLOR_RED)}
+_TOO_SMALL = "make it 40 x 6 (q quits)"
 _SEARCHED = 200  # characters
 
 
@@ -123,6 +124,8 @@ class Explorer:
             line = self._said or self._about()
             _put(screen, high - 2, 0, line, wide, curses.A_BOLD if self._said else 0)
             _put(screen, high - 1, 0, _KEYS, wide, curses.A_DIM)
+        else:
+            _put(screen, 0, 0, _TOO_SMALL, wide, 0)
         screen.refresh()
 
     def _draw_head(self, screen: curses.window, wide: int, left: int) -> None:

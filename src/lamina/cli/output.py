@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from lamina.analyze.paths import printable
 from lamina.cli.tables import table
 
 Row = Mapping[str, object]
@@ -12,7 +13,7 @@ Column = tuple[str, str]
 def show(rows: Sequence[Row], columns: Sequence[Column], format_: str | None) -> str:
     """`rows` as a table of `columns` (field and header), or as `--format` asks."""
     if format_ in (None, "", "table"):
-        cells = [[str(row[field]) for field, _ in columns] for row in rows]
+        cells = [[printable(str(row[field])) for field, _ in columns] for row in rows]
         return table([header for _, header in columns], cells)
     if format_ in ("json", "{{json .}}"):
         return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)

@@ -1,71 +1,95 @@
 """The strata picture in characters: a column per image, a row per level, a block per layer."""
 
+from typing import NamedTuple
+
+from lamina.analyze.paths import printable
 from lamina.analyze.strata import Block, Strata
 from lamina.values.size import human
 
 _BOXES = {"h": "─", "v": "│", "tl": "┌", "tr": "┐", "bl": "└", "br": "┘", "times": "×"}  # noqa: RUF001 - meant
 _PLAIN = {"h": "-", "v": "|", "tl": "+", "tr": "+", "bl": "+", "br": "+", "times": "x"}
 _MARGIN = 11
+_SIZES = 24
 _NARROW, _WIDE = 14, 30
 
 
 class Picture:
-    """Draws strata within a width in characters."""
+    """Draws strata within a width in characters; images that do not fit go below the others."""
 
     def __init__(self, strata: Strata, width: int, plain: bool) -> None:
         self._strata = strata
         self._marks = _PLAIN if plain else _BOXES
         count = max(len(strata.columns), 1)
-        self._column = max(_NARROW, min(_WIDE, (width - _MARGIN - 24) // count))
+        self._fits = (width - _MARGIN - _SIZES) // _NARROW >= count
+        room = width - _MARGIN - (_SIZES if self._fits else 0)
+        self._beside = count if self._fits else max(room // _NARROW, 1)
+        self._column = max(_NARROW, min(_WIDE, room // self._beside))
 
     def text(self) -> str:
         """The picture, and the arithmetic below it."""
         if not self._strata.columns:
             return "no images\n"
-        lines = [self._header()]
-        for level in range(self._strata.height - 1, -1, -1):
-            lines += self._level(level)
-        return "\n".join(line.rstrip() for line in [*lines, "", *self._sums()]) + "\n"
+        lines: list[str] = []
+        for first in range(0, len(self._strata.columns), self._beside):
+            lines += [*self._band(first), ""]
+        return "\n".join(line.rstrip() for line in [*lines, *self._sums()]) + "\n"
 
-    def _header(self) -> str:
-        names = [_fit(column.name, self._column - 2) for column in self._strata.columns]
+    def _band(self, first: int) -> list[str]:
+        """The images from number `first` on, as many as fit beside one another."""
+        end = min(first + self._beside, len(self._strata.columns))
+        drawn = [
+            _Drawn(block, max(block.first, first) - first, min(block.last, end - 1) - first)
+            for block in self._strata.blocks
+            if block.first < end and block.last >= first
+        ]
+        lines = [self._header(first, end)]
+        for level in range(max((each.block.level for each in drawn), default=-1), -1, -1):
+            lines += self._level([each for each in drawn if each.block.level == level], level)
+        return lines
+
+    def _header(self, first: int, end: int) -> str:
+        columns = self._strata.columns[first:end]
+        names = [_fit(column.name, self._column - 2) for column in columns]
         cells = "".join(name.center(self._column) for name in names)
-        return " " * _MARGIN + cells + "     on disk   not shared"
+        return " " * _MARGIN + cells + ("     on disk   not shared" if self._fits else "")
 
-    def _level(self, level: int) -> list[str]:
-        blocks = [block for block in self._strata.blocks if block.level == level]
-        rows = [self._row(blocks, number) for number in range(4)]
-        stored = sum(block.layer.size for block in blocks)
-        asked = sum(block.layer.size * block.users for block in blocks)
-        sizes = f"  {human(stored):>10}  {human(asked):>10}"
+    def _level(self, drawn: "list[_Drawn]", level: int) -> list[str]:
+        rows = [self._row(drawn, number) for number in range(4)]
         label = f"  layer {level + 1}"
         return [
             " " * _MARGIN + rows[0],
-            label.ljust(_MARGIN) + rows[1] + sizes,
+            label.ljust(_MARGIN) + rows[1] + (self._sizes(drawn) if self._fits else ""),
             " " * _MARGIN + rows[2],
             " " * _MARGIN + rows[3],
         ]
 
-    def _row(self, blocks: list[Block], number: int) -> str:
+    def _sizes(self, drawn: "list[_Drawn]") -> str:
+        stored = sum(each.block.layer.size for each in drawn)
+        asked = sum(each.block.layer.size * each.block.users for each in drawn)
+        return f"  {human(stored):>10}  {human(asked):>10}"
+
+    def _row(self, drawn: "list[_Drawn]", number: int) -> str:
         line = ""
         at = 0
-        for block in blocks:
-            line += " " * (self._column * (block.first - at))
-            line += self._cell(block, number)
-            at = block.last + 1
-        return line + " " * (self._column * (len(self._strata.columns) - at))
+        for each in drawn:
+            line += " " * (self._column * (each.first - at))
+            line += self._cell(each, number)
+            at = each.last + 1
+        return line + " " * (self._column * (self._beside - at))
 
-    def _cell(self, block: Block, number: int) -> str:
-        marks = self._marks
-        inner = self._column * block.users - 4
+    def _cell(self, drawn: "_Drawn", number: int) -> str:
+        marks, block = self._marks, drawn.block
+        inner = self._column * (drawn.last - drawn.first + 1) - 4
         if number in (0, 3):
             left, right = ("tl", "tr") if number == 0 else ("bl", "br")
             return f" {marks[left]}{marks['h'] * inner}{marks[right]} "
         if number == 1:
             command = f" {_both_ends(_short(block.command), inner - 2)} "
             return f" {marks['v']}{command.ljust(inner)}{marks['v']} "
-        used = f"used {marks['times']}{block.users}" if block.users > 1 else ""
         size = human(block.layer.size)
+        used = f"{marks['times']}{block.users}" if block.users > 1 else ""
+        if used and len(f"{size} used {used}") <= inner - 2:
+            used = f"used {used}"
         filling = f" {size}{used.rjust(inner - 2 - len(size))} "
         return f" {marks['v']}{filling[:inner].ljust(inner)}{marks['v']} "
 
@@ -83,9 +107,17 @@ class Picture:
         ]
 
 
+class _Drawn(NamedTuple):
+    """A block, and the columns of its band that it spans."""
+
+    block: Block
+    first: int
+    last: int
+
+
 def _short(command: str) -> str:
     """What made a layer, without the shell around it."""
-    text = command.removesuffix("# buildkit").strip()
+    text = printable(" ".join(command.split())).removesuffix("# buildkit").strip()
     for prefix in ("RUN /bin/sh -c ", "/bin/sh -c #(nop) ", "/bin/sh -c "):
         if text.startswith(prefix):
             return text[len(prefix) :].strip()

@@ -27,7 +27,7 @@ def listing(store: LayerStore, chain: ChainID | None, path: str) -> tuple[FileFa
     with _looking(store, chain, path) as view:
         found = _resolved(view, path)
         status = view.lstat(found)
-        if status is not None and stat.S_ISDIR(status.st_mode):
+        if not found or (status is not None and stat.S_ISDIR(status.st_mode)):
             prefix = found + b"/" if found else b""
             return tuple(_facts(view, prefix + name) for name in view.listdir(found))
         return (_facts(view, _resolved(view, path, follow_last=False)),)

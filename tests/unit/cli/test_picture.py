@@ -1,0 +1,53 @@
+"""The picture of shared layers keeps to its width, whatever it is of."""
+
+import pytest
+
+from lamina.analyze.strata import Column, strata
+from lamina.cli.picture import Picture
+from lamina.values.digest import ChainID
+
+
+class Layer:
+    def __init__(self, number, size):
+        self.chain_id = ChainID(f"sha256:{number:064x}")
+        self.size = size
+
+
+BASE = Layer(0, 1000)
+
+
+def images(count, command="RUN make it"):
+    return strata(
+        [
+            Column(f"image{number}", (BASE, Layer(number, 10 * number)), ("ADD rootfs", command))
+            for number in range(1, count + 1)
+        ]
+    )
+
+
+def drawn(count, width, **more):
+    return Picture(images(count, **more), width, False).text().splitlines()
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, 200])
+@pytest.mark.parametrize("count", [1, 4, 5, 30])
+def test_no_line_is_wider_and_every_image_is_there(count, width):
+    lines = drawn(count, width)
+    *picture, _, told = lines
+    assert all(len(line) <= width for line in picture)
+    names = " ".join(picture).split()
+    assert all(f"image{number}" in names for number in range(1, count + 1))
+    assert f"{count + 1} layers stored for {2 * count} asked for" in told
+
+
+def test_a_layer_that_goes_on_below_says_how_many_have_it():
+    lines = Picture(images(5), 40, True).text().splitlines()
+    assert sum("used x5" in line for line in lines) == 2
+    assert sum("| 1kB   x5 |" in line for line in lines) == 1  # where there is no room for more
+    assert "on disk" not in lines[0]
+    assert "on disk" in drawn(5, 200)[0]
+
+
+def test_what_steers_a_terminal_is_spelt_out():
+    assert not any("\x1b" in line for line in drawn(1, 80, command="RUN \x1b[2J"))
+    assert any("\\x1b[2J" in line for line in drawn(1, 80, command="RUN \x1b[2J"))
