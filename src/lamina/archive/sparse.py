@@ -56,7 +56,7 @@ def from_text(text: bytes, size: int) -> Regions:
 
 def from_body(exact: Callable[[int], bytes], stored: int, size: int) -> tuple[bytes, Regions]:
     """The map of PAX 1.0, read from the body; gives its bytes (whole blocks) too."""
-    data = b""
+    data = bytearray()
     numbers: list[int] = []
     wanted = -1
     rest = b""
@@ -75,7 +75,9 @@ def from_body(exact: Callable[[int], bytes], stored: int, size: int) -> tuple[by
                 wanted = int(line)
             else:
                 numbers.append(int(line))
-    return data, from_numbers(numbers, size)
+        if len(rest) > BLOCK:  # no number is as long, though zeros behind the last one may be
+            raise BadArchive("a sparse map is no list of numbers")
+    return bytes(data), from_numbers(numbers, size)
 
 
 def _is_number(text: bytes) -> bool:

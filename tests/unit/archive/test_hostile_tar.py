@@ -6,6 +6,7 @@ import os
 import pytest
 
 from lamina.archive import header, pax
+from lamina.archive.sparse import from_body
 from lamina.errors import BadArchive
 from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
@@ -109,6 +110,19 @@ def test_sizes_that_add_up_to_no_number(store):
     files = b"".join(sparse(b"f%d" % each, 1 << 43) for each in range(129))
     with pytest.raises(BadArchive, match="pebibyte"):
         register(store, files + END)
+
+
+def test_a_map_that_never_ends_its_number_is_not_read_to_its_end():
+    """A few bytes of gzip are gigabytes of it."""
+    asked = []
+
+    def digits(count):
+        asked.append(count)
+        return b"1" * count
+
+    with pytest.raises(BadArchive, match="list of numbers"):
+        from_body(digits, 1 << 40, 1)
+    assert len(asked) < 5
 
 
 def test_a_destroyed_file_of_holes_takes_no_room(store):
