@@ -5,13 +5,14 @@ Reads and writes by the ends of a copy. Knows no registry and no directory.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from io import BytesIO
 
+from lamina.archive.entry import Write
 from lamina.archive.packing import Packing
-from lamina.build.api import BuildResult
+from lamina.build.api import BuildResult, Used
 from lamina.build.cachewishes import CacheTo
 from lamina.build.imported import Opened, Remote
 from lamina.build.portable import MEDIA_TYPE, Link, Portable, dump, linked, parse
@@ -30,11 +31,11 @@ from lamina.transfer import graph
 from lamina.transfer.copying import copy
 from lamina.transfer.ends.api import Document, Source
 from lamina.transfer.ends.api import Sink as End
-from lamina.transfer.ends.packing import pack_layer
+from lamina.transfer.ends.packing import pack_layer, unpacked
 from lamina.transfer.ends.travelling import small, verified
 from lamina.transfer.laying import load_layers
 from lamina.transfer.opening import scratch_file
-from lamina.values.digest import BlobDigest, ChainID, Digest, chain_ids
+from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, chain_ids
 from lamina.values.events import LayerProgress, Sink
 
 _MOST_LAYERS = 2_000  # of one manifest
@@ -117,14 +118,15 @@ def _links(config: ImageConfig, blobs: Iterable[BlobDigest]) -> dict[ChainID, Li
 
 def lay(layers: LayerStore, missing: Sequence[Remote], below: ChainID | None, events: Sink) -> None:
     """Lay layers of imported caches over a chain; raises what a pull of them would."""
-    load_layers([_travelling(each) for each in missing], layers, events, below)
+    # nobody asks for what is known by name alone
+    coming = [_travelling(each.diff_id, each.blob) for each in missing if each.blob is not None]
+    load_layers(coming, layers, events, below)
 
 
-def _travelling(layer: Remote) -> TravellingLayer:
-    blob = layer.blob
-    assert blob is not None  # nobody asks for what is known by name alone
+def _travelling(diff_id: DiffID, blob: Blob) -> TravellingLayer:
+    """A layer that another cache has."""
     facts = BlobFacts(blob.about.digest, blob.about.size, blob.about.media_type)
-    return TravellingLayer(layer.diff_id, blob.open, facts)
+    return TravellingLayer(diff_id, blob.open, facts)
 
 
 # --- writing ----------------------------------------------------------------------------
@@ -144,8 +146,11 @@ def write(wish: CacheTo, result: BuildResult, layers: LayerStore, end: End, even
             elsewhere = found.elsewhere.get(chain)
             if elsewhere is not None and _is_as_wished(elsewhere.about, wish):
                 held[chain] = elsewhere
-            else:
-                held[chain] = _packed(chain, wish.packing, layers, files, events)
+                continue
+            fill = _filling(chain, found, layers)
+            if fill is not None:
+                events(LayerProgress(chain.short, "compressing", 0, 0))
+                held[chain] = _packed(fill, wish.packing, layers, files)
         crash_point("cache-packed")
         content = CacheSource(found.known, held)
         copy(graph.whole(content), content, end, events)
@@ -159,18 +164,23 @@ def _is_as_wished(about: Descriptor, wish: CacheTo) -> bool:
     return about.media_type == mediatypes.layer(packing.kind if packing is not None else "")
 
 
+def _filling(chain: ChainID, found: Used, layers: LayerStore) -> Callable[[Write], object] | None:
+    """What writes a layer's tar, from the store or another cache; None where nobody has it."""
+    if layers.held(chain) is not None:
+        return partial(layers.export, chain)
+    elsewhere = found.elsewhere.get(chain)
+    if elsewhere is None:
+        return None
+    return partial(unpacked, _travelling(found.known.links[chain].diff_id, elsewhere))
+
+
 def _packed(
-    chain: ChainID,
-    packing: Packing | None,
-    layers: LayerStore,
-    files: ExitStack,
-    events: Sink,
+    fill: Callable[[Write], object], packing: Packing | None, layers: LayerStore, files: ExitStack
 ) -> Blob:
-    """A layer of the store as it is to travel, in a file that goes with `files`."""
-    events(LayerProgress(chain.short, "compressing", 0, 0))
+    """A layer as it is to travel, in a file that goes with `files`."""
     file = scratch_file(layers)
     files.callback(os.close, file)
-    packed = pack_layer(file, partial(layers.export, chain), packing)
+    packed = pack_layer(file, fill, packing)
     return Blob(packed.blob, packed.open)
 
 

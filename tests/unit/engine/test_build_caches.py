@@ -347,6 +347,34 @@ def test_a_cache_of_a_cache_needs_no_layer_here(site, registry, places):
     assert third.build(cache_from=[origin]).id == made.id
 
 
+def test_a_cache_of_a_cache_is_compressed_anew_where_that_is_wished(site, registry, places):
+    """Also of layers that never came here."""
+    to, origin = places["registry"]
+    first, second, third = site(), site(), site()
+    made = first.build(cache_to=[f"{to.format(mode='max')},compression=zstd"])
+    second.build(cache_from=[origin], cache_to=[to.format(mode="max")])
+    manifest, _ = blobs_of(registry)
+    assert [each["mediaType"] for each in manifest["layers"]] == 5 * [mediatypes.OCI_LAYER_GZIP]
+    assert second.layers() == 3
+    assert third.build(cache_from=[origin]).id == made.id
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_layer_that_is_nowhere_is_told_by_name_alone(site, registry, places, inline):
+    """A cache without the other stage's layers, of which the next one is to have all."""
+    to, origin = places["registry"]
+    first, second, third = site(), site(), site()
+    name = f"{registry.host}/app:1"
+    made = first.build(tags=[name], cache_to=["inline" if inline else to.format(mode="min")])
+    first.store.images.push(name)
+    source = name if inline else origin
+    second.build(cache_from=[source], cache_to=[to.format(mode="max")])
+    manifest, _ = blobs_of(registry)
+    assert (len(manifest["layers"]), second.layers()) == (3, 3)
+    assert third.build(cache_from=[origin], cache_to=["inline"] * inline).id == made.id
+    assert third.cached() == STEPS
+
+
 @pytest.mark.parametrize("compression", ["zstd", "uncompressed"])
 def test_layers_are_compressed_as_wished(site, registry, places, compression):
     to, origin = places["registry"]

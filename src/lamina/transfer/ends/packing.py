@@ -44,7 +44,7 @@ def packed(image: TravellingImage, scratch: Scratch, events: Sink) -> Iterator["
             descriptor = scratch()
             files.callback(os.close, descriptor)
             events(LayerProgress(layer.diff_id.short, "compressing", 0, 0))
-            layers.append(_compressed(layer, descriptor))
+            layers.append(pack_layer(descriptor, partial(unpacked, layer), Packing()))
         yield PackedSource(image.config, layers)
 
 
@@ -158,20 +158,15 @@ class Reading:
         return None
 
 
-def _compressed(layer: TravellingLayer, file: int) -> PackedLayer:
-    """A layer's gzip data, verified on its way."""
+def unpacked(layer: TravellingLayer, write: Write) -> None:
+    """Write a layer's tar, verified on its way; raises at its end when it is another's."""
     counted = hashlib.sha256()
     try:
         with layer.open() as stream, open_decompressed(stream, counted.update) as plain:
-            made = pack_layer(file, partial(_pass_on, plain), Packing())
+            while data := plain.read(_CHUNK):
+                write(data)
     except OSError as error:
         raise from_oserror(error, "compressing the layer", layer.diff_id.short) from error
     found = f"sha256:{counted.hexdigest()}"
     if found != layer.diff_id:
         raise DigestMismatch(f"the layer is {found}, not {layer.diff_id} as was promised")
-    return made
-
-
-def _pass_on(stream: ByteStream, write: Write) -> None:
-    while data := stream.read(_CHUNK):
-        write(data)
