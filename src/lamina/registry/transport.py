@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Event, Timer
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import urllib3
@@ -22,6 +22,9 @@ from urllib3.response import HTTPResponse
 from lamina.errors import ConfigurationError, RegistryError, RegistryUnreachable
 from lamina.registry.address import is_loopback
 from lamina.values.closing import Closing
+
+if TYPE_CHECKING:  # it is no more than a type
+    from urllib3._base_connection import BaseHTTPConnection
 
 Body = bytes | BinaryIO | Iterable[bytes]
 
@@ -143,9 +146,24 @@ class _Https(HTTPSConnection):
 class _HttpPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Http
 
+    def _validate_conn(self, connection: "BaseHTTPConnection") -> None:
+        super()._validate_conn(connection)
+        _wait_for_reader(connection, self.timeout)
+
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
+
+    def _validate_conn(self, connection: "BaseHTTPConnection") -> None:
+        super()._validate_conn(connection)
+        _wait_for_reader(connection, self.timeout)
+
+
+def _wait_for_reader(connection: "BaseHTTPConnection", timeout: urllib3.Timeout) -> None:
+    """Connect; from then on each piece that is sent has the time of an answer, not that of that."""
+    if connection.is_closed:
+        connection.connect()
+    connection.timeout = urllib3.Timeout.resolve_default_timeout(timeout.read_timeout)
 
 
 class Transport:
@@ -317,7 +335,10 @@ def _unreachable(host: str, error: Exception) -> RegistryUnreachable:
 
 def _innermost(error: BaseException) -> BaseException:
     for _ in range(8):
-        inner = getattr(error, "reason", None) or error.__cause__
+        last = (
+            error.args[-1] if error.args else None
+        )  # urllib3's "Connection aborted." has it there
+        inner = getattr(error, "reason", None) or error.__cause__ or last
         if not isinstance(inner, BaseException):
             break
         error = inner

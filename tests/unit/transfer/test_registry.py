@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 import tarfile
 import threading
@@ -373,6 +374,23 @@ def test_a_registry_that_stalls_before_its_answer_is_asked_twice(registry, user,
     over.set()
     blobs = [each.path.partition("digest=")[2] for each in registry.asked if each.method == "PUT"]
     assert max(map(blobs.count, blobs)) == 1  # nothing is sent again to who does not answer
+
+
+def test_a_registry_that_reads_slowly_has_the_stated_time(user, monkeypatch):
+    """Connecting has its own, shorter one; what is sent waits as long as what is asked for."""
+    waits = []
+
+    def sent(pipe, data, *_flags):
+        waits.append(pipe.gettimeout())
+        raise TimeoutError("timed out")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        monkeypatch.setattr(socket.socket, "sendall", sent)
+        transport = Transport(user.settings._replace(timeout=300.0), "test")
+        with pytest.raises(RegistryUnreachable, match="reached: it said nothing for too long"):
+            transport.ask("PUT", url, {"Content-Length": "1"}, b"x")
+    assert waits == [300.0]
 
 
 def test_an_answer_that_drips_is_given_up(registry, user, store):
