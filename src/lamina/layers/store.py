@@ -208,12 +208,13 @@ class LayerStore:
         Whatever of it is not adopted (a container's row does that) goes when its maker dies.
         """
         layer = LayerID.from_random(os.urandom(32))
+        driver = self.driver  # made, if need be, before others wait for the database
         with self.root.database.write() as db:
             below = self.parent_row(parent)
             layers.stage(
                 db,
                 layer,
-                driver=self.driver.name,
+                driver=driver.name,
                 kind="active",
                 parent=below.id if below else None,
                 lease=self.root.lease,
@@ -222,7 +223,7 @@ class LayerStore:
             )
         crash_point("rw-staged")
         try:
-            self.driver.create_rw(layer, below.id if below else None, size)
+            driver.create_rw(layer, below.id if below else None, size)
         except BaseException:
             self.remove_rw(layer)
             raise

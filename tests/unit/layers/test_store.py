@@ -11,6 +11,7 @@ import pytest
 from lamina.drivers.api import Driver
 from lamina.drivers.catalog import entry
 from lamina.errors import BadArchive, DigestMismatch, ForeignStore, StoreDamaged
+from lamina.fs.locks import FileLock
 from lamina.fs.mounting import attach, in_private_namespace
 from lamina.layers.check import check, set_aside
 from lamina.layers.store import LayerStore
@@ -117,6 +118,19 @@ def test_what_nothing_refers_to_is_collected_whole(store: Store) -> None:
     assert store.layers.reclaim() == []  # this opener still holds them
     store.reopen()  # closing collected them
     assert store.files() == []
+
+
+def test_nobody_waits_for_a_driver_that_is_being_made(store: Store) -> None:
+    """That may ask a program, or load a kernel module."""
+    held = []
+
+    def make() -> Driver:
+        held.append(FileLock.is_held(store.root.folder("locks", "database")))
+        return store.driver
+
+    layers = LayerStore(store.root, make)
+    layers.remove_rw(layers.create_rw(None))
+    assert held == [False]
 
 
 def test_a_damaged_tar_leaves_nothing(store: Store) -> None:
