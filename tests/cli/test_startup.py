@@ -15,7 +15,7 @@ def modules(*words, root):
     script = (
         "import sys; before = set(sys.modules)\n"
         "from lamina.cli.main import main\n"
-        "main(sys.argv[1:])\n"
+        "assert main(sys.argv[1:]) == 0\n"
         "print(len(set(sys.modules) - before), *sorted(set(sys.modules) - before), file=sys.stderr)"
     )
     done = subprocess.run(
@@ -53,11 +53,35 @@ def test_templates_are_loaded_when_one_is_given(lamina):
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
-def test_an_image_that_is_here_needs_no_registry(base):
-    base.driver = "vfs"
+def test_an_image_that_is_here_needs_no_registry(lamina, busybox_tar):
+    lamina.driver = "vfs"
+    lamina.ok("import", busybox_tar, "base")
     for words in (["create", "base", "true"], ["run", "--rm", "base", "true"]):
-        _, names = modules(*words, root=base.root)
+        _, names = modules(*words, root=lamina.root)
         assert not names & {"urllib3", "ssl", "http.client", "lamina.engine.registries"}
+
+
+def test_what_speaks_to_no_registry_loads_no_http(lamina):
+    lamina.driver = "vfs"
+    saved, there = f"{lamina.folder}/saved", f"{lamina.folder}/there"
+    lamina.ok("import", "-", "x", stdin=tar_of("f a b"))
+    for words in (
+        *("images", "ps", "info", "df", "tree", "check", "cache ls", "prune -f"),
+        *("history x", "inspect x", "ls x", "du x", "find x a", "waste x", "compare x x"),
+        *("cat x:/a", f"report -o {there} x"),
+        *("squash x -t y", "slim x -t z", f"sbom make -o {there} x", "tag x w"),
+        *(f"save -o {saved} x", f"load -i {saved}", f"waste docker-archive:{saved}"),
+        *(
+            "create --name cc x /a",
+            "diff cc",
+            "commit cc v",
+            f"export -o {there} cc",
+            "rm cc",
+            "rmi w",
+        ),
+    ):
+        _, names = modules(*words.split(), root=lamina.root)
+        assert not names & {"urllib3", "http.client", "ssl", "lamina.registry.session"}, words
 
 
 def test_a_copy_between_files_speaks_no_http(lamina):

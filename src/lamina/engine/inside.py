@@ -70,6 +70,16 @@ class Inside(ABC):
 
         return portrait_of(name, self.config, self.tree(), self.shared(), most)
 
+    def sbom(self, name: str) -> bytes:
+        """Its packages as SPDX 2.3 in JSON, called `name`; equal images give equal bytes."""
+        from lamina import __version__
+        from lamina.analyze import spdx
+
+        tree = self.tree()
+        distribution = spdx.distribution_of(self.release(tree))
+        packages = self.packages(tree)
+        return spdx.document(name, self.config, packages, distribution, f"lamina-{__version__}")
+
     def compare(
         self, other: "Inside", *, trees: "tuple[MergedTree, MergedTree] | None" = None
     ) -> "Comparison":

@@ -1,4 +1,4 @@
-"""Lists of packages (SBOMs): attached to an image at its registry, read from there, made here.
+"""Lists of packages (SBOMs): attached to an image at its registry, and read from there.
 
 Is imported only by what has to do with them.
 """
@@ -6,10 +6,7 @@ Is imported only by what has to do with them.
 from io import BytesIO
 from typing import NamedTuple
 
-from lamina import __version__
-from lamina.analyze import spdx
 from lamina.content.verified import VerifiedReader
-from lamina.engine.inside import Inside
 from lamina.engine.platforms import platform_of
 from lamina.engine.registries import Registries
 from lamina.errors import BadDocument, ImageNotFound, UsageError
@@ -115,12 +112,3 @@ def _subject(place: Repository, name: Reference, platform: str | None) -> Descri
 def _have(place: Repository, described: Descriptor, data: bytes) -> None:
     if not place.has(described.digest):
         place.upload(described.digest, described.size, lambda: BytesIO(data))
-
-
-def made(image: Inside, name: str) -> bytes:
-    """An SPDX 2.3 document of what an image's package managers say; equal images, equal bytes."""
-    tree = image.tree()
-    distribution = spdx.distribution_of(image.release(tree))
-    return spdx.document(
-        name, image.config, image.packages(tree), distribution, f"lamina-{__version__}"
-    )

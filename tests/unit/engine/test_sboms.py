@@ -11,7 +11,7 @@ from lamina.analyze.packages import Package
 from lamina.analyze.spdx import distribution_of, document, package_url
 from lamina.cli.main import main
 from lamina.engine.open import open_store
-from lamina.engine.sboms import Attached, Sboms, made
+from lamina.engine.sboms import Attached, Sboms
 from lamina.errors import BadDocument, DigestMismatch, ImageNotFound, RegistryError, UsageError
 from lamina.spec import mediatypes, sbom
 from lamina.spec.imageconfig import ImageConfig
@@ -260,7 +260,7 @@ def test_an_image_tells_its_packages(store, tmp_path):
     with tarfile.open(packed, "w") as archive:
         archive.add(root, ".")
     image = store.images.import_(str(packed), repository="x", created=0.0)
-    content = made(image, "x")
+    content = image.sbom("x")
     found = [each.get("externalRefs") for each in json.loads(content)["packages"]]
     assert [each[0]["referenceLocator"] for each in found if each] == [
         "pkg:deb/debian/a@1?arch=all",
@@ -268,4 +268,4 @@ def test_an_image_tells_its_packages(store, tmp_path):
     ]
     with open(tmp_path / "x.archive", "wb") as out:
         image.save(out.write)
-    assert made(store.images.look(f"docker-archive:{tmp_path}/x.archive"), "x") == content
+    assert store.images.look(f"docker-archive:{tmp_path}/x.archive").sbom("x") == content

@@ -18,11 +18,9 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Write it; equal images give equal bytes."""
-    from lamina.engine.sboms import made
-
     name = given.operands[0]
     with engine(context) as opened:
-        content = made(look(opened, given, name), name)
+        content = look(opened, given, name).sbom(name)
     with written(given.one("output"), "") as write:
         write(content)
     return 0
