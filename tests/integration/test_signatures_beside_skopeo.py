@@ -16,6 +16,7 @@ from lamina.errors import LaminaError, NotTrusted
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import FakeRegistry, fake_registry
 from lamina.testing.sample_images import descriptor, digest, index, oci_manifest, packed, sample
+from lamina.testing.trees import tar_of
 
 IMAGE = sample("d d\nf d/a one")
 RAW = oci_manifest(IMAGE)
@@ -368,3 +369,64 @@ def test_a_web_server_keeps_signatures(rig: Rig) -> None:
     assert not rig.take(f"{rig.name}:1")
     rig.registry.wrong(path, lambda exchange: exchange.answer(200, made) or True)
     assert rig.take(f"{rig.name}:1")
+
+
+# --- what comes from files ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def filed(
+    tmp_path_factory: pytest.TempPathFactory, needs_program: Callable[[str], str]
+) -> Callable[[str, dict[str, object]], bool]:
+    """A function that says whether an image in a form is taken: by both tools, or by neither."""
+    skopeo, folder = needs_program("skopeo"), tmp_path_factory.mktemp("filed")
+    environ = {"HOME": str(folder), "CONTAINERS_REGISTRIES_CONF": os.devnull}
+    roots = {"run_root": str(folder / "run"), "driver": "vfs"}
+    config = folder / ".config/containers"
+    config.mkdir(parents=True)
+    ends = {kind: f"{kind}:{folder}/in/{kind}" for kind in FORMS}
+    (folder / "in").mkdir()
+    with open_store(str(folder / "root"), environ=environ, **roots) as opened:
+        packed = folder / "x.tar"
+        packed.write_bytes(tar_of("f a one"))
+        opened.images.import_(str(packed), repository="x")
+        for end in ends.values():
+            opened.images.copy("lamina:x", end)
+
+    def taken(kind: str, scopes: dict[str, str]) -> bool:
+        says = {each.format(folder): [{"type": scopes[each]}] for each in scopes if each != "*"}
+        document = {"default": [{"type": scopes["*"]}], "transports": {kind: says}}
+        (config / "policy.json").write_text(json.dumps(document))
+        words = ["--policy", str(config / "policy.json"), "--override-arch", "amd64", "copy"]
+        target = tempfile.mkdtemp(dir=folder)
+        command = [skopeo, *words, ends[kind], f"dir:{target}/x"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        with open_store(str(folder / "root"), environ=environ, **roots) as opened:
+            try:
+                opened.images.copy(ends[kind], f"dir:{target}/y", platform="linux/amd64")
+                refused = False
+            except NotTrusted:
+                refused = True
+        assert refused is (done.returncode != 0), done.stderr
+        return not refused
+
+    return taken
+
+
+FORMS = ("oci", "oci-archive", "dir", "docker-archive")
+YES, NO = "insecureAcceptAnything", "reject"
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_what_lies_in_a_file_is_held_to_its_scopes(
+    filed: Callable[[str, dict[str, str]], bool], kind: str, needs_root: None
+) -> None:
+    has_scopes = kind != "docker-archive"
+    assert filed(kind, {"*": YES})
+    assert not filed(kind, {"*": NO})
+    assert filed(kind, {"*": NO, "": YES})
+    if has_scopes:
+        assert filed(kind, {"*": NO, "{}/in/" + kind: YES})
+        assert filed(kind, {"*": NO, "": NO, "{}": YES})
+        assert not filed(kind, {"*": YES, "{}/in": NO})
+        assert not filed(kind, {"*": NO, "{}/in/other": YES})

@@ -60,6 +60,10 @@ class Transports:
         origin, goal = notation.parse(source), notation.parse(target)
         _refuse(goal, everything, platform)
         wanted = platform_of(platform)
+        if isinstance(origin, _Filed):
+            from lamina.registry import policy
+
+            policy.read(self._store.config.environ).refuse_file(_kind(origin), origin.path)
         with named(origin.path if isinstance(origin, _Filed) else None):
             if isinstance(goal, StoreEnd):
                 return self._into_store(origin, tag_reference(goal.name), wanted, events)
@@ -256,6 +260,13 @@ class Transports:
         from lamina.engine.registries import Registries
 
         return given or Registries(self._store)
+
+
+def _kind(origin: _Filed) -> str:
+    """What a form is called in policy.json."""
+    if isinstance(origin, LayoutEnd):
+        return "oci-archive" if origin.packed else "oci"
+    return "dir" if isinstance(origin, DirectoryEnd) else "docker-archive"
 
 
 def _within(origin: _Filed, members: "Members") -> api.Source | TravellingImage:

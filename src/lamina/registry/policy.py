@@ -9,7 +9,7 @@ from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
-from lamina.errors import BadInput, ConfigurationError
+from lamina.errors import BadInput, ConfigurationError, NotTrusted
 from lamina.registry.identity import Identity
 from lamina.registry.identity import read as read_identity
 from lamina.spec import strictjson
@@ -82,6 +82,32 @@ class Policy(NamedTuple):
             if scope in scopes:
                 return scopes[scope]
         return self.default
+
+    def refuse_file(self, transport: str, path: str) -> None:
+        """Raise `NotTrusted` for an image in a file or a folder that the policy does not accept.
+
+        Narrower scopes are the path and the folders that it is in; an archive of docker's has none.
+        Signatures are looked for at registries alone.
+        """
+        scopes = self.transports.get(transport, {})
+        named = (each for each in _places(transport, path) if each in scopes)
+        scope = next(named, None)
+        for wanted in self.default if scope is None else scopes[scope]:
+            if isinstance(wanted, Reject):
+                raise NotTrusted(f"{transport}:{path} is rejected by {self.path}")
+            if not isinstance(wanted, Accept):
+                raise NotTrusted(
+                    f"{self.path} wants {transport}:{path} to be signed, which only what comes from"
+                    " a registry can be"
+                )
+
+
+def _places(transport: str, path: str) -> Iterator[str]:
+    at = os.path.realpath(path) if transport != "docker-archive" else "/"
+    while at != "/":
+        yield at
+        at = os.path.dirname(at)
+    yield ""
 
 
 ANYTHING = Policy("", (Accept(),), {})
