@@ -7,6 +7,7 @@ goes over the wire. Certificates are checked as the settings say, per host.
 import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -31,6 +32,7 @@ Body = bytes | BinaryIO | Iterable[bytes]
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF", "RECORD_LAYER_FAILURE", "PACKET_LENGTH")
 _CONNECTIONS = 8  # kept open for each host
 _SMALL = 8 << 20  # bytes of an answer that is read whole
+_SLOWEST = 1000  # bytes a second
 
 
 class Settings(NamedTuple):
@@ -61,8 +63,11 @@ class NoSuchHost(RegistryUnreachable):
 class Answer(Closing):
     """A registry's answer, its body not yet read; a context manager."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
+    def __init__(self, response: urllib3.BaseHTTPResponse, url: str, timeout: float) -> None:
         self._response = response
+        self._timeout = timeout
+        self._waited = 0.0  # seconds, since it was looked how much came
+        self._came = 0
         self.url = url
         self.status = response.status
         self.reason = f"{response.status} {response.reason or ''}".strip()
@@ -73,13 +78,29 @@ class Answer(Closing):
         return self._response.headers.getlist(name)
 
     def read(self, size: int, /) -> bytes:
-        """Up to `size` bytes of the body; raises `RegistryUnreachable` when it breaks off."""
+        """Up to `size` bytes of the body; raises `RegistryUnreachable` when it breaks off.
+
+        One that comes at under 1 kB a second is not waited for, either: a `RegistryError`.
+        """
+        begun = time.monotonic()
         try:
-            return self._response.read1(size)  # what is here, so that no drip looks like silence
+            data = self._response.read1(size)  # what is here, so that no drip looks like silence
         except (failures.HTTPError, OSError) as error:
             host = urlsplit(self.url).netloc
             kind = Silent if _is_silence(_innermost(error)) else RegistryUnreachable
             raise kind(f"{host} broke off its answer: {_words(error)}") from error
+        self._waited += time.monotonic() - begun
+        self._came += len(data)
+        if self._waited > self._timeout:
+            self._refuse_a_drip()
+        return data
+
+    def _refuse_a_drip(self) -> None:
+        """Raise `RegistryError` unless enough has come since the last look."""
+        if self._came < _SLOWEST * self._waited:
+            host = urlsplit(self.url).netloc
+            raise RegistryError(f"{host} sends its answer at under {_SLOWEST} bytes a second")
+        self._waited, self._came = 0.0, 0
 
     def whole(self, limit: int = _SMALL) -> bytes:
         """The body; raises `RegistryError` when it has over `limit` bytes."""
@@ -195,7 +216,7 @@ class Transport:
             )
         except (failures.HTTPError, OSError, ValueError) as error:
             raise _unreachable(parts.netloc, error) from error
-        return Answer(response, url)
+        return Answer(response, url, self._settings.timeout)
 
     def _pool(self, scheme: str, host: str) -> urllib3.PoolManager:
         found = self._pools.get((scheme, host))

@@ -414,6 +414,30 @@ def test_an_answer_that_drips_is_given_up(registry, user, store):
     assert registry.count("manifests") == 2
 
 
+@pytest.mark.parametrize("what", ["manifests", "GET .*/blobs/"])
+def test_a_body_that_drips_is_given_up(registry, user, store, what):
+    offered(registry)
+    over = threading.Event()
+
+    def drip(exchange):
+        exchange.send_response(200)
+        exchange.send_header("Content-Length", "1000000")
+        exchange.end_headers()
+        while not over.wait(0.02):
+            exchange.wfile.write(b"x")
+            exchange.wfile.flush()
+        return True
+
+    user.settings = user.settings._replace(timeout=0.3)
+    registry.wrong(what, drip)
+    try:
+        with pytest.raises(RegistryError, match="under 1000 bytes a second"):
+            user.pull(store)
+    finally:
+        over.set()
+    nothing_is_left(store)
+
+
 def test_two_that_pull_the_same_fetch_it_once(registry, user, tmp_path, needs_root):
     offered(registry)
     both = threading.Barrier(2)
