@@ -229,8 +229,8 @@ def _difference(old: Version, new: Version) -> bytes:
 def _dive_sizes(path: bytes, steps: list[Version | Gone]) -> list[int]:
     """The sizes at which dive finds a path: once for each layer that has it, or its whiteout.
 
-    A deleted directory counts as large as it was, a deleted file as nothing; directories, links
-    and opaque markers count nothing (dive, filetree/efficiency.go).
+    A deleted directory that a member named counts as large as it was, any other and a deleted file
+    as nothing; directories, links and opaque markers count nothing (dive, filetree/efficiency.go).
     """
     found: dict[tuple[int, bool], int] = {}
     was_directory = False
@@ -239,8 +239,8 @@ def _dive_sizes(path: bytes, steps: list[Version | Gone]) -> list[int]:
             if step.how == WHITEOUT and step.top == path:
                 found[step.layer, True] = step.size if was_directory else 0
             continue
-        was_directory = step.kind == DIR
-        if not was_directory:
+        was_directory = step.kind == DIR and not step.implied
+        if step.kind != DIR:
             is_file = step.kind == FILE and step.origin is None
             found[step.layer, False] = step.size if is_file else 0
     return list(found.values())

@@ -109,7 +109,7 @@ class Transports:
     ) -> Iterator[TravellingImage]:
         """An image as it is looked into; complaints name the file it lies in."""
         with (
-            named(getattr(end, "path", None)),
+            named(_place(end)),
             self._image(end, platform_of(platform), events) as image,
         ):
             yield image
@@ -267,6 +267,13 @@ def _kind(origin: _Filed) -> str:
     if isinstance(origin, LayoutEnd):
         return "oci-archive" if origin.packed else "oci"
     return "dir" if isinstance(origin, DirectoryEnd) else "docker-archive"
+
+
+def _place(end: End) -> str | None:
+    """What complaints about an end's bytes begin with."""
+    if isinstance(end, ForeignEnd):
+        return f"{end.kind}:{end.root}".rstrip(":")
+    return end.path if isinstance(end, _Filed) else None
 
 
 def _within(origin: _Filed, members: "Members") -> api.Source | TravellingImage:

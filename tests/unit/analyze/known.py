@@ -152,7 +152,8 @@ def dive(tars):
     """dive's efficiency, by its published definition, over tars as they are.
 
     For each path: the least of its sizes, and their sum, over every layer in which it is a leaf
-    or a whiteout; a whiteout of a directory is as large as what it hides. The sums' ratio.
+    or a whiteout; a whiteout of a directory is as large as what it hides if a member named that.
+    The sums' ratio.
     """
     stacked, sizes = {}, {}
     for tar in tars:
@@ -167,7 +168,8 @@ def dive(tars):
             if base.startswith(".wh."):
                 path = f"{folder}/{base[4:]}" if folder else base[4:]
                 inside = path + "/"
-                size = sum(each for at, each in stacked.items() if at.startswith(inside))
+                held = sum(each for at, each in stacked.items() if at.startswith(inside))
+                size = held if path in stacked else 0
                 hidden[path] = inside
             sizes.setdefault(path, []).append(size)
         for path, inside in hidden.items():
