@@ -7,6 +7,7 @@ takes now, which after a change of size may be others than when it was written.
 """
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -164,6 +165,16 @@ class Canvas:
         data = text.encode(encoding, "replace")
         try:
             while data and not self._lost:
-                data = data[os.write(self._out.fileno(), data) :]
+                data = data[self._some(data) :]
         except OSError:
             self._lost = True
+
+    def _some(self, data: bytes) -> int:
+        """How much of it was written; somebody who shares the terminal may have it not block."""
+        try:
+            return os.write(self._out.fileno(), data)
+        except BlockingIOError:
+            waiting = select.poll()
+            waiting.register(self._out.fileno(), select.POLLOUT)
+            waiting.poll()
+            return 0
