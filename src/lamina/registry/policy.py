@@ -125,11 +125,13 @@ def scopes_of(name: Reference) -> Iterator[str]:
 
 
 def read(environ: Mapping[str, str], system: str = _SYSTEM) -> Policy:
-    """The policy for this user; raises `ConfigurationError` naming the file."""
-    config = environ.get("XDG_CONFIG_HOME") or (
-        os.path.join(environ["HOME"], ".config") if environ.get("HOME") else ""
-    )
-    own = [os.path.join(config, "containers", "policy.json")] if config else []
+    """The policy for this user; raises `ConfigurationError` naming the file.
+
+    In the home comes first, wherever XDG_CONFIG_HOME is: podman and skopeo look there alone.
+    """
+    home, config = environ.get("HOME", ""), environ.get("XDG_CONFIG_HOME", "")
+    folders = [os.path.join(home, ".config"), config] if home else [config]
+    own = [os.path.join(each, "containers", "policy.json") for each in folders if each]
     for path in (*own, system):
         try:
             with open(path, "rb") as file:

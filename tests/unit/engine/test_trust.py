@@ -326,6 +326,21 @@ def test_without_a_policy_everything_is_accepted(tmp_path):
     assert found.of_image(Reference.parse("x")) == (Accept(),)
 
 
+def test_the_users_own_policy_is_where_podman_and_skopeo_look(tmp_path):
+    """Also for who has XDG_CONFIG_HOME elsewhere, which they do not ask."""
+    system = tmp_path / "system.json"
+    system.write_text(json.dumps({"default": ANY}))
+    for place in ("xdg", "home/.config"):
+        (tmp_path / place / "containers").mkdir(parents=True)
+    environ = {"HOME": f"{tmp_path}/home", "XDG_CONFIG_HOME": f"{tmp_path}/xdg"}
+    assert policy.read(environ, str(system)).default == (Accept(),)
+    for folder in ("xdg", "home/.config"):
+        own = tmp_path / folder / "containers/policy.json"
+        own.write_text(json.dumps({"default": NO}))
+        found = policy.read(environ, str(system))
+        assert (found.path, found.default) == (str(own), (Reject(),))
+
+
 def test_the_default_is_for_what_no_scope_speaks_of(read):
     found = read({"default": NO, "transports": {"docker": {"a.b": ANY}, "dir": {"": ANY}}})
     assert found.of_image(Reference.parse("c.d/x")) == (Reject(),)
