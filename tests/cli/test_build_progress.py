@@ -191,6 +191,11 @@ def test_plain_lines_are_harmless_on_a_terminal(building):
     assert "#2 xstill here" in screen
 
 
+def test_what_a_quiet_build_shows_of_a_failure_is_harmless_on_a_terminal(building):
+    screen = building(f"FROM base\nRUN printf 'x{HOSTILE}'; exit 3\n", "-q").shows("left: 1")
+    assert screen.startswith("xstill here\n")
+
+
 def test_a_screen_is_not_drawn_where_there_is_none(base):
     base.write("Dockerfile", "FROM base\n")
     said = base("build", "--progress", "tty", base.folder)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lamina.cli.cells import harmless
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.progress import Built, Documents, Plain, Progress, Silent
@@ -219,7 +220,8 @@ def _output_of_failures(quiet: bool) -> Iterator[None]:
         yield
     except StepFailed as error:
         if quiet and error.details:
-            print(error.details, file=sys.stderr)
+            shown = harmless if sys.stderr.isatty() else str
+            print(*map(shown, error.details.split("\n")), sep="\n", file=sys.stderr)
         raise
 
 
