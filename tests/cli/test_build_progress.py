@@ -1,5 +1,6 @@
 """`lamina build` on a terminal: golden screens of a real one, times put out of sight."""
 
+import os
 import re
 
 import pytest
@@ -216,3 +217,14 @@ def test_a_quiet_build_tells_no_sizes(base):
     assert len(base.ok("build", "-q", base.folder).split()) == 1
     said = base("build", "--no-cache", base.folder)
     assert "4B      0B       0B      RUN echo new > /new" in said.err
+
+
+def test_a_build_whose_sizes_cannot_be_told_is_built(base):
+    folder = f"{base.root}/index"
+    for name in os.listdir(folder):
+        os.truncate(f"{folder}/{name}", 20)
+    base.write("Dockerfile", "FROM base\nCOPY Dockerfile /new\n")
+    said = base("build", "--iidfile", f"{base.folder}/id", base.folder)
+    assert said.code == 0
+    assert "warning: what each step added cannot be told: the layer index" in said.err
+    assert os.path.getsize(f"{base.folder}/id") == 71

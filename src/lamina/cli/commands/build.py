@@ -15,7 +15,7 @@ from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.engine import Engine
-from lamina.errors import RuntimeFailure, StepFailed, UsageError
+from lamina.errors import LaminaError, RuntimeFailure, StepFailed, UsageError
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
@@ -129,12 +129,18 @@ def _progress(given: Parsed) -> Progress:
 
 
 def _shares(opened: Engine, result: "BuildResult", name: str) -> list[str]:
-    """What each step added and wasted; nothing new is to be told when nothing was done."""
+    """What each step added and wasted; nothing new is to be told when nothing was done.
+
+    What cannot be told is said, and no failure: the image is made.
+    """
     if not result.carried_out:
         return []
     from lamina.cli.shares import shares
 
-    return shares(opened.images.built(result).waste(), result.own_layers, name)
+    try:
+        return shares(opened.images.built(result).waste(), result.own_layers, name)
+    except LaminaError as error:
+        return [f"warning: what each step added cannot be told: {error}"]
 
 
 def _can_move(terminal: str | None) -> bool:
