@@ -33,6 +33,7 @@ _END = 40  # lines of it that a failure shows
 _MOVING = ("downloading", "pushing", "copying")
 _ENDED = ("complete", "already exists", "copied", "pushed", "read")
 _LAYERS = 6  # layers on their way that are shown
+_TITLE = 1000  # characters of a step's text that are kept: no screen is wider
 _LEAST = 8  # cells of a step's text, before which its time is left out
 
 
@@ -188,8 +189,8 @@ class StepList:
 def _title(event: StepStarted) -> str:
     stage = f"{event.stage} " if event.stage else ""
     first, *more = event.text.strip().split("\n")
-    text = f"[{stage}{event.step}/{event.total}] {first}{' ...' if more else ''}"
-    return cells.harmless(text)
+    cut = f"{first[:_TITLE]}{' ...' if more or len(first) > _TITLE else ''}"
+    return cells.harmless(f"[{stage}{event.step}/{event.total}] {cut}")
 
 
 def _step_line(step: Step, columns: int, now: float) -> Line:

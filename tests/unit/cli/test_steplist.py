@@ -171,3 +171,12 @@ def test_what_a_step_writes_is_kept_only_in_part():
     (step,) = shown.failed
     assert len(step.tail) <= 1 << 15
     assert failure(step)[2:-1] == ["y"] * 40
+
+
+def test_an_endless_instruction_is_cut():
+    """It would be measured for each drawing, and be written whole when it fails."""
+    text = "RUN echo " + "é" * 2_000_000
+    made = listed(started(1, text), StepOutput(1, 1, b"no"), StepErred(1, 0.1, "it failed"))
+    (failed,) = made.failed
+    assert len(failure(failed)[1]) < 1100
+    assert failed.title.endswith("é ...")
