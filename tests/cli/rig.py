@@ -1,11 +1,12 @@
 """The command as users have it, a process of its own on a store of its own; and what it left."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Said(NamedTuple):
@@ -71,6 +72,31 @@ class Lamina:
         for name in ("vfs", "overlay2", "locks/leases"):
             found += tree(f"{self.root}/{name}")
         return found
+
+
+def told(lamina: Lamina, *words: str) -> Any:
+    """What a command says as JSON."""
+    return json.loads(lamina.ok(*words))
+
+
+def build_app(base: Lamina, dockerfile: str, **files: str) -> Lamina:
+    """The same store with the image `app`, built of these files."""
+    for name, content in {"Dockerfile": dockerfile, **files}.items():
+        base.write(name, content)
+    base.ok("build", "-q", "-t", "app", base.folder)
+    return base
+
+
+def assert_refuses(lamina: Lamina, verb: str, layers: int) -> None:
+    """`slim` and `squash` refuse layers that are not there, names that are none; nothing is left."""
+    with nothing_left(lamina):
+        beyond = str(layers + 1)
+        assert_complaint(
+            lamina(verb, "app", "--from", beyond), f"{layers} layers", f"number {beyond}"
+        )
+        assert_complaint(lamina(verb, "app", "--from", "0"), "counted from 1")
+        assert_complaint(lamina(verb, "none"), "no such image: none")
+        assert_complaint(lamina(verb, "app", "-t", "UPPER"), "UPPER")
 
 
 def tree(path: str) -> list[str]:

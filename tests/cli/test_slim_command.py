@@ -1,10 +1,8 @@
 """`lamina slim`: nothing hidden is carried, the base stays shared, the tree stays, and it runs."""
 
-import json
-
 import pytest
 
-from tests.cli.rig import assert_complaint, nothing_left
+from tests.cli.rig import assert_refuses, build_app, nothing_left, told
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 DOCKERFILE = """FROM base
@@ -19,15 +17,7 @@ CMD cat /root/made
 
 @pytest.fixture
 def built(base):
-    base.write("kept", "k" * 100)
-    base.write("big", "b" * 50_000)
-    base.write("Dockerfile", DOCKERFILE)
-    base.ok("build", "-q", "-t", "app", base.folder)
-    return base
-
-
-def told(lamina, *words):
-    return json.loads(lamina.ok(*words))
+    return build_app(base, DOCKERFILE, kept="k" * 100, big="b" * 50_000)
 
 
 def test_a_slimmed_image_is_the_same_and_shares_its_base_and_wastes_nothing_of_its_own(built):
@@ -69,8 +59,4 @@ def test_what_hides_nothing_gets_a_name_and_nothing_else(built):
 
 
 def test_what_cannot_be_slimmed_leaves_nothing(built):
-    with nothing_left(built):
-        assert_complaint(built("slim", "app", "--from", "6"), "5 layers", "number 6")
-        assert_complaint(built("slim", "app", "--from", "0"), "counted from 1")
-        assert_complaint(built("slim", "none"), "no such image: none")
-        assert_complaint(built("slim", "app", "-t", "UPPER"), "UPPER")
+    assert_refuses(built, "slim", 5)

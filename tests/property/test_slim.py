@@ -1,7 +1,6 @@
 """A slimmed image has the tree of the image it was made of, and nothing in it is hidden."""
 
 import os
-import tempfile
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +12,7 @@ from lamina.analyze.losses import account
 from lamina.analyze.merged import MergedTree
 from lamina.engine.image import Image
 from lamina.engine.slimming import slimmed
-from lamina.testing.stores import ScratchStore
-from tests.property.test_squash import good, several, shown
+from tests.property.test_squash import on_a_store, several, shown
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 EXAMPLES = int(os.environ.get("LAMINA_EXAMPLES", "30"))
@@ -35,14 +33,7 @@ def test_the_tree_stays_and_nothing_is_hidden(driver):
     @example(["f d 1", "w d\nf d/x 1\nf z 1", "d d 755\nf z 22"], 1)
     @given(several, st.sampled_from([0, 1]))
     def compare(wanted, first):
-        with tempfile.TemporaryDirectory() as folder:
-            store = ScratchStore(folder, driver)
-            try:
-                kept = good(store, wanted)
-                if kept:
-                    assert_slim(store, kept, min(first, len(kept) - 1))
-            finally:
-                store.close()
+        on_a_store(driver, wanted, first, assert_slim)
 
     compare()
 

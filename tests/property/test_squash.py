@@ -42,6 +42,18 @@ def shown(store, chain):
         view.close()
 
 
+def on_a_store(driver, wanted, first, check):
+    """Check the layers that fit, from the layer `first` on or the last, on a store of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = ScratchStore(folder, driver)
+        try:
+            kept = good(store, wanted)
+            if kept:
+                check(store, kept, min(first, len(kept) - 1))
+        finally:
+            store.close()
+
+
 @pytest.mark.parametrize("driver", ["vfs", "overlay2", "erofs"])
 def test_the_tree_stays(driver):
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,14 +66,7 @@ def test_the_tree_stays(driver):
     @example(["f a 1", "f a 1 600"], 1)
     @given(several, st.sampled_from([1, 2, 0]))
     def compare(wanted, first):
-        with tempfile.TemporaryDirectory() as folder:
-            store = ScratchStore(folder, driver)
-            try:
-                kept = good(store, wanted)
-                if kept:
-                    assert_same(store, kept, min(first, len(kept) - 1))
-            finally:
-                store.close()
+        on_a_store(driver, wanted, first, assert_same)
 
     compare()
 
