@@ -128,6 +128,9 @@ class Caching:
     def _read_layout(
         self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack
     ) -> Opened:
+        from lamina.registry import policy
+
+        policy.read(self._store.config.environ).refuse_file("oci", wish.place)
         members = stack.enter_context(opened_members(wish.place, self._store.layers))
         with named(wish.place):
             return cachemedia.read(LayoutSource(members, wish.tag), platforms, wish.title)

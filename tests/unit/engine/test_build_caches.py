@@ -31,8 +31,8 @@ STEPS = 5  # of TEXT that are looked up
 class Site:
     """A store of its own, and builds of one context on it."""
 
-    def __init__(self, folder, context):
-        self.store = lamina.open(f"{folder}/root", run_root=f"{folder}/run", driver="vfs")
+    def __init__(self, folder, context, **more):
+        self.store = lamina.open(f"{folder}/root", run_root=f"{folder}/run", driver="vfs", **more)
         self.context = context
         self.events = []
 
@@ -78,10 +78,10 @@ def site(tmp_path, context):
     """Makes empty stores."""
     made = []
 
-    def make():
+    def make(**more):
         folder = tmp_path / f"site{len(made)}"
         folder.mkdir()
-        made.append(Site(str(folder), context))
+        made.append(Site(str(folder), context, **more))
         return made[-1]
 
     yield make
@@ -235,6 +235,18 @@ def test_what_cannot_be_reached_is_a_warning(site, registry, tmp_path):
     assert all("is passed over" in each for each in first.warnings())
 
 
+def test_a_layout_that_the_policy_rejects_is_passed_over(site, places, tmp_path):
+    to, origin = places["local"]
+    site().build(cache_to=[to.format(mode="max")])
+    policy = tmp_path / "containers" / "policy.json"
+    policy.parent.mkdir()
+    policy.write_text(json.dumps({"default": [{"type": "reject"}]}))
+    second = site(environ={"XDG_CONFIG_HOME": str(tmp_path)})
+    second.build(cache_from=[origin])
+    assert second.cached() == 0
+    assert [("rejected" in each) for each in second.warnings()] == [True]
+
+
 def hostile(registry, document, layers=()):
     """Have a manifest of that cache at the registry."""
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -299,14 +311,14 @@ def test_a_layer_that_is_not_what_it_should_be_is_never_used(site, registry, pla
 
 
 def test_a_chain_that_does_not_continue_the_step_is_not_believed(site, registry, places):
-    """Every step is said to have led to the chain of the whole image."""
+    """Every step but the last is said to have led to the chain of the whole image."""
     to, origin = places["registry"]
     first, second = site(), site()
     made = first.build(cache_to=[to.format(mode="max")])
     manifest, document = blobs_of(registry)
     top = made.config.top_chain
-    lies = {**document, "steps": [{**row, "chain": top} for row in document["steps"]]}
-    hostile(registry, lies, manifest["layers"])
+    rows = [{**row, "chain": top} for row in document["steps"] if row["chain"] != top]
+    hostile(registry, {**document, "steps": rows}, manifest["layers"])
     again = second.build(cache_from=[origin])
     assert (second.cached(), second.warnings()) == (0, [])
     assert names(again) == names(made)
