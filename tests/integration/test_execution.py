@@ -516,6 +516,32 @@ def test_a_lock_is_held_until_the_last_process_is_gone(rig, isolation, tmp_path)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.parametrize("isolation", ["crun", "runc"])
+def test_an_interrupt_while_it_starts_leaves_nothing_of_it(rig, isolation, monkeypatch, tmp_path):
+    """The signal comes when the runtime was just started, and nobody waits for it yet."""
+    import fcntl
+
+    from lamina.execution import oci
+
+    spawned = []
+
+    def spawn_and_interrupt(*given):
+        spawned.append(oci_spawn(*given))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return spawned[0]
+
+    oci_spawn = oci._spawn
+    monkeypatch.setattr(oci, "_spawn", spawn_and_interrupt)
+    path = str(tmp_path / "hold")
+    job = rig.job("sleep", "1000")
+    job = job._replace(plan=MountPlan(job.plan.root, (path,)))
+    with pytest.raises(KeyboardInterrupt):
+        start(job, choose(isolation), Stdio(None, None, None))
+    assert not os.path.exists(f"/proc/{spawned[0]}")
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_few_modules_on_the_way(template, tmp_path, needs_program, needs_mounts):
     """`run` by crun is fast because it imports little: none of the heavy ones."""
     needs_program("crun")

@@ -74,7 +74,7 @@ def begin(job: Job, scene: Scene, _isolation: Isolation, room: Room, stdio: Stdi
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
     if has_capability(CAP_SYS_ADMIN):
         room.write_host_files(job)
-        helper = in_private_namespace(lambda: _mounted(job, scene, room, stdio))
+        helper = in_private_namespace(lambda: _mounted(job, scene, room, stdio), _Helper.give_up)
     else:
         helper = _plain(job, scene, room, stdio)
     helper.start(job, scene)
@@ -270,12 +270,12 @@ class _Helper:
             while more := os.read(self._report, 4096):
                 said += more
         except BaseException:
-            self._give_up()
+            self._end_and_reap()
             raise
         finally:
             os.close(self._report)
         if said:
-            self._give_up()
+            self._end_and_reap()
             code, _, words = said.decode("utf-8", "replace").partition(" ")
             kind = _KINDS.get(int(code), RuntimeFailure)
             raise kind(f"cannot run {job.process.args[0]!r}: {words}")
@@ -298,7 +298,12 @@ class _Helper:
             }
         ).encode()
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """End it before it was told to start anything."""
+        os.close(self._report)
+        self._end_and_reap()
+
+    def _end_and_reap(self) -> None:
         self.end()
         os.waitpid(self.pid, 0)
 

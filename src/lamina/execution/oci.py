@@ -5,6 +5,7 @@ import os
 import re
 import resource
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
@@ -51,12 +52,25 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
     room.write_host_files(job)
     complaints = Complaints(stdio.stderr, isolation.program, _meaning(room))
     try:
-        life, child = in_private_namespace(lambda: work(complaints.end))
-        complaints.listen(child)
+        life, child = in_private_namespace(lambda: work(complaints.end), _give_up)
+        try:
+            complaints.listen(child)
+        except BaseException:
+            _give_up((life, child))
+            raise
     except BaseException:
         complaints.close()
         raise
     return Running(life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints))
+
+
+def _give_up(started: tuple[Life, int]) -> None:
+    """End what was started, and wait until nothing of it is left."""
+    life, child = started
+    life.cut()
+    with suppress(ChildProcessError):  # the caller's process reaps, or ignores, all its children
+        os.waitpid(child, 0)  # first: the namespace does not end before its dead are buried
+    life.end()
 
 
 class _Tie(NamedTuple):

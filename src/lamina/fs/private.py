@@ -14,19 +14,19 @@ from lamina.kernel.namespaces import CLONE_FS, CLONE_NEWNS, unshare
 T = TypeVar("T")
 
 
-def in_private_namespace(work: Callable[[], T]) -> T:
+def in_private_namespace(work: Callable[[], T], lost: Callable[[T], None] | None = None) -> T:
     """Run `work` on a fresh thread with a mount namespace of its own; the caller has none.
 
     What it mounts is seen by it and by the processes that it starts, and is gone with the last
-    of them, however they end. Its exception is raised here. Raises OSError where namespaces
-    are not allowed.
+    of them, however they end. Its exception is raised here; what an interrupt keeps from its
+    caller is handed to `lost`. Raises OSError where namespaces are not allowed.
     """
 
     def enter() -> T:
         enter_private_namespace()
         return work()
 
-    return on_private_thread(enter)
+    return on_private_thread(enter, lost)
 
 
 def enter_private_namespace() -> None:
@@ -35,11 +35,12 @@ def enter_private_namespace() -> None:
     kernel.mount("none", "/", "", kernel.MS_REC | kernel.MS_PRIVATE)
 
 
-def on_private_thread(work: Callable[[], T]) -> T:
+def on_private_thread(work: Callable[[], T], lost: Callable[[T], None] | None = None) -> T:
     """Run `work` on a thread that ends with it, so that nothing it changes of itself stays.
 
     An interrupt (Ctrl-C) of the caller is raised once `work` has ended, so that nobody clears
-    away what it still uses; a second one is raised at once.
+    away what it still uses; a second one is raised at once. What `work` gave is then handed to
+    `lost`, to be ended: nobody else knows of it.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -62,6 +63,8 @@ def on_private_thread(work: Callable[[], T]) -> T:
     except BaseException:
         if not (results or errors):  # else it has ended, and the lock may be ours already
             ended.acquire()
+        if lost is not None and results:
+            lost(results[0])
         raise
     if errors:
         raise errors[0]

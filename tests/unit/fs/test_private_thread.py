@@ -184,5 +184,25 @@ except KeyboardInterrupt:
     assert done.stdout == "ended\ninterrupted\n", done.stderr
 
 
+def test_what_an_interrupt_keeps_from_its_caller_is_handed_over():
+    script = """
+import os, signal
+from lamina.fs.mounting import on_private_thread
+def work():
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(100):
+        os.stat("/")
+    return "made"
+try:
+    print("given", on_private_thread(work, lambda made: print("lost", made)))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert done.stdout == "lost made\ninterrupted\n", done.stderr
+
+
 def test_a_private_thread_gives_its_result():
     assert on_private_thread(lambda: 7) == 7
