@@ -1,6 +1,7 @@
 """`find`, `ls`, `cat` and `du`: into an image, without a container, on every driver alike."""
 
 import json
+import subprocess
 
 import pytest
 
@@ -27,6 +28,28 @@ def image(request, lamina):
 def test_a_file_is_read_through_links_that_never_leave_the_image(image):
     assert image.ok("cat", "app:/etc/motd", "base:/etc/motd") == "new motd\nhello"
     assert image.ok("cat", "app:/etc/out") == image.ok("cat", "app:/abs/motd") == "new motd\n"
+
+
+def test_where_it_is_written_to_is_not_blamed_on_the_file(image):
+    image.write("large", "x" * 3_000_000)
+    image.write("Dockerfile", "FROM base\nCOPY large /large\n")
+    image.ok("build", "-q", "-t", "large", image.folder)
+    image.ok("save", "-o", f"{image.folder}/large.tar", "large")
+    for where in ("large", f"docker-archive:{image.folder}/large.tar"):
+        words = image.command("cat", f"{where}:/large")
+        script = 'set -o pipefail; "$@" | head -c 1; echo " $?"'
+        said = subprocess.run(
+            ["bash", "-c", script, "bash", *words], env=image.env, capture_output=True, check=True
+        )
+        assert said.stdout == b"x 1\n"  # ended early, as asked, and silently
+        assert said.stderr == b""
+        with open("/dev/full", "wb") as full:
+            said = subprocess.run(
+                words, env=image.env, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert said.returncode == 1
+        assert b"No space left" in said.stderr
+        assert b"/large" not in said.stderr
 
 
 def test_what_is_no_file_is_not_read(image):

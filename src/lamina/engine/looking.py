@@ -5,8 +5,8 @@ Every link is followed inside the image's root; nothing is mounted, and nothing 
 
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 
 from lamina.analyze.listing import FileFacts
 from lamina.archive.entry import Write
@@ -35,11 +35,17 @@ def listing(store: LayerStore, chain: ChainID | None, path: str) -> tuple[FileFa
 
 def content(store: LayerStore, chain: ChainID | None, path: str, write: Write) -> None:
     """Write what a regular file holds; raises `PathNotFound` or a `StorageError`."""
+    with closing(_pieces(store, chain, path)) as pieces:
+        for data in pieces:
+            write(data)  # what is wrong with that is not said to be wrong with the file
+
+
+def _pieces(store: LayerStore, chain: ChainID | None, path: str) -> Generator[bytes, None, None]:
     with _looking(store, chain, path) as view:
         descriptor = view.open(_resolved(view, path))
         try:
             while data := os.read(descriptor, _CHUNK):
-                write(data)
+                yield data
         finally:
             os.close(descriptor)
 
