@@ -141,7 +141,8 @@ def test_every_control_is_reached_by_tab_alone(lamina, browser):
     assert reached >= {"a", "g", "button", "summary"}
 
 
-def test_names_in_images_are_text_and_nothing_else(lamina, browser):
+def load_evil(lamina):
+    """An image whose names and history would be markup, or turn the text around them."""
     names = [f"app/{EVIL}/x", f"app/{TURNED}", "app/<!--<script>", "app/\u2028line"]
     lower = io.BytesIO()
     with tarfile.open(fileobj=lower, mode="w") as tar:
@@ -152,6 +153,10 @@ def test_names_in_images_are_text_and_nothing_else(lamina, browser):
     history = [{"created_by": f"RUN {EVIL}{TURNED}"}]
     archive = as_tar(classic(sample(lower.getvalue(), names=["evil:1"], history=history)))
     lamina.ok("load", "-q", stdin=archive)
+
+
+def test_names_in_images_are_text_and_nothing_else(lamina, browser):
+    load_evil(lamina)
     path = written(lamina, "evil:1")
     browser.open(path)
     assert browser.complaints == []
@@ -239,6 +244,22 @@ def test_the_tables_of_the_page_are_narrowed_by_keys(lamina, browser):
     assert len(browser.ask(shown)) < 3
     browser.press("Tab", "Tab")
     assert browser.ask("document.activeElement.getAttribute('role')") == "region"
+
+
+def test_names_in_compared_images_are_text_and_nothing_else(lamina, browser):
+    load_evil(lamina)
+    path = compared(lamina, "one:1", "evil:1")
+    browser.open(path)
+    assert (browser.complaints, browser.requests) == ([], [f"file://{path}"])
+    assert browser.ask("document.title") == "one:1 and evil:1: what differs"
+    assert browser.ask("document.querySelectorAll('img, script').length") == 1
+    with open(path, encoding="utf-8") as file:
+        content = file.read()
+    assert not {"\u202e", "\u2028"}.intersection(content)
+    browser.ask("document.querySelector('#files ~ .narrowed input').focus()")
+    for key in "202e":
+        browser.press(key)
+    assert "photo\\u202egnp.exe" in browser.ask("document.body.innerText")
 
 
 def test_two_images_that_are_the_same_have_a_page_too(lamina):

@@ -61,7 +61,7 @@ def _header(before: Side, after: Side, found: Comparison) -> str:
     ]
     return (
         f'<header><p class="brand">What differs</p><h1>{name(before.name)} '
-        f'<span aria-label="and then">→</span> {name(after.name)}</h1>{figures(shown)}'
+        f'<span role="img" aria-label="and then">→</span> {name(after.name)}</h1>{figures(shown)}'
         '<nav aria-label="Parts"><a href="#layers">Layers</a><a href="#folders">Folders</a>'
         '<a href="#packages">Packages</a><a href="#config">Config</a><a href="#files">Files</a>'
         "</nav></header>"
