@@ -202,9 +202,14 @@ def test_a_layer_that_is_not_what_the_config_says_is_refused(built, tmp_path):
     with open(path, "rb") as file:
         content = file.read()
     with open(path, "wb") as file:
-        file.write(content.replace(b"b" * 1000, b"c" * 1000, 1))
-    said = built("waste", f"docker-archive:{path}")
-    assert_complaint(said, path, "as was promised")
+        file.write(content.replace(b"b" * 1000, b"c" * 1000))
+    for words in (
+        ("waste", f"docker-archive:{path}"),
+        ("cat", f"docker-archive:{path}:/root/also"),
+    ):
+        said = built(*words)
+        assert_complaint(said, path, "as was promised")
+        assert said.out == ""
 
 
 def test_a_kill_in_the_middle_leaves_nothing(built):
