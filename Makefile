@@ -2,7 +2,7 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash differential test-vm bench bench-drivers docs reference wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential real-builds test-vm bench bench-drivers docs reference wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
@@ -18,7 +18,7 @@ demo: setup ## two real Debian images on one shared base, from nothing (BASE=arc
 	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
 
 test: check ## lint, types, import floors and all tests (TESTS=tests/unit for a part)
-	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential and not vm" $(TESTS)
+	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential and not real_builds and not vm" $(TESTS)
 
 ##@ The rest
 setup: ## the command alone, at .venv/bin/lamina
@@ -49,8 +49,11 @@ docs: setup ## links, commands and snippets of the documentation hold
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 	@$(VENV)/pytest -q -n auto -m exhaustive tests
 
-differential: setup-dev ## Dockerfiles built by docker, by buildah and here; and real builds with apt, pip and npm
+differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
 	@$(VENV)/pytest -q -m differential tests
+
+real-builds: setup-dev ## a C program, a Python and an npm app, with apt, pip and npm in RUN: needs a network
+	@$(VENV)/pytest -q -m real_builds tests
 
 test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts
 	@$(VENV)/python -m scripts.vm $(VENV)/pytest -q $(VM_TESTS)

@@ -19,8 +19,7 @@ from scripts.rootfs import archive
 from tests.conftest import lacking
 
 pytestmark = [
-    pytest.mark.differential,
-    pytest.mark.network,
+    pytest.mark.real_builds,
     pytest.mark.timeout(1800),
     pytest.mark.usefixtures("needs_root", "needs_mounts"),
 ]
