@@ -106,6 +106,10 @@ class Session:
             if said.status not in _WELCOMES:
                 raise RegistryError(f"{address.host} is no registry: it answers {said.reason}")
 
+    def give_up(self) -> None:
+        """End whatever is asked, from any thread; nothing can be asked afterwards."""
+        self._transport.give_up()
+
     def request(
         self,
         method: str,

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Event, Timer
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from threading import Event, Lock, Timer
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
+from weakref import WeakSet
 
 import urllib3
 from urllib3 import exceptions as failures
@@ -134,8 +135,7 @@ def _in_time(connection: HTTPConnection, answer: Callable[[], HTTPResponse]) -> 
 
     def cut_off() -> None:
         over.set()
-        with suppress(OSError, TypeError):  # TLS within TLS is no socket
-            socket.socket.shutdown(peer, socket.SHUT_RDWR)
+        _cut(peer)
 
     timer = Timer(seconds if seconds is not None else Settings().timeout, cut_off)
     timer.daemon = True
@@ -164,27 +164,58 @@ class _Https(HTTPSConnection):
         return _in_time(self, super().getresponse)
 
 
+class GivenUp(RegistryError):
+    """Nobody wants to hear the answer any more."""
+
+
+class _Underway:
+    """The connections of one transport, which may be cut from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._connections: WeakSet[BaseHTTPConnection] = WeakSet()
+        self.is_over = False
+
+    def begin(self, connection: "BaseHTTPConnection", timeout: urllib3.Timeout) -> None:
+        """Connect; then each piece that is sent has the time of an answer, not of connecting."""
+        if connection.is_closed:
+            connection.connect()
+        connection.timeout = urllib3.Timeout.resolve_default_timeout(timeout.read_timeout)
+        with self._lock:
+            self._connections.add(connection)
+        if self.is_over:
+            raise ConnectionAbortedError
+
+    def cut(self) -> None:
+        """End all that is sent or waited for, and all that comes."""
+        with self._lock:
+            self.is_over = True
+            connections = list(self._connections)
+        for each in connections:
+            _cut(getattr(each, "sock", None))
+
+
+def _cut(peer: socket.socket | None) -> None:
+    with suppress(OSError, TypeError):  # TLS within TLS is no socket
+        socket.socket.shutdown(cast("socket.socket", peer), socket.SHUT_RDWR)
+
+
 class _HttpPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Http
+    underway: _Underway
 
     def _validate_conn(self, connection: "BaseHTTPConnection") -> None:
         super()._validate_conn(connection)
-        _wait_for_reader(connection, self.timeout)
+        self.underway.begin(connection, self.timeout)
 
 
 class _HttpsPool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _Https
+    underway: _Underway
 
     def _validate_conn(self, connection: "BaseHTTPConnection") -> None:
         super()._validate_conn(connection)
-        _wait_for_reader(connection, self.timeout)
-
-
-def _wait_for_reader(connection: "BaseHTTPConnection", timeout: urllib3.Timeout) -> None:
-    """Connect; from then on each piece that is sent has the time of an answer, not that of that."""
-    if connection.is_closed:
-        connection.connect()
-    connection.timeout = urllib3.Timeout.resolve_default_timeout(timeout.read_timeout)
+        self.underway.begin(connection, self.timeout)
 
 
 class Transport:
@@ -194,6 +225,11 @@ class Transport:
         self._settings = settings
         self._agent = agent
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
+        self._underway = _Underway()
+
+    def give_up(self) -> None:
+        """End all that is asked, and what will be: that raises `GivenUp`; from any thread."""
+        self._underway.cut()
 
     def ask(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | None = None
@@ -204,6 +240,8 @@ class Transport:
         """
         parts = urlsplit(url)
         try:
+            if self._underway.is_over:
+                raise ConnectionAbortedError
             response = self._pool(parts.scheme, parts.netloc).urlopen(
                 method,
                 url,
@@ -215,6 +253,8 @@ class Transport:
                 decode_content=False,
             )
         except (failures.HTTPError, OSError, ValueError) as error:
+            if self._underway.is_over:
+                raise GivenUp(f"{parts.netloc} is asked no more") from error
             raise _unreachable(parts.netloc, error) from error
         return Answer(response, url, self._settings.timeout)
 
@@ -222,7 +262,11 @@ class Transport:
         found = self._pools.get((scheme, host))
         if found is None:
             found = self._pools[scheme, host] = self._new_pool(scheme, host)
-            found.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+            watched = {"underway": self._underway}
+            found.pool_classes_by_scheme = {
+                "http": type("_Pool", (_HttpPool,), watched),
+                "https": type("_Pool", (_HttpsPool,), watched),
+            }
         return found
 
     def _new_pool(self, scheme: str, host: str) -> urllib3.PoolManager:

@@ -14,8 +14,8 @@ from lamina.content.verified import ByteStream, VerifiedReader
 from lamina.errors import StorageError, from_oserror
 from lamina.fs.faults import crash_point
 from lamina.spec.manifest import Descriptor
+from lamina.transfer.ends.api import Abandons, Source
 from lamina.transfer.ends.api import Sink as End
-from lamina.transfer.ends.api import Source
 from lamina.transfer.graph import Graph
 from lamina.transfer.telling import one_at_a_time
 from lamina.values.digest import Digest, ImageID
@@ -56,8 +56,9 @@ def send_blobs(blobs: Sequence[Descriptor], source: Source, sink: End, events: S
         try:
             for done in [pool.submit(carrying.carry, blob) for blob in blobs]:
                 done.result()
-        finally:
-            carrying.stop()  # also what still runs when we are interrupted
+        except BaseException:  # we are interrupted
+            carrying.stop()
+            raise
     carrying.check()
 
 
@@ -94,12 +95,14 @@ class _Carrying:
             raise self._failure
 
     def stop(self) -> None:
-        """Nothing more is wanted: every read ends at once."""
+        """Nothing more is wanted: every read ends at once, and every wait of the sink."""
         with self._lock:
             self._stopped = True
             flows = list(self._flows)
         for flow in flows:
             flow.cancel()
+        if isinstance(self._sink, Abandons):
+            self._sink.give_up()
 
     @contextmanager
     def _opened(self, blob: Descriptor) -> Iterator[ByteStream]:

@@ -128,14 +128,18 @@ def _fetched(
 ) -> ImageID:
     wanted = _wanted(manifest, config, images, layers)
     with Fetching(_blobs_of(source), wanted, images, events) as fetching:
-        image = assembled(manifest, config, (name,), _Opening(fetching, images.blobs))
-        read = load_layers(image.layers, layers, events)
-        fetching.wait()
-        kept = _kept(image, images, read)
-        # a manifest is worth keeping when each blob it names is known to be its layer
-        document = image.manifest if len(kept) == len(image.layers) else None
-        made = images.create(config, (name,), manifest=document, kept=kept)
-        images.end_ingests(fetching.digests)
+        try:
+            image = assembled(manifest, config, (name,), _Opening(fetching, images.blobs))
+            read = load_layers(image.layers, layers, events)
+            fetching.wait()
+            kept = _kept(image, images, read)
+            # a manifest is worth keeping when each blob it names is known to be its layer
+            document = image.manifest if len(kept) == len(image.layers) else None
+            made = images.create(config, (name,), manifest=document, kept=kept)
+            images.end_ingests(fetching.digests)
+        except BaseException:
+            source.session.give_up()  # no answer is waited for any more
+            raise
     return made
 
 

@@ -685,6 +685,31 @@ def test_ctrl_c_ends_the_sending(registry, user, store):
     assert list(registry.blobs) == [here]
 
 
+@pytest.mark.parametrize("what", ["push", "pull"])
+def test_ctrl_c_waits_for_no_answer(registry, user, store, what):
+    """The registry has taken the request, and says nothing until we are gone."""
+    offered(registry)
+    here = user.pull(store).image if what == "push" else None
+    main, gone, were_gone = threading.main_thread().ident, threading.Event(), []
+
+    def silent(_exchange):
+        signal.pthread_kill(main, signal.SIGINT)
+        were_gone.append(gone.wait(15))
+        return True
+
+    if here is not None:
+        registry.blobs.clear()
+        registry.wrong("PUT .*/uploads", silent, times=1)
+    else:
+        registry.wrong(f"{BLOB}{digest(SECOND)}", silent, times=1)
+    with pytest.raises(KeyboardInterrupt):
+        user.push(store, here) if here is not None else user.pull(store)
+    gone.set()
+    while not were_gone:
+        os.sched_yield()
+    assert were_gone == [True]
+
+
 def is_inside(frame, function):
     while frame is not None and frame.f_code.co_name != function:
         frame = frame.f_back

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from lamina.content.verified import ByteStream
 from lamina.spec.manifest import Descriptor
@@ -87,6 +87,14 @@ class Sink(Protocol):
 
     def publish(self, document: Document) -> None:
         """Let the end mean this document from now on. All that it names is there."""
+
+
+@runtime_checkable
+class Abandons(Protocol):
+    """A sink that may wait for others."""
+
+    def give_up(self) -> None:
+        """End every `put` at once, from another thread; the sink is of no use afterwards."""
 
 
 def pour(opener: Opener, write: Callable[[bytes], object]) -> None:

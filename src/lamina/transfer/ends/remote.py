@@ -75,6 +75,10 @@ class RegistrySink:
             self._repository.upload(blob.digest, blob.size, sending.again, place)
         return "pushed"
 
+    def give_up(self) -> None:
+        """Wait for no answer any more."""
+        self._repository.session.give_up()
+
     def put_document(self, document: Document) -> None:
         """Put it under its digest."""
         self._repository.put_manifest(document.raw, document.media_type, document.digest)
