@@ -57,6 +57,12 @@ UNKNOWN = [
     (["run", "--bogus", "small"], 125, "unknown flag: --bogus"),
     (["frobnicate"], 1, "'frobnicate' is not a lamina command"),
     (["imges"], 1, "did you mean 'images'?"),
+    (["image", "lss"], 1, "did you mean 'image ls'?"),
+    (["logs", "nope"], 1, "'logs' is not a lamina command; a container lives as long as"),
+    (["container", "exec", "nope"], 1, "'container exec' is not a lamina command; a container"),
+    (["-x"], 125, "unknown shorthand flag: 'x'; see 'lamina --help'"),
+    (["tag", "small"], 1, "takes exactly 2 arguments, and 1 was given"),
+    (["container", "prune", "-af"], 125, "unknown shorthand flag: 'a'"),
     (["images", "--format", "{{.Nope"], 1, "template parsing error"),
     (["--config", "/does/not/exist", "images"], 1, "/does/not/exist does not exist"),
 ]

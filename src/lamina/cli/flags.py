@@ -100,8 +100,14 @@ def _find(verb: str, usage: Usage, name: str, short: bool) -> Flag:
     for flag in (*usage.flags, _HELP):
         if (flag.short if short else flag.name) == name:
             return flag
+    if short and name == "h":  # where it has no other meaning, as docker takes it
+        return _HELP
     shown = f"unknown shorthand flag: {name!r}" if short else f"unknown flag: --{name}"
-    raise UnknownFlag(shown, hint=f"see 'lamina {verb} --help'".strip())
+    raise UnknownFlag(shown, hint=_see_help(verb))
+
+
+def _see_help(verb: str) -> str:
+    return f"see 'lamina {verb} --help'" if verb else "see 'lamina --help'"
 
 
 def _long(verb: str, usage: Usage, text: str, waiting: list[str], parsed: Parsed) -> None:
@@ -121,6 +127,8 @@ def _short(verb: str, usage: Usage, text: str, waiting: list[str], parsed: Parse
     while text:
         flag = _find(verb, usage, text[0], True)
         text = text[1:]
+        if flag is _HELP:
+            raise HelpAsked
         if flag.metavar:
             _keep(flag, text.removeprefix("=") if text else _next(flag, waiting), parsed)
             return
@@ -154,9 +162,10 @@ def _check_count(verb: str, usage: Usage, operands: list[str]) -> None:
     else:
         return
     plural = "argument" if wanted.endswith(" 1") else "arguments"
+    were = "was" if len(operands) == 1 else "were"
     raise UsageError(
-        f"'lamina {verb}' takes {wanted} {plural}, and {len(operands)} were given",
-        hint=f"see 'lamina {verb} --help'",
+        f"'lamina {verb}' takes {wanted} {plural}, and {len(operands)} {were} given",
+        hint=_see_help(verb),
     )
 
 

@@ -3,7 +3,7 @@
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import NamedTuple, Protocol
 
@@ -121,6 +121,7 @@ GROUPS = {
     "sbom": {"attach": "sbom attach", "ls": "sbom ls", "list": "sbom ls", "make": "sbom make"},
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
+    "buildx": {"build": "build", "prune": "builder prune"},
     "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},
 }
 # What exists in a group alone, by its module.
@@ -138,6 +139,17 @@ GROUPED = {
     "sbom make": "sbom_make",
 }
 _OPEN = frozenset(("sbom",))  # a group that takes other words, too
+# What docker has and this has not: no other word is near in meaning, however alike it is spelled.
+_LIVES = "a container lives as long as the `lamina run` that started it"
+_ABSENT = {
+    **dict.fromkeys(("attach", "exec", "kill", "logs", "pause", "port", "rename"), _LIVES),
+    **dict.fromkeys(("restart", "start", "stats", "stop", "top", "unpause", "wait"), _LIVES),
+    "events": "nothing runs that could tell them",
+    "network": "a container has the host's network, or none: see 'lamina run --help'",
+    "volume": "a directory of this machine can be shown: see --volume in 'lamina run --help'",
+    "manifest": "see `lamina build --platform`, `lamina copy --all` and `lamina registry`",
+    "search": "`lamina registry catalog` lists what a registry has",
+}
 
 GLOBAL = Usage(
     "[OPTIONS] COMMAND",
@@ -248,8 +260,9 @@ def _dispatch(words: list[str]) -> int:
         return 0
     if given.has("version"):
         return _print_version()
-    if not given.operands:
-        print(_overview(), end="")
+    helped = _help_on(given.operands)
+    if helped:
+        print(helped, end="")
         return 0
     context = Context(
         given.one("root"),
@@ -262,6 +275,16 @@ def _dispatch(words: list[str]) -> int:
     return _run(context, verb, module, rest)
 
 
+def _help_on(operands: list[str]) -> str:
+    """What is printed where no command is named but all of them, or a group; else nothing."""
+    words = [word for word in operands if word not in ("help", "--help", "-h")]
+    if not words:
+        return _overview()
+    if len(words) > 1 or words[0] not in GROUPS or words[0] in VERBS:
+        return ""
+    return _group_overview(words[0])
+
+
 def _find(operands: list[str]) -> tuple[str, str, list[str]]:
     """The verb as the user knows it, its module and its words."""
     verb, *rest = operands
@@ -270,23 +293,24 @@ def _find(operands: list[str]) -> tuple[str, str, list[str]]:
         if meant is None and verb in _OPEN:
             return verb, VERBS[verb].module, rest
         if meant is None:
-            raise UsageError(
-                f"'{verb} {rest[0]}' is not a lamina command", hint="see 'lamina --help'"
-            )
+            raise _unknown(f"{verb} {rest[0]}", rest[0], GROUPS[verb])
         module = GROUPED[meant] if meant in GROUPED else VERBS[meant].module
         return f"{verb} {rest[0]}", module, rest[1:]
     if verb == "help" and rest:
         return rest[0], _find(rest)[1], ["--help"]
     if verb not in VERBS:
-        raise UsageError(f"'{verb}' is not a lamina command", hint=_suggestion(verb))
+        raise _unknown(verb, verb, [*VERBS, *GROUPS])
     return verb, VERBS[verb].module, rest
 
 
-def _suggestion(verb: str) -> str:
+def _unknown(said: str, word: str, there: Iterable[str]) -> UsageError:
+    """The error for a word that no command has, with what was perhaps meant."""
     from difflib import get_close_matches
 
-    near = get_close_matches(verb, [*VERBS, *GROUPS], 1)
-    return f"did you mean '{near[0]}'?" if near else "see 'lamina --help'"
+    near = get_close_matches(word, there, 1)
+    nearest = f"did you mean '{said.removesuffix(word)}{near[0]}'?" if near else ""
+    hint = _ABSENT.get(word) or nearest or "see 'lamina --help'"
+    return UsageError(f"'{said}' is not a lamina command", hint=hint)
 
 
 def command_of(module: str) -> Command:
@@ -318,6 +342,23 @@ def _overview() -> str:
     lines += [f"  {verb:<{width}}   {entry.summary}" for verb, entry in VERBS.items()]
     lines += ["", "Run 'lamina COMMAND --help' for more on a command."]
     return "\n".join(lines) + "\n"
+
+
+def _group_overview(group: str) -> str:
+    rows = {word: GROUPS[group][word] for word in sorted(GROUPS[group])}
+    width = max(len(word) for word in rows)
+    lines = [f"Usage:  lamina {group} COMMAND", "", "Commands:"]
+    lines += [f"  {word:<{width}}   {_summary(meant)}" for word, meant in rows.items()]
+    lines += ["", f"Run 'lamina {group} COMMAND --help' for more on a command."]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(meant: str) -> str:
+    """A command's line in an overview; one that exists in a group alone says it itself."""
+    if meant in VERBS:
+        return VERBS[meant].summary
+    summary = command_of(GROUPED[meant]).USAGE.summary
+    return summary[:1].lower() + summary[1:]
 
 
 __all__ = ["GLOBAL", "GROUPED", "GROUPS", "VERBS", "Context", "UnknownFlag", "command_of", "main"]

@@ -9,9 +9,10 @@ from lamina.cli.session import engine
 from lamina.engine import Engine
 from lamina.values.size import human
 
+FORCE = Flag("force", "f", "", "do not ask")
 FLAGS = (
     Flag("all", "a", "", "all images that no container uses, not only those without a name"),
-    Flag("force", "f", "", "do not ask"),
+    FORCE,
 )
 
 Prune = Callable[[Engine, Parsed], int]

@@ -1,10 +1,12 @@
 """`prune` of cache alone."""
 
-from lamina.cli.flags import Parsed, Usage
+from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.pruning import FLAGS, prune_cache, reported
+from lamina.cli.pruning import FORCE, prune_cache, reported
 
-USAGE = Usage("[OPTIONS]", "Empty the build cache", FLAGS)
+_ALL = Flag("all", "a", "", "accepted for docker's sake: all of it goes anyway")
+
+USAGE = Usage("[OPTIONS]", "Empty the build cache", (_ALL, FORCE))
 
 
 def run(context: Context, given: Parsed) -> int:
