@@ -66,6 +66,35 @@ def test_names_have_docker_defaults(lamina):
     assert lamina.ok("rmi", "-f", identity).count("Deleted") == 2
 
 
+def shown(lamina, *words):
+    return lamina.ok("images", "--format", "{{.Repository}}:{{.Tag}}", *words).split()
+
+
+def test_only_the_names_asked_for_are_listed(lamina):
+    lamina.ok("import", plain(lamina), "app:1")
+    for name in ("app:2", "other", "localhost:5000/app"):
+        lamina.ok("tag", "app:1", name)
+    assert shown(lamina, "app") == ["app:1", "app:2"]
+    assert shown(lamina, "app:2") == ["app:2"]
+    assert shown(lamina, "ap*") == ["app:1", "app:2"]
+    assert shown(lamina, "--filter", "reference=*/app") == ["localhost:5000/app:latest"]
+    assert shown(lamina, "ap*", "-f", "reference=*:2") == ["app:2"]
+    assert shown(lamina, "nothing") == []
+
+
+def test_images_are_filtered_by_age_and_labels(lamina):
+    for number in (1, 2, 3):
+        labels = [f"LABEL a={number}", "LABEL b=1"]
+        env = {"SOURCE_DATE_EPOCH": f"{1700000000 + number}"}
+        changes = [word for label in labels for word in ("-c", label)]
+        assert lamina("import", *changes, plain(lamina), f"x:{number}", env=env).code == 0
+    assert shown(lamina, "-f", "before=x:2") == ["x:1"]
+    assert shown(lamina, "-f", "since=x:2") == ["x:3"]
+    assert shown(lamina, "-f", "since=x:1", "-f", "before=x:3") == ["x:2"]
+    assert shown(lamina, "-f", "label=a=3", "-f", "label=b") == ["x:3"]
+    assert "there are before, dangling" in lamina("images", "-f", "age=3").err
+
+
 def test_the_same_input_gives_the_same_image(lamina):
     env = {"SOURCE_DATE_EPOCH": "1700000000"}
     first = lamina("import", plain(lamina), "a", env=env)

@@ -12,7 +12,7 @@ from lamina.images.store import Removed
 from lamina.layers import gc
 from lamina.metadata import containers as container_rows
 from lamina.values.events import Sink
-from lamina.values.reference import Reference
+from lamina.values.namepattern import meant
 
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
     from lamina.archive.entry import Write
@@ -141,22 +141,16 @@ class Images(ImageBuilding, ImageMoving):
         return Pruned(tuple(removed), before - after)
 
     def list(self, name: str | None = None, *, dangling: bool | None = None) -> list[Image]:
-        """The images, newest first; of one repository or name, with names or without."""
+        """The images, newest first; those that `name` (or docker's pattern) means, named or not.
+
+        Raises `InvalidReference` for a name that is neither.
+        """
         found = [Image(self._store, named) for named in self._images.all()]
         if dangling is not None:
             found = [image for image in found if (not image.names) is dangling]
         if name is not None:
-            found = [image for image in found if _is_called(image, name)]
+            found = [image for image in found if meant(image.names, name)]
         return found
-
-
-def _is_called(image: Image, name: str) -> bool:
-    wanted = Reference.parse(name)
-    for text in image.names:
-        reference = Reference.parse(text)
-        if reference.name == wanted.name and wanted.tag in (None, reference.tag):
-            return True
-    return False
 
 
 __all__ = ["Images", "LoadedImage", "Pruned", "PulledImage"]

@@ -1,20 +1,26 @@
 """Images as `docker images`, `docker history` and `docker inspect` show them."""
 
+from collections.abc import Sequence
+
 from lamina.engine.image import HistoryRow, Image
 from lamina.spec.imageconfig import format_time
 from lamina.values.ages import age
+from lamina.values.namepattern import meant
 from lamina.values.reference import Reference
 from lamina.values.size import human
 
 Document = dict[str, object]
 
 
-def image_rows(images: list[Image], now: float) -> list[Document]:
-    """What the table shows: a row for each name of each image (`<none>` where there is none)."""
-    return [_image_row(image, name, now) for image in images for name in image.names or ("",)]
+def image_rows(images: list[Image], now: float, wanted: Sequence[str] = ()) -> list[Document]:
+    """What the table shows: a row for each name of each image (`<none>` where there is none).
+
+    Where names or patterns are wanted, only for those names that all of them mean.
+    """
+    return [_image_row(image, name, now) for image in images for name in _shown(image, wanted)]
 
 
-def full_image_rows(images: list[Image], now: float) -> list[Document]:
+def full_image_rows(images: list[Image], now: float, wanted: Sequence[str] = ()) -> list[Document]:
     """The same rows with all that a template may ask for."""
     return [
         {
@@ -26,8 +32,15 @@ def full_image_rows(images: list[Image], now: float) -> list[Document]:
             "Containers": "N/A",
         }
         for image in images
-        for name in image.names or ("",)
+        for name in _shown(image, wanted)
     ]
+
+
+def _shown(image: Image, wanted: Sequence[str]) -> Sequence[str]:
+    names: Sequence[str] = image.names
+    for pattern in wanted:
+        names = meant(names, pattern)
+    return names or (() if wanted else ("",))
 
 
 def _image_row(image: Image, name: str, now: float) -> Document:

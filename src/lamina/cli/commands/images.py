@@ -19,7 +19,7 @@ USAGE = Usage(
             "filter",
             "f",
             "KEY=VALUE",
-            "dangling=true|false, label=KEY[=VALUE], reference=NAME",
+            "dangling=true|false, label=KEY[=VALUE], reference=PATTERN, before|since=IMAGE",
             True,
         ),
         Flag("format", "", "FORMAT", "table, json, or a Go template"),
@@ -40,6 +40,9 @@ _COLUMNS = (
 )
 
 
+_FILTERS = ("before", "dangling", "label", "reference", "since")
+
+
 def run(context: Context, given: Parsed) -> int:
     """List."""
     source = given.one("from")
@@ -56,14 +59,20 @@ def run(context: Context, given: Parsed) -> int:
 
 def _own_rows(context: Context, given: Parsed) -> list[dict[str, object]]:
     filters = _filters(given.all("filter"))
-    name = given.operands[0] if given.operands else filters.get("reference")
-    dangling = {"true": True, "false": False}.get(filters.get("dangling", ""))
+    wanted = [*given.operands, *filters["reference"]]
+    dangling = {"true": True, "false": False}.get((filters["dangling"] or [""])[-1])
     with engine(context) as opened:
-        images = opened.images.list(name, dangling=dangling)
-        if "label" in filters:
-            images = [image for image in images if _has_label(image.labels, filters["label"])]
+        images = opened.images.list(dangling=dangling)
+        for label in filters["label"]:
+            images = [image for image in images if _has_label(image.labels, label)]
+        for name in filters["before"]:
+            limit = opened.images.get(name).created
+            images = [image for image in images if image.created < limit]
+        for name in filters["since"]:
+            limit = opened.images.get(name).created
+            images = [image for image in images if image.created > limit]
         told = image_rows if given.one("format") in (None, "", "table") else full_image_rows
-        return told(images, time.time())
+        return told(images, time.time(), wanted)
 
 
 def _foreign_rows(source: str, given: Parsed) -> list[dict[str, object]]:
@@ -82,13 +91,14 @@ def _columns(digests: bool) -> tuple[tuple[str, str], ...]:
     return (*_COLUMNS[:2], ("Digest", "DIGEST"), *_COLUMNS[2:])
 
 
-def _filters(texts: list[str]) -> dict[str, str]:
-    found = {}
+def _filters(texts: list[str]) -> dict[str, list[str]]:
+    """Every value of each filter: an image must fit all of them."""
+    found: dict[str, list[str]] = {key: [] for key in _FILTERS}
     for text in texts:
         key, _, value = text.partition("=")
-        if key not in ("dangling", "label", "reference"):
-            raise UsageError(f"Invalid filter {key!r}", hint="there are dangling, label, reference")
-        found[key] = value
+        if key not in found:
+            raise UsageError(f"Invalid filter {key!r}", hint=f"there are {', '.join(_FILTERS)}")
+        found[key].append(value)
     return found
 
 
