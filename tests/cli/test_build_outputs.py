@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+from lamina.testing.fake_registry import fake_registry
 from tests.cli.rig import Lamina
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -49,6 +50,40 @@ def test_each_step_says_why(made, context):
 
 def images(made):
     return made.ok("images", "-a", "-q").split()
+
+
+def test_load_keeps_the_image_beside_the_output(made, context, tmp_path):
+    written = ["-o", str(tmp_path / "out"), "--provenance=false", "--sbom=false"]
+    made.ok("build", *written, context)
+    assert images(made) == []
+    made.ok("build", *written, "--load", "-t", "one", context)
+    assert len(images(made)) == 1
+
+
+@pytest.mark.parametrize("output", ["type=registry", "type=image,push=true"])
+def test_an_output_may_be_a_registry(made, context, output):
+    with fake_registry() as registry:
+        made.ok("build", "-o", output, "-t", f"{registry.host}/app:1", context)
+        named = f"{output},name={registry.host}/app:2"
+        made.ok("build", "-o", named, context)
+        assert registry.manifests["app", "1"][0] == registry.manifests["app", "2"][0]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--push"], "what is pushed needs a name; add -t"),
+        (["-o", "type=registry"], "what is pushed needs a name; add -t"),
+        (["-o", "type=oci,dest=x,push=true"], "only type=image is pushed; add --push"),
+        (["--sbom"], "--sbom: a build attests nothing here"),
+        (["--provenance=mode=max"], "--provenance: a build attests nothing here"),
+    ],
+)
+def test_what_cannot_be_pushed_or_attested_is_refused(made, context, words, complaint):
+    said = made("build", *words, context)
+    assert complaint in said.err
+    assert said.code == 1
+    assert images(made) == []
 
 
 def test_an_oci_archive_for_skopeo(made, context, tmp_path, needs_program):

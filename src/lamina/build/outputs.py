@@ -6,15 +6,16 @@ from typing import NamedTuple
 from lamina.errors import UsageError
 
 STORE, DOCKER, OCI, TAR, LOCAL = "image", "docker", "oci", "tar", "local"
-_KINDS = (STORE, DOCKER, OCI, TAR, LOCAL)
-_OPTIONS = ("type", "dest", "compression", "name", "tar")
+REGISTRY = "registry"  # docker's short word for an image that is pushed
+_KINDS = (STORE, REGISTRY, DOCKER, OCI, TAR, LOCAL)
+_OPTIONS = ("type", "dest", "compression", "name", "tar", "push")
 
 
 class Output(NamedTuple):
     """One output: its kind, where it goes (empty: the store; `-`: standard output).
 
     An OCI archive's layers are compressed unless `plain`; as a `folder` it is no archive but a
-    layout.
+    layout. What is to `push` is in the store, too.
     """
 
     kind: str
@@ -22,6 +23,7 @@ class Output(NamedTuple):
     names: tuple[str, ...] = ()
     plain: bool = False
     folder: bool = False
+    push: bool = False
 
 
 def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
@@ -46,13 +48,22 @@ def parse_output(text: str) -> Output:
         raise UsageError(
             f"--output {text!r}: there is no type {kind!r}", hint=f"it is {', '.join(_KINDS)}"
         )
+    push = kind == REGISTRY or _is_true(fields.get("push", "false"))
+    if push and kind not in (STORE, REGISTRY):
+        raise UsageError(f"--output {text!r}: only type=image is pushed", hint="add --push")
+    if kind == REGISTRY:
+        kind = STORE
     folder = fields.get("tar", "true").lower() in ("false", "0")
     if not dest and kind not in (STORE, DOCKER):
         if kind == LOCAL or folder:
             raise UsageError(f"--output {text!r} needs dest=DIR")
         dest = "-"
     names = tuple(each for each in [fields.get("name", "")] if each)
-    return Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL)
+    return Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL, push)
+
+
+def _is_true(text: str) -> bool:
+    return text.lower() in ("true", "1")
 
 
 def _field(part: str, text: str) -> tuple[str, str]:

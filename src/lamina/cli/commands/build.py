@@ -41,11 +41,18 @@ USAGE = Usage(
         Flag("iidfile", "", "FILE", "write the image's ID there"),
         Flag("jobs", "", "N", "stages at once; as many as there are processors, two at least"),
         Flag("label", "", "KEY=VALUE", "a label of the image", True),
+        Flag("load", "", "", "keep the image in the store beside what -o asks for"),
         Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
         Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
         Flag("no-cache", "", "", "carry out every step anew"),
         Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
-        Flag("output", "o", "OUTPUT", "type=oci|docker|tar|local,dest=PATH instead", True),
+        Flag(
+            "output",
+            "o",
+            "OUTPUT",
+            "type=oci|docker|tar|local,dest=PATH instead; type=registry pushes",
+            True,
+        ),
         Flag(
             "platform",
             "",
@@ -56,6 +63,7 @@ USAGE = Usage(
         Flag(
             "progress", "", "KIND", "auto (tty on a terminal, else plain), json (rawjson) or quiet"
         ),
+        Flag("provenance", "", "WHICH", "accepted as =false: a build attests nothing", bare="true"),
         Flag(
             "pull",
             "",
@@ -66,6 +74,7 @@ USAGE = Usage(
         Flag("push", "", "", "push every name that the image gets"),
         Flag("quiet", "q", "", "print only the image's ID"),
         Flag("rm", "", "", "accepted for docker's sake"),
+        Flag("sbom", "", "WHICH", "accepted as =false: see `lamina sbom`", bare="true"),
         Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
         Flag("squash", "", "", "make one layer of those that the build adds"),
         Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
@@ -84,8 +93,11 @@ def run(context: Context, given: Parsed) -> int:
         return _check(context, given)
     quiet = given.has("quiet") or given.one("progress") == "quiet"
     progress = Silent() if quiet else _progress(given)
+    _refuse_attestations(given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
+    if _is_pushed(given, outputs) and not names:
+        raise UsageError("what is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
     with engine(context) as opened, _output_of_failures(quiet), progress.running():
         result = opened.images.carry_out(
             _request(given, outputs, names),
@@ -97,7 +109,7 @@ def run(context: Context, given: Parsed) -> int:
             debug=_debug(given, progress),
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
-        if given.has("push"):
+        if _is_pushed(given, outputs):
             digests += [_push(opened, result, each, given, progress.sink) for each in names]
         tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
         name = next(iter(tags), result.image_id.short) if _is_stored(outputs) else ""
@@ -241,12 +253,29 @@ def _outputs(given: Parsed) -> "list[Output]":
     from lamina.engine.building import parse_output, refuse_several
 
     outputs = [parse_output(text) for text in texts]
+    if given.has("load") and not _is_stored(outputs):
+        outputs.append(parse_output("type=image"))
     refuse_several(outputs, len(list(_listed(given.all("platform")))))
     if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
     if given.has("push") and not _is_stored(outputs):
         raise UsageError("what is pushed must be in the store", hint="add -o type=image")
     return outputs
+
+
+def _is_pushed(given: Parsed, outputs: "Sequence[Output]") -> bool:
+    return given.has("push") or any(each.push for each in outputs)
+
+
+def _refuse_attestations(given: Parsed) -> None:
+    """docker's scripts say that they want none; asked for one, we must not pretend."""
+    for name in ("provenance", "sbom"):
+        wanted = given.one(name)
+        if wanted not in (None, "false", "0"):
+            raise UsageError(
+                f"--{name}: a build attests nothing here",
+                hint="`lamina sbom make` and `lamina sbom attach` say what is in an image",
+            )
 
 
 def _is_stored(outputs: "Sequence[Output]") -> bool:
