@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from lamina.registry.hosts import Settings
 from lamina.registry.repository import Repository
 from lamina.registry.session import Session
-from lamina.registry.transport import Settings, Transport
+from lamina.registry.transport import Transport
 from lamina.spec import mediatypes
 from lamina.testing.sample_images import descriptor, index, oci_manifest, packed, sample
 from lamina.values.digest import BlobDigest

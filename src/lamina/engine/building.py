@@ -53,7 +53,8 @@ def _asking(config: Config) -> "Ask":
 
     def ask(url: str, headers: Mapping[str, str]) -> "Answer":
         if not transports:
-            from lamina.registry.transport import Settings, Transport
+            from lamina.registry.hosts import Settings
+            from lamina.registry.transport import Transport
 
             environ = config.environ
             names = [spelt for name in _PROXIES for spelt in (name, name.upper())]

@@ -23,10 +23,11 @@ from lamina.errors import (
 from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
 from lamina.registry.credentials import Credential
+from lamina.registry.hosts import Settings
 from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
 from lamina.registry.sources import Rules, Source, hub_mirrors, meant, sources, target
-from lamina.registry.transport import Settings, Transport
+from lamina.registry.transport import Transport
 from lamina.spec import mediatypes
 from lamina.values.events import Caution, Sink
 from lamina.values.reference import Reference

@@ -17,15 +17,14 @@ from lamina.registry.address import Address, is_loopback, joined, same_host
 from lamina.registry.answers import complaint, seconds_to_wait
 from lamina.registry.challenge import Challenge, parse, trusted_realm
 from lamina.registry.credentials import ANONYMOUS, Credential
+from lamina.registry.hosts import Settings, may_do_without_tls
 from lamina.registry.transport import (
     Answer,
     Body,
     NoSuchHost,
     NoTls,
-    Settings,
     Silent,
     Transport,
-    may_do_without_tls,
 )
 
 _HOPS = 5

@@ -4,15 +4,12 @@ No request is repeated here, no redirect followed and no credential known: what 
 goes over the wire. Certificates are checked as the settings say, per host.
 """
 
-import os
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Event, Lock, Timer
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote, urlsplit
 from weakref import WeakSet
 
@@ -21,8 +18,8 @@ from urllib3 import exceptions as failures
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse
 
-from lamina.errors import ConfigurationError, RegistryError, RegistryUnreachable
-from lamina.registry.address import is_loopback
+from lamina.errors import RegistryError, RegistryUnreachable
+from lamina.registry.hosts import Settings, context_for, proxy_for
 from lamina.values.closing import Closing
 
 if TYPE_CHECKING:  # it is no more than a type
@@ -34,19 +31,6 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF", "RECORD_LAYER_FAILURE", "P
 _CONNECTIONS = 8  # kept open for each host
 _SMALL = 8 << 20  # bytes of an answer that is read whole
 _SLOWEST = 1000  # bytes a second
-
-
-class Settings(NamedTuple):
-    """How registries are spoken to. `insecure` are hosts, and networks of hosts, that may do
-    without proof of who they are; `certificates` folders with a folder per host (docker's
-    `certs.d`); `proxies` the environment's words; `timeout` the seconds in which an answer begins,
-    and of silence in the middle of one.
-    """
-
-    insecure: frozenset[str] = frozenset()
-    certificates: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/containers/certs.d")
-    proxies: Mapping[str, str] = {}
-    timeout: float = 60.0
 
 
 class NoTls(RegistryUnreachable):
@@ -270,11 +254,11 @@ class Transport:
         return found
 
     def _new_pool(self, scheme: str, host: str) -> urllib3.PoolManager:
-        context = self._context(host) if scheme == "https" else None
+        context = context_for(self._settings, host) if scheme == "https" else None
         timeout = urllib3.Timeout(
             connect=min(10.0, self._settings.timeout), read=self._settings.timeout
         )
-        proxy = _proxy(self._settings.proxies, scheme, host)
+        proxy = proxy_for(self._settings.proxies, scheme, host)
         if proxy:
             login = urlsplit(proxy)
             word = f"{unquote(login.username or '')}:{unquote(login.password or '')}"
@@ -288,94 +272,6 @@ class Transport:
                 maxsize=_CONNECTIONS,
             )
         return urllib3.PoolManager(ssl_context=context, timeout=timeout, maxsize=_CONNECTIONS)
-
-    def _context(self, host: str) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        try:
-            for folder in self._settings.certificates:
-                _take_certificates(context, os.path.join(folder, host))
-        except (OSError, ssl.SSLError) as error:
-            raise RegistryError(f"the certificates for {host} cannot be read: {error}") from error
-        if is_insecure(self._settings, host):
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-def may_do_without_tls(settings: Settings, host: str) -> bool:
-    """Whether nothing need prove that a host is who it says: it is this machine, or was named."""
-    return is_loopback(_name(host)) or is_insecure(settings, host)
-
-
-def is_insecure(settings: Settings, host: str) -> bool:
-    """Whether a host was named as one that need not prove who it is, by itself or its network."""
-    if host in settings.insecure:
-        return True
-    networks = [_network(each) for each in settings.insecure if "/" in each]
-    return bool(networks) and any(
-        address in network for address in _addresses(_name(host)) for network in networks
-    )
-
-
-def _network(text: str) -> IPv4Network | IPv6Network:
-    try:
-        return ip_network(text, strict=False)
-    except ValueError:
-        raise ConfigurationError(
-            f"{text[:80]!r} in insecure-registries is neither a host nor a network"
-        ) from None
-
-
-def _addresses(name: str) -> list[IPv4Address | IPv6Address]:
-    try:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return []
-    return [ip_address(str(place[0]).partition("%")[0]) for *_, place in found]
-
-
-def _take_certificates(context: ssl.SSLContext, folder: str) -> None:
-    """docker's way: `*.crt` are authorities, `NAME.cert` with `NAME.key` show who we are."""
-    try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        path = os.path.join(folder, name)
-        if name.endswith(".crt"):
-            context.load_verify_locations(path)
-        elif name.endswith(".cert"):
-            context.load_cert_chain(path, f"{path.removesuffix('.cert')}.key")
-
-
-def _proxy(environment: Mapping[str, str], scheme: str, host: str) -> str | None:
-    """The proxy for a host, as curl reads the environment (lower case first; NO_PROXY)."""
-    if not environment:
-        return None
-
-    def word(name: str) -> str | None:
-        return environment.get(name) or environment.get(name.upper())
-
-    refused = (each.strip() for each in (word("no_proxy") or "").split(","))
-    if is_loopback(_name(host)) or any(_covers(each, host) for each in refused if each):
-        return None
-    return word(f"{scheme}_proxy") or word("all_proxy")
-
-
-def _name(host: str) -> str:
-    return urlsplit(f"//{host}").hostname or ""
-
-
-def _covers(pattern: str, host: str) -> bool:
-    """Whether a word of NO_PROXY means a host: a domain, an address or a network."""
-    if pattern in ("*", host):
-        return True
-    name = _name(host)
-    try:
-        return ip_address(name) in ip_network(pattern, strict=False)
-    except ValueError:
-        domain = pattern.removeprefix("*").removeprefix(".")
-        return name == domain or name.endswith(f".{domain}")
 
 
 def _unreachable(host: str, error: Exception) -> RegistryUnreachable:

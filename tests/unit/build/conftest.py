@@ -22,7 +22,8 @@ from lamina.fs.tree import FlatTree
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
-from lamina.registry.transport import Settings, Transport
+from lamina.registry.hosts import Settings
+from lamina.registry.transport import Transport
 from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
 from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted

@@ -31,9 +31,10 @@ from lamina.errors import (
 from lamina.layers import gc
 from lamina.metadata import refs
 from lamina.registry.credentials import ANONYMOUS, Credential
+from lamina.registry.hosts import Settings, _covers, is_insecure
 from lamina.registry.repository import Repository, _pieces
 from lamina.registry.session import Session
-from lamina.registry.transport import Settings, Transport, _covers, is_insecure
+from lamina.registry.transport import Transport
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
 from lamina.testing.sample_images import (
