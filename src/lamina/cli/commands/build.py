@@ -50,7 +50,7 @@ USAGE = Usage(
             "output",
             "o",
             "OUTPUT",
-            "type=oci|docker|tar|local,dest=PATH instead; type=registry pushes",
+            "type=oci|docker|tar|local,dest=PATH instead, or registry",
             True,
         ),
         Flag(

@@ -19,7 +19,7 @@ USAGE = Usage(
             "filter",
             "f",
             "KEY=VALUE",
-            "dangling=true|false, label=KEY[=VALUE], reference=PATTERN, before|since=IMAGE",
+            "dangling=true|false, label=KEY[=VALUE], reference=PATTERN, before=, since=",
             True,
         ),
         Flag("format", "", "FORMAT", "table, json, or a Go template"),
