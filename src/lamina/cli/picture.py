@@ -8,6 +8,7 @@ from lamina.values.size import human
 
 _BOXES = {"h": "─", "v": "│", "tl": "┌", "tr": "┐", "bl": "└", "br": "┘", "times": "×"}  # noqa: RUF001 - meant
 _PLAIN = {"h": "-", "v": "|", "tl": "+", "tr": "+", "bl": "+", "br": "+", "times": "x"}
+_CUT, _PLAIN_CUT = "…", "..."
 _MARGIN = 11
 _SIZES = 24
 _NARROW, _WIDE = 14, 30
@@ -19,6 +20,7 @@ class Picture:
     def __init__(self, strata: Strata, width: int, plain: bool) -> None:
         self._strata = strata
         self._marks = _PLAIN if plain else _BOXES
+        self._cut = _PLAIN_CUT if plain else _CUT
         count = max(len(strata.columns), 1)
         self._fits = (width - _MARGIN - _SIZES) // _NARROW >= count
         room = width - _MARGIN - (_SIZES if self._fits else 0)
@@ -49,7 +51,7 @@ class Picture:
 
     def _header(self, first: int, end: int) -> str:
         columns = self._strata.columns[first:end]
-        names = [_fit(column.name, self._column - 2) for column in columns]
+        names = [_end(column.name, self._column - 2, self._cut) for column in columns]
         cells = "".join(name.center(self._column) for name in names)
         return " " * _MARGIN + cells + ("     on disk   not shared" if self._fits else "")
 
@@ -84,7 +86,7 @@ class Picture:
             left, right = ("tl", "tr") if number == 0 else ("bl", "br")
             return f" {marks[left]}{marks['h'] * inner}{marks[right]} "
         if number == 1:
-            command = f" {_both_ends(_short(block.command), inner - 2)} "
+            command = f" {_both_ends(_short(block.command), inner - 2, self._cut)} "
             return f" {marks['v']}{command.ljust(inner)}{marks['v']} "
         size = human(block.layer.size)
         used = f"{marks['times']}{block.users}" if block.users > 1 else ""
@@ -101,8 +103,9 @@ class Picture:
         unshared = sum(block.layer.size * block.users for block in strata.blocks)
         saved = unshared - on_disk
         share = f" ({saved * 100 // unshared} %)" if unshared else ""
+        layers = "layer" if stored == 1 else "layers"
         return [
-            f"  {stored} layers stored for {asked} asked for: {human(on_disk)} instead of "
+            f"  {stored} {layers} stored for {asked} asked for: {human(on_disk)} instead of "
             f"{human(unshared)}, {human(saved)}{share} saved"
         ]
 
@@ -124,15 +127,16 @@ def _short(command: str) -> str:
     return text or "(imported)"
 
 
-def _both_ends(text: str, width: int) -> str:
+def _both_ends(text: str, width: int, cut: str) -> str:
     """A command by its beginning and its end: what tells two `apt-get install` apart is last."""
     text = " ".join(text.split())
     if len(text) <= width:
         return text
     head = max(width // 3, 1)
-    return f"{text[:head]}…{text[len(text) - (width - head - 1) :]}"
+    return f"{text[:head]}{cut}{text[len(text) - (width - head - len(cut)) :]}"
 
 
-def _fit(text: str, width: int) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+def _end(name: str, width: int, cut: str) -> str:
+    """A name by its end: images of one registry begin alike."""
+    text = " ".join(name.split())
+    return text if len(text) <= width else cut + text[len(text) - (width - len(cut)) :]

@@ -16,10 +16,14 @@ class Layer:
 BASE = Layer(0, 1000)
 
 
-def images(count, command="RUN make it"):
+def images(count, command="RUN make it", registry=""):
     return strata(
         [
-            Column(f"image{number}", (BASE, Layer(number, 10 * number)), ("ADD rootfs", command))
+            Column(
+                f"{registry}image{number}",
+                (BASE, Layer(number, 10 * number)),
+                ("ADD rootfs", command),
+            )
             for number in range(1, count + 1)
         ]
     )
@@ -46,6 +50,26 @@ def test_a_layer_that_goes_on_below_says_how_many_have_it():
     assert sum("| 1kB   x5 |" in line for line in lines) == 1  # where there is no room for more
     assert "on disk" not in lines[0]
     assert "on disk" in drawn(5, 200)[0]
+
+
+def test_of_a_long_name_the_end_tells_it_from_others():
+    for plain in (True, False):
+        drawing = Picture(images(2, registry="registry.example:5000/"), 40, plain).text()
+        assert "image1" in drawing
+        assert "image2" in drawing
+
+
+def test_plain_characters_are_plain():
+    long = images(2, "RUN " + "word " * 99, "registry.example:5000/")
+    assert Picture(long, 40, True).text().isascii()
+    assert "…" in Picture(long, 40, False).text()
+
+
+def test_one_layer_is_no_layers():
+    assert (
+        "  1 layer stored for 1 asked for"
+        in Picture(strata([Column("a", (BASE,), ("ADD x",))]), 80, True).text()
+    )
 
 
 def test_what_steers_a_terminal_is_spelt_out():
