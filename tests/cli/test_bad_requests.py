@@ -54,6 +54,7 @@ UNKNOWN = [
     (["save", "-o", "/does/not/exist", "small"], 1, "/does/not/exist: No such file or dir"),
     (["save", "-o", "folder", "small"], 1, "folder: Is a directory"),
     (["images", "--bogus"], 125, "unknown flag: --bogus"),
+    (["run", "--env-file=no", "small", "x"], 125, "lamina: reading no: No such file or directory"),
     (["run", "--bogus", "small"], 125, "unknown flag: --bogus"),
     (["frobnicate"], 1, "'frobnicate' is not a lamina command"),
     (["imges"], 1, "did you mean 'images'?"),

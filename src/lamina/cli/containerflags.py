@@ -76,8 +76,10 @@ def _env_file(path: str) -> list[str]:
     try:
         with open(path, encoding="utf-8") as file:
             lines = [line.strip("\n").lstrip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"the file {path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"reading {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"reading {path}: it is no text in UTF-8") from None
     told = [_with_ours(line) for line in lines if line and not line.startswith("#")]
     return [text for text in told if "=" in text]
 

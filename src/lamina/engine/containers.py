@@ -55,6 +55,9 @@ class Container:
         self._store = engine.container_store
         self._stored = stored
 
+    def __repr__(self) -> str:
+        return f"<Container: {self.short_id} {self.name}>"
+
     def reload(self) -> None:
         """Look again; raises `ContainerNotFound` when it is gone."""
         self._stored = self._store.get(self.id)

@@ -36,6 +36,9 @@ class Image(Inside):
         self._row = named.row
         self.names = named.names
 
+    def __repr__(self) -> str:
+        return f"<Image: {', '.join(self.tags) or self.short_id}>"
+
     @property
     def id(self) -> ImageID:
         """The digest of the config."""

@@ -37,6 +37,17 @@ def test_images_are_values_with_layers(engine):
         made.tag("UPPER")
 
 
+def test_values_say_what_they_are(engine):
+    made = image(engine)
+    made.tag("y")
+    assert repr(engine.images.get("x:1")) == "<Image: x:1, y:latest>"
+    image(engine, None, "f other")
+    (nameless,) = engine.images.list(dangling=True)
+    assert repr(nameless) == f"<Image: {nameless.short_id}>"
+    container = engine.containers.create("x:1", ["true"], name="c1")
+    assert repr(container) == f"<Container: {container.short_id} c1>"
+
+
 def test_run_gives_what_was_written(engine, tmp_path):
     context = tmp_path / "context"
     context.mkdir()
