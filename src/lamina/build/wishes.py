@@ -13,7 +13,7 @@ from lamina.build.near import suggestion
 from lamina.build.plan import Plan
 from lamina.errors import UsageError
 from lamina.values.platform import Platform
-from lamina.values.reference import Reference
+from lamina.values.reference import Reference, refuse_ambiguous
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 _ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
@@ -109,6 +109,7 @@ def tag_of(text: str) -> Reference:
         raise UsageError(
             f"the tag {text!r} holds a digest", hint="an image's digest follows from it"
         )
+    refuse_ambiguous(name)
     return name.with_default_tag()
 
 

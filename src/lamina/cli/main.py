@@ -323,10 +323,21 @@ def _run(context: Context, verb: str, module: str, words: list[str]) -> int:
     command = command_of(module)
     try:
         given = parse(verb, command.USAGE, words)
+    except UnknownFlag as error:
+        raise _placed(error) from None
     except HelpAsked:
         print(help_text(verb, command.USAGE), end="")
         return 0
     return command.run(context, given)
+
+
+def _placed(error: UnknownFlag) -> UnknownFlag:
+    """The same error; for a flag of the whole command it says where that belongs."""
+    for flag in GLOBAL.flags:
+        if error.brief == f"unknown flag: --{flag.name}":
+            hint = f"it stands before the command: lamina --{flag.name} {flag.metavar} ..."
+            return UnknownFlag(error.brief, hint=hint)
+    return error
 
 
 def _print_version() -> int:

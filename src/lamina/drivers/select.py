@@ -59,7 +59,7 @@ def choose(
             raise DriverConflict(
                 f"the store at {root} has {_layers(prior[holders[0]])} on {holders[0]}, "
                 f"and {explicit} was asked for",
-                hint=f"use another --root for {explicit}",
+                hint=f"use another --root for {explicit}, or `lamina migrate --to {explicit}`",
             )
         return _explicit(root, entry(explicit), trusted, options)
     if holders:

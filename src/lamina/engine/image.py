@@ -9,7 +9,7 @@ from lamina.images.store import NamedImage
 from lamina.layers.layer import Layer
 from lamina.spec.imageconfig import ImageConfig, parse_time
 from lamina.values.digest import ChainID, ImageID
-from lamina.values.reference import Reference
+from lamina.values.reference import Reference, refuse_ambiguous
 
 if TYPE_CHECKING:  # a listing of images must not pay for what looks into them
     from lamina.analyze.listing import FileFacts
@@ -172,4 +172,5 @@ def tag_reference(name: str) -> Reference:
         raise InvalidReference(
             f"invalid reference {name!r}: an image cannot be given a digest as its name"
         )
+    refuse_ambiguous(reference)
     return reference.with_default_tag()

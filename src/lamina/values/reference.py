@@ -20,6 +20,7 @@ _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?", re.ASCII)
+_ALGORITHMS = frozenset(("sha256", "sha384", "sha512"))
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 
@@ -103,6 +104,12 @@ class Reference(NamedTuple):
 
     def __str__(self) -> str:
         return self.name + self._suffix
+
+
+def refuse_ambiguous(given: Reference) -> None:
+    """Raise `InvalidReference` for a name to be given to an image that reads as a digest."""
+    if given.familiar_name in _ALGORITHMS:
+        raise _invalid(given.familiar, f"{given.familiar_name} begins a digest, and is no name")
 
 
 def is_short(text: str) -> bool:
