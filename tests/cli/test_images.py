@@ -95,6 +95,19 @@ def test_images_are_filtered_by_age_and_labels(lamina):
     assert "there are before, dangling" in lamina("images", "-f", "age=3").err
 
 
+def test_an_import_may_be_for_another_platform(lamina):
+    lamina.ok("import", "--platform", "linux/arm/v7", plain(lamina), "x")
+    assert lamina.ok("inspect", "-f", "{{.Os}}/{{.Architecture}}", "x") == "linux/arm\n"
+    path = os.path.join(lamina.folder, "x.tar")
+    lamina.ok("save", "-o", path, "x")
+    with tarfile.open(path) as archive:
+        (config,) = json.load(archive.extractfile("manifest.json"))
+        assert json.load(archive.extractfile(config["Config"]))["variant"] == "v7"
+    said = lamina("import", "--platform", "a/b/c/d", plain(lamina), "y")
+    assert (said.code, said.err.count("\n")) == (1, 1)
+    assert "a/b/c/d" in said.err
+
+
 def test_the_same_input_gives_the_same_image(lamina):
     env = {"SOURCE_DATE_EPOCH": "1700000000"}
     first = lamina("import", plain(lamina), "a", env=env)
@@ -137,6 +150,8 @@ def test_prune_asks_first(lamina):
     lamina.ok("import", plain(lamina), "x")
     lamina.ok("import", write(lamina, "other.tar", tar_of("f b 1")), "x")
     assert lamina("image", "prune", stdin=b"n\n").out == ""
+    said = lamina("system", "prune", "--volumes", stdin=b"")
+    assert (said.code, said.out, said.err[-8:]) == (0, "", "? [y/N] \n"[-8:])
     assert "Total reclaimed space" in lamina.ok("image", "prune", "-f")
     assert len(lamina.ok("images", "-q").split()) == 1
 

@@ -351,7 +351,8 @@ def _overview() -> str:
     width = max(len(verb) for verb in VERBS)
     lines = [help_text("", GLOBAL).replace("lamina  ", "lamina "), "Commands:"]
     lines += [f"  {verb:<{width}}   {entry.summary}" for verb, entry in VERBS.items()]
-    lines += ["", "Run 'lamina COMMAND --help' for more on a command."]
+    lines += ["", f"Groups of commands: {', '.join(sorted(GROUPS))}."]
+    lines += ["Run 'lamina COMMAND --help' for more on a command or a group."]
     return "\n".join(lines) + "\n"
 
 

@@ -55,4 +55,7 @@ def _agreed(steps: Sequence[Prune]) -> bool:
     for step in steps:
         print(f"  - {step.__doc__}", file=sys.stderr)
     print("Are you sure you want to continue? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print(file=sys.stderr)  # nobody has ended the line of the question
+    return answer.strip().lower() in ("y", "yes")

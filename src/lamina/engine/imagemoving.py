@@ -164,12 +164,15 @@ class ImageMoving:
         changes: Sequence[str] = (),
         message: str = "",
         created: float | None = None,
+        platform: str | None = None,
     ) -> Image:
         """Make an image of a root file system's tar, from a path or a stream.
 
-        `created` is in seconds since the epoch (default: now). Raises `BadArchive`.
+        `created` is in seconds since the epoch (default: now); `platform` is what the programs
+        in it are for, as `linux/arm64` (default: this machine's). Raises `BadArchive`,
+        `UsageError`.
         """
-        from lamina.engine.platforms import host_platform
+        from lamina.engine.platforms import platform_of
         from lamina.transfer.importing import import_root
 
         names = (tag_reference(repository),) if repository else ()
@@ -178,7 +181,7 @@ class ImageMoving:
             self._images,
             self._store.layers,
             names=names,
-            platform=host_platform(),
+            platform=platform_of(platform),
             created=time.time() if created is None else created,
             message=message,
             changes=tuple(changes),

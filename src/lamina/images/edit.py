@@ -19,8 +19,9 @@ _OF_ANOTHER_MAKING = (
 )
 
 
-def empty(platform: tuple[str, str], created: str) -> Document:
-    """The config of an image without layers, for `platform` (os, architecture)."""
+def empty(platform: tuple[str, ...], created: str) -> Document:
+    """The config of an image without layers, for `platform` (os, architecture, perhaps variant)."""
+    variant = "".join(platform[2:])
     return {
         "architecture": platform[1],
         "config": {},
@@ -28,6 +29,7 @@ def empty(platform: tuple[str, str], created: str) -> Document:
         "history": [],
         "os": platform[0],
         "rootfs": {"type": "layers", "diff_ids": []},
+        **({"variant": variant} if variant else {}),
     }
 
 

@@ -29,7 +29,7 @@ def import_root(
     layers: LayerStore,
     *,
     names: tuple[Reference, ...],
-    platform: tuple[str, str],
+    platform: tuple[str, ...],
     created: float,
     message: str = "",
     changes: tuple[str, ...] = (),

@@ -14,6 +14,7 @@ USAGE = Usage(
     (
         Flag("change", "c", "INSTRUCTION", "apply a Dockerfile instruction to the config", True),
         Flag("message", "m", "TEXT", "the comment in its history"),
+        Flag("platform", "", "OS/ARCH", "what the programs in it are for (default: this machine)"),
         Flag("quiet", "q", "", "accepted for docker's sake: only the ID is printed anyway"),
     ),
     1,
@@ -32,6 +33,7 @@ def run(context: Context, given: Parsed) -> int:
             changes=given.all("change"),
             message=given.one("message") or "",
             created=float(epoch) if epoch is not None else None,
+            platform=given.one("platform"),
         )
         print(image.id)
     return 0

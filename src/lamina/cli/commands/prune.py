@@ -1,13 +1,13 @@
 """`lamina prune`."""
 
-from lamina.cli.flags import Parsed, Usage
+from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.pruning import FLAGS, prune_cache, prune_containers, prune_images, reported
 
 USAGE = Usage(
     "[OPTIONS]",
     "Remove stopped containers, images without a name (-a: all unused) and the build cache",
-    FLAGS,
+    (*FLAGS, Flag("volumes", "", "", "accepted for docker's sake: there are none")),
 )
 
 
