@@ -137,6 +137,8 @@ def _both_ends(text: str, width: int, cut: str) -> str:
 
 
 def _end(name: str, width: int, cut: str) -> str:
-    """A name by its end: images of one registry begin alike."""
+    """A name by its end, for images of one registry begin alike; `:latest` tells nothing."""
     text = " ".join(name.split())
+    if len(text) > width:
+        text = text.removesuffix(":latest")
     return text if len(text) <= width else cut + text[len(text) - (width - len(cut)) :]

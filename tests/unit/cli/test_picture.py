@@ -59,6 +59,12 @@ def test_of_a_long_name_the_end_tells_it_from_others():
         assert "image2" in drawing
 
 
+def test_a_name_that_is_too_long_leaves_latest_out():
+    columns = [Column(f"builder{n}:latest", (BASE,), ("ADD x",)) for n in range(4)]
+    header = Picture(strata(columns), 70, False).text().splitlines()[0]
+    assert header.split() == ["builder0", "builder1", "builder2", "builder3"]
+
+
 def test_plain_characters_are_plain():
     long = images(2, "RUN " + "word " * 99, "registry.example:5000/")
     assert Picture(long, 40, True).text().isascii()
