@@ -151,6 +151,7 @@ def write(wish: CacheTo, result: BuildResult, layers: LayerStore, end: End, even
             if fill is not None:
                 events(LayerProgress(chain.short, "compressing", 0, 0))
                 held[chain] = _packed(fill, wish.packing, layers, files)
+                events(LayerProgress(chain.short, "compressed", 0, 0))
         crash_point("cache-packed")
         content = CacheSource(found.known, held)
         copy(graph.whole(content), content, end, events)

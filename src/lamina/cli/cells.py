@@ -6,6 +6,7 @@ stand on others as none; what is disputed between terminals is taken out.
 
 import re
 import unicodedata
+from typing import NamedTuple
 
 # Sequences by ECMA-48: CSI, then strings such as a window's title (also unfinished ones), then
 # the short ones; each also in its 8-bit form. Compiled by who first meets one: most never do.
@@ -15,6 +16,13 @@ _SEQUENCES = (
     r"|\x1b[ -/]*[0-~]?"
 )
 _DISPUTED = "[\ufe00-\ufe0f]"  # variation selectors: they widen what is before them
+
+
+class Line(NamedTuple):
+    """One line of a screen, short enough for it, and what sort of thing it tells of."""
+
+    text: str
+    kind: str = ""
 
 
 def harmless(text: str) -> str:

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from contextlib import nullcontext
 
 from lamina.cli.flags import Flag, Parsed
-from lamina.cli.transfers import PULL, TLS_VERIFY, Transfers, verifies_tls
+from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
 from lamina.engine.containers import Container
 from lamina.errors import UsageError
@@ -39,27 +40,28 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
     """The container that the flags ask for; raises `UsageError`."""
     image, *command = given.operands
     entrypoint = given.one("entrypoint")
-    return opened.containers.create(
-        image,
-        command or None,
-        auto_remove=auto_remove,
-        pull=given.one("pull") or "missing",
-        platform=given.one("platform"),
-        verify_tls=verifies_tls(given),
-        events=ignore if given.has("quiet") else Transfers(sys.stderr).show,
-        name=given.one("name"),
-        entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
-        environment=_environment(given),
-        working_dir=given.one("workdir"),
-        user=given.one("user"),
-        volumes=[_volume(text) for text in given.all("volume")],
-        network=_network(given.one("network") or given.one("net") or "host"),
-        hostname=given.one("hostname"),
-        tty=given.has("tty"),
-        stdin_open=given.has("interactive"),
-        labels=dict(_pair(text) for text in given.all("label")),
-        storage_size=_storage_size(given.all("storage-opt")),
-    )
+    with nullcontext(ignore) if given.has("quiet") else shown_on(sys.stderr) as events:
+        return opened.containers.create(
+            image,
+            command or None,
+            auto_remove=auto_remove,
+            pull=given.one("pull") or "missing",
+            platform=given.one("platform"),
+            verify_tls=verifies_tls(given),
+            events=events,
+            name=given.one("name"),
+            entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
+            environment=_environment(given),
+            working_dir=given.one("workdir"),
+            user=given.one("user"),
+            volumes=[_volume(text) for text in given.all("volume")],
+            network=_network(given.one("network") or given.one("net") or "host"),
+            hostname=given.one("hostname"),
+            tty=given.has("tty"),
+            stdin_open=given.has("interactive"),
+            labels=dict(_pair(text) for text in given.all("label")),
+            storage_size=_storage_size(given.all("storage-opt")),
+        )
 
 
 def _environment(given: Parsed) -> list[str]:

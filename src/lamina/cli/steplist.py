@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from lamina.cli import cells
+from lamina.cli.cells import Line
 from lamina.values.events import (
     Event,
     LayerProgress,
@@ -31,17 +32,10 @@ _TAIL = 6  # lines of what a step writes, while it goes on
 _KEPT = 1 << 15  # bytes of it that are kept, for its failure
 _END = 40  # lines of it that a failure shows
 _MOVING = ("downloading", "pushing", "copying")
-_ENDED = ("complete", "already exists", "copied", "pushed", "read")
+_UNSEEN = ("waiting", "complete", "already exists", "copied", "pushed", "compressed", "read")
 _LAYERS = 6  # layers on their way that are shown
 _TITLE = 1000  # characters of a step's text that are kept: no screen is wider
 _LEAST = 8  # cells of a step's text, before which its time is left out
-
-
-class Line(NamedTuple):
-    """One line of a screen, short enough for it, and what sort of step it tells of."""
-
-    text: str
-    kind: str = ""
 
 
 class Step(NamedTuple):
@@ -89,7 +83,7 @@ class StepList:
             self._total = event.total
         elif isinstance(event, LayerProgress):
             self._layers.pop(event.layer, None)
-            if event.state not in _ENDED:
+            if event.state not in _UNSEEN:
                 self._layers[event.layer] = event
         elif isinstance(event, StepOutput | StepCached | StepDone | StepErred | StepCanceled):
             step = self._steps.get(event.step)
@@ -235,6 +229,3 @@ def failure(step: Step) -> list[str]:
     if not written:
         return []
     return ["------", f" > {step.title}:", *written, "------"]
-
-
-__all__ = ["CANCELED", "DONE", "FAILED", "Line", "Step", "StepList", "failure"]

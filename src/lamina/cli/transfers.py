@@ -1,20 +1,25 @@
-"""Layers on their way, a line for each, as docker's users know them.
+"""Layers on their way, as docker's users know them: drawn on a terminal, else what is final.
 
-On a terminal a line is drawn over as its layer moves; elsewhere only what is final is written.
+What draws and what writes JSON is loaded when it is wanted: a container that needs no image loads
+neither.
 """
 
-from typing import TextIO
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from lamina.cli.flags import Flag, Parsed
-from lamina.values.events import Caution, Event, LayerProgress, Notice
-from lamina.values.size import human
+from lamina.cli.progressflag import can_be_drawn_on, kind_of_progress
+from lamina.values.events import Caution, Event, LayerProgress, Notice, Sink, ignore
+
+if TYPE_CHECKING:
+    from lamina.cli.canvas import Animation
+    from lamina.cli.layerlist import LayerList
 
 TLS_VERIFY = Flag("tls-verify", "", "", "=false: take any certificate, and a registry without TLS")
 PULL = Flag("pull", "", "WHEN", "pull the image when missing (the default), always, newer or never")
-_WIDTH = 30  # cells of a bar
-_MOVING = ("downloading", "pushing", "copying")
-_PASSING = (*_MOVING, "download complete", "extracting", "compressing")
-_WORDS = {"complete": "Pull complete"}
 
 
 def verifies_tls(given: Parsed) -> bool:
@@ -22,38 +27,104 @@ def verifies_tls(given: Parsed) -> bool:
     return given.one(TLS_VERIFY.name) != "false"
 
 
-class Transfers:
-    """Shows events on a stream."""
+@contextmanager
+def transferring(given: Parsed, plain: Sink | None = None) -> Iterator[Sink]:
+    """A sink of events that shows them as `--progress` and `--json` say, for the block's time.
+
+    `plain` is told where lines are to be written, instead of those on standard output, and also
+    when it is to be quiet.
+    Raises `UsageError`.
+    """
+    kind = kind_of_progress(given, sys.stdout, "output")
+    if kind == "quiet":
+        yield plain or ignore
+    elif kind == "json":
+        from lamina.cli.progress import Documents
+
+        yield Documents(sys.stderr).show
+    elif kind == "tty":
+        with drawn(sys.stdout) as shown:
+            yield shown.show
+    else:
+        yield plain or Lines(sys.stdout).show
+
+
+@contextmanager
+def shown_on(out: TextIO) -> Iterator[Sink]:
+    """A sink of events that draws them on a terminal, or writes them as lines."""
+    if not can_be_drawn_on(out):
+        yield Lines(out).show
+        return
+    with drawn(out) as shown:
+        yield shown.show
+
+
+@contextmanager
+def drawn(out: TextIO) -> "Iterator[Drawing]":
+    """A list of layers on a terminal; however the block ends, it stands whole then."""
+    shown = Drawing(out)
+    try:
+        yield shown
+    finally:
+        shown.end()
+
+
+class Lines:
+    """Writes what is final, a line each."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._draws = out.isatty()
-        self._lines: dict[str, int] = {}
 
     def show(self, event: Event) -> None:
-        """Write or draw what an event says."""
+        """Write what an event says."""
         if isinstance(event, LayerProgress):
-            if self._draws or event.state not in _PASSING:
-                self._line(event.layer, f"{event.layer}: {_told(event)}")
-        elif isinstance(event, Notice):
-            self._line("", event.text)
-        elif isinstance(event, Caution):
-            self._line("", f"warning: {event.text}")
+            from lamina.cli.layerlist import PASSING, words
 
-    def _line(self, layer: str, text: str) -> None:
-        if not self._draws or layer not in self._lines:
-            self._lines[layer or f"#{len(self._lines)}"] = len(self._lines)
-            self._out.write(text + "\n")
-        else:
-            up = len(self._lines) - self._lines[layer]
-            self._out.write(f"\x1b[{up}A\r\x1b[2K{text}\x1b[{up}B\r")
+            if event.state not in PASSING:
+                self._line(f"{event.layer}: {words(event.state)}")
+        elif isinstance(event, Notice):
+            self._line(event.text)
+        elif isinstance(event, Caution):
+            self._line(f"warning: {event.text}")
+
+    def _line(self, text: str) -> None:
+        self._out.write(text + "\n")
         self._out.flush()
 
 
-def _told(event: LayerProgress) -> str:
-    words = _WORDS.get(event.state) or event.state[:1].upper() + event.state[1:]
-    if event.state not in _MOVING or not event.total:
-        return words
-    filled = _WIDTH * event.current // event.total
-    bar = ("=" * filled + ">").ljust(_WIDTH)[:_WIDTH]
-    return f"{words} [{bar}] {human(event.current)}/{human(event.total)}"
+class Drawing:
+    """Draws a list of layers, from the first event on."""
+
+    def __init__(self, out: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._clock = clock
+        self._list: tuple[Animation, LayerList] | None = None
+
+    def show(self, event: Event) -> None:
+        """Take down what an event says, to be drawn."""
+        shown, layers = self._list = self._list or self._begun()
+        with shown.taking:
+            if isinstance(event, LayerProgress):
+                layers.take(event, self._clock())
+            elif isinstance(event, Notice):
+                shown.say(event.text)
+            elif isinstance(event, Caution):
+                shown.say(f"warning: {event.text}")
+
+    def _begun(self) -> "tuple[Animation, LayerList]":
+        from lamina.cli.canvas import Animation
+        from lamina.cli.layerlist import LayerList
+
+        layers = LayerList()
+        shown = Animation(
+            self._out, lambda columns, rows: layers.screen(columns, rows, self._clock()), {}
+        )
+        shown.begin()
+        return shown, layers
+
+    def end(self) -> None:
+        """The list stands as it is; an event that still comes begins another one."""
+        listed, self._list = self._list, None
+        if listed is not None:
+            shown, layers = listed
+            shown.end(layers.whole, list)

@@ -52,6 +52,8 @@ def copy(graph: Graph, source: Source, sink: End, events: Sink = ignore) -> Copi
 def send_blobs(blobs: Sequence[Descriptor], source: Source, sink: End, events: Sink) -> None:
     """Have blobs at a sink, several at a time; the first that fails stops the others."""
     carrying = _Carrying(source, sink, events)
+    for blob in blobs:
+        events(LayerProgress(blob.digest.short, "waiting", 0, blob.size))
     with ThreadPoolExecutor(sink.at_once, thread_name_prefix="lamina-copy") as pool:
         try:
             for done in [pool.submit(carrying.carry, blob) for blob in blobs]:

@@ -54,7 +54,10 @@ class Fetching:
         for facts, _ in wanted:
             self._ingests[facts.digest] = self._ingest(facts)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="lamina-fetch")
-        for facts in {facts.digest: facts for facts, _ in wanted}.values():
+        single = {facts.digest: facts for facts, _ in wanted}.values()
+        for facts in single:
+            events(LayerProgress(facts.digest.short, "waiting", 0, facts.size))
+        for facts in single:
             self._pool.submit(self._fetch_or_fail, facts)
 
     def _ingest(self, facts: BlobFacts) -> Ingest:

@@ -11,6 +11,7 @@ from lamina.cli.cells import harmless
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.progress import Built, Documents, Plain, Progress, Silent
+from lamina.cli.progressflag import PROGRESS, is_quiet, kind_of_progress
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
@@ -60,9 +61,7 @@ USAGE = Usage(
             "what to build for, perhaps several (default: this machine)",
             True,
         ),
-        Flag(
-            "progress", "", "KIND", "auto (tty on a terminal, else plain), json (rawjson) or quiet"
-        ),
+        PROGRESS,
         Flag("provenance", "", "WHICH", "accepted as =false: a build attests nothing", bare="true"),
         Flag(
             "pull",
@@ -91,8 +90,7 @@ def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
     if given.has("check"):
         return _check(context, given)
-    quiet = given.has("quiet") or given.one("progress") == "quiet"
-    progress = Silent() if quiet else _progress(given)
+    quiet, progress = is_quiet(given), _progress(given)
     _refuse_attestations(given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
@@ -122,19 +120,14 @@ def run(context: Context, given: Parsed) -> int:
 
 def _progress(given: Parsed) -> Progress:
     """How to say what happens."""
-    kind, explains = given.one("progress") or "auto", given.has("explain")
-    if kind == "auto":
-        kind = "tty" if sys.stderr.isatty() and _can_move(os.environ.get("TERM")) else "plain"
-    if kind in ("json", "rawjson"):
+    explains = given.has("explain")
+    kind = kind_of_progress(given, sys.stderr, "error")
+    if kind == "quiet":
+        return Silent()
+    if kind == "json":
         return Documents(sys.stderr)
     if kind == "plain":
         return Plain(sys.stderr, explains=explains)
-    if kind != "tty":
-        raise UsageError(
-            f"there is no progress {kind!r}", hint="choose auto, tty, plain, json or quiet"
-        )
-    if not sys.stderr.isatty():
-        raise UsageError("--progress tty needs a terminal on standard error", hint="choose plain")
     from lamina.cli.live import Live
 
     return Live(sys.stderr, explains=explains, colours=not os.environ.get("NO_COLOR"))
@@ -153,11 +146,6 @@ def _shares(opened: Engine, result: "BuildResult", name: str) -> list[str]:
         return shares(opened.images.built(result).waste(), result.own_layers, name)
     except LaminaError as error:
         return [f"warning: what each step added cannot be told: {error}"]
-
-
-def _can_move(terminal: str | None) -> bool:
-    """Whether a kind of terminal lets its cursor be moved."""
-    return terminal not in (None, "", "dumb")
 
 
 def _check(context: Context, given: Parsed) -> int:

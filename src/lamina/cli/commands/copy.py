@@ -1,14 +1,13 @@
 """`lamina copy`."""
 
-import sys
 from typing import TYPE_CHECKING
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.progressflag import JSON, PROGRESS, is_quiet
 from lamina.cli.session import engine
-from lamina.cli.transfers import Transfers
+from lamina.cli.transfers import transferring
 from lamina.engine import Engine
-from lamina.values.events import ignore
 
 if TYPE_CHECKING:
     from lamina.engine.registries import Registries
@@ -20,7 +19,9 @@ USAGE = Usage(
     "oci-archive:, docker-archive:, dir:, lamina:; to read also docker:, containers-storage:)",
     (
         Flag("all", "a", "", "all images of an index instead of one platform's"),
+        JSON,
         Flag("platform", "", "OS/ARCH", "the image for that platform instead of this machine's"),
+        PROGRESS,
         Flag("quiet", "q", "", "print only the digest"),
         Flag("src-tls-verify", "", "", f"{_ANY}, to read from"),
         Flag("dest-tls-verify", "", "", f"{_ANY}, to write to"),
@@ -33,8 +34,8 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Copy, and say what the target has now."""
     source, target = given.operands
-    quiet = given.has("quiet")
-    with engine(context) as opened:
+    quiet = is_quiet(given)
+    with engine(context) as opened, transferring(given) as events:
         copied = opened.images.copy(
             source,
             target,
@@ -42,7 +43,7 @@ def run(context: Context, given: Parsed) -> int:
             all_platforms=given.has("all"),
             sources=_registries(opened, given, "src-tls-verify"),
             targets=_registries(opened, given, "dest-tls-verify"),
-            events=ignore if quiet else Transfers(sys.stdout).show,
+            events=events,
         )
     if quiet:
         print(copied.digest or copied.image)

@@ -1,13 +1,11 @@
 """`lamina pull`."""
 
-import sys
-
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.progressflag import JSON, PROGRESS, is_quiet
 from lamina.cli.session import engine
-from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
+from lamina.cli.transfers import TLS_VERIFY, transferring, verifies_tls
 from lamina.engine.registries import Registries
-from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
 USAGE = Usage(
@@ -15,7 +13,9 @@ USAGE = Usage(
     "Pull an image from a registry",
     (
         Flag("all-tags", "a", "", "every tag of the repository"),
+        JSON,
         Flag("platform", "", "OS/ARCH", "the image for that platform instead of this machine's"),
+        PROGRESS,
         Flag("quiet", "q", "", "print only the image's full name"),
         TLS_VERIFY,
     ),
@@ -26,20 +26,17 @@ USAGE = Usage(
 
 def run(context: Context, given: Parsed) -> int:
     """Pull, and say what came."""
-    quiet = given.has("quiet")
-    transfers = Transfers(sys.stdout)
+    quiet = is_quiet(given)
     with engine(context) as opened:
         registries = opened.registries(verify_tls=verifies_tls(given))
-        for each in _wanted(given, registries):
+        for each in _wanted(given, registries, quiet):
             if not quiet:
                 name = Reference.parse(each).with_default_tag()
                 print(f"{name.tag or name.digest}: Pulling from {name.path}", flush=True)
-            pulled = opened.images.pull(
-                each,
-                platform=given.one("platform"),
-                registries=registries,
-                events=ignore if quiet else transfers.show,
-            )
+            with transferring(given) as events:
+                pulled = opened.images.pull(
+                    each, platform=given.one("platform"), registries=registries, events=events
+                )
             if not quiet:
                 print(f"Digest: {pulled.digest}")
                 state = "Downloaded newer image for" if pulled.fresh else "Image is up to date for"
@@ -48,11 +45,11 @@ def run(context: Context, given: Parsed) -> int:
     return 0
 
 
-def _wanted(given: Parsed, registries: Registries) -> list[str]:
+def _wanted(given: Parsed, registries: Registries, quiet: bool) -> list[str]:
     text = given.operands[0]
     if given.has("all-tags"):
         name = registries.names(text)[0]
         return [str(name._replace(tag=tag, digest=None)) for tag in registries.tags(name)]
-    if not given.has("quiet") and Reference.parse(text)[2:] == (None, None):
+    if not quiet and Reference.parse(text)[2:] == (None, None):
         print("Using default tag: latest")
     return [text]

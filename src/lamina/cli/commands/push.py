@@ -1,13 +1,11 @@
 """`lamina push`."""
 
-import sys
-
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.progressflag import JSON, PROGRESS, is_quiet
 from lamina.cli.session import engine
-from lamina.cli.transfers import TLS_VERIFY, Transfers, verifies_tls
+from lamina.cli.transfers import TLS_VERIFY, transferring, verifies_tls
 from lamina.errors import ImageNotFound, UsageError
-from lamina.values.events import ignore
 from lamina.values.reference import Reference
 
 USAGE = Usage(
@@ -19,6 +17,8 @@ USAGE = Usage(
             "compression", "", "KIND", "compress every layer as gzip or zstd, whatever it came as"
         ),
         Flag("compression-level", "", "LEVEL", "of gzip (1 to 9) or zstd (1 to 19)"),
+        JSON,
+        PROGRESS,
         Flag("quiet", "q", "", "print only the image's full name"),
         TLS_VERIFY,
     ),
@@ -30,8 +30,7 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Push, and say what is there now."""
     name = Reference.parse(given.operands[0])
-    quiet = given.has("quiet")
-    transfers = Transfers(sys.stdout)
+    quiet = is_quiet(given)
     with engine(context) as opened:
         registries = opened.registries(verify_tls=verifies_tls(given))
         names = [name.with_default_tag()]
@@ -43,13 +42,14 @@ def run(context: Context, given: Parsed) -> int:
         if not quiet:
             print(f"The push refers to repository [{name.name}]", flush=True)
         for each in names:
-            pushed = opened.images.push(
-                str(each),
-                compression=given.one("compression"),
-                compression_level=_level(given.one("compression-level")),
-                registries=registries,
-                events=ignore if quiet else transfers.show,
-            )
+            with transferring(given) as events:
+                pushed = opened.images.push(
+                    str(each),
+                    compression=given.one("compression"),
+                    compression_level=_level(given.one("compression-level")),
+                    registries=registries,
+                    events=events,
+                )
             if quiet:
                 print(each)
             else:

@@ -45,6 +45,7 @@ def packed(image: TravellingImage, scratch: Scratch, events: Sink) -> Iterator["
             files.callback(os.close, descriptor)
             events(LayerProgress(layer.diff_id.short, "compressing", 0, 0))
             layers.append(pack_layer(descriptor, partial(unpacked, layer), Packing()))
+            events(LayerProgress(layer.diff_id.short, "compressed", 0, 0))
         yield PackedSource(image.config, layers)
 
 

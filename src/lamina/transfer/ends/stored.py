@@ -134,6 +134,7 @@ def _compressed(
         row = BlobRow(writer.digest, writer.size, mediatypes.layer(packing.kind), diff_id)
         images.announce_blob(row)
         writer.place()
+    events(LayerProgress(diff_id.short, "compressed", row.size, row.size))
     images.vouch(row)
     return row
 

@@ -3,8 +3,8 @@
 import os
 import threading
 
-from lamina.cli.live import Canvas
-from lamina.cli.steplist import Line
+from lamina.cli.canvas import Canvas
+from lamina.cli.cells import Line
 
 
 def test_a_terminal_that_does_not_block_is_waited_for():
@@ -25,7 +25,7 @@ def test_a_terminal_that_does_not_block_is_waited_for():
     reader = threading.Thread(target=read)
     reader.start()
     with open(writing, "w", encoding="utf-8") as out:
-        canvas = Canvas(out, colours=False)
+        canvas = Canvas(out, {})
         try:
             while True:
                 os.write(writing, b"." * 4096)
