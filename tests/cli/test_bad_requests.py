@@ -46,6 +46,7 @@ UNKNOWN = [
     (["import", "small.tar", "UPPER"], 1, "invalid reference 'UPPER'"),
     (["build", "-t", "UPPER", "."], 1, "invalid reference 'UPPER'"),
     (["import", "/does/not/exist"], 1, "/does/not/exist: No such file or directory"),
+    (["import", "http://a.example/x"], 1, "curl -fL http://a.example/x | lamina import -"),
     (["load", "-i", "/does/not/exist"], 1, "/does/not/exist: No such file or directory"),
     (["load", "-i", "/proc/self"], 1, "neither a docker archive nor an OCI layout"),
     (["build", "/does/not/exist"], 1, "there is no build context /does/not/exist"),

@@ -127,7 +127,7 @@ class _Kept:
     def hint(self, wanted: Signed) -> str:
         """Where signatures were looked for."""
         if wanted.by_gpg:
-            return f"they are looked for at {self._places().lookaside(self._at)}@..."
+            return f"signatures are looked for at {self._places().lookaside(self._at)}@..."
         origin = self._places().without_attachments(self._at)
         return f"{origin} says use-sigstore-attachments: false" if origin else ""
 

@@ -10,7 +10,7 @@ import time
 from typing import NamedTuple
 
 from lamina.content.verified import ByteStream
-from lamina.errors import BadArchive, from_oserror
+from lamina.errors import BadArchive, UsageError, from_oserror
 from lamina.fs.reading import DescriptorStream
 from lamina.fs.status import IDENTITY, packed, settled
 from lamina.images import edit
@@ -37,7 +37,8 @@ def import_root(
     """Make an image of the tar at a path or in a stream, compressed or not.
 
     `created` is in seconds since the epoch, `changes` are Dockerfile instructions. Raises
-    `BadArchive`, `DockerfileError` or `StorageError`; nothing is left then. Ends with a barrier.
+    `BadArchive`, `UsageError`, `DockerfileError` or `StorageError`; nothing is left then. Ends
+    with a barrier.
     """
     base = edit.empty(platform, format_time(created))
     changed = edit.with_changes(base, changes)
@@ -51,6 +52,9 @@ def import_root(
 
 
 def _file(path: str, layers: LayerStore) -> Layer:
+    if path.startswith(("http://", "https://")):
+        hint = f"hand it on: curl -fL {path} | lamina import -"
+        raise UsageError(f"{path} is not fetched from here", hint=hint)
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
