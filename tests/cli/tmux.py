@@ -1,9 +1,10 @@
 """A command on a terminal of its own: a real one, tmux's, that is looked at and typed into."""
 
 import shlex
+import shutil
 import subprocess
+import tempfile
 import time
-import uuid
 
 _PATIENCE = 60.0  # seconds; a bound, never a wait
 
@@ -12,7 +13,8 @@ class Terminal:
     """A command on a terminal of its own; afterwards it says how the command ended."""
 
     def __init__(self, tmux, lamina, *words, size=(100, 20), env=None):
-        self._tmux = [tmux, "-L", f"lamina-{uuid.uuid4().hex}", "-f", "/dev/null"]
+        self._folder = tempfile.mkdtemp(prefix="lamina-")  # pytest's are too long for a socket
+        self._tmux = [tmux, "-S", f"{self._folder}/tmux", "-f", "/dev/null"]
         given = {"LAMINA_RUN_ROOT": lamina.env["LAMINA_RUN_ROOT"], **(env or {})}
         values = [f"{key}={value}" for key, value in given.items()]
         command = shlex.join(["env", "-u", "NO_COLOR", "LC_ALL=C.UTF-8", *values])
@@ -55,5 +57,6 @@ class Terminal:
             assert time.monotonic() < deadline, f"{what} never came:\n{screen}"
 
     def end(self):
-        """Let it go."""
+        """Let it go, and its socket, which tmux leaves behind."""
         self.ask("kill-server")
+        shutil.rmtree(self._folder)
