@@ -2,11 +2,14 @@
 
 import contextlib
 import io
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +24,7 @@ from lamina.testing.sample_images import descriptor, index, oci_manifest, packed
 from lamina.values.digest import BlobDigest
 from tests.cli.rig import Lamina
 from tests.integration.conftest import Docker
+from tests.integration.cutting import Cutting, Passed, cutting
 
 _PATIENCE = 20.0  # seconds; a bound, never a wait
 # me:word, by bcrypt, the only way that the registry takes
@@ -502,6 +506,86 @@ def test_a_killed_pull_goes_on(host: str, lamina: Lamina, other: Lamina) -> None
     other.ok("pull", f"{host}/killed:1")
     assert other.ok("run", "--rm", f"{host}/killed:1", "cat", "/etc/motd") == "hi\n"
     assert other.ok("check", "--full") == "clean\n"
+
+
+# --- uploads that break off: a registry behind a proxy ------------------------------------------
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def proxy(host: str) -> Iterator[Cutting]:
+    with cutting(host) as made:
+        yield made
+
+
+def sent_through(proxy: Cutting, lamina: Lamina, other: Lamina, path: str) -> list[Passed]:
+    """Push an image of one layer of 5 MiB by a proxy, and have it come back; what was sent of it."""
+    content = random.Random(path).randbytes(5 * MIB)
+    name = f"{proxy.host}/{path}:1"
+    lamina.ok("import", "-", name, stdin=tar_with(content))
+    lamina.ok("push", name)
+    other.ok("pull", name)
+    assert image_id(other, name) == image_id(lamina, name)
+    assert other.ok("check", "--full") == "clean\n"
+    large = max(proxy.bodies(), key=lambda each: each.size).path.rpartition("/")[0]
+    return [
+        each
+        for each in proxy.bodies()
+        if each.path.startswith(large) and (each.begin or each.size > 4096)
+    ]
+
+
+def tar_with(content: bytes) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        info = tarfile.TarInfo("big")
+        info.size = len(content)
+        archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def test_an_upload_that_breaks_off_goes_on_from_there(
+    proxy: Cutting, lamina: Lamina, other: Lamina
+) -> None:
+    lamina.env["LAMINA_REGISTRY_CHUNK_SIZE"] = "1m"
+    proxy.cut(f"PATCH {2 * MIB}-", times=2)
+    sent = sent_through(proxy, lamina, other, "broken")
+    assert [each.begin for each in sent] == [at * MIB for at in (0, 1, 2, 2, 2, 3, 4, 5)]
+    assert [each.whole for each in sent] == [True, True, False, False, True, True, True, True]
+    taken = [each for each in sent if each.whole]
+    assert all(a.begin + a.size == b.begin for a, b in itertools.pairwise(taken))
+    starts = [each for each in proxy.passed if each.method == "POST"]
+    assert len(starts) == 2  # the layer's and the config's
+
+
+def test_what_a_registry_has_lost_is_sent_from_the_start(
+    proxy: Cutting, lamina: Lamina, other: Lamina
+) -> None:
+    """docker's registry knows nothing of an upload any more whose request broke off within."""
+    proxy.cut("PUT 0-[0-9]{7}", leaks=True)
+    sent = sent_through(proxy, lamina, other, "lost")
+    assert [(each.method, each.begin, each.whole) for each in sent] == [
+        ("PUT", 0, False),
+        ("PUT", 0, True),
+    ]
+
+
+def test_what_a_proxy_refuses_for_its_size_goes_in_chunks(
+    proxy: Cutting, lamina: Lamina, other: Lamina
+) -> None:
+    proxy.limit = MIB  # nginx's client_max_body_size
+    sent = sent_through(proxy, lamina, other, "limited")
+    assert [each.method for each in sent if each.size > MIB] == ["PUT", "PATCH"]
+    taken = [each for each in sent if each.size <= MIB]
+    assert all(a.begin + a.size == b.begin for a, b in itertools.pairwise(taken))
+
+
+@pytest.mark.parametrize("said", ["1", "many", "-5m"])
+def test_a_size_of_chunks_that_cannot_be_is_named(host: str, lamina: Lamina, said: str) -> None:
+    refused = lamina("push", f"{host}/x", env={"LAMINA_REGISTRY_CHUNK_SIZE": said})
+    assert "LAMINA_REGISTRY_CHUNK_SIZE is" in refused.err
+    assert refused.err.count("\n") == 1
 
 
 def test_a_build_cache_comes_from_a_registry(

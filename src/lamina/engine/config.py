@@ -8,13 +8,15 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lamina.errors import ConfigurationError
+from lamina.errors import ConfigurationError, InvalidSize
+from lamina.values.size import parse as parse_size
 
 _SYSTEM_FILE = "/etc/lamina/daemon.json"
 _SYSTEM_ROOT = "/var/lib/lamina"
 _SYSTEM_RUN_ROOT = "/run/lamina"
 _TIMEOUT = 60.0  # seconds
 _LONGEST_TIMEOUT = 3600.0
+_SMALLEST_CHUNK = 1 << 18  # bytes
 
 
 class Config(NamedTuple):
@@ -22,7 +24,8 @@ class Config(NamedTuple):
 
     `driver_source` says where the driver's name came from, for `info --why`; `isolation` is None
     where the best that works is to be taken. `environ` is what was handed in, for credentials
-    and proxies; `registry_timeout` in seconds.
+    and proxies; `registry_timeout` in seconds; `registry_chunk_size` in bytes, 0 for blobs that are
+    sent whole.
     """
 
     root: str
@@ -35,6 +38,7 @@ class Config(NamedTuple):
     registry_mirrors: tuple[str, ...] = ()
     environ: Mapping[str, str] = {}
     registry_timeout: float = _TIMEOUT
+    registry_chunk_size: int = 0
 
 
 def settle(
@@ -65,6 +69,7 @@ def settle(
         facts.registry_mirrors,
         environ,
         _timeout(environ, facts),
+        _chunk_size(environ, facts),
     )
 
 
@@ -85,6 +90,25 @@ def _timeout(environ: Mapping[str, str], facts: "_File") -> float:
     return seconds
 
 
+def _chunk_size(environ: Mapping[str, str], facts: "_File") -> int:
+    """The bytes of a blob that are sent at once."""
+    said, source = environ.get("LAMINA_REGISTRY_CHUNK_SIZE"), "LAMINA_REGISTRY_CHUNK_SIZE"
+    value: object = said
+    if not said:
+        value, source = facts.registry_chunk_size, f"registry-chunk-size in {facts.path}"
+    if value in (0, "0"):
+        return 0
+    try:
+        size = parse_size(str(value))
+    except InvalidSize:
+        size = 0
+    if isinstance(value, bool) or size < _SMALLEST_CHUNK:
+        raise ConfigurationError(
+            f"{source} is {str(value)[:40]!r}", hint="give bytes, as 16m; 256k at least, or 0"
+        )
+    return size
+
+
 class _File(NamedTuple):
     path: str
     root: str | None
@@ -94,6 +118,7 @@ class _File(NamedTuple):
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     registry_timeout: object = _TIMEOUT
+    registry_chunk_size: object = 0
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -119,6 +144,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _texts(document, "insecure-registries", path),
         _texts(document, "registry-mirrors", path),
         document.get("registry-timeout", _TIMEOUT),
+        document.get("registry-chunk-size", 0),
     )
 
 

@@ -98,7 +98,7 @@ class Registries:
         known = credentials.find(name.domain, name.path, self._environ)
         tries = _TRIES_OF_A_MIRROR if source.is_mirror else self._tries
         session = self._session(name.domain, known, insecure=source.insecure, tries=tries)
-        return Repository(session, name.path)
+        return Repository(session, name.path, chunk=self._store.config.registry_chunk_size)
 
     def repository(self, name: Reference) -> Repository:
         """The repository that an image's name itself means."""

@@ -5,36 +5,30 @@ it stopped. Knows nothing of images here.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from lamina.content.verified import ByteStream
 from lamina.errors import (
     DigestMismatch,
     ImageNotFound,
     RegistryError,
     RegistryUnreachable,
-    StoreDamaged,
 )
-from lamina.registry.address import joined, same_host
 from lamina.registry.answers import begins_at, complaint
 from lamina.registry.listing import texts
 from lamina.registry.session import Session
 from lamina.registry.transport import Answer, Silent
+from lamina.registry.uploading import Opener, Place, Upload
 from lamina.spec import mediatypes, strictjson
 from lamina.values.closing import Closing
 from lamina.values.digest import BlobDigest, Digest
 
 _ACCEPTED = ", ".join((*mediatypes.MANIFESTS, *mediatypes.INDEXES))
-_UPLOADS = 3  # times that a blob is sent anew
 _RESUMED = 5  # times in a row without a byte
 _SILENCES = 2  # of them that took the whole of a timeout
-_PIECE = 1 << 16  # bytes that even a slow line takes within the timeout of one
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _CHUNK = 1 << 20
-
-Opener = Callable[[], ByteStream]
 
 
 class Found(NamedTuple):
@@ -46,11 +40,15 @@ class Found(NamedTuple):
 
 
 class Repository:
-    """One repository; may be shared by threads. `to_read` is the scope that reading it needs."""
+    """One repository; may be shared by threads. `to_read` is the scope that reading it needs.
 
-    def __init__(self, session: Session, path: str) -> None:
+    A blob of more than `chunk` bytes is sent in chunks of so many (0: whole, as long as it goes).
+    """
+
+    def __init__(self, session: Session, path: str, *, chunk: int = 0) -> None:
         self.session = session
         self.path = path
+        self._chunk = chunk
         self.to_read = f"repository:{path}:pull"
         self._push = f"repository:{path}:pull,push"
         self._deletion = f"repository:{path}:pull,delete"
@@ -161,7 +159,7 @@ class Repository:
             raise ImageNotFound(f"{self.name} has lost the blob {digest}")
         return answer
 
-    def mount(self, digest: Digest, source: str) -> str | None:
+    def mount(self, digest: Digest, source: str) -> Place | None:
         """Take a blob from another repository of the registry without sending it.
 
         None when that is done; else the registry wants it sent, and it is told where to.
@@ -170,7 +168,7 @@ class Repository:
         scope = f"{self._push} repository:{source}:pull"
         return self._begin(f"?{query}", scope)
 
-    def _begin(self, query: str, scope: str) -> str | None:
+    def _begin(self, query: str, scope: str) -> Place | None:
         with self.session.request(
             "POST",
             f"{self.url('blobs', 'uploads')}/{query}",
@@ -179,51 +177,24 @@ class Repository:
             headers={"Content-Length": "0"},
         ) as answer:
             answer.whole()
-            if answer.status == 201:
-                return None
-            return self._location(answer)
+            return None if answer.status == 201 else Place.told(answer, self.session)
 
-    def _location(self, answer: Answer) -> str:
-        target = joined(answer.url, answer.headers.get("Location", ""))
-        if not same_host(target, self.session.address.base):
-            raise RegistryError(
-                f"{self.name} wants uploads at {urlsplit(target).netloc or 'no place'}",
-                hint="no credential is sent to another host",
-            )
-        return target
+    def upload(self, digest: Digest, size: int, opener: Opener, place: Place | None = None) -> None:
+        """Send a blob; `opener` gives its bytes, from the start, for each try.
 
-    def upload(self, digest: Digest, size: int, opener: Opener, place: str | None = None) -> None:
-        """Send a blob whole; `opener` gives its bytes, from the start, for each try.
-
-        `place` is where a refused `mount` said to send it.
+        `place` is where a refused `mount` said to send it. What breaks off goes on from where the
+        registry says it is.
         """
-        for left in range(_UPLOADS - 1, -1, -1):
-            target = place or self._begin("", self._push)
-            place = None
-            if target is None:
-                return
-            try:
-                self._send(target, digest, size, opener)
-            except Silent:
-                raise  # it has all of the blob, or does not take it
-            except RegistryUnreachable:
-                if not left:
-                    raise
-            else:
-                return
-
-    def _send(self, target: str, digest: Digest, size: int, opener: Opener) -> None:
-        joint = "&" if urlsplit(target).query else "?"
-        with self.session.request(
-            "PUT",
-            f"{target}{joint}{urlencode({'digest': str(digest)})}",
-            scope=self._push,
-            expected=(201, 204),
-            headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
-            body=lambda: _pieces(opener(), size),
-            repeat=False,
-        ) as answer:
-            answer.whole()
+        Upload(
+            self.session,
+            self._push,
+            digest,
+            size,
+            opener,
+            begin=lambda: self._begin("", self._push),
+            has=lambda: self.has(digest),
+            chunk=self._chunk,
+        ).send(place)
 
 
 class BlobStream(Closing):
@@ -297,14 +268,3 @@ class BlobStream(Closing):
         if self._answer is not None:
             self._answer.close()
             self._answer = None
-
-
-def _pieces(stream: ByteStream, size: int) -> Iterator[bytes]:
-    """The bytes that were announced, and never one more: it would be read as another request."""
-    left = size
-    while left:
-        data = stream.read(min(_PIECE, left))
-        left -= len(data)
-        if not data or (not left and stream.read(1)):
-            raise StoreDamaged(f"a blob has another size than the {size} bytes its manifest says")
-        yield data

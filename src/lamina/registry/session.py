@@ -32,8 +32,9 @@ _TRIES = 5
 _SILENCES = 2  # tries that may end in silence: each has taken the whole of a timeout
 _FIRST_PAUSE = 0.25  # seconds, doubled each time
 _LONGEST_PAUSE = 60.0
-_PASSING = (408, 429, 500, 502, 503, 504)
 _WELCOMES = (200, 401)
+PASSING = (408, 429, 500, 502, 503, 504)
+"""What may be otherwise when it is asked again."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TOKEN_LIFE = 60.0  # seconds, where a service does not say
 
@@ -79,9 +80,9 @@ class Session:
         secure, plain = Address("https", host), Address("http", host)
         if is_loopback(plain.hostname):
             status = self._status_of(plain)
-            if status in _PASSING:
+            if status in PASSING:
                 self._greet(plain)
-            if status in (*_PASSING, *_WELCOMES):
+            if status in (*PASSING, *_WELCOMES):
                 return plain
         try:
             self._greet(secure)
@@ -137,9 +138,10 @@ class Session:
         if answer.status in expected:
             return answer
         with answer:
-            raise self._refusal(method, answer)
+            raise self.refusal(method, answer)
 
-    def _refusal(self, method: str, answer: Answer) -> RegistryError:
+    def refusal(self, method: str, answer: Answer) -> RegistryError:
+        """The error that an answer is, in the registry's words."""
         words = complaint(answer.whole(), answer.reason) if method != "HEAD" else answer.reason
         host = urlsplit(answer.url).netloc
         if answer.status in (401, 403):
@@ -165,7 +167,7 @@ class Session:
                     raise
                 wanted = None
             else:
-                if answer.status not in _PASSING or not left:
+                if answer.status not in PASSING or not left:
                     return answer
                 wanted = seconds_to_wait(answer.headers.get("Retry-After"))
                 answer.close()

@@ -69,6 +69,13 @@ class Exchange(BaseHTTPRequestHandler):
             return b"".join(pieces)
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
+    def break_off(self, count: int) -> None:
+        """Take so many bytes of an upload's request, keep them, and hang up."""
+        session = urlsplit(self.path).path.rpartition("/")[2]
+        self.registry.uploads[session] += self.rfile.read(count)
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
@@ -93,6 +100,9 @@ class FakeRegistry:
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.asked: list[Asked] = []
         self.faults: list[tuple[str, Fault, list[int]]] = []
+        self.uploads: dict[str, bytes] = {}
+        self.places: dict[str, str] = {}
+        self.least_chunk = 0  # bytes that a chunk must have, and the registry says so
         self.host = ""
         self.page = 1000  # entries of a list that are given out at once
         self.notes_subjects = False  # whether it says that it lists what a manifest refers to
@@ -173,17 +183,57 @@ class FakeRegistry:
         exchange.answer(206, data[at:], headers)
 
     def _upload(self, exchange: Exchange, path: str, session: str) -> None:
-        body = exchange.body()
         query = parse_qs(urlsplit(exchange.path).query)
-        if exchange.command == "POST" and query.get("mount", [""])[0] in self.blobs:
-            exchange.answer(201)
-        elif exchange.command == "POST":
-            exchange.answer(202, b"", {"Location": f"/v2/{path}/blobs/uploads/{len(self.asked)}"})
-        elif f"sha256:{hashlib.sha256(body).hexdigest()}" != query.get("digest", [session])[0]:
-            exchange.answer(400, json.dumps({"errors": [{"message": "digest invalid"}]}).encode())
+        if exchange.command == "POST":
+            exchange.body()
+            if query.get("mount", [""])[0] in self.blobs:
+                exchange.answer(201)
+            else:
+                session = str(len(self.asked))
+                self.uploads[session] = b""
+                self._tell_upload(exchange, path, session, 202)
+        elif not self._is_where(session, query):
+            exchange.body()
+            exchange.answer(404, json.dumps({"errors": [{"message": "no such upload"}]}).encode())
+        elif exchange.command == "GET":
+            self._tell_upload(exchange, path, session, 204)
+        elif exchange.command == "PATCH":
+            self._patch(exchange, path, session)
         else:
-            self.add_blob(body)
-            exchange.answer(201)
+            self._complete(exchange, session, query["digest"][0])
+
+    def _is_where(self, session: str, query: dict[str, list[str]]) -> bool:
+        """Whether an upload goes on where it was told to, and not where it was told to before."""
+        told = self.places.get(session)
+        return session in self.uploads and query.get("at", [told]) == [told]
+
+    def _tell_upload(self, exchange: Exchange, path: str, session: str, status: int) -> None:
+        """Say where an upload is, as docker's registry does: nothing is 0-0, too."""
+        self.places[session] = str(len(self.asked))
+        place = f"/v2/{path}/blobs/uploads/{session}?at={self.places[session]}"
+        headers = {"Location": place}
+        headers["Range"] = f"0-{max(len(self.uploads[session]) - 1, 0)}"
+        if self.least_chunk:
+            headers["OCI-Chunk-Min-Length"] = str(self.least_chunk)
+        exchange.answer(status, b"", headers)
+
+    def _patch(self, exchange: Exchange, path: str, session: str) -> None:
+        begins = int(exchange.headers.get("Content-Range", "0-").partition("-")[0])
+        body = exchange.body()
+        if begins != len(self.uploads[session]):
+            exchange.answer(416)
+            return
+        self.uploads[session] += body
+        self._tell_upload(exchange, path, session, 202)
+
+    def _complete(self, exchange: Exchange, session: str, digest: str) -> None:
+        data = self.uploads[session] + exchange.body()
+        if f"sha256:{hashlib.sha256(data).hexdigest()}" != digest:
+            exchange.answer(400, json.dumps({"errors": [{"message": "digest invalid"}]}).encode())
+            return
+        del self.uploads[session]
+        self.add_blob(data)
+        exchange.answer(201)
 
     def _delete(self, exchange: Exchange, path: str, reference: str) -> None:
         raw = self.manifests[path, reference]

@@ -25,14 +25,13 @@ from lamina.errors import (
     RegistryError,
     RegistryUnreachable,
     StorageError,
-    StoreDamaged,
     UsageError,
 )
 from lamina.layers import gc
 from lamina.metadata import refs
 from lamina.registry.credentials import ANONYMOUS, Credential
 from lamina.registry.hosts import Settings, _covers, is_insecure
-from lamina.registry.repository import Repository, _pieces
+from lamina.registry.repository import Repository
 from lamina.registry.session import Session
 from lamina.registry.transport import Transport
 from lamina.spec import mediatypes
@@ -877,13 +876,6 @@ def test_the_same_from_a_layout_is_an_error(store, tmp_path):
     files["index.json"] = index(descriptor(mediatypes.OCI_MANIFEST, document))
     with pytest.raises(DigestMismatch, match="as was promised"):
         load(as_directory(files, str(tmp_path / "l")), store.images, store.layers, platform=HERE)
-
-
-@pytest.mark.parametrize("said", [4, 6])
-def test_never_more_and_never_fewer_bytes_than_announced(said):
-    with pytest.raises(StoreDamaged, match="another size"):
-        list(_pieces(io.BytesIO(b"12345"), said))
-    assert list(_pieces(io.BytesIO(b"12345"), 5)) == [b"12345"]
 
 
 @pytest.mark.parametrize(
