@@ -165,20 +165,27 @@ class Session:
                 silences += isinstance(error, Silent)
                 if not left or silences == _SILENCES:
                     raise
-                wanted = None
+                self._sleep(pause)
             else:
                 if answer.status not in PASSING or not left:
                     return answer
-                wanted = seconds_to_wait(answer.headers.get("Retry-After"))
                 answer.close()
-                if wanted is not None and wanted > _LONGEST_PAUSE:
-                    raise RegistryError(
-                        f"{urlsplit(answer.url).netloc} answers {answer.reason} and asks to be"
-                        f" left alone for {wanted:.0f} seconds"
-                    )
-            self._sleep(pause if wanted is None else wanted)
+                self.wait(answer, pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+    def wait(self, answer: Answer, pause: float = _FIRST_PAUSE) -> None:
+        """Wait for as long as an answer asks, else for `pause` seconds, before asking again.
+
+        Raises `RegistryError` where it asks for too long.
+        """
+        wanted = seconds_to_wait(answer.headers.get("Retry-After"))
+        if wanted is not None and wanted > _LONGEST_PAUSE:
+            raise RegistryError(
+                f"{urlsplit(answer.url).netloc} answers {answer.reason} and asks to be"
+                f" left alone for {wanted:.0f} seconds"
+            )
+        self._sleep(pause if wanted is None else wanted)
 
     def _authorised(
         self,

@@ -202,6 +202,8 @@ class Upload:
             refusal = self._session.refusal(method, answer)
         if answer.status == 413:
             raise _TooLarge(refusal)
+        if answer.status in PASSING:
+            self._session.wait(answer)
         raise _Broken(refusal)
 
     # --- where it is --------------------------------------------------------------------

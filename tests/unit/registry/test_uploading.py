@@ -28,17 +28,13 @@ def registry():
         yield made
 
 
-def repository(registry, **options):
-    settings = Settings(timeout=20.0, certificates=())
-    session = Session(
-        registry.host, Transport(settings, "test"), settings, sleep=lambda _seconds: None
-    )
-    return Repository(session, "demo", **options)
-
-
 def upload(registry, data=BLOB, **options):
-    place = repository(registry, **options)
+    """Upload a blob; gives the pauses that were made, in seconds, none of them really."""
+    settings, waited = Settings(timeout=20.0, certificates=()), []
+    session = Session(registry.host, Transport(settings, "test"), settings, sleep=waited.append)
+    place = Repository(session, "demo", **options)
     place.upload(BlobDigest.of(data), len(data), lambda: io.BytesIO(data))
+    return waited
 
 
 def sent(registry):
@@ -114,6 +110,16 @@ def test_a_registry_that_took_nothing_says_so_as_dockers_does(registry):
     upload(registry)
     assert sent(registry)[1] == ("PATCH", 0, 16 * MIB)
     assert registry.count("POST") == 1
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_registry_that_wants_a_pause_gets_it(registry, status):
+    registry.wrong(f"PATCH .*{UPLOAD}", answering(status, Retry_After="7"), times=1)
+    assert upload(registry, chunk=20 * MIB) == [7.0]
+    assert [each[1] for each in sent(registry)] == [0, 0, 20 * MIB, 40 * MIB, 0]
+    registry.wrong(f"PUT .*{UPLOAD}", answering(status, Retry_After="3600"))
+    with pytest.raises(RegistryError, match="left alone for 3600 seconds"):
+        upload(registry)
 
 
 @pytest.mark.parametrize("status", [404, 400, 416])
