@@ -57,6 +57,12 @@ class Terminal:
             assert ready, self.screen
             self.screen += os.read(self.ours, 4096)
 
+    def hang_up(self):
+        """As if its window were closed."""
+        os.close(self.theirs)
+        os.close(self.ours)
+        self.ours = self.theirs = None
+
     def end(self):
         code = self.process.wait(_PATIENCE)
         assert termios.tcgetattr(self.theirs) == self.before, "the terminal is not as it was"
@@ -66,8 +72,9 @@ class Terminal:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
-        os.close(self.ours)
-        os.close(self.theirs)
+        if self.ours is not None:
+            os.close(self.ours)
+            os.close(self.theirs)
 
 
 @pytest.fixture
@@ -120,6 +127,15 @@ def test_a_killed_container_leaves_the_terminal_as_it_was(terminal, isolated):
     at.see(b"up")
     isolated.ok("rm", "-f", "c1")
     assert at.end() == 137
+
+
+def test_a_terminal_that_hangs_up_takes_the_container_along(terminal, isolated):
+    shell = terminal("sh", "-c", "trap '' HUP; echo ready; while :; do sleep 1; done")
+    shell.see(b"ready")
+    shell.hang_up()
+    shell.process.wait(_PATIENCE)
+    assert "Exited (137)" in isolated.ok("ps", "-a", "--format", "{{.Status}}")
+    assert isolated.ok("rm", "c1")
 
 
 def test_a_command_that_is_not_there(terminal):

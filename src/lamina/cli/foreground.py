@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from threading import Timer
 from types import FrameType
 
 from lamina.execution.run import Running
@@ -12,19 +13,25 @@ _FORWARDED = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
     *(signal.SIGUSR2, signal.SIGALRM, signal.SIGCONT, signal.SIGWINCH),
 )
+_GRACE = 2.0  # seconds for a container whose terminal has hung up
 
 
 def in_foreground(start: Callable[[], AbstractContextManager[Running]], *, tty: bool) -> int:
     """Start it, wait for its end and give its exit status; raises what `start` raises."""
-    with _terminal_kept(tty), _forwarding() as forwarder, start() as process:
+    with _terminal_kept(tty), _forwarding(tty) as forwarder, start() as process:
         forwarder.begin(process)
         return process.wait().code
 
 
 class _Forwarder:
-    """Hands signals on to the container; one that comes before it runs waits for it."""
+    """Hands signals on to the container; one that comes before it runs waits for it.
 
-    def __init__(self) -> None:
+    A container whose terminal has hung up can be reached by nobody any more: it is told, and ended
+    soon after.
+    """
+
+    def __init__(self, tty: bool) -> None:
+        self._tty = tty
         self._process: Running | None = None
         self._waiting: list[int] = []
 
@@ -39,19 +46,26 @@ class _Forwarder:
         else:
             self._hand_on(self._process, number)
 
-    @staticmethod
-    def _hand_on(process: Running, number: int) -> None:
+    def _hand_on(self, process: Running, number: int) -> None:
         if number == signal.SIGWINCH:
             if os.isatty(0):
                 process.resize(os.get_terminal_size(0))
-        else:
-            process.signal(number)
+            return
+        process.signal(number)
+        if number == signal.SIGHUP and self._tty and not os.isatty(0):
+            _end_soon(process)
+
+
+def _end_soon(process: Running) -> None:
+    end = Timer(_GRACE, process.kill)
+    end.daemon = True
+    end.start()
 
 
 @contextmanager
-def _forwarding() -> Iterator[_Forwarder]:
+def _forwarding(tty: bool) -> Iterator[_Forwarder]:
     """What is sent to us is meant for the container; its end is ours."""
-    forwarder = _Forwarder()
+    forwarder = _Forwarder(tty)
     before = {number: signal.signal(number, forwarder) for number in _FORWARDED}
     try:
         yield forwarder

@@ -11,6 +11,7 @@ Knows processes and pipes; what the words mean is the business of lamina.executi
 import _thread
 import fcntl
 import os
+import signal
 from collections.abc import Callable
 
 from lamina.execution.inside import children
@@ -65,6 +66,8 @@ class Complaints:
             os.close(self._target)
 
     def _pass_on(self, child: int) -> None:
+        # one that came here would not wake the thread that waits for the container
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._read_all(child)
         except OSError:
