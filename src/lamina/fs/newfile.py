@@ -1,5 +1,6 @@
 """A file that is complete or not there at all, whatever ends us meanwhile. Knows no content."""
 
+import _thread
 import errno
 import os
 from collections.abc import Iterator
@@ -22,12 +23,12 @@ def new_file(
     link or the path leads to that is no regular file is left alone. With `durable` the bytes are
     on disk before the name is, and the name when this returns. Where a file system has no nameless
     files, or an older file is to be replaced, a kill may leave one that is called
-    `<path>.<process ID>.tmp`. Raises `StorageError`.
+    `<path>.<thread ID>.tmp`. Raises `StorageError`.
     """
     path = os.path.realpath(path) if follow else os.path.abspath(path)
     if follow and os.path.exists(path) and not os.path.isfile(path):
         raise StorageError(f"{path} is no regular file, and is not replaced by one")
-    temporary = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{_thread.get_native_id()}.tmp"  # a thread's own, in all processes
     try:
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -68,6 +69,7 @@ def _named(nameless: int, folder: int, path: str, temporary: str) -> bool:
     try:
         os.link(own, os.path.basename(path), dst_dir_fd=folder)
     except FileExistsError:
+        _unlink(temporary)  # of one that was killed, and had the number that is ours now
         os.link(own, os.path.basename(temporary), dst_dir_fd=folder)
         return False
     return True

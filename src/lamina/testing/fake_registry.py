@@ -33,6 +33,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request, and the ways to answer it."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # as every real one: else each small answer waits 40 ms
 
     @property
     def registry(self) -> "FakeRegistry":
