@@ -118,6 +118,15 @@ def test_a_cache_that_is_written(victim_of):
         goes_on(victim, operation, before, after)
 
 
+def empty(registry):
+    registry.manifests.clear()
+    registry.blobs.clear()
+
+
+def shows(registry, tag, manifest):
+    assert registry.manifests.get(("app", tag)) == manifest
+
+
 def test_a_cache_that_a_registry_is_given(victim_of):
     victim = victim_of("overlay2", "build")
     with fake_registry() as registry:
@@ -126,13 +135,11 @@ def test_a_cache_that_a_registry_is_given(victim_of):
         before, after = outcome(victim, operation)
         whole = registry.manifests["app", "cache"]
         for point in f"cache-packed {_ENDS}".split():
-            registry.manifests.clear()
-            registry.blobs.clear()
+            empty(registry)
             killed(victim, operation, point)
-            seen = registry.manifests.get(("app", "cache"))
-            assert seen == (whole if point == "copy-published" else None)
+            shows(registry, "cache", whole if point == "copy-published" else None)
             goes_on(victim, operation, before, after)
-            assert registry.manifests["app", "cache"] == whole
+            shows(registry, "cache", whole)
 
 
 def test_an_index_that_is_pushed(victim_of):
@@ -147,13 +154,11 @@ def test_an_index_that_is_pushed(victim_of):
         before, after = outcome(victim, operation)
         whole = registry.manifests["app", "1"]
         for point in f"image-created layer-packed:2 {_ENDS}".split():
-            registry.manifests.clear()
-            registry.blobs.clear()
+            empty(registry)
             killed(victim, operation, point)
-            seen = registry.manifests.get(("app", "1"))
-            assert seen == (whole if point == "copy-published" else None)
+            shows(registry, "1", whole if point == "copy-published" else None)
             goes_on(victim, operation, before, after)
-            assert registry.manifests["app", "1"] == whole
+            shows(registry, "1", whole)
 
 
 @pytest.mark.parametrize("storage", ["overlay2", "erofs"])

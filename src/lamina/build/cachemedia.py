@@ -29,13 +29,13 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
 from lamina.transfer import graph
 from lamina.transfer.copying import copy
-from lamina.transfer.ends.api import Document, Source
+from lamina.transfer.ends.api import Document, Source, Unjudged
 from lamina.transfer.ends.api import Sink as End
 from lamina.transfer.ends.packing import pack_layer, unpacked
 from lamina.transfer.ends.travelling import small, verified
 from lamina.transfer.laying import load_layers
 from lamina.transfer.opening import scratch_file
-from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, chain_ids
+from lamina.values.digest import BlobDigest, ChainID, DiffID, chain_ids
 from lamina.values.events import LayerProgress, Sink
 
 _MOST_LAYERS = 2_000  # of one manifest
@@ -185,7 +185,7 @@ def _packed(
     return Blob(packed.blob, packed.open)
 
 
-class CacheSource:
+class CacheSource(Unjudged):
     """A cache as content by digest."""
 
     def __init__(self, found: Portable, held: Mapping[ChainID, Blob]) -> None:
@@ -207,9 +207,6 @@ class CacheSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the cache has no document {wanted.digest.short}")
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of what we write ourselves."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A layer, or the cache's own document."""

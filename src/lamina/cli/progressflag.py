@@ -12,9 +12,17 @@ PROGRESS = Flag(
 JSON = Flag("json", "", "", "tell every event as JSON on standard error (--progress json)")
 
 
+_KINDS = ("auto", "tty", "plain", "json", "rawjson", "quiet")
+
+
 def is_quiet(given: Parsed) -> bool:
-    """Whether only the result is to be said."""
-    return given.has("quiet") or (given.one(PROGRESS.name) == "quiet" and not given.has(JSON.name))
+    """Whether only the result is to be said; raises `UsageError` for a kind that there is not."""
+    kind = given.one(PROGRESS.name)
+    if kind and kind not in _KINDS:
+        raise UsageError(
+            f"there is no progress {kind!r}", hint="choose auto, tty, plain, json or quiet"
+        )
+    return given.has("quiet") or (kind == "quiet" and not given.has(JSON.name))
 
 
 def kind_of_progress(given: Parsed, out: TextIO, where: str) -> str:
@@ -29,10 +37,6 @@ def kind_of_progress(given: Parsed, out: TextIO, where: str) -> str:
         return "tty" if can_be_drawn_on(out) else "plain"
     if kind == "rawjson":
         return "json"
-    if kind not in ("tty", "plain", "json"):
-        raise UsageError(
-            f"there is no progress {kind!r}", hint="choose auto, tty, plain, json or quiet"
-        )
     if kind == "tty" and not out.isatty():
         raise UsageError(
             f"--progress tty needs a terminal on standard {where}", hint="choose plain"

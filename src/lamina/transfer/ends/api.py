@@ -60,6 +60,13 @@ class Source(Protocol):
         """A blob's bytes; verified by whoever reads."""
 
 
+class Unjudged:
+    """A source of which the policy of registries does not speak."""
+
+    def require(self, leading: Sequence[Digest]) -> None:
+        """Nothing is refused."""
+
+
 class Sink(Protocol):
     """Where content goes. `at_once` says how many threads may put at a time, and `doing`, for
     people, what they do.

@@ -15,7 +15,7 @@ from lamina.kernel.ioctl import syncfs
 from lamina.spec import mediatypes, strictjson
 from lamina.spec.manifest import Descriptor
 from lamina.spec.strictjson import Json
-from lamina.transfer.ends.api import Document, Opener, has_file, pour
+from lamina.transfer.ends.api import Document, Opener, Unjudged, has_file, pour
 from lamina.transfer.notation import numbered
 from lamina.values.digest import Digest
 from lamina.values.reference import Reference
@@ -24,7 +24,7 @@ _MARKS = frozenset(("oci-layout", "index.json", "blobs"))
 _SEVERAL = 8  # names that an error lists
 
 
-class LayoutSource:
+class LayoutSource(Unjudged):
     """One image of a layout: called `ref`, the Nth (`@N`), or (``) the only one."""
 
     def __init__(self, members: Members, ref: str) -> None:
@@ -71,9 +71,6 @@ class LayoutSource:
     def document(self, wanted: Descriptor) -> bytes:
         """A document by digest."""
         return ocilayout.document(self._members, wanted)
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob's file."""

@@ -23,8 +23,8 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor
-from lamina.transfer.ends.api import Document, Opener
-from lamina.values.digest import BlobDigest, Digest
+from lamina.transfer.ends.api import Document, Opener, Unjudged
+from lamina.values.digest import BlobDigest
 from lamina.values.events import LayerProgress, Sink
 
 _CHUNK = 1 << 20
@@ -77,7 +77,7 @@ def pack_layer(file: int, fill: Callable[[Write], object], packing: Packing | No
     return PackedLayer(Descriptor.of(kind, digest, size), partial(Reading, file))
 
 
-class PackedSource:
+class PackedSource(Unjudged):
     """An image's content, its layers packed."""
 
     def __init__(self, config: ImageConfig, layers: Sequence[PackedLayer]) -> None:
@@ -102,16 +102,13 @@ class PackedSource:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the image has no document {wanted.digest.short}")
 
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
-
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A compressed layer, or the config."""
         opener = self._layers.get(blob.digest)
         return BytesIO(self._config) if opener is None else opener()
 
 
-class PackedIndex:
+class PackedIndex(Unjudged):
     """Images for several platforms, under an index of them."""
 
     def __init__(self, images: Sequence[PackedSource]) -> None:
@@ -130,9 +127,6 @@ class PackedIndex:
         if found is None:
             raise BadDocument(f"the image has no document {wanted.digest.short}")
         return found
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A layer or a config of one of them."""

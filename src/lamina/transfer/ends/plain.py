@@ -20,8 +20,7 @@ from lamina.images.members import Members
 from lamina.kernel.ioctl import syncfs
 from lamina.spec import strictjson
 from lamina.spec.manifest import Descriptor
-from lamina.transfer.ends.api import Document, Opener, has_file, pour
-from lamina.values.digest import Digest
+from lamina.transfer.ends.api import Document, Opener, Unjudged, has_file, pour
 
 _MANIFEST, _VERSION = "manifest.json", "version"
 _MARKER = b"Directory Transport Version: 1.1\n"
@@ -29,7 +28,7 @@ _ANY_MARKER = _MARKER.partition(b"1.1")[0]  # of any version
 _OURS = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})(\.manifest\.json)?(\.\d+\.tmp)?|signature-\d+")
 
 
-class DirectorySource:
+class DirectorySource(Unjudged):
     """What such a directory means."""
 
     def __init__(self, members: Members) -> None:
@@ -44,9 +43,6 @@ class DirectorySource:
     def document(self, wanted: Descriptor) -> bytes:
         """A document by digest."""
         return self._members.small(f"{wanted.digest.hex}.manifest.json", strictjson.LIMIT)
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob's file."""

@@ -1,6 +1,6 @@
 """An image of Lamina's own store as an end of a copy."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from lamina.archive.packing import Packing
@@ -14,8 +14,8 @@ from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
-from lamina.transfer.ends.api import Document
-from lamina.values.digest import BlobDigest, ChainID, DiffID, Digest, ImageID, chain_ids
+from lamina.transfer.ends.api import Document, Unjudged
+from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
 from lamina.values.events import LayerProgress, Sink
 
 
@@ -52,7 +52,7 @@ def content_of(
     layers.barrier()
 
 
-class StoredSource:
+class StoredSource(Unjudged):
     """A manifest whose blobs are all in a store."""
 
     def __init__(self, manifest: Manifest, blobs: BlobStore) -> None:
@@ -67,9 +67,6 @@ class StoredSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the image has no document {wanted.digest.short}")
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A blob of the store."""

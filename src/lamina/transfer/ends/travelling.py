@@ -1,6 +1,6 @@
 """An image on its way as content by digest, and the reverse."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from io import BytesIO
@@ -13,14 +13,14 @@ from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.manifest import Descriptor, Manifest
 from lamina.transfer import graph
-from lamina.transfer.ends.api import Document, Source
-from lamina.values.digest import BlobDigest, Digest
+from lamina.transfer.ends.api import Document, Source, Unjudged
+from lamina.values.digest import BlobDigest
 from lamina.values.reference import Reference
 
 _CHUNK = 1 << 20
 
 
-class TravellingSource:
+class TravellingSource(Unjudged):
     """The content of an image that came with a manifest."""
 
     def __init__(self, image: TravellingImage, manifest: tuple[bytes, str]) -> None:
@@ -35,9 +35,6 @@ class TravellingSource:
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
         raise BadDocument(f"the image has no document {wanted.digest.short}")
-
-    def require(self, leading: Sequence[Digest]) -> None:
-        """The policy of registries does not speak of it."""
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A layer as it came, or the config."""
