@@ -164,9 +164,10 @@ def test_the_others_tell_json_too(registry, lamina):
 
 
 def test_a_progress_that_is_none_is_named(lamina):
-    said = lamina("copy", "--progress", "loud", "lamina:x", "lamina:y")
-    assert "there is no progress 'loud'" in said.err
-    assert said.out == ""
+    for words in (("copy", "lamina:x", "lamina:y"), ("pull", "127.0.0.1:1/x")):
+        said = lamina(*words, "--progress", "loud")
+        assert "there is no progress 'loud'" in said.err
+        assert said.out == ""
     said = lamina("copy", "--progress", "tty", "lamina:x", "lamina:y")
     assert "needs a terminal on standard output" in said.err
 
