@@ -56,14 +56,36 @@ class Body(Protocol):
         """Up to `size` bytes; none at the end. Raises `BadArchive` when cut off."""
 
 
+class Held:
+    """The whole content of a small file, in memory, and its SHA-256; a body of its own."""
+
+    __slots__ = ("_left", "data", "digest")
+
+    def __init__(self, data: bytes, digest: bytes) -> None:
+        self.data = self._left = data
+        self.digest = digest
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        left = self._left
+        if len(left) <= size:
+            self._left = b""
+            return left
+        self._left = left[size:]
+        return left[:size]
+
+
 Write = Callable[[bytes], object]
 """Takes bytes, all of them, in order."""
 
 Opener = Callable[[], int]
 """Gives a descriptor for reading a file's content; whoever calls closes it."""
 
-EntryStream = Iterator[tuple[Entry, Opener | None]]
-"""Entries in order, each regular file with a way to its content."""
+Content = Opener | Held
+"""Where a file's content comes from, once."""
+
+EntryStream = Iterator[tuple[Entry, Content | None]]
+"""Entries in order, each regular file with its content."""
 
 
 class Segment(NamedTuple):

@@ -12,6 +12,8 @@ from lamina.errors import BadArchive
 BLOCK = 512
 _REMEMBERED = 4096  # fields of a kind: most members repeat what one before them had
 _OCTAL = frozenset(b"01234567")
+_BLANK = ord(" ")
+_SURELY_SMALL = 200  # bytes of 255, with which a block's sum is below Adler-32's modulus
 
 
 class Header(NamedTuple):
@@ -150,19 +152,29 @@ def build(
     devminor: int,
 ) -> bytes:
     """A ustar header block; every value must fit its field."""
-    block = bytearray(BLOCK)
-    block[0 : len(name)] = name
-    block[100:108] = b"%07o\0" % mode
-    block[108:116] = b"%07o\0" % uid
-    block[116:124] = b"%07o\0" % gid
-    block[124:136] = b"%011o\0" % size
-    block[136:148] = b"%011o\0" % mtime
-    block[148:156] = b"        "
-    block[156:157] = typeflag
-    block[157 : 157 + len(link)] = link
-    block[257:265] = b"ustar\00000"
-    block[329:337] = b"%07o\0" % devmajor
-    block[337:345] = b"%07o\0" % devminor
-    block[345 : 345 + len(prefix)] = prefix
-    block[148:156] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    head = name.ljust(100, b"\0") + _fixed(mode, uid, gid) + b"%011o\0%011o\0" % (size, mtime)
+    tail = typeflag + link.ljust(100, b"\0") + _device(devmajor, devminor)
+    tail += prefix.ljust(167, b"\0")
+    total = _sum(head, tail, len(name) + len(link) + len(prefix))
+    return b"%b%06o\0 %b" % (head, total, tail)
+
+
+def _sum(head: bytes, tail: bytes, free: int) -> int:
+    """The sum of a block's bytes, blanks in the place of the sum; `free` of them may be anything.
+
+    Adler-32 has it, less multiples of a modulus that a block without long names stays below.
+    """
+    if free > _SURELY_SMALL:
+        return sum(head) + sum(tail) + 8 * _BLANK
+    return (adler32(tail, adler32(head)) & 0xFFFF) - 1 + 8 * _BLANK
+
+
+@lru_cache(_REMEMBERED)
+def _fixed(mode: int, uid: int, gid: int) -> bytes:
+    return b"%07o\0%07o\0%07o\0" % (mode, uid, gid)
+
+
+@lru_cache(_REMEMBERED)
+def _device(major: int, minor: int) -> bytes:
+    """What stands between the link's name and the prefix."""
+    return b"ustar\00000" + bytes(64) + b"%07o\0%07o\0" % (major, minor)

@@ -23,7 +23,7 @@ try:
 except ImportError:
     from zlib import compress
 
-from lamina.archive.entry import FILE, Body, Entry, Piece, Segment, Write
+from lamina.archive.entry import FILE, Body, Entry, Held, Piece, Segment, Write
 from lamina.archive.results import Placement
 from lamina.archive.salvage import discard_salvage
 from lamina.errors import StoreDamaged, from_oserror
@@ -215,11 +215,15 @@ def _tail_record(segment: Segment) -> Record:
 def indexed(segments: Iterable[Segment], writer: IndexWriter) -> Iterator[Segment]:
     """The same segments, each noted in `writer` once its body has passed."""
     for segment in segments:
-        if segment.entry is None or segment.entry.kind != FILE or not segment.entry.stored:
+        entry, raw, offset, stored = segment
+        if isinstance(stored, Held):
+            yield segment
+            writer.add(segment, stored.digest)
+            continue
+        if entry is None or entry.kind != FILE or not entry.stored:
             yield segment
             writer.add(segment, b"")
             continue
-        entry, raw, offset, stored = segment
         body = _Hashed(stored)
         yield Segment(entry, raw, offset, body)
         writer.add(segment, body.finish())

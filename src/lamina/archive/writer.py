@@ -6,6 +6,7 @@ user or group names, no access times; equal entries give equal bytes. Two blocks
 
 import os
 from collections.abc import Generator
+from functools import lru_cache
 from itertools import chain
 
 from lamina.archive import header, pax, sparse
@@ -19,6 +20,7 @@ from lamina.archive.entry import (
     SYMLINK,
     Entry,
     EntryStream,
+    Held,
     Opener,
     Regions,
     Segment,
@@ -28,8 +30,10 @@ from lamina.errors import BadArchive
 from lamina.fs.inroot import shown
 
 _CHUNK = 1 << 20
+_ZEROS = bytes(header.BLOCK)
 _END = bytes(2 * header.BLOCK)
 _NANO = 1_000_000_000
+_REMEMBERED = 256
 _TYPES = {
     FILE: b"0",
     HARDLINK: b"1",
@@ -55,17 +59,21 @@ def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]
     """
     offset = 0
     padding = b""
-    for entry, opener in chain(entries, [(None, None)]):
+    for entry, content in chain(entries, [(None, None)]):
         raw = padding + (head(entry) if entry is not None else _END)
         tap(raw)
-        body = _Content(entry, opener, tap)
-        try:
-            yield Segment(entry, raw, offset, body)
-            body.finish()
-        finally:
-            body.close()
+        if isinstance(content, Held):
+            tap(content.data)
+            yield Segment(entry, raw, offset, content)
+        else:
+            body = _Content(entry, content, tap)
+            try:
+                yield Segment(entry, raw, offset, body)
+                body.finish()
+            finally:
+                body.close()
         stored = entry.stored if entry is not None else 0
-        padding = bytes(-stored % header.BLOCK)
+        padding = _ZEROS[: -stored % header.BLOCK]
         offset += len(raw) + stored
 
 
@@ -169,7 +177,7 @@ def _split(name: bytes, records: list[tuple[bytes, bytes]]) -> tuple[bytes, byte
 
 
 def _octal(value: int, digits: int, key: bytes, records: list[tuple[bytes, bytes]]) -> int:
-    if header.fits_octal(value, digits):
+    if 0 <= value < 1 << 3 * digits:
         return value
     records.append((key, b"%d" % value))
     return 0
@@ -184,17 +192,22 @@ def _time(mtime_ns: int, records: list[tuple[bytes, bytes]]) -> int:
 
 def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
     data = pax.build(records)
-    block = header.build(
+    return _announced(len(data)) + data + _ZEROS[: -len(data) % header.BLOCK]
+
+
+@lru_cache(_REMEMBERED)
+def _announced(size: int) -> bytes:
+    """The header of that many bytes of records; most members have as many as another."""
+    return header.build(
         name=b"PaxHeaders/0",
         prefix=b"",
         mode=0o644,
         uid=0,
         gid=0,
-        size=len(data),
+        size=size,
         mtime=0,
         typeflag=b"x",
         link=b"",
         devmajor=0,
         devminor=0,
     )
-    return block + data + bytes(-len(data) % header.BLOCK)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 
 from lamina.archive.compress import Decompressed, detect, open_decompressed
-from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Piece, Segment
+from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Held, Piece, Segment
 from lamina.archive.header import BLOCK, parse
 from lamina.archive.reader import read
 from lamina.archive.writer import head
@@ -166,9 +166,11 @@ class Rewritten:
     def _files(self, selected: list[Selected]) -> Iterator[tuple[Entry, Body]]:
         known = {parent.name for parent in self._parents()}
         stream = copy.entries(self._tree, self._view, selected, self._to, self._manner)
-        for entry, opener in stream:
-            if opener is not None:
-                descriptor = opener()
+        for entry, content in stream:
+            if isinstance(content, Held):
+                yield entry, content
+            elif content is not None:
+                descriptor = content()
                 try:
                     yield entry, DescriptorStream(descriptor)
                 finally:

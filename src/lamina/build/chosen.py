@@ -12,7 +12,7 @@ from lamina.build.cachekey import Fact, Inputs
 from lamina.build.contentdigest import Content, content_of
 from lamina.build.operation import Copy, Remote
 from lamina.build.record import Record
-from lamina.build.selection import Excludes, Inline, Selected, Wanted, select
+from lamina.build.selection import Excludes, Inline, Seen, Selected, Wanted, select
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
 from lamina.dockerfile.giturl import Git
@@ -38,11 +38,11 @@ class Chosen:
             self._selected = select(self.tree, wanted)
         return self._selected
 
-    def expect(self, listings: tuple[bytes, ...]) -> None:
-        """From now on the sources must be what they were when they had these listings."""
-        if listings:
-            pairs = zip(self.selected, listings, strict=True)
-            self._selected = [source.expect(listing) for source, listing in pairs]
+    def expect(self, seen: tuple[Seen, ...]) -> None:
+        """From now on the sources are what they were when they were seen."""
+        if seen:
+            pairs = zip(self.selected, seen, strict=True)
+            self._selected = [source.expect(each) for source, each in pairs]
 
     def spelled(self) -> dict[str, Fact]:
         """What decides about the choice in a tree that never changes."""

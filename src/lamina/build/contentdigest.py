@@ -2,116 +2,136 @@
 
 Counted are each file's name below the destination, type, mode, size, numeric owner (where it is
 carried over), link target, device number, attributes and bytes. Not counted are times and hard
-links. Files whose digest the stat cache still vouches for are not opened.
+links. Files whose digest the stat cache still vouches for are not opened; of the others what was
+read is kept, within bounds, so that the copy need not read it again.
 """
 
 import hashlib
 import os
-import stat
 import time
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lamina.build.cachekey import Files
-from lamina.build.selection import Listing, Node, Selected
+from lamina.build.filereading import read_large, read_other, read_small
+from lamina.build.selection import Kept, Listing, Node, Seen, Selected
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
-from lamina.errors import BuildError, from_oserror
-from lamina.fs.status import IDENTITY, packed
+from lamina.errors import from_oserror
+from lamina.fs.status import Status, unpacked
 
-_CHUNK = 1 << 20
+_ROOM = 48 << 20  # bytes that a step keeps of its sources between digest and copy
+_NODE = 400  # bytes that a node takes, without what its file holds
+_WORTH_KEEPING = 64 << 10  # bytes of a file, up to which opening it again costs as much as reading
 
 
 class Content(NamedTuple):
     """`digest` of everything selected; `files` explain it (see `cachekey.Files`).
 
-    `listings` tell for each source whether it is still the same (`Selected.expect`). What is only
-    `told`, by an imported cache, was not looked at.
+    `seen` is what each source was (`Selected.expect`). What is only `told`, by an imported cache,
+    was not looked at.
     """
 
     digest: str
     files: Mapping[str, str]
-    listings: tuple[bytes, ...] = ()
+    seen: tuple[Seen, ...] = ()
     told: bool = False
 
 
-def content_of(tree: SourceTree, selected: Iterable[Selected], cache: StatCache) -> Content:
-    """Digest every selected file; raises a `StorageError` for one that cannot be read."""
-    total = hashlib.sha256()
-    files = Files()
-    listings = []
-    for source in selected:
-        total.update(b"source\0")
-        listing = Listing()
-        try:
-            for node in source.nodes():
-                listing.add(node)
-                line = b"".join((node.name, _facts(tree, node), _payload(tree, node, cache)))
-                total.update(b"%d:%b" % (len(line), line))
-                if not node.is_directory:
-                    files.add(os.fsdecode(node.name), line)
-        except OSError as error:
-            raise from_oserror(error, f"reading {tree.title}:") from error
-        listings.append(listing.digest())
-    return Content("sha256:" + total.hexdigest(), files.condensed(), tuple(listings))
+def content_of(
+    tree: SourceTree, selected: Iterable[Selected], cache: StatCache, *, room: int = _ROOM
+) -> Content:
+    """Digest every selected file; raises a `StorageError` for one that cannot be read.
 
-
-def _facts(tree: SourceTree, node: Node) -> bytes:
-    if not node.name and node.is_directory:
-        return b"\0top\0"  # a source directory's own mode and owner are not copied
-    status = node.status
-    mode = status.mode
-    size = status.size if stat.S_ISREG(mode) else 0
-    if tree.keeps_owners:
-        return b"\0%o %d:%d %d %d\0" % (mode, status.uid, status.gid, size, status.rdev)
-    return b"\0%o  %d %d\0" % (mode, size, status.rdev)
-
-
-def _payload(tree: SourceTree, node: Node, cache: StatCache) -> bytes:
-    """32 bytes for the content, the link target and the attributes."""
-    if node.fetched is not None:
-        return node.fetched.digest
-    if node.path is None:
-        return hashlib.sha256(node.data).digest()
-    known = cache.find(node.packed)
-    if known is not None:
-        return known
+    `room` is how many bytes are kept of what is seen.
+    """
+    reading = _Reading(tree, cache, room)
     try:
-        digest, read_ns = _read(tree, node.path, node)
+        seen = tuple(map(reading.source, selected))
     except OSError as error:
-        raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
-    cache.note(node.packed, digest, read_ns)
-    return digest
+        raise from_oserror(error, f"reading {tree.title}:") from error
+    return Content("sha256:" + reading.total.hexdigest(), reading.files.condensed(), seen)
 
 
-def _read(tree: SourceTree, path: bytes, node: Node) -> tuple[bytes, int]:
-    now = time.time_ns()
-    digest = hashlib.sha256()
-    for name, value in tree.xattrs(path):
-        digest.update(b"%d:%d:" % (len(name), len(value)) + name + value)
-    digest.update(b"\0")
-    mode = node.status.mode
-    if stat.S_ISLNK(mode):
-        digest.update(tree.readlink(path))
-    elif stat.S_ISREG(mode):
-        _read_file(tree, path, node.packed, digest)
-    return digest.digest(), now
+class _Reading:
+    """One pass over all sources of a step."""
+
+    def __init__(self, tree: SourceTree, cache: StatCache, room: int) -> None:
+        self._tree = tree
+        self._cache = cache
+        self._room = room
+        self.total = hashlib.sha256()
+        self.files = Files()
+
+    def source(self, source: Selected) -> Seen:
+        """Digest one source; gives what was seen of it."""
+        self.total.update(b"source\0")
+        nodes: list[Node] = []
+        listing: Listing | None = None
+        for node in source.nodes():
+            known = self._digested(node)
+            if listing is None and self._room > 0:
+                self._keep(nodes, known)
+                continue
+            if listing is None:
+                listing = _listing(nodes)
+            listing.add(node)
+        return Seen(nodes, listing.digest() if listing is not None else None)
+
+    def _keep(self, nodes: list[Node], node: Node) -> None:
+        nodes.append(node)
+        data = node.kept.data if node.kept is not None else None
+        self._room -= _NODE + (len(data) if data is not None else 0)
+
+    def _digested(self, node: Node) -> Node:
+        """Count a node; gives it with what is known of it now."""
+        name, path, packed, data, implied, fetched, _ = node
+        status = unpacked(packed)
+        if fetched is not None:
+            digest = fetched.digest
+        elif path is None:
+            digest = hashlib.sha256(data).digest()
+        else:
+            kept = self._kept(path, packed, status)
+            digest = kept.digest
+            node = Node(name, path, packed, data, implied, None, kept)
+        is_directory = status.is_directory
+        line = name + self._facts(status, is_top=is_directory and not name) + digest
+        self.total.update(b"%d:%b" % (len(line), line))
+        if not is_directory:
+            self.files.add(os.fsdecode(name), line)
+        return node
+
+    def _facts(self, status: Status, *, is_top: bool) -> bytes:
+        if is_top:
+            return b"\0top\0"  # a source directory's own mode and owner are not copied
+        size = status.size if status.is_file else 0
+        if self._tree.keeps_owners:
+            facts = (status.mode, status.uid, status.gid, size, status.rdev)
+            return b"\0%o %d:%d %d %d\0" % facts
+        return b"\0%o  %d %d\0" % (status.mode, size, status.rdev)
+
+    def _kept(self, path: bytes, packed: bytes, status: Status) -> Kept:
+        known = self._cache.find(packed)
+        if known is not None:
+            return Kept(known)
+        now = time.time_ns()
+        try:
+            kept = self._read(path, status)
+        except OSError as error:
+            raise from_oserror(error, "reading", os.fsdecode(path)) from error
+        self._cache.note(packed, kept.digest, now)
+        return kept
+
+    def _read(self, path: bytes, status: Status) -> Kept:
+        if not status.is_file:
+            return read_other(self._tree, path, status)
+        read = read_small if status.size <= _WORTH_KEEPING else read_large
+        return read(self._tree, path, status)
 
 
-def _read_file(tree: SourceTree, path: bytes, status: bytes, digest: "hashlib._Hash") -> None:
-    descriptor = tree.open(path)
-    try:
-        require_unchanged(descriptor, status, path)
-        while data := os.read(descriptor, _CHUNK):
-            digest.update(data)
-        require_unchanged(descriptor, status, path)
-    finally:
-        os.close(descriptor)
-
-
-def require_unchanged(descriptor: int, status: bytes, path: bytes) -> None:
-    """Raise `BuildError` when an open file is no longer what its packed status says."""
-    if packed(os.fstat(descriptor))[:IDENTITY] != status[:IDENTITY]:
-        raise BuildError(
-            f"{os.fsdecode(path)!r} changed while it was read", hint="build again when it is still"
-        )
+def _listing(nodes: Iterable[Node]) -> Listing:
+    listing = Listing()
+    for node in nodes:
+        listing.add(node)
+    return listing

@@ -6,6 +6,7 @@ stream is in the canonical order and holds the parents of whatever it brings. Wh
 a directory of the same name the copied one replaces it (docs/format/build-cache.md, COPY).
 """
 
+import hashlib
 import os
 import posixpath
 import stat
@@ -21,13 +22,14 @@ from lamina.archive.entry import (
     FILE,
     HARDLINK,
     SYMLINK,
+    Content,
     Entry,
     EntryStream,
-    Opener,
+    Held,
 )
 from lamina.archive.whiteout import is_reserved
-from lamina.build.contentdigest import require_unchanged
-from lamina.build.selection import Node, Selected
+from lamina.build.filereading import require_same, require_unchanged, whole
+from lamina.build.selection import Kept, Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.dockerfile.chmod import Chmod, applied
 from lamina.errors import BuildError, UsageError, from_oserror
@@ -202,7 +204,9 @@ class _Writer:
                 continue
             yield from ((entry, None) for entry in waiting)
             waiting = []
-            yield self._entry(_name(node, self._to), Laid(node, 0))
+            entry, content = self._entry(_name(node, self._to), Laid(node, 0))
+            yield entry, content
+            self._passed(node, content)
 
     def several(self, selected: list[Selected]) -> EntryStream:
         """Sources laid over each other, the later ones on top."""
@@ -214,14 +218,21 @@ class _Writer:
         if not laid and not any(made for made, _ in parents.values()):
             return
         for name in sorted({*laid, *parents}, key=in_order):
-            if name in laid:
-                yield self._entry(name, laid[name])
-            else:
+            if name not in laid:
                 yield parents[name][1], None
+                continue
+            entry, content = self._entry(name, laid[name])
+            yield entry, content
+            self._passed(laid[name].node, content)
 
-    def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Opener | None]:
+    def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Content | None]:
         refuse_whiteout(name)
         return _entry(self._tree, name, laid, self._manner, self._first)
+
+    def _passed(self, node: Node, content: Content | None) -> None:
+        """What passed piece by piece must have been one file all the while."""
+        if content is not None and not isinstance(content, Held):
+            require_same(self._tree, node)
 
 
 def _lay(view: TreeView, selected: list[Selected], to: Destination) -> dict[bytes, Laid]:
@@ -294,18 +305,19 @@ def _entry(
     laid: Laid,
     manner: Manner,
     first: dict[tuple[int, int, int], bytes],
-) -> tuple[Entry, Opener | None]:
+) -> tuple[Entry, Content | None]:
     node, status = laid.node, laid.node.status
     kind = _KINDS[stat.S_IFMT(status.mode)]
     uid, gid = manner.owner or ((status.uid, status.gid) if tree.keeps_owners else (0, 0))
     mode = stat.S_IMODE(status.mode)
-    if kind != SYMLINK:
+    if kind != SYMLINK and manner.mode is not None:
         mode = applied(manner.mode, mode, is_directory=kind == DIR)
     if status.links > 1 and kind != DIR:
         linked = first.setdefault((laid.source, status.device, status.inode), name)
         if linked != name:
             mtime = manner.time(status.mtime_ns)
             return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
+    holds = _holds(tree, node)
     is_device = kind in (CHAR, BLOCK)
     entry = Entry(
         name,
@@ -313,14 +325,29 @@ def _entry(
         mode,
         uid,
         gid,
-        size=status.size if status.is_file else 0,
-        mtime_ns=manner.time(_mtime(node, manner)),
-        link=tree.readlink(node.path) if kind == SYMLINK and node.path is not None else b"",
-        devmajor=os.major(status.rdev) if is_device else 0,
-        devminor=os.minor(status.rdev) if is_device else 0,
-        xattrs=tree.xattrs(node.path) if node.path is not None else (),
+        status.size if status.is_file else 0,
+        manner.time(_mtime(node, manner)),
+        holds.data or b"" if kind == SYMLINK else b"",
+        os.major(status.rdev) if is_device else 0,
+        os.minor(status.rdev) if is_device else 0,
+        holds.xattrs or (),
     )
-    return entry, partial(open_node, tree, node) if entry.size else None
+    return entry, _content(tree, node, holds) if entry.size else None
+
+
+def _holds(tree: SourceTree, node: Node) -> Kept:
+    if node.path is not None:
+        return whole(tree, node)
+    if node.fetched is not None:
+        return Kept(node.fetched.digest)
+    return Kept(hashlib.sha256(node.data).digest(), data=node.data)
+
+
+def _content(tree: SourceTree, node: Node, holds: Kept) -> Content:
+    if holds.data is None:
+        return partial(open_node, tree, node)
+    digest = hashlib.sha256(holds.data).digest() if holds.xattrs else holds.digest
+    return Held(holds.data, digest)
 
 
 def _mtime(node: Node, manner: Manner) -> int:
@@ -329,31 +356,22 @@ def _mtime(node: Node, manner: Manner) -> int:
 
 
 def open_node(tree: SourceTree, node: Node) -> int:
-    """A descriptor of a file's content.
+    """A descriptor of the content of a file that lies in a tree, or was fetched.
 
     Raises `BuildError` when it changed since its digest, `StorageError` when it cannot be read.
     """
     if node.fetched is not None:
         return node.fetched.open()
-    if node.path is None:
-        return _in_memory(node.data)
+    assert node.path is not None
     try:
         descriptor = tree.open(node.path)
     except OSError as error:
         raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
     try:
-        require_unchanged(descriptor, node.packed, node.path)
+        require_unchanged(descriptor, node.status, node.path)
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
-
-
-def _in_memory(data: bytes) -> int:
-    descriptor = os.memfd_create("inline", os.MFD_CLOEXEC)
-    written = 0
-    while written < len(data):
-        written += os.pwrite(descriptor, data[written:], written)
     return descriptor
 
 

@@ -5,14 +5,14 @@ Layers of an OCI archive are compressed as a push would do it, into files withou
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.archive.apply import apply
 from lamina.archive.diff import whole_tree
-from lamina.archive.entry import Entry, EntryStream, Write
+from lamina.archive.entry import Content, Entry, EntryStream, Write
 from lamina.archive.packing import Packing
 from lamina.archive.writer import segments
 from lamina.build.outputs import OCI, TAR, Output, refuse_several
@@ -196,7 +196,7 @@ def _annotations(name: str) -> dict[str, str]:
     return {ocilayout.FULL_NAME: str(full), ocilayout.REF_NAME: full.tag or "latest"}
 
 
-def _owned(entries: EntryStream) -> Iterator[tuple[Entry, Callable[[], int] | None]]:
+def _owned(entries: EntryStream) -> Iterator[tuple[Entry, Content | None]]:
     uid, gid = os.geteuid(), os.getegid()
     for entry, opener in entries:
         yield entry._replace(uid=uid, gid=gid), opener

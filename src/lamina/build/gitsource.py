@@ -79,6 +79,10 @@ class GitTree:
         """The attributes that a layer carries."""
         return self._tree.xattrs(path)
 
+    def xattrs_of_open(self, descriptor: int, path: bytes) -> Xattrs:
+        """The attributes of an open file."""
+        return self._tree.xattrs_of_open(descriptor, path)
+
     def why_absent(self, path: bytes) -> str:
         """Nothing is hidden in a repository."""
         return ""

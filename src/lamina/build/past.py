@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.archive.entry import FILE, Entry, EntryStream, Opener
+from lamina.archive.entry import FILE, Content, Entry, EntryStream, Held
 from lamina.build.record import Record
 from lamina.spec.imageconfig import ImageConfig, parse_time
 from lamina.values.digest import ChainID, chain_ids
@@ -65,13 +65,15 @@ def is_the_same(entries: EntryStream, records: "Iterable[IndexRecord]") -> bool:
     )
 
 
-def _is_member(entry: Entry, opener: Opener | None, record: "IndexRecord") -> bool:
+def _is_member(entry: Entry, content: Content | None, record: "IndexRecord") -> bool:
     if entry._replace(mtime_ns=0) != record.entry()._replace(mtime_ns=0):
         return False
-    return entry.kind != FILE or opener is None or _digest(opener) == record.digest
+    return entry.kind != FILE or content is None or _digest(content) == record.digest
 
 
-def _digest(opener: Opener) -> bytes:
-    descriptor = opener()
+def _digest(content: Content) -> bytes:
+    if isinstance(content, Held):
+        return content.digest
+    descriptor = content()
     with os.fdopen(descriptor, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

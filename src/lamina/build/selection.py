@@ -9,7 +9,7 @@ import hashlib
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,13 +17,25 @@ from lamina.build.sources import SourceTree
 from lamina.dockerfile.glob import has_magic, match
 from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
 from lamina.fs.status import Status, inline, is_directory, packed, unpacked
-from lamina.fs.tree import resolve
+from lamina.fs.tree import Xattrs, resolve
 
 Excludes = Callable[[str], bool]
 _NEAR = 3
 _FETCHED_MODE = 0o600
 _STARS = "**"  # any number of components
 _UNNAMED = b"__unnamed__"  # BuildKit's name for what comes from a URL that ends in a slash
+
+
+class Kept(NamedTuple):
+    """What a file held when its digest was taken.
+
+    `digest` counts its bytes (or link target) and attributes. These are None where they were not
+    read, or are too much to keep.
+    """
+
+    digest: bytes
+    xattrs: Xattrs | None = None
+    data: bytes | None = None
 
 
 class Node(NamedTuple):
@@ -33,7 +45,7 @@ class Node(NamedTuple):
     whose contents go into the destination. `path` is where it lies in its tree; None for an
     inline file, whose bytes are `data`, or what was `fetched`. `packed` is its status. An `implied`
     directory leads to what was asked for (--parents): one that exists already at the destination
-    stays as it is.
+    stays as it is. `kept` is what is known of its content.
     """
 
     name: bytes
@@ -42,6 +54,7 @@ class Node(NamedTuple):
     data: bytes = b""
     implied: bool = False
     fetched: "Fetched | None" = None
+    kept: Kept | None = None
 
     @property
     def status(self) -> Status:
@@ -54,11 +67,21 @@ class Node(NamedTuple):
         return is_directory(self.packed)
 
 
+class Seen(NamedTuple):
+    """What a source was when it was digested: its first nodes, with what was kept of them.
+
+    Where these are not all, `listing` is the digest of all names and statuses.
+    """
+
+    nodes: Sequence[Node]
+    listing: bytes | None
+
+
 class Selected:
     """One source after globs are resolved: `top`, and by `nodes` all of it.
 
-    What is in a directory is not kept but walked anew each time, so that a million files take no
-    memory; `expect` makes sure that it is the same each time.
+    What is in a large directory is not kept but walked anew each time, so that a million files
+    take no memory; with `seen` it is the same each time, or an error.
     """
 
     def __init__(
@@ -66,52 +89,49 @@ class Selected:
         title: str,
         top: Node,
         walk: Callable[[], Iterator[Node]],
-        listing: bytes | None = None,
+        seen: Seen | None = None,
     ) -> None:
         self.title = title
         self.top = top
         self._walk = walk
-        self._listing = listing
+        self._seen = seen
 
     @property
     def is_directory(self) -> bool:
         """Whether the source is a directory, whose contents are copied."""
         return self.top.is_directory
 
-    def expect(self, listing: bytes) -> "Selected":
-        """The same, but `nodes` raises unless it gives what has that listing."""
-        return Selected(self.title, self.top, self._walk, listing)
+    def expect(self, seen: Seen) -> "Selected":
+        """The same, but `nodes` gives what was seen, or raises."""
+        return Selected(self.title, self.top, self._walk, seen)
 
     def nodes(self) -> Iterator[Node]:
         """The source itself and what is in it, each directory before its entries, by name.
 
-        Raises `BuildError` at the end when it is not what is expected, or OSError.
+        Raises `BuildError` when it is no longer what was seen, or OSError.
         """
-        if self._listing is None:
-            yield from self._walk()
-            return
+        if self._seen is None:
+            return self._walk()
+        if self._seen.listing is None:
+            return iter(self._seen.nodes)
+        return self._as_seen(self._seen)
+
+    def _as_seen(self, seen: Seen) -> Iterator[Node]:
         listing = Listing()
+        known = iter(seen.nodes)
         for node in self._walk():
             listing.add(node)
-            yield node
-        if listing.digest() != self._listing:
-            raise self._changed()
+            before = next(known, node)
+            if before[:3] != node[:3]:
+                raise changed(self.title)
+            yield before
+        if listing.digest() != seen.listing:
+            raise changed(self.title)
 
-    def confirm(self) -> None:
-        """Raise `BuildError` when it is no longer what is expected: a file may have changed
-        while it was read."""
-        if self._listing is None:
-            return
-        try:
-            for _ in self.nodes():
-                pass
-        except OSError:
-            raise self._changed() from None
 
-    def _changed(self) -> BuildError:
-        return BuildError(
-            f"{self.title!r} changed while it was read", hint="build again when it is still"
-        )
+def changed(title: str) -> BuildError:
+    """What is raised for a source that changes under the build's hands."""
+    return BuildError(f"{title!r} changed while it was read", hint="build again when it is still")
 
 
 class Listing:

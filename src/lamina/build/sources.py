@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from lamina.fs.status import is_directory, packed
-from lamina.fs.tree import FlatTree, TreeView, Xattrs
+from lamina.fs.tree import READING, FlatTree, TreeView, Xattrs, carried_xattrs
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -51,6 +51,9 @@ class SourceTree(Protocol):
 
     def xattrs(self, path: bytes) -> Xattrs:
         """The attributes that a layer carries."""
+
+    def xattrs_of_open(self, descriptor: int, path: bytes) -> Xattrs:
+        """The same of a file that `open` opened."""
 
     def why_absent(self, path: bytes) -> str:
         """What hides `path` (`excluded by line 3 of .dockerignore`), or nothing."""
@@ -144,12 +147,20 @@ class ContextTree:
         return os.open(name or b".", _DIRECTORY, dir_fd=directory)
 
     def open(self, path: bytes) -> int:
-        """A descriptor for reading; raises OSError."""
-        return self._tree.open(path)
+        """A descriptor for reading what `children` or `lstat` called a file; raises OSError.
+
+        One call, since a context may have a million of them.
+        """
+        folder, _, name = path.rpartition(b"/")
+        return os.open(name, READING, dir_fd=self._tree.folder(folder))
 
     def xattrs(self, path: bytes) -> Xattrs:
         """The attributes that a layer carries."""
         return self._tree.xattrs(path)
+
+    def xattrs_of_open(self, descriptor: int, _path: bytes) -> Xattrs:
+        """The attributes, without looking for the file again."""
+        return carried_xattrs(descriptor)
 
     def why_absent(self, path: bytes) -> str:
         """Which line of the ignore file hides `path`."""
@@ -204,6 +215,10 @@ class ChainTree:
         """The attributes that a layer carries."""
         return self._view.xattrs(path)
 
+    def xattrs_of_open(self, _descriptor: int, path: bytes) -> Xattrs:
+        """The attributes; a view's descriptor may be of a file elsewhere that holds the bytes."""
+        return self._view.xattrs(path)
+
     def why_absent(self, path: bytes) -> str:
         """Nothing is hidden in a stage."""
         return ""
@@ -240,6 +255,10 @@ class NoTree:
     def xattrs(self, path: bytes) -> Xattrs:
         """There is nothing."""
         return ()
+
+    def xattrs_of_open(self, _descriptor: int, path: bytes) -> Xattrs:
+        """There is nothing."""
+        return self.xattrs(path)
 
     def why_absent(self, path: bytes) -> str:
         """The reason is always the same."""

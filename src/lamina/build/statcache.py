@@ -15,9 +15,9 @@ from binascii import crc32
 from itertools import islice
 
 from lamina.fs.atomic import write_file
-from lamina.fs.status import IDENTITY, settled, unpacked
+from lamina.fs.status import IDENTITY, ctime_ns, settled
 
-_MAGIC = b"lamina stat 1\n\0\0"
+_MAGIC = b"lamina stat 2\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
 _ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
 _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago goes
@@ -46,7 +46,7 @@ class StatCache:
 
     def note(self, status: bytes, digest: bytes, read_ns: int) -> None:
         """Remember the digest of what was read at `read_ns`, unless it could change unseen."""
-        if settled(unpacked(status).ctime_ns, read_ns):
+        if settled(ctime_ns(status), read_ns):
             key = status[:IDENTITY]
             self._known[key] = digest
             self._used.add(key)

@@ -153,7 +153,7 @@ class Steps:
             origin.chain,
             believing=believing,
         )
-        chosen.expect(content.listings)
+        chosen.expect(content.seen)
         return content
 
     def _run(
@@ -295,10 +295,7 @@ class Steps:
             source = _source(view, step, chosen, manner)
             if source is None:
                 return None
-            layer = self._layers.register_entries(parent, Stoppable(source, self._stop))
-            for each in chosen.selected:
-                each.confirm()
-            return layer
+            return self._layers.register_entries(parent, Stoppable(source, self._stop))
         finally:
             view.close()
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 _LAYOUT = Struct("<QQQqqIIIIQ")
 _MODE = Struct("<I")
 _MODE_AT = 40
+_TIME = Struct("<q")
+_CTIME_AT = 32
 IDENTITY = 40  # the first bytes: device, inode, size, mtime, ctime
 _TICK = 50_000_000  # ns: some jiffies, the coarse clock that file systems stamp with
 _WHOLE_SECONDS = 2_000_000_000  # ns: FAT's two seconds, the coarsest in use
@@ -32,9 +34,18 @@ class Status(NamedTuple):
     rdev: int
 
     @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+    @property
     def is_file(self) -> bool:
         """Whether it is a regular file."""
         return stat.S_ISREG(self.mode)
+
+    def is_still(self, now: os.stat_result) -> bool:
+        """Whether nothing happened to the file until `now`."""
+        return self[:5] == (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
 
 
 def packed(status: os.stat_result) -> bytes:
@@ -67,6 +78,12 @@ def is_directory(data: bytes) -> bool:
     """Whether a packed status is a directory's."""
     (mode,) = _MODE.unpack_from(data, _MODE_AT)
     return stat.S_ISDIR(mode)
+
+
+def ctime_ns(data: bytes) -> int:
+    """The time of the last change of a packed status, in ns since the epoch."""
+    time: int = _TIME.unpack_from(data, _CTIME_AT)[0]
+    return time
 
 
 def settled(ctime_ns: int, now_ns: int) -> bool:

@@ -18,6 +18,7 @@ from lamina.fs.marks import KERNEL, PREFIX, Marks, is_whiteout
 from lamina.kernel import xattr
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LINK_LIMIT = 40  # as the kernel's, path_resolution(7)
 _OPEN = 256  # descriptors that one tree keeps beside its roots; a process has 1,024 by default
 _KNOWN = 1024  # directories remembered at once, those that are not there included
@@ -258,8 +259,7 @@ class StackedTree:
         directory, name, status = self._at(path)
         if stat.S_IFMT(status.st_mode) not in _READABLE:
             raise OSError(errno.EINVAL, "neither a file nor a directory", os.fsdecode(path))
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        return os.open(name or b".", flags, dir_fd=directory)
+        return os.open(name or b".", READING, dir_fd=directory)
 
     def xattrs(self, path: bytes) -> Xattrs:
         """The attributes of `path` that a layer carries, sorted by name."""
@@ -304,6 +304,13 @@ class FlatTree(StackedTree):
 
     def __init__(self, descriptor: int) -> None:
         super().__init__((descriptor,))
+
+    def folder(self, path: bytes) -> int:
+        """The directory at `path`, borrowed as `locate` has it; raises OSError."""
+        stack = self._stack(path)
+        if not stack:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(path))
+        return stack[0]
 
 
 def _hides(entry: os.DirEntry[str]) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import threading
+from functools import partial
 
 import pytest
 
@@ -608,15 +609,9 @@ def test_destination_links_stay_inside_the_image(rig, tmp_path):
 
 
 def test_an_unreadable_or_vanishing_file_names_itself(rig):
-    rig.write(a="a")
-
-    class Vanishing:
-        def __call__(self):
-            os.unlink(os.path.join(rig.context, "a"))
-            return rig.tick()
-
-    rig.builder._parts = rig.builder._parts._replace(clock=Vanishing())
-    with pytest.raises(Exception, match="reading the build context: a: No such file") as caught:
+    rig.write(a="a" * (2 << 20))
+    meanwhile(rig, lambda: os.unlink(os.path.join(rig.context, "a")))
+    with pytest.raises(Exception, match="reading a: No such file") as caught:
         rig.build("FROM scratch\nCOPY a /\n")
     assert caught.type.__name__ == "StorageError"
     assert list(rig.layers.driver.layers()) == []
@@ -704,21 +699,38 @@ def test_what_a_build_found_in_the_cache_is_not_pruned_under_it(rig):
     assert [len(rig.layers.chain(config.top_chain)), len(config.diff_ids)] == [3, 3]
 
 
-def test_a_file_that_changes_while_it_is_copied_makes_no_record(rig):
-    """Its layer holds bytes that are not those of the key."""
-    rig.write(a="one")
+def meanwhile(rig, change):
+    """From now on `change` happens between what a copy looked at and the making of its layer."""
     register = rig.layers.register_entries
 
-    def meanwhile(*arguments):
-        layer = register(*arguments)
-        rig.write(a="two")
-        return layer
+    def changing(*arguments):
+        change()
+        return register(*arguments)
 
-    rig.layers.register_entries = meanwhile
+    rig.layers.register_entries = changing
+    return partial(setattr, rig.layers, "register_entries", register)
+
+
+def test_a_file_that_changes_before_it_is_copied_is_copied_as_it_was(rig):
+    rig.write(a="one")
+    undo = meanwhile(rig, lambda: rig.write(a="two"))
+    assert rig.tree(rig.build("FROM scratch\nCOPY a /a\n")) == {"a": "one"}
+    undo()
+    assert rig.tree(rig.build("FROM scratch\nCOPY a /a\n")) == {"a": "two"}
+    rig.write(a="one")
+    assert rig.tree(rig.build("FROM scratch\nCOPY a /a\n")) == {"a": "one"}
+    assert rig.cached() == [True]
+
+
+def test_a_large_file_that_changes_before_it_is_copied_makes_no_record(rig):
+    """Its layer would hold bytes that are not those of the key."""
+    one, two = "one" * (1 << 19), "two" * (1 << 19)
+    rig.write(a=one)
+    undo = meanwhile(rig, lambda: rig.write(a=two))
     with pytest.raises(BuildError, match="changed while it was read"):
         rig.build("FROM scratch\nCOPY a /a\n")
-    rig.layers.register_entries = register
-    rig.write(a="one")
+    undo()
+    rig.write(a=one)
     rig.build("FROM scratch\nCOPY a /a\n")
     assert rig.cached() == [False]
 

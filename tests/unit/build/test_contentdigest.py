@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from lamina.archive.entry import Held
 from lamina.build import copy
 from lamina.build.contentdigest import content_of
 from lamina.build.selection import Inline, Wanted, select
@@ -157,13 +158,67 @@ def test_a_file_that_changes_while_it_is_read(context, path):
         digest(tree)
 
 
-def test_a_file_that_changes_between_digest_and_copy(context, path, stage):
-    tree, cache = context(TREE), StatCache(None)
-    (source,) = select(tree, Wanted(("d",)))
-    (listing,) = content_of(tree, [source], cache).listings
-    longer(path)
-    chosen = [source.expect(listing)]
+def laid(tree, chosen, stage):
+    """What a copy of `chosen` brings, by name: bytes, link target or nothing."""
     view = stage("")
-    to = copy.destination(view, "/x", chosen)
-    with pytest.raises(BuildError, match="'d' changed while it was read"):
-        list(copy.entries(tree, view, chosen, to, copy.Manner(None, None, 0, None)))
+    to = copy.destination(view, "/x/", chosen)
+    manner = copy.Manner(None, None, 0, None)
+    return {
+        entry.name.decode(): entry.link or (content.data if isinstance(content, Held) else content)
+        for entry, content in copy.entries(tree, view, chosen, to, manner)
+    }
+
+
+WHOLE = {"x": None, "x/a": b"text", "x/b": b"b", "x/l": b"a"}
+
+
+@pytest.mark.parametrize("change", [content, longer])
+def test_what_was_digested_is_copied_whatever_becomes_of_it(context, path, stage, change):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], StatCache(None)).seen
+    change(path)
+    (path / "new").write_text("new")
+    assert laid(tree, [source.expect(seen)], stage) == WHOLE
+
+
+@pytest.mark.parametrize("change", [content, longer])
+@pytest.mark.parametrize("room", [0, 1, 500, 900])
+def test_what_could_not_be_kept_must_be_the_same(context, path, stage, room, change):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], StatCache(None), room=room).seen
+    assert seen.listing is not None
+    assert laid(tree, [source.expect(seen)], stage) == WHOLE
+    change(path)
+    with pytest.raises(BuildError, match="changed while it was read; build again"):
+        laid(tree, [source.expect(seen)], stage)
+
+
+@pytest.mark.parametrize("room", [0, 500, 1 << 20])
+def test_the_digest_is_the_same_however_much_is_kept(context, room):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("d",)))
+    assert content_of(tree, [source], StatCache(None), room=room).digest == digest(tree)
+
+
+def test_what_the_stat_cache_vouched_for_must_be_what_it_said(context, path, stage):
+    """A file changed within a tick of the clock: nothing but its bytes tells."""
+    tree, cache = context(TREE), Lying(None)
+    digest(tree, cache=cache)
+    content(path)
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], cache).seen
+    with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
+        laid(tree, [source.expect(seen)], stage)
+
+
+class Lying(StatCache):
+    """Takes a file for unchanged because it has the inode that it had."""
+
+    def find(self, status):
+        return super().find(status[:16])
+
+    def note(self, status, digest, read_ns):
+        super().note(status, digest, read_ns)
+        self._known[status[:16]] = digest

@@ -8,7 +8,7 @@ import pytest
 from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK
 from lamina.build import copy
 from lamina.build.copy import Manner
-from lamina.build.selection import Inline, Wanted, select
+from lamina.build.selection import Inline, Seen, Wanted, select
 from lamina.dockerfile.chmod import parse
 from lamina.errors import BuildError, StorageError, UsageError
 from lamina.fs.tree import StackedTree
@@ -288,11 +288,9 @@ def test_inline_files(context, stage):
     selected = select(context(""), Wanted((Inline("f", b"text"),)))
     view = stage(EMPTY)
     where = copy.destination(view, "/x", selected)
-    ((entry, opener),) = copy.entries(context(""), view, selected, where, PLAIN)
+    ((entry, content),) = copy.entries(context(""), view, selected, where, PLAIN)
     assert (entry.name, entry.mode, entry.size, entry.mtime_ns) == (b"x", 0o644, 4, NOW)
-    descriptor = opener()
-    assert os.read(descriptor, 9) == b"text"
-    os.close(descriptor)
+    assert (content.read(3), content.read(9), content.read(9)) == (b"tex", b"t", b"")
 
 
 def test_the_order_is_that_of_components(context, stage):
@@ -327,16 +325,53 @@ def test_parents_leaves_existing_directories_alone(context, stage):
     ]
 
 
+def large(path):
+    """A file that is not read at once."""
+    with open(path, "wb") as file:
+        file.write(b"large")
+        file.truncate(3 << 20)
+
+
 def test_a_file_that_changes_between_looking_and_copying(context, stage, tmp_path):
-    tree = context('f a "a"\n')
+    tree = context("")
+    large(tmp_path / "context" / "a")
     ((_, opener),) = copied(tree, stage(EMPTY), ["a"], "/")
     (tmp_path / "context" / "a").write_text("b")
     with pytest.raises(BuildError, match="'a' changed while it was read"):
         opener()
 
 
+def test_a_small_file_that_changed_since_it_was_listed(context, stage, tmp_path):
+    tree = context('f a "a"\nf b "b"\n')
+    selected = select(tree, Wanted(("a", "b")))
+    nodes = [node for source in selected for node in source.nodes()]
+    chosen = [one.expect(Seen([node], None)) for one, node in zip(selected, nodes, strict=True)]
+    (tmp_path / "context" / "b").write_text("c")
+    view = stage(EMPTY)
+    stream = copy.entries(tree, view, chosen, copy.destination(view, "/x/", chosen), PLAIN)
+    assert [next(stream)[0].name, next(stream)[0].name] == [b"x", b"x/a"]
+    with pytest.raises(BuildError, match="'b' changed while it was read"):
+        next(stream)
+
+
+def test_a_file_that_changes_while_it_passes(context, stage, tmp_path):
+    tree = context("")
+    large(tmp_path / "context" / "a")
+    selected = select(tree, Wanted(("a",)))
+    view = stage(EMPTY)
+    stream = copy.entries(tree, view, selected, copy.destination(view, "/x", selected), PLAIN)
+    _, opener = next(stream)
+    descriptor = opener()
+    with open(tmp_path / "context" / "a", "ab") as file:
+        file.write(b"more")
+    os.close(descriptor)
+    with pytest.raises(BuildError, match="'a' changed while it was read"):
+        next(stream)
+
+
 def test_a_file_swapped_for_a_link_is_not_followed(context, stage, tmp_path):
-    tree = context('f a "a"\n')
+    tree = context("")
+    large(tmp_path / "context" / "a")
     ((_, opener),) = copied(tree, stage(EMPTY), ["a"], "/")
     os.unlink(tmp_path / "context" / "a")
     os.symlink("/etc/passwd", tmp_path / "context" / "a")

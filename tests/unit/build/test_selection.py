@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lamina.build.selection import Inline, Listing, Wanted, select
+from lamina.build.selection import Inline, Listing, Seen, Wanted, select
 from lamina.errors import BuildError, PathNotFound, UsageError
 from lamina.fs.remove import remove_tree
 
@@ -156,14 +156,24 @@ def test_a_deep_tree_is_no_matter(context, tmp_path):
         remove_tree(str(tmp_path / "context" / "d"))
 
 
-def test_a_source_that_is_no_longer_the_same(context, tmp_path):
+@pytest.mark.parametrize("kept", [0, 2, 4])
+def test_a_source_that_is_no_longer_the_same(context, tmp_path, kept):
     tree = context(TREE)
     (source,) = select(tree, Wanted(("app",)))
     listing = Listing()
-    for node in source.nodes():
+    nodes = list(source.nodes())
+    for node in nodes:
         listing.add(node)
-    expected = source.expect(listing.digest())
-    assert len(list(expected.nodes())) == 4
+    expected = source.expect(Seen(nodes[:kept], listing.digest()))
+    assert list(expected.nodes()) == nodes
     (tmp_path / "context" / "app" / "new").write_text("")
     with pytest.raises(BuildError, match="'app' changed while it was read; build again"):
         list(expected.nodes())
+
+
+def test_a_source_of_which_all_is_known_is_not_walked_again(context, tmp_path):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("app",)))
+    nodes = list(source.nodes())
+    (tmp_path / "context" / "app" / "new").write_text("")
+    assert list(source.expect(Seen(nodes, None)).nodes()) == nodes
