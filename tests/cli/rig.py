@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -116,10 +117,16 @@ def nothing_left(lamina: Lamina) -> Iterator[None]:
     assert lamina.inventory() == before
 
 
+EXCERPT = re.compile(r"^(\S.*):(\d+)\n-{20}\n((?: .*\n)+)-{20}\n", re.MULTILINE)
+"""A Dockerfile's lines as an error shows them: its name, the line, and the rows."""
+LAST_WORDS = re.compile(r"^------\n > .*:\n(?:.*\n)*?------\n", re.MULTILINE)
+"""The end of what a failed step wrote."""
+
+
 def assert_complaint(said: Said, *wanted: str, code: int = 1) -> None:
     """One line of complaint that says all of `wanted`, beneath a build's progress if any."""
     assert said.code == code, said
-    *progress, last = said.err.splitlines() or [""]
+    *progress, last = EXCERPT.sub("", LAST_WORDS.sub("", said.err)).splitlines() or [""]
     assert all(line.startswith("#") for line in progress), said
     assert last.startswith("lamina: "), said
     assert "internal error" not in last

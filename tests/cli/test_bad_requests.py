@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -9,7 +10,7 @@ import tarfile
 import pytest
 
 from lamina.testing.trees import tar_of
-from tests.cli.rig import Lamina, assert_complaint, nothing_left, tree
+from tests.cli.rig import EXCERPT, Lamina, assert_complaint, nothing_left, tree
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 SMALL = tar_of("d d\nf d/a text")
@@ -55,6 +56,8 @@ UNKNOWN = [
     (["save", "-o", "/does/not/exist", "small"], 1, "/does/not/exist: No such file or dir"),
     (["save", "-o", "folder", "small"], 1, "folder: Is a directory"),
     (["images", "--bogus"], 125, "unknown flag: --bogus"),
+    (["build", "--buildarg=a=b", "."], 125, "--buildarg; did you mean --build-arg?"),
+    (["build", "-f", "nope", "--tga", "x", "."], 125, "unknown flag: --tga; did you mean --tag?"),
     (["run", "--env-file=no", "small", "x"], 125, "lamina: reading no: No such file or directory"),
     (["images", "--root", "x"], 125, "--root; it stands before the command: lamina --root DIR"),
     (["ps", "-f", "age=3"], 1, "Invalid filter 'age'; there are id, name, status, label"),
@@ -102,16 +105,21 @@ def test_an_iidfile_that_cannot_be_written(store):
 # --- Dockerfiles --------------------------------------------------------------------------
 
 DOCKERFILES = {
-    "a comment in a line": ("FROM scratch #comment", 1, "a comment must start its line", "#com"),
+    "a comment in a line": (
+        "FROM scratch #comment",
+        1,
+        "a comment must start its line",
+        "#comment",
+    ),
     "an unknown word": ("FROM scratch\nFRUM x", 2, "unknown instruction: FRUM", "FRUM"),
-    "too few words": ("FROM scratch\nCOPY a", 2, "COPY requires at least two arguments", "COPY"),
-    "no FROM": ("RUN x", 1, "RUN stands before the first FROM", "RUN x"),
+    "too few words": ("FROM scratch\nCOPY a", 2, "COPY requires at least two arguments", ""),
+    "no FROM": ("RUN x", 1, "RUN stands before the first FROM", "RUN"),
     "an unknown flag": ("FROM scratch\nCOPY --chmood=1 a b", 2, "--chmood; did you", "--chmood"),
-    "a heredoc without end": ("FROM scratch\nRUN <<EOF\nx", 2, "unterminated heredoc", "<<EOF"),
-    "ENV without a value": ("FROM scratch\nENV a", 2, "ENV must have two arguments", "ENV a"),
-    "a bad substitution": ("FROM scratch\nENV a=${b!c}", 2, "unsupported modifier (!)", "ENV"),
-    "a bad port": ("FROM scratch\nEXPOSE 8o", 2, "invalid port in EXPOSE '8o'", "EXPOSE"),
-    "lines below": ("FROM scratch\n\n# x\n\nENV \\\n a", 5, "ENV must have two", "ENV"),
+    "a heredoc without end": ("FROM scratch\nRUN <<EOF\nx", 2, "unterminated heredoc", "<<"),
+    "ENV without a value": ("FROM scratch\nENV a", 2, "ENV must have two arguments", ""),
+    "a bad substitution": ("FROM scratch\nENV a=${b!c}", 2, "unsupported modifier (!)", ""),
+    "a bad port": ("FROM scratch\nEXPOSE 8o", 2, "invalid port in EXPOSE '8o'", ""),
+    "lines below": ("FROM scratch\n\n# x\n\nENV \\\n a", 5, "ENV must have two", ""),
 }
 
 
@@ -121,12 +129,14 @@ def test_a_bad_dockerfile_is_shown_with_a_caret(store, name):
     store.write("bad/Dockerfile", text + "\n")
     with nothing_left(store):
         said = store("build", f"{store.folder}/bad")
-    *above, shown, caret = said.err.splitlines()
-    assert_complaint(said._replace(err="\n".join(above)), f"lamina: Dockerfile:{line}: ", reason)
-    number, _, source = shown.partition(" | ")
-    assert int(number) == line
-    assert source == text.splitlines()[line - 1]
-    assert source[caret.partition(" | ")[2].index("^") :].startswith(at.split()[0])
+    assert_complaint(said, f"lamina: Dockerfile:{line}: ", reason)
+    (file, shown, rows), *_ = EXCERPT.findall(said.err)
+    assert (file, int(shown)) == ("Dockerfile", line)
+    marked = [row for row in rows.split("\n") if " | >>> " in row]
+    assert marked[0] == f" {line:3d} | >>> {text.splitlines()[line - 1]}".rstrip()
+    carets = [row for row in rows.split("\n") if row.startswith("     |     ")]
+    start = carets[0].index("^") if at else 0
+    assert [marked[0][start : start + each.count("^")] for each in carets] == [at] * bool(at)
 
 
 STEPS = {
@@ -136,6 +146,11 @@ STEPS = {
     "an unknown stage": ("FROM scratch\nCOPY --from=later a b", "Dockerfile:2: no such image: la"),
     "a source that is not there": ("FROM scratch\nCOPY nope /x", "Dockerfile:2: the build context"),
     "a source above": ("FROM scratch\nCOPY ../x /x", "the build context has no '../x'"),
+    "a stage misspelt": ("FROM scratch AS build\nFROM biuld", "biuld; did you mean build, a stage"),
+    "a stage misspelt by COPY": (
+        "FROM scratch AS build\nFROM scratch\nCOPY --from=biuld a b",
+        "Dockerfile:3: no such image: biuld; did you mean build, a stage of this Dockerfile?",
+    ),
     "an unknown user": ("FROM small\nCOPY --chown=bob small.tar /x", "Dockerfile:2: "),
     "a program that is not there": ("FROM small\nRUN true", "Dockerfile:2: cannot run '/bin/sh'"),
     "an unknown target": ("FROM small AS a", "later"),
@@ -151,6 +166,11 @@ def test_a_step_that_cannot_be_carried_out(store, name):
     with nothing_left(store):
         said = store("build", "--pull=never", "-t", "x", *target, f"{store.folder}/step")
         assert_complaint(said, reason)
+    place = re.match("Dockerfile:([0-9]+): ", said.err.splitlines()[-1].removeprefix("lamina: "))
+    if place is not None:
+        ((file, line, rows),) = EXCERPT.findall(said.err)
+        assert (file, line) == ("Dockerfile", place[1])
+        assert f" {int(line):3d} | >>> {text.splitlines()[int(line) - 1]}\n" in rows
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -161,7 +181,14 @@ def test_a_command_that_fails_is_named_and_leaves_nothing(base):
         assert_complaint(said, "lamina: Dockerfile:2: the command ", "ended with exit status 3")
         quiet = base("build", "-q", f"{base.folder}/c")
     assert quiet.out == ""
-    assert quiet.err.startswith("about to fail\nlamina: Dockerfile:2: ")
+    assert EXCERPT.sub("", quiet.err).startswith("about to fail\nlamina: Dockerfile:2: ")
+    shown = (
+        "Dockerfile:2\n{0}\n   1 |     FROM base\n   2 | >>> RUN echo about to fail; exit 3\n{0}\n"
+    )
+    for each in (said, quiet):
+        assert shown.format("-" * 20) in each.err
+    title = "[2/2] RUN echo about to fail; exit 3"
+    assert f"------\n > {title}:\nabout to fail\n------\nDockerfile:2\n" in said.err
 
 
 # --- disks --------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """`lamina build` on a terminal: golden screens of a real one, times put out of sight."""
 
+import json
 import os
 import re
 
@@ -107,6 +108,12 @@ def test_a_failure_shows_the_end_of_what_was_written(building):
         "3\n"
         "no way\n"
         "------\n"
+        "Dockerfile:3\n"
+        "--------------------\n"
+        "   1 |     FROM base\n"
+        "   2 |     RUN echo hello > /greeting\n"
+        "   3 | >>> RUN seq 1 3; printf 'no \\033[2Jway'; exit 3\n"
+        "--------------------\n"
         "lamina: Dockerfile:3: the command \"/bin/sh -c seq 1 3; printf 'no \\\\033[2Jway';\n"
         'exit 3" ended with exit status 3\n'
         "left: 1"
@@ -204,9 +211,26 @@ def test_a_screen_is_not_drawn_where_there_is_none(base):
 
 
 def test_a_failed_step_is_an_event(base):
-    base.write("Dockerfile", "FROM base\nRUN exit 4\n")
+    base.write("Dockerfile", "FROM base\nRUN echo so; exit 4\n")
     said = base("build", "--progress", "json", base.folder)
-    assert '{"event":"StepErred","step":2,' in said.err
+    events = [json.loads(line) for line in said.err.splitlines() if line.startswith("{")]
+    erred, failed = (each for each in events if each["event"] in ("StepErred", "Failed"))
+    assert (erred["step"], erred["output"], failed["status"]) == (2, "so", 1)
+    assert erred["excerpt"] == failed["excerpt"]
+    assert "   2 | >>> RUN echo so; exit 4\n" in failed["excerpt"]
+    assert said.err.endswith(f"lamina: {failed['error']}\n")
+    assert failed["error"] == erred["error"]
+
+
+def test_a_build_that_never_begins_is_an_event_too(base):
+    base.write("Dockerfile", "FROM base\nRUM x\n")
+    said = base("build", "--progress", "json", base.folder)
+    (line, *_) = said.err.splitlines()
+    assert '{"event":"Failed","error":"Dockerfile:2: unknown instruction: RUM;' in line
+
+
+def test_a_failed_step_is_said_in_plain_words(base):
+    base.write("Dockerfile", "FROM base\nRUN exit 4\n")
     assert "#2 ERROR: Dockerfile:2: the command '/bin/sh -c exit 4' ended with exit status 4" in (
         base("build", base.folder).err
     )

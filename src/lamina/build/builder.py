@@ -35,7 +35,6 @@ from lamina.errors import (
     DockerfileError,
     ImageNotFound,
     InvalidReference,
-    RegistryError,
 )
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
@@ -220,14 +219,8 @@ class Builder:
     def _from_store(self, reference: str, _platform: str) -> ImageID:
         return self._images.resolve(reference)
 
-    def _triggers(
-        self, reference: str, platform: str, position: dockerfile.Position
-    ) -> tuple[str, ...]:
-        try:
-            found = self._images.config(self._bases(reference, platform))
-        except (ImageNotFound, RegistryError) as error:
-            brief = f"{position.file}:{position.first}: {error.brief}"
-            raise type(error)(brief, hint=error.hint) from error
+    def _triggers(self, reference: str, platform: str) -> tuple[str, ...]:
+        found = self._images.config(self._bases(reference, platform))
         return found.config.on_build or ()
 
     def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:

@@ -19,6 +19,7 @@ from lamina.build.interpret import Scope, interpret
 from lamina.build.memory import Outcome, Place
 from lamina.build.mounts import Origin
 from lamina.build.named import Folder
+from lamina.build.near import perhaps_a_stage
 from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
 from lamina.build.past import Past
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step, origins_of
@@ -287,7 +288,10 @@ class Executor:
         if isinstance(origin, int):
             named = next(stage for stage in self._plan.stages if stage.number == origin)
             return self._finished[origin].chain, f"stage {named.title}"
-        config = self._image(origin, self._target.wanted)
+        try:
+            config = self._image(origin, self._target.wanted)
+        except (NotFound, RegistryError) as error:
+            raise perhaps_a_stage(error, origin, self._plan.names) from error
         self._steps.keep(config.top_chain, f"the image {origin}")
         return config.top_chain, f"the image {origin}"
 
@@ -319,7 +323,9 @@ class Executor:
             if self._crew.is_stopping or isinstance(error, NotBrought):
                 self._sink(StepCanceled(index))
             else:
-                self._sink(StepErred(index, time.monotonic() - began, error.brief))
+                seconds = time.monotonic() - began
+                said = StepErred(index, seconds, error.brief, error.excerpt, error.details)
+                self._sink(said)
             raise
         except KeyboardInterrupt:
             self._sink(StepCanceled(index))
@@ -341,10 +347,15 @@ def _placed(position: Position) -> Iterator[None]:
             status=error.status,
             hint=error.hint,
             details=error.details,
+            excerpt=position.excerpt,
         ) from error
     except _OF_A_STEP as error:
-        brief = _at(position, error)
-        raise BuildError(brief, hint=error.hint, details=error.details) from error
+        raise BuildError(
+            _at(position, error),
+            hint=error.hint,
+            details=error.details,
+            excerpt=error.excerpt or position.excerpt,
+        ) from error
 
 
 def _at(position: Position, error: LaminaError) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from lamina.errors import NotFound, RegistryError
+
 
 def suggestion(wrong: str, names: Iterable[str]) -> str:
     """A hint with the names that look like `wrong`; empty when none does."""
@@ -9,3 +11,13 @@ def suggestion(wrong: str, names: Iterable[str]) -> str:
 
     near = get_close_matches(wrong, sorted(set(names)), 2)
     return f"did you mean {' or '.join(near)}?" if near else ""
+
+
+def perhaps_a_stage(
+    error: NotFound | RegistryError, wrong: str, stages: Iterable[str]
+) -> NotFound | RegistryError:
+    """The error of an image that cannot be had; where a stage is called nearly so, it asks."""
+    meant = suggestion(wrong, stages)
+    if not meant:
+        return error
+    return type(error)(error.brief, hint=f"{meant[:-1]}, a stage of this Dockerfile?")

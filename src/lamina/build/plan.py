@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from lamina.build import named
 from lamina.build.named import Folder, Layout, Named, StoredImage
-from lamina.build.near import suggestion
+from lamina.build.near import perhaps_a_stage, suggestion
 from lamina.build.operation import PROXY_NAMES
 from lamina.dockerfile import (
     Arg,
@@ -25,7 +25,7 @@ from lamina.dockerfile import (
     mounts,
     parse_fragment,
 )
-from lamina.errors import DockerfileError, UsageError
+from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
 
 SCRATCH = "scratch"
 NO_CONTEXTS: Mapping[str, Named] = {}
@@ -48,8 +48,8 @@ class FromStage(NamedTuple):
     number: int
 
 
-Triggers: TypeAlias = Callable[[str, str, Position], tuple[str, ...]]
-"""The ONBUILD texts of an image, by its name and platform; the position is for its error."""
+Triggers: TypeAlias = Callable[[str, str], tuple[str, ...]]
+"""The ONBUILD texts of an image, by its name and platform."""
 Base: TypeAlias = FromScratch | FromImage | FromStage | Folder
 Layouts: TypeAlias = Callable[[Layout], str]
 """Takes an image of a layout into the store and gives its ID."""
@@ -92,13 +92,15 @@ class Stage(NamedTuple):
 class Plan(NamedTuple):
     """The needed stages in order, the last of them the target.
 
-    `arguments` are the global ones that have a value; `warnings` what looks like a mistake.
+    `arguments` are the global ones that have a value; `warnings` what looks like a mistake;
+    `names` those of all stages that the Dockerfile has, needed or not.
     """
 
     stages: tuple[Stage, ...]
     arguments: Mapping[str, str]
     escape: str
     warnings: tuple[str, ...]
+    names: tuple[str, ...]
 
     @property
     def total(self) -> int:
@@ -161,7 +163,13 @@ class _Planner:
         self._warn_of_undeclared()
         self._reach(wanted, "the target")
         stages = tuple(self._planned[index] for index in sorted(self._planned))
-        return Plan(stages, self._arguments, self._written.escape, tuple(self._warnings))
+        return Plan(
+            stages,
+            self._arguments,
+            self._written.escape,
+            tuple(self._warnings),
+            self._names(len(self._written.stages)),
+        )
 
     def _target(self, target: str | None) -> int:
         last = len(self._written.stages) - 1
@@ -171,11 +179,15 @@ class _Planner:
         if number is None and target.isascii() and target.isdigit() and int(target) <= last:
             number = int(target)
         if number is None:
-            names = (stage.name for stage in self._written.stages if stage.name)
+            names = self._names(last + 1)
             raise UsageError(
                 f"the Dockerfile has no stage {target!r}", hint=suggestion(target, names)
             )
         return number
+
+    def _names(self, before: int) -> tuple[str, ...]:
+        """Those of the first `before` stages that have one."""
+        return tuple(stage.name for stage in self._written.stages[:before] if stage.name)
 
     def _by_name(self, name: str, before: int) -> int | None:
         """The last stage of that name among the first `before` ones."""
@@ -247,7 +259,7 @@ class _Planner:
         line: From = written.base
         base = self._base(number, line)
         platform = self._expanded(line.platform, line.position, self._arguments) or self._wanted
-        steps = (*self._triggered(line, base, platform), *map(Step, written.instructions))
+        steps = (*self._triggered(number, line, base, platform), *map(Step, written.instructions))
         return Stage(
             number,
             written.name,
@@ -282,10 +294,10 @@ class _Planner:
             return found.reference
         return self._layouts(found) if isinstance(found, Layout) else found
 
-    def _triggered(self, line: From, base: Base, platform: str) -> Iterator[Step]:
+    def _triggered(self, number: int, line: From, base: Base, platform: str) -> Iterator[Step]:
         """The base's triggers, as the stage's first steps."""
         if isinstance(base, FromImage):
-            texts = self._triggers(base.reference, platform, line.position)
+            texts = self._of_image(base.reference, platform, line.position, self._names(number))
             source = base.reference
         elif isinstance(base, FromStage):
             below = self._written.stages[base.number]
@@ -297,6 +309,16 @@ class _Planner:
             yield Step(
                 parse_fragment(text, filename=f"ONBUILD of {source}"), f"ONBUILD of {source}"
             )
+
+    def _of_image(
+        self, reference: str, platform: str, position: Position, stages: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        try:
+            return self._triggers(reference, platform)
+        except (ImageNotFound, RegistryError) as error:
+            meant = perhaps_a_stage(error, reference, stages)
+            brief = f"{position.file}:{position.first}: {meant.brief}"
+            raise type(meant)(brief, hint=meant.hint, excerpt=position.excerpt) from error
 
     # --- what COPY --from and mounts name -------------------------------------------------
 

@@ -1,8 +1,7 @@
 """What the build checks found, as docker prints it."""
 
+from lamina.dockerfile.excerpt import Passage, excerpt
 from lamina.dockerfile.lint import Checked, Warned
-
-_RULER = "-" * 20
 
 
 def shown(checked: Checked) -> str:
@@ -18,19 +17,5 @@ def shown(checked: Checked) -> str:
 
 def _one(warned: Warned, lines: tuple[str, ...]) -> str:
     place = warned.position
-    rows = [
-        f"\nWARNING: {warned.rule} - {warned.url}",
-        warned.detail,
-        f"{place.file}:{place.first}",
-        _RULER,
-    ]
-    more = 2 if place.first == place.last else 1
-    for number in range(max(place.first - more, 1), min(place.last + more, len(lines)) + 1):
-        mark = ">>>" if place.first <= number <= place.last else "   "
-        rows.append(f" {number:3d} | {mark} {_printable(lines[number - 1])}")
-    return "\n".join([*rows, _RULER]) + "\n"
-
-
-def _printable(text: str) -> str:
-    """Without what would steer a terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else "\ufffd" for char in text)
+    shown = excerpt(f"{place.file}:{place.first}", Passage(lines, place.first, place.last))
+    return f"\nWARNING: {warned.rule} - {warned.url}\n{warned.detail}\n{shown}\n"

@@ -103,7 +103,16 @@ def _find(verb: str, usage: Usage, name: str, short: bool) -> Flag:
     if short and name == "h":  # where it has no other meaning, as docker takes it
         return _HELP
     shown = f"unknown shorthand flag: {name!r}" if short else f"unknown flag: --{name}"
-    raise UnknownFlag(shown, hint=_see_help(verb))
+    meant = "" if short else _near(name, usage)
+    raise UnknownFlag(shown, hint=meant or _see_help(verb))
+
+
+def _near(name: str, usage: Usage) -> str:
+    """A hint with the flag that looks like `name`; empty when none does."""
+    from difflib import get_close_matches  # only a mistake needs it
+
+    near = get_close_matches(name[:40], [flag.name for flag in usage.flags], 1)
+    return f"did you mean --{near[0]}?" if near else ""
 
 
 def _see_help(verb: str) -> str:

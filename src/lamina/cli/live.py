@@ -8,7 +8,7 @@ from typing import TextIO
 from lamina.cli.canvas import Animation
 from lamina.cli.cells import Line
 from lamina.cli.progress import Built, Progress, closing_lines
-from lamina.cli.steplist import CANCELED, DONE, FAILED, StepList, failure
+from lamina.cli.steplist import CANCELED, DONE, FAILED, StepList, last_words
 from lamina.values.events import Caution, CheckWarned, Event, Notice, Sink
 
 _COLOURS = {DONE: "36", FAILED: "31", CANCELED: "33"}
@@ -52,7 +52,7 @@ class Live(Progress):
         return self._steps.whole(columns, self._clock())
 
     def _failures(self) -> Sequence[str]:
-        return [line for step in self._steps.failed for line in failure(step)]
+        return [line for step in self._steps.failed for line in last_words(step)]
 
     @property
     def sink(self) -> Sink:

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import NamedTuple, Protocol
 
 from lamina.cli.flags import Flag, HelpAsked, Parsed, UnknownFlag, Usage, help_text, parse
-from lamina.errors import DockerfileError, LaminaError, UsageError, from_oserror
+from lamina.errors import LaminaError, UsageError, from_oserror
 
 
 class Command(Protocol):
@@ -178,8 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _flushed(_dispatch(words))
     except LaminaError as error:
         _flush()
-        beneath = error.excerpt if isinstance(error, DockerfileError) else ""
-        return _complain(str(error), error.exit_code, beneath)
+        return _complain(str(error), error.exit_code, error.excerpt)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -230,8 +229,8 @@ def _flush() -> OSError | None:
     return None
 
 
-def _complain(sentence: str, status: int, beneath: str = "") -> int:
-    text = f"lamina: {_printable(sentence)}\n" + (f"{beneath}\n" if beneath else "")
+def _complain(sentence: str, status: int, excerpt: str = "") -> int:
+    text = (f"{excerpt}\n" if excerpt else "") + f"lamina: {_printable(sentence)}\n"
     try:
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -5,11 +5,12 @@ Here is also what every way to show them has in common; `lamina.cli.live` draws 
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple, TextIO
 
 from lamina.cli.cells import harmless
+from lamina.errors import LaminaError
 from lamina.values.digest import ImageID
 from lamina.values.events import (
     Caution,
@@ -83,6 +84,11 @@ def closing_lines(built: Built, checks: Sequence[CheckWarned]) -> list[str]:
     return lines + [harmless(line) for line in found]
 
 
+def failure(title: str, written: Sequence[str]) -> list[str]:
+    """The end of what a failed step wrote, between rules, as BuildKit shows it."""
+    return ["------", f" > {title}:", *written, "------"] if written else []
+
+
 class Plain(Progress):
     """Writes one line per event; a step's output is prefixed with its number.
 
@@ -93,6 +99,8 @@ class Plain(Progress):
         self._out = out
         self._explains = explains
         self._pending: dict[int, bytes] = {}
+        self._titles: dict[int, str] = {}
+        self._failed: list[StepErred] = []
         self._checks: list[CheckWarned] = []
         self._shown: Callable[[str], str] = harmless if out.isatty() else str
 
@@ -107,7 +115,9 @@ class Plain(Progress):
             stage = f"{event.stage} " if event.stage else ""
             first = event.text.strip().split("\n", 1)
             more = " ..." if len(first) > 1 else ""
-            self._line(f"#{event.step} [{stage}{event.step}/{event.total}] {first[0]}{more}")
+            title = f"[{stage}{event.step}/{event.total}] {first[0]}{more}"
+            self._titles[event.step] = title
+            self._line(f"#{event.step} {title}")
         elif isinstance(event, StepCached):
             self._line(f"#{event.step} CACHED{self._because(event.reason)}")
         elif isinstance(event, StepOutput):
@@ -120,6 +130,7 @@ class Plain(Progress):
         elif isinstance(event, StepErred):
             self._flush(event.step)
             self._line(f"#{event.step} ERROR: {harmless(event.error)}")
+            self._failed.append(event)
         elif isinstance(event, StepCanceled):
             self._flush(event.step)
             self._line(f"#{event.step} CANCELED")
@@ -132,6 +143,17 @@ class Plain(Progress):
             self._line(event.text)
         elif isinstance(event, Caution):
             self._line(f"warning: {event.text}")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Say at last, whatever was said between, what failed steps wrote."""
+        try:
+            yield
+        finally:
+            for event in self._failed:
+                lines = [self._shown(line) for line in event.output.split("\n")]
+                for line in failure(self._titles[event.step], lines if event.output else []):
+                    self._line(line)
 
     def _because(self, reason: str) -> str:
         return f": {reason}" if self._explains and reason else ""
@@ -170,6 +192,16 @@ class Documents(Progress):
     def sink(self) -> Sink:
         """Writes each event as it comes."""
         return self.show
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What ends the build is told as well, wherever it comes from."""
+        try:
+            yield
+        except LaminaError as error:
+            said = {"error": str(error), "excerpt": error.excerpt, "status": error.exit_code}
+            self._line({"event": "Failed", **said})
+            raise
 
     def show(self, event: Event) -> None:
         """Write what the event says; what a command wrote as text, bad UTF-8 replaced."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lamina.cli import cells
 from lamina.cli.cells import Line
+from lamina.cli.progress import failure
 from lamina.values.events import (
     Event,
     LayerProgress,
@@ -223,9 +224,6 @@ def _shared_out(tails: Sequence[list[str]], lines: int) -> list[list[str]]:
     return [tail[len(tail) - count :] for tail, count in zip(tails, given, strict=True)]
 
 
-def failure(step: Step) -> list[str]:
-    """The end of what a failed step wrote, between rules, as BuildKit shows it."""
-    written = step.output(_END)
-    if not written:
-        return []
-    return ["------", f" > {step.title}:", *written, "------"]
+def last_words(step: Step) -> list[str]:
+    """The end of what a failed step wrote, beneath its title."""
+    return failure(step.title, step.output(_END))

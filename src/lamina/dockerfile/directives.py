@@ -95,4 +95,5 @@ def _member(key: str, text: str) -> Directive | None:
 
 def _error(message: str, each: Directive, lines: list[str], filename: str) -> DockerfileError:
     source = lines[each.line - 1].rstrip("\r")
-    return Position(filename, each.line, each.line, source).error(message, near=each.text)
+    place = Position(filename, each.line, each.line, source, tuple(lines))
+    return place.error(message, near=each.text)

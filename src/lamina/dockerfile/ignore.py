@@ -49,13 +49,14 @@ class IgnoreFile:
         if len(text) > _LIMIT:
             raise DockerfileError("the ignore file is larger than 1 MiB", file=filename)
         found = []
-        for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        lines = tuple(text.removeprefix("\ufeff").removesuffix("\n").split("\n"))
+        for number, line in enumerate(lines, 1):
             if line.startswith("#") or not line.strip():
                 continue
             try:
                 found.append(_read(line.strip()))
             except DockerfileError as error:
-                here = Position(filename, number, number, line)
+                here = Position(filename, number, number, line, lines)
                 raise here.error(error.brief, hint=error.hint) from None
         return cls(each for each in found if each is not None)
 

@@ -66,6 +66,7 @@ def parse_nodes(text: str, filename: str = "Dockerfile") -> Parsed:
 class _Reader:
     def __init__(self, lines: list[str], filename: str, escape: str) -> None:
         self._lines = lines
+        self._whole = tuple(lines)
         self._at = 0
         self._file = filename
         self._escape = escape
@@ -142,7 +143,7 @@ class _Reader:
         while last > first + 1 and not self._lines[last - 1].strip():
             last -= 1
         source = "\n".join(line.rstrip("\r") for line in self._lines[first:last])
-        return Position(self._file, first + 1, last, source)
+        return Position(self._file, first + 1, last, source, self._whole)
 
     def _heredocs(self, name: str, rest: str, first: int) -> list[Heredoc]:
         if name == "ONBUILD":

@@ -44,11 +44,10 @@ class DockerfileError(BadInput):
         excerpt: str = "",
         hint: str = "",
     ) -> None:
-        super().__init__(brief, hint=hint, details=excerpt)
+        super().__init__(brief, hint=hint, excerpt=excerpt)
         self.file = file
         self.line = line
         self.column = column
-        self.excerpt = excerpt
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
@@ -62,8 +61,10 @@ class BuildError(LaminaError):
 class StepFailed(BuildError):
     """A RUN step whose command ended with a non-zero exit status."""
 
-    def __init__(self, brief: str, *, status: int, hint: str = "", details: str = "") -> None:
-        super().__init__(brief, hint=hint, details=details)
+    def __init__(
+        self, brief: str, *, status: int, hint: str = "", details: str = "", excerpt: str = ""
+    ) -> None:
+        super().__init__(brief, hint=hint, details=details, excerpt=excerpt)
         self.status = status
 
 

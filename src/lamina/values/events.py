@@ -43,11 +43,16 @@ class StepDone(NamedTuple):
 
 
 class StepErred(NamedTuple):
-    """The step failed after so many seconds; `error` says why, in a sentence."""
+    """The step failed after so many seconds; `error` says why, in a sentence.
+
+    `excerpt` shows the instruction where it stands, `output` is the end of what it wrote.
+    """
 
     step: int
     seconds: float
     error: str
+    excerpt: str = ""
+    output: str = ""
 
 
 class StepCanceled(NamedTuple):

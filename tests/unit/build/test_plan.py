@@ -13,7 +13,7 @@ def planned(text, *, triggers=None, target=None, **build_args):
     known = triggers or {}
     return make_plan(
         parse(text),
-        triggers=lambda reference, _platform, _position: known.get(reference, ()),
+        triggers=lambda reference, _platform: known.get(reference, ()),
         platform=PLATFORM,
         build_args=build_args,
         target=target,
@@ -190,7 +190,7 @@ def test_a_broken_trigger_says_whose_it_is():
 
 
 def test_bases_of_unneeded_stages_are_not_looked_up():
-    def triggers(reference, _platform, _position):
+    def triggers(reference, _platform):
         if reference == "missing":
             raise ImageNotFound("no such image")
         return ()

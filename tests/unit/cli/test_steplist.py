@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.cli.cells import width
-from lamina.cli.steplist import StepList, failure
+from lamina.cli.steplist import StepList, last_words
 from lamina.values.events import (
     LayerProgress,
     StepCached,
@@ -73,7 +73,7 @@ def test_what_has_ended_is_one_line():
     assert text.startswith("[+] Building 20.0s (3/9) FAILED")
     assert [line.kind for line in shown.screen(48, 24, 20.0)][1:4] == ["done", "done", "failed"]
     (failed,) = shown.failed
-    assert failure(failed) == [
+    assert last_words(failed) == [
         "------",
         " > [build 3/9] RUN make:",
         "cc -c a.c",
@@ -170,7 +170,7 @@ def test_what_a_step_writes_is_kept_only_in_part():
     shown.take(StepErred(1, 1.0, "killed"), 20.0)
     (step,) = shown.failed
     assert len(step.tail) <= 1 << 15
-    assert failure(step)[2:-1] == ["y"] * 40
+    assert last_words(step)[2:-1] == ["y"] * 40
 
 
 def test_an_endless_instruction_is_cut():
@@ -178,5 +178,5 @@ def test_an_endless_instruction_is_cut():
     text = "RUN echo " + "é" * 2_000_000
     made = listed(started(1, text), StepOutput(1, 1, b"no"), StepErred(1, 0.1, "it failed"))
     (failed,) = made.failed
-    assert len(failure(failed)[1]) < 1100
+    assert len(last_words(failed)[1]) < 1100
     assert failed.title.endswith("é ...")

@@ -27,8 +27,10 @@ def failure(text):
 
 
 def pointed(error):
-    """The excerpt's line, and the words above the caret."""
-    shown, caret = error.excerpt.split("\n")
+    """The words of the excerpt above the caret."""
+    rows = error.excerpt.split("\n")
+    below = next(at for at, row in enumerate(rows) if row.startswith("     |     ") and "^" in row)
+    shown, caret = rows[below - 1 : below + 1]
     start, width = caret.index("^"), caret.count("^")
     return shown[start : start + width]
 
@@ -100,7 +102,7 @@ def test_a_comment_cannot_be_continued():
 def test_an_instruction_knows_its_lines_and_its_text():
     """18."""
     found = stage("\n  RUN a \\\n# c\n  b\n\nCOPY <<E /x\nbody\nE\n\n")
-    places = [each.position[1:] for each in found]
+    places = [each.position[1:4] for each in found]
     assert places == [(3, 5, "  RUN a \\\n# c\n  b"), (7, 9, "COPY <<E /x\nbody\nE")]
 
 
@@ -491,7 +493,16 @@ def test_an_error_names_the_file_and_the_line_of_the_word():
         parse("FROM a\nENV a=1 \\\n\tb=2 \\\n\tcd\n", filename="x/My.Dockerfile")
     error = caught.value
     assert (error.file, error.line, error.column) == ("x/My.Dockerfile", 4, 2)
-    assert error.excerpt == "   4 | \tcd\n     | \t^^"  # the tab keeps the caret in its place
+    assert error.excerpt.split("\n") == [
+        "x/My.Dockerfile:4",
+        "-" * 20,
+        "   1 |     FROM a",
+        "   2 | >>> ENV a=1 \\",
+        "   3 | >>> \tb=2 \\",
+        "   4 | >>> \tcd",
+        "     |     \t^^",  # the tab keeps the caret in its place
+        "-" * 20,
+    ]
     assert str(error).startswith("x/My.Dockerfile:4: ")
 
 
@@ -501,6 +512,29 @@ def test_an_excerpt_fits_a_screen_and_steers_no_terminal():
     assert all(len(each) < 150 for each in error.excerpt.split("\n"))
     assert "\x1b" not in error.excerpt
     assert pointed(error) == "<<E"
+
+
+def test_an_excerpt_shows_what_stands_around():
+    """Two lines around a single one and one around several, as BuildKit has it."""
+    text = "FROM a\r\n#\n\n\nUSER\n# b\n# c\n# d\n"
+    rows = failure(text).excerpt.split("\n")
+    assert rows[2:-1] == ["   3 |", "   4 |", "   5 | >>> USER", "   6 |     # b", "   7 |     # c"]
+    rows = failure("FROM a\n#\nENV \\\n a\n# b\n# c").excerpt.split("\n")
+    assert rows[2:-1] == ["   2 |     #", "   3 | >>> ENV \\", "   4 | >>>  a", "   5 |     # b"]
+
+
+def test_an_excerpt_of_a_long_instruction_shows_its_ends_and_what_is_meant():
+    values = "".join(f"a{number}=1 \\\n" for number in range(2, 1000))
+    rows = failure(f"FROM a\nENV a=1 \\\n{values}nothing \\\n{values}b=1\n").excerpt.split("\n")
+    assert rows[2:12] == [
+        "    1 |     FROM a",
+        "    2 | >>> ENV a=1 \\",
+        *(f"{number:5d} | >>> a{number - 1}=1 \\" for number in range(3, 10)),
+        "  ... |",
+    ]
+    assert rows[12:15] == [" 1001 | >>> nothing \\", "      |     ^^^^^^^", "  ... |"]
+    assert rows[15].endswith("| >>> a998=1 \\")
+    assert len(rows) == 19
 
 
 def test_a_huge_file_is_refused():

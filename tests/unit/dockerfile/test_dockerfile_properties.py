@@ -41,9 +41,11 @@ def test_any_text_is_read_or_refused(text):
     assert error.brief
     assert 0 <= error.line <= text.count("\n") + 1
     if error.line:
-        shown, caret = error.excerpt.split("\n")
-        assert set(caret[7:]) <= {" ", "\t", "^"}
-        assert all(char.isprintable() or char == "\t" for char in shown)
+        title, rule, *rows, end = error.excerpt.split("\n")
+        assert title == f"Dockerfile:{error.line}"
+        assert rule == end == "-" * 20
+        assert any(row.startswith(f" {error.line:3d} | >>>") for row in rows)
+        assert all(char.isprintable() or char == "\t" for row in rows for char in row)
         assert str(error).startswith(f"Dockerfile:{error.line}: ")
 
 
