@@ -110,7 +110,7 @@ class Layer:
         return cells.shortened(" ".join([text, *facts]), columns)
 
     def _bar(self, width: int) -> str:
-        filled = min(width * self._current // self._total, width)
+        filled = max(min(width * self._current // self._total, width), 0)
         return f"[{('=' * filled + '>').ljust(width)[:width]}]"
 
 
