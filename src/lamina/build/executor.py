@@ -112,6 +112,7 @@ class Executor:
         self._sink = sink
         self._finished: dict[int, State] = {}
         self._carried_out: set[int] = set()
+        self._places = {stage.number: stage.places for stage in plan.stages}
         self._first: dict[int, int] = {}
         number = target.before + 1
         for stage in plan.stages:
@@ -152,8 +153,7 @@ class Executor:
     # --- where a stage begins -----------------------------------------------------------
 
     def _begin(self, stage: Stage, number: int) -> State:
-        text = " ".join(stage.position.source.split())
-        with self._reported(stage, text, stage.position.first, number) as report:
+        with self._reported(stage, stage.position.title, stage.position.first, number) as report:
             with _placed(stage.position):
                 state = self._base(stage, number)
             report(Outcome(None, 0.0, 0, False, stage.reason))
@@ -307,8 +307,11 @@ class Executor:
     ) -> Iterator[Callable[[Outcome], None]]:
         self._crew.check()
         began = time.monotonic()
-        title = " ".join(filter(None, (self._target.title, stage.name)))
-        self._sink(StepStarted(index, self._total, text, title, line))
+        nameless = f"stage-{stage.number}" if len(self._plan.names) > 1 else ""
+        title = " ".join(filter(None, (self._target.title, stage.name or nameless)))
+        places = self._places[stage.number]
+        place = places[index - self._first[stage.number]]
+        self._sink(StepStarted(index, self._total, text, title, line, place, max(places)))
 
         def report(outcome: Outcome) -> None:
             event: Event = StepDone(index, time.monotonic() - began, outcome.size, outcome.reason)

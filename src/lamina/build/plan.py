@@ -6,6 +6,7 @@ global arguments. Variables inside a stage are expanded later, when the base's o
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
 from lamina.build import named
@@ -13,6 +14,7 @@ from lamina.build.named import Folder, Layout, Named, StoredImage
 from lamina.build.near import perhaps_a_stage, suggestion
 from lamina.build.operation import PROXY_NAMES
 from lamina.dockerfile import (
+    Add,
     Arg,
     Copy,
     Dockerfile,
@@ -21,6 +23,7 @@ from lamina.dockerfile import (
     Onbuild,
     Position,
     Run,
+    Workdir,
     expand,
     mounts,
     parse_fragment,
@@ -64,7 +67,12 @@ class Step(NamedTuple):
     @property
     def text(self) -> str:
         """As written, in one line."""
-        return " ".join(self.instruction.position.source.split("\n")[0].split())
+        return self.instruction.position.title
+
+    @property
+    def counts(self) -> bool:
+        """Whether it makes a layer, as BuildKit counts: whatever else only edits the config."""
+        return isinstance(self.instruction, Add | Copy | Run | Workdir)
 
 
 class Stage(NamedTuple):
@@ -88,12 +96,24 @@ class Stage(NamedTuple):
         """What messages call it."""
         return self.name or str(self.number)
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The numbers of FROM and of each step as BuildKit gives them; 0 where it gives none."""
+        counting = (
+            isinstance(self.base, FromImage | Folder),
+            *(each.counts for each in self.steps),
+        )
+        so_far = accumulate(map(int, counting))
+        return tuple(
+            number if counts else 0 for number, counts in zip(so_far, counting, strict=True)
+        )
+
 
 class Plan(NamedTuple):
     """The needed stages in order, the last of them the target.
 
     `arguments` are the global ones that have a value; `warnings` what looks like a mistake;
-    `names` those of all stages that the Dockerfile has, needed or not.
+    `names` those of all stages that the Dockerfile has, needed or not ("" for one without).
     """
 
     stages: tuple[Stage, ...]
@@ -186,8 +206,8 @@ class _Planner:
         return number
 
     def _names(self, before: int) -> tuple[str, ...]:
-        """Those of the first `before` stages that have one."""
-        return tuple(stage.name for stage in self._written.stages[:before] if stage.name)
+        """Those of the first `before` stages."""
+        return tuple(stage.name for stage in self._written.stages[:before])
 
     def _by_name(self, name: str, before: int) -> int | None:
         """The last stage of that name among the first `before` ones."""

@@ -84,6 +84,14 @@ def closing_lines(built: Built, checks: Sequence[CheckWarned]) -> list[str]:
     return lines + [harmless(line) for line in found]
 
 
+def title_of(event: StepStarted) -> str:
+    """`[build 2/5] RUN make`: as BuildKit calls a step, its place within its stage first."""
+    place = f"{event.number:{len(str(event.of))}d}/{event.of}" if event.number else ""
+    words = " ".join(filter(None, (event.stage, place)))
+    first, *more = event.text.strip().split("\n", 1)
+    return (f"[{words}] " if words else "") + first + (" ..." if more else "")
+
+
 def failure(title: str, written: Sequence[str]) -> list[str]:
     """The end of what a failed step wrote, between rules, as BuildKit shows it."""
     return ["------", f" > {title}:", *written, "------"] if written else []
@@ -92,7 +100,8 @@ def failure(title: str, written: Sequence[str]) -> list[str]:
 class Plain(Progress):
     """Writes one line per event; a step's output is prefixed with its number.
 
-    With `explains` each step says why it was, or was not, carried out.
+    With `explains` each step says why it was, or was not, carried out. Otherwise one that only
+    edits the config, which is done in no time, is not worth a line unless it fails.
     """
 
     def __init__(self, out: TextIO, *, explains: bool = False) -> None:
@@ -100,6 +109,7 @@ class Plain(Progress):
         self._explains = explains
         self._pending: dict[int, bytes] = {}
         self._titles: dict[int, str] = {}
+        self._passed_over: set[int] = set()
         self._failed: list[StepErred] = []
         self._checks: list[CheckWarned] = []
         self._shown: Callable[[str], str] = harmless if out.isatty() else str
@@ -112,28 +122,17 @@ class Plain(Progress):
     def show(self, event: Event) -> None:
         """Write what the event says."""
         if isinstance(event, StepStarted):
-            stage = f"{event.stage} " if event.stage else ""
-            first = event.text.strip().split("\n", 1)
-            more = " ..." if len(first) > 1 else ""
-            title = f"[{stage}{event.step}/{event.total}] {first[0]}{more}"
-            self._titles[event.step] = title
-            self._line(f"#{event.step} {title}")
+            self._begin(event)
         elif isinstance(event, StepCached):
             self._line(f"#{event.step} CACHED{self._because(event.reason)}")
         elif isinstance(event, StepOutput):
             self._output(event)
         elif isinstance(event, StepDone):
-            self._flush(event.step)
-            size = f", {human(event.size)} added" if event.size else ""
-            why = self._because(event.missed)
-            self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}{why}")
+            self._done(event)
         elif isinstance(event, StepErred):
-            self._flush(event.step)
-            self._line(f"#{event.step} ERROR: {harmless(event.error)}")
-            self._failed.append(event)
+            self._erred(event)
         elif isinstance(event, StepCanceled):
-            self._flush(event.step)
-            self._line(f"#{event.step} CANCELED")
+            self._canceled(event)
         elif isinstance(event, CheckWarned):
             self._checks.append(event)
         elif isinstance(event, LayerProgress):
@@ -143,6 +142,32 @@ class Plain(Progress):
             self._line(event.text)
         elif isinstance(event, Caution):
             self._line(f"warning: {event.text}")
+
+    def _begin(self, event: StepStarted) -> None:
+        title = self._titles[event.step] = self._shown(title_of(event))
+        if event.number or self._explains:
+            self._line(f"#{event.step} {title}")
+        else:
+            self._passed_over.add(event.step)
+
+    def _done(self, event: StepDone) -> None:
+        if event.step in self._passed_over:
+            return
+        self._flush(event.step)
+        size = f", {human(event.size)} added" if event.size else ""
+        self._line(f"#{event.step} DONE {event.seconds:.1f}s{size}{self._because(event.missed)}")
+
+    def _canceled(self, event: StepCanceled) -> None:
+        if event.step not in self._passed_over:
+            self._flush(event.step)
+            self._line(f"#{event.step} CANCELED")
+
+    def _erred(self, event: StepErred) -> None:
+        if event.step in self._passed_over:
+            self._line(f"#{event.step} {self._titles[event.step]}")
+        self._flush(event.step)
+        self._line(f"#{event.step} ERROR: {harmless(event.error)}")
+        self._failed.append(event)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lamina.cli import cells
 from lamina.cli.cells import Line
-from lamina.cli.progress import failure
+from lamina.cli.progress import failure, title_of
 from lamina.values.events import (
     Event,
     LayerProgress,
@@ -40,10 +40,14 @@ _LEAST = 8  # cells of a step's text, before which its time is left out
 
 
 class Step(NamedTuple):
-    """A step as it stands; `seconds` is how long it took once it has ended."""
+    """A step as it stands; `seconds` is how long it took once it has ended.
+
+    One that is `listed` has a line in any case, another one only if it fails.
+    """
 
     title: str
     began: float
+    listed: bool = True
     kind: str = RUNNING
     cached: bool = False
     seconds: float = 0.0
@@ -80,7 +84,8 @@ class StepList:
     def take(self, event: Event, now: float) -> None:
         """Take in what happened."""
         if isinstance(event, StepStarted):
-            self._steps[event.step] = Step(_title(event), now)
+            listed = bool(event.number) or self._explains
+            self._steps[event.step] = Step(_title(event), now, listed)
             self._total = event.total
         elif isinstance(event, LayerProgress):
             self._layers.pop(event.layer, None)
@@ -129,27 +134,33 @@ class StepList:
         """The steps that failed."""
         return [step for step in self._steps.values() if step.kind == FAILED]
 
+    @property
+    def _shown(self) -> dict[int, Step]:
+        """The steps that have a line."""
+        steps = self._steps.items()
+        return {number: step for number, step in steps if step.listed or step.kind == FAILED}
+
     # --- lines --------------------------------------------------------------------------
 
     def whole(self, columns: int, now: float) -> list[Line]:
         """All of it as it ended, of any number of lines."""
         lines = [self._head(columns, now)]
-        return lines + [_step_line(step, columns, now) for step in self._steps.values()]
+        return lines + [_step_line(step, columns, now) for step in self._shown.values()]
 
     def screen(self, columns: int, rows: int, now: float) -> list[Line]:
         """As it stands, in no more than so many lines (one at least)."""
         left = max(rows, 1) - 1
-        running = [step for step in self._steps.values() if step.is_running]
+        running = [step for step in self._shown.values() if step.is_running]
         if len(running) > left:
             return [self._head(columns, now), *self._crowded(running, columns, left, now)]
         layers = list(self._layers.values())[: min(_LAYERS, left - len(running))]
         left -= len(running) + len(layers)
         tails = _shared_out([step.output(_TAIL) for step in running], left)
         left -= sum(map(len, tails))
-        ended = [number for number, step in self._steps.items() if not step.is_running]
+        ended = [number for number, step in self._shown.items() if not step.is_running]
         hidden = set(ended[: max(len(ended) - left, 0)])
         lines = [self._head(columns, now)]
-        for number, step in self._steps.items():
+        for number, step in self._shown.items():
             if number not in hidden:
                 lines.append(_step_line(step, columns, now))
             if step.is_running:
@@ -182,10 +193,8 @@ class StepList:
 
 
 def _title(event: StepStarted) -> str:
-    stage = f"{event.stage} " if event.stage else ""
-    first, *more = event.text.strip().split("\n")
-    cut = f"{first[:_TITLE]}{' ...' if more or len(first) > _TITLE else ''}"
-    return cells.harmless(f"[{stage}{event.step}/{event.total}] {cut}")
+    title = title_of(event)
+    return cells.harmless(title if len(title) <= _TITLE else f"{title[:_TITLE]} ...")
 
 
 def _step_line(step: Step, columns: int, now: float) -> Line:

@@ -106,3 +106,9 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 def chomped(content: str) -> str:
     """A body without its lines' leading tabs."""
     return _LEADING_TABS.sub("", content)
+
+
+def summary(content: str) -> str:
+    """The first line of a body that says anything, and whether there are more."""
+    first, _, more = content.strip().partition("\n")
+    return f"{first.strip()}..." if more else first

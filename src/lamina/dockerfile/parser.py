@@ -130,7 +130,9 @@ class _Reader:
             )
         found, rest = flags(rest, self._escape)
         heredocs = tuple(self._heredocs(name, rest, first))
-        position = self._position(first)
+        bodies = heredocs if name == "RUN" else ()
+        joined = "".join((text, *(f" ({heredoc.summary(each.content)})" for each in bodies)))
+        position = self._position(first)._replace(joined=joined)
         args, is_json = _arguments(name, rest, position, self._escape)
         if not is_json and name in _MAYBE_JSON and like_json(rest):
             what = "looks like JSON and is none: it is taken as plain text"

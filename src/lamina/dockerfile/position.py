@@ -13,6 +13,7 @@ class Position(NamedTuple):
     """First and last line of an instruction, counted from one, and its text as written.
 
     `lines` are all of the file's, for what stands around it; empty where nobody has them.
+    `joined` is the instruction as one line, where it is written on several.
     """
 
     file: str
@@ -20,6 +21,12 @@ class Position(NamedTuple):
     last: int
     source: str
     lines: tuple[str, ...] = ()
+    joined: str = ""
+
+    @property
+    def title(self) -> str:
+        """The instruction in one line, as people know it from a build's list of steps."""
+        return " ".join((self.joined or self.source).split())
 
     def error(self, brief: str, *, hint: str = "", near: str = "") -> DockerfileError:
         """An error here; a caret stands under `near`, in the first line that has it."""

@@ -9,13 +9,19 @@ from typing import NamedTuple, TypeAlias
 
 
 class StepStarted(NamedTuple):
-    """A build step begins: `step` of `total`, its Dockerfile text, its stage and line."""
+    """A build step begins: `step` of the build's `total`, its text in one line, its stage and line.
+
+    `number` of `of` is its place within its stage as BuildKit counts, among what makes layers:
+    the base image, RUN, COPY, ADD and WORKDIR; it is 0 for whatever else.
+    """
 
     step: int
     total: int
     text: str
     stage: str
     line: int
+    number: int = 0
+    of: int = 0
 
 
 class StepCached(NamedTuple):

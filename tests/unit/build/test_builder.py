@@ -625,9 +625,9 @@ def test_events(rig):
     rig.build("FROM scratch AS x\nCOPY app /app\nCMD x\n")
     started = [event for event in rig.events if isinstance(event, StepStarted)]
     assert [tuple(event) for event in started] == [
-        (1, 3, "FROM scratch AS x", "x", 1),
-        (2, 3, "COPY app /app", "x", 2),
-        (3, 3, "CMD x", "x", 3),
+        (1, 3, "FROM scratch AS x", "x", 1, 0, 1),
+        (2, 3, "COPY app /app", "x", 2, 1, 1),
+        (3, 3, "CMD x", "x", 3, 0, 1),
     ]
     done = [event for event in rig.events if isinstance(event, StepDone)]
     assert [(event.step, event.size) for event in done] == [(1, 0), (2, 4), (3, 0)]

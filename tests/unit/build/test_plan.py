@@ -184,6 +184,24 @@ def test_a_trigger_may_name_a_stage_of_the_childs_file():
     assert names(plan) == ["files", "1"]
 
 
+def test_steps_have_the_places_that_buildkit_gives_them():
+    text = "FROM base AS b\nENV a=b\nRUN x\nWORKDIR /y\nLABEL a=b\nADD z /\nFROM b\nCOPY a /\n"
+    build, last = planned(text, triggers={"base": ("ARG q", "RUN before")}).stages
+    assert build.places == (1, 0, 2, 0, 3, 4, 0, 5)
+    assert last.places == (0, 1)
+
+
+def test_a_step_is_told_in_one_line():
+    text = "FROM base\nRUN a  \\\n # no\n && b\nRUN <<E\n\n c\nd\nE\nCOPY <<E /e\nf\nE\nRUN <<E\ng\nE\n"
+    (only,) = planned(text).stages
+    assert [step.text for step in only.steps] == [
+        "RUN a && b",
+        "RUN <<E (c...)",
+        "COPY <<E /e",
+        "RUN <<E (g)",
+    ]
+
+
 def test_a_broken_trigger_says_whose_it_is():
     with pytest.raises(DockerfileError, match="ONBUILD of base:1: unknown instruction: RNU"):
         planned("FROM base\n", triggers={"base": ("RNU x",)})

@@ -77,6 +77,20 @@ def test_steps_have_the_plans_numbers_and_output_goes_by_them(rig):
         "COPY --from=one / /",
         "COPY --from=two / /",
     ]
+    places = {
+        each.step: (each.stage, each.number, each.of)
+        for each in rig.events
+        if isinstance(each, StepStarted)
+    }
+    assert [places[number] for number in sorted(places)] == [
+        ("one", 0, 1),  # nothing is not counted, as BuildKit does not
+        ("one", 1, 1),
+        ("two", 0, 1),
+        ("two", 1, 1),
+        ("stage-2", 0, 2),
+        ("stage-2", 1, 2),
+        ("stage-2", 2, 2),
+    ]
     said = {each.step: each.data for each in rig.events if isinstance(each, StepOutput)}
     assert said == {2: b"1\n", 4: b"2\n"}
 

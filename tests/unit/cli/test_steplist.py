@@ -17,8 +17,11 @@ from lamina.values.events import (
 )
 
 
-def started(number, text, stage="", total=9):
-    return StepStarted(number, total, text, stage, number)
+def started(number, text, stage="", total=9, *, place=None):
+    """A step that begins; its place within its stage is its number unless it is given."""
+    return StepStarted(
+        number, total, text, stage, number, number if place is None else place, total
+    )
 
 
 def listed(*events, explains=False):
@@ -61,6 +64,37 @@ def test_two_stages_go_on_side_by_side():
         " => [docs 6/9] RUN sphinx-build             3.0s\n"
         " => => # 漢字"
     )
+
+
+CONFIG = (
+    started(3, "RUN make", place=2),
+    StepDone(3, 0.5, 0, ""),
+    started(4, "ENV A=b", "docs", place=0),
+    StepDone(4, 0.0, 0, ""),
+    started(5, "EXPOSE x", place=0),
+)
+
+
+def test_what_only_edits_the_config_has_no_line():
+    rows = listed(*CONFIG).screen(48, 24, 4.0)
+    assert drawn(rows) == (
+        "[+] Building 4.0s (2/9)\n => [2/9] RUN make                          0.5s"
+    )
+    assert len(listed(*CONFIG).whole(48, 4.0)) == 2
+
+
+def test_it_has_one_when_it_fails_or_all_is_explained():
+    failed = (*CONFIG, StepErred(5, 0.0, "invalid port"))
+    whole = [line.text.rstrip(" 0.s") for line in listed(*failed).whole(48, 9.0)]
+    assert whole[1:] == [" => [2/9] RUN make                          0.5", " => ERROR EXPOSE x"]
+    whole = [line.text for line in listed(*CONFIG, explains=True).whole(48, 9.0)]
+    assert [line[:24].rstrip() for line in whole[2:]] == [" => [docs] ENV A=b", " => EXPOSE x"]
+
+
+def test_places_of_a_stage_of_many_stand_one_below_the_other():
+    one, two = started(1, "FROM a", "x", 12), started(10, "RUN b", "x", 12)
+    whole = [line.text for line in listed(one, two).whole(24, 9.0)]
+    assert whole[1:] == [" => [x  1/12] FROM… 9.0s", " => [x 10/12] RUN b 8.0s"]
 
 
 def test_what_has_ended_is_one_line():
