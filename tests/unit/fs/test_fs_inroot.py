@@ -74,6 +74,47 @@ def test_a_magic_link_opens_no_door(root, folder, needs_mounts):
         proc.open(b"self/root/etc/passwd", os.O_RDONLY)
 
 
+_HOW = (
+    *(os.O_RDONLY, os.O_PATH, os.O_RDONLY | os.O_DIRECTORY, os.O_PATH | os.O_DIRECTORY),
+    *(os.O_WRONLY | os.O_TRUNC, os.O_RDWR | os.O_CREAT, os.O_WRONLY | os.O_CREAT | os.O_EXCL),
+)
+
+
+@pytest.mark.parametrize("flags", [how | more for how in _HOW for more in (0, os.O_NOFOLLOW)])
+def test_a_single_name_is_opened_as_the_kernel_would(tmp_path, flags):
+    names = (b"file", b"dir", b"to_file", b"to_dir", b"loop", b"nowhere", b"out", b"missing", b".")
+    outcomes = []
+    for number, call in enumerate((Root.open, _by_the_kernel)):
+        folder = tmp_path / str(number) / "root"
+        (folder / "dir").mkdir(parents=True)
+        (folder / "file").write_text("text")
+        (folder / "secret").write_text("inside")
+        for name, target in (("to_file", "file"), ("to_dir", "dir"), ("loop", "loop")):
+            (folder / name).symlink_to(target)
+        (folder / "nowhere").symlink_to("made")
+        (folder / "out").symlink_to("../../../secret")
+        with Root.at(str(folder)) as root:
+            outcomes.append([_outcome(call, root, name, flags) for name in names])
+    assert outcomes[0] == outcomes[1]
+
+
+def _by_the_kernel(root, name, flags, mode):
+    return inroot.openat2(root.fd, name, flags, mode)
+
+
+def _outcome(call, root, name, flags):
+    """What the descriptor shows, where it lies and whether a program inherits it; or the error."""
+    try:
+        descriptor = call(root, name, flags, 0o600 if flags & os.O_CREAT else 0)
+    except OSError as error:
+        return error.errno, error.filename
+    kind = stat.filemode(os.fstat(descriptor).st_mode)
+    place = os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+    inherited = os.get_inheritable(descriptor)
+    os.close(descriptor)
+    return kind, place, inherited
+
+
 def test_a_nul_byte_ends_no_path(root, folder):
     (folder / "a").write_text("a")
     with pytest.raises(OSError, match="NUL"):
