@@ -114,6 +114,22 @@ def needs_program() -> Callable[[str], str]:
 
 
 @pytest.fixture(scope="session")
+def needs_fuse() -> None:
+    """Skip where there is no /dev/fuse to be opened."""
+    if not os.path.exists("/dev/fuse"):
+        kernel_lacks("needs /dev/fuse")
+
+
+@pytest.fixture(scope="session")
+def needs_seccomp_profile() -> str:
+    """The path of docker's seccomp profile as the distribution has it, or a skip."""
+    path = "/usr/share/containers/seccomp.json"
+    if not os.path.exists(path):
+        lacking("needs a seccomp profile (package golang-github-containers-common)")
+    return path
+
+
+@pytest.fixture(scope="session")
 def published_tables() -> str:
     """The folder of published test tables (LAMINA_FIXTURES), or a skip."""
     default = os.path.join(os.path.dirname(__file__), "..", "..", "shared", "fixtures")

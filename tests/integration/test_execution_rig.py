@@ -15,7 +15,7 @@ from lamina.runtime.process import Process
 
 _APPLETS = (
     "sh cat ls id env pwd true false sleep echo head mkdir touch ip mknod ln rm hostname kill ps"
-    " readlink grep stat wc ifconfig test tr sort tty setsid chmod mv find dd sync"
+    " readlink grep stat cut wc ifconfig test tr sort tty setsid chmod mv find dd sync"
 )
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 from contextlib import nullcontext
 
+from lamina.cli import confinementflags
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
@@ -13,7 +14,7 @@ from lamina.runtime.process import Volume
 from lamina.values.events import ignore
 from lamina.values.size import parse as parse_size
 
-FLAGS = (
+_FLAGS = (
     Flag("entrypoint", "", "COMMAND", "instead of the image's entrypoint"),
     Flag("env", "e", "KEY[=VALUE]", "an environment variable; without a value, yours", True),
     Flag("env-file", "", "FILE", "a file of environment variables", True),
@@ -33,6 +34,7 @@ FLAGS = (
     Flag("volume", "v", "SOURCE:TARGET[:ro]", "show it a directory or file of this machine", True),
     Flag("workdir", "w", "DIR", "start in"),
 )
+FLAGS = tuple(sorted((*_FLAGS, *confinementflags.FLAGS), key=lambda flag: flag.name))
 RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
 
 
@@ -61,6 +63,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             stdin_open=given.has("interactive"),
             labels=dict(_pair(text) for text in given.all("label")),
             storage_size=_storage_size(given.all("storage-opt")),
+            **confinementflags.confined(given),
         )
 
 

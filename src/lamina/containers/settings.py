@@ -9,7 +9,8 @@ import json
 from typing import NamedTuple
 
 from lamina.errors import UsageError
-from lamina.runtime.process import Process, Volume
+from lamina.runtime.confinement import HOST, Confinement
+from lamina.runtime.process import Process, Tmpfs, Volume
 from lamina.spec.imageconfig import ContainerConfig
 from lamina.spec.strictjson import Json
 
@@ -35,6 +36,10 @@ class Wishes(NamedTuple):
     labels: tuple[tuple[str, str], ...] = ()
     auto_remove: bool = False
     storage_size: int | None = None
+    privileged: bool = False
+    read_only: bool = False
+    tmpfs: tuple[Tmpfs, ...] = ()
+    confinement: Confinement = Confinement()
 
 
 class Settings(NamedTuple):
@@ -56,6 +61,10 @@ class Settings(NamedTuple):
     volumes: tuple[Volume, ...]
     labels: tuple[tuple[str, str], ...]
     auto_remove: bool
+    privileged: bool = False
+    read_only: bool = False
+    tmpfs: tuple[Tmpfs, ...] = ()
+    confinement: Confinement = Confinement()
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -64,7 +73,8 @@ class Settings(NamedTuple):
 
     def to_json(self) -> str:
         """As it is stored."""
-        return json.dumps(self._asdict(), separators=(",", ":"), sort_keys=True)
+        facts = {**self._asdict(), "confinement": self.confinement._asdict()}
+        return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
@@ -84,6 +94,10 @@ class Settings(NamedTuple):
             volumes=tuple(Volume(*volume) for volume in facts["volumes"]),
             labels=tuple((key, value) for key, value in facts["labels"]),
             auto_remove=facts["auto_remove"],
+            privileged=facts.get("privileged", False),
+            read_only=facts.get("read_only", False),
+            tmpfs=tuple(Tmpfs(path, tuple(said)) for path, said in facts.get("tmpfs", ())),
+            confinement=Confinement.from_facts(facts.get("confinement", {})),
         )
 
     def process(self) -> Process:
@@ -97,15 +111,20 @@ class Settings(NamedTuple):
             hostname=self.hostname,
             network=self.network,
             volumes=self.volumes,
-            readonly_root=False,
+            readonly_root=self.read_only,
+            privileged=self.privileged,
+            confinement=self.confinement,
+            tmpfs=self.tmpfs,
         )
 
 
 def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
     """Lay `wishes` over the image's `config`.
 
-    Raises `UsageError` when there is no command, or the working directory is not absolute.
+    Raises `UsageError` when there is no command, the working directory is not absolute, or
+    wishes contradict each other.
     """
+    _refuse_contradictions(wishes)
     entrypoint, command = wishes.entrypoint, wishes.command
     if entrypoint is None:
         entrypoint = config.entrypoint
@@ -132,7 +151,25 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
         volumes=wishes.volumes,
         labels=tuple(sorted(labels.items())),
         auto_remove=wishes.auto_remove,
+        privileged=wishes.privileged,
+        read_only=wishes.read_only,
+        tmpfs=wishes.tmpfs,
+        confinement=wishes.confinement,
     )
+
+
+def _refuse_contradictions(wishes: Wishes) -> None:
+    if wishes.hostname and wishes.confinement.uts == HOST:
+        raise UsageError(
+            "a container with the host's UTS namespace has the host's name, too",
+            hint="leave out --hostname or --uts",
+        )
+    for each in wishes.tmpfs:
+        if "dev" in each.options and not wishes.privileged:
+            raise UsageError(
+                f"devices on the tmpfs {each.target} would open every disk of this machine",
+                hint="leave out `dev`, or show single ones with --device",
+            )
 
 
 def merge_env(base: tuple[str, ...], over: tuple[str, ...]) -> tuple[str, ...]:

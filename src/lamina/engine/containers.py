@@ -1,13 +1,13 @@
 """Containers, shaped as docker-py's: create, run, get, list, prune."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from lamina.archive.entry import Write
 from lamina.archive.results import Change
-from lamina.containers.settings import Settings, Wishes, laid_over
+from lamina.containers.settings import Settings, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
@@ -15,36 +15,14 @@ from lamina.engine.capturing import RunResult, captured
 from lamina.engine.image import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
-from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 from lamina.values.ids import ContainerID
 
-if TYPE_CHECKING:  # what starts processes is loaded when one is started
+if TYPE_CHECKING:  # what makes and starts containers is loaded when one is
+    from lamina.engine.wishes import Wanted
     from lamina.execution.run import Running, Stdio
-
-
-class Wanted(TypedDict, total=False):
-    """What may be asked for of a container, under docker-py's names.
-
-    `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be
-    set; `network` is `host` or `none`;
-    `storage_size` limits what it may write, in bytes.
-    """
-
-    name: str | None
-    entrypoint: Sequence[str] | None
-    environment: Mapping[str, str] | Sequence[str]
-    working_dir: str | None
-    user: str | None
-    volumes: Sequence[Volume]
-    network: str
-    hostname: str | None
-    tty: bool
-    stdin_open: bool
-    labels: Mapping[str, str]
-    storage_size: int | None
 
 
 class Container:
@@ -257,7 +235,7 @@ class Containers:
         remove: bool = False,
         input: bytes = b"",
         platform: str | None = None,
-        **wishes: Unpack[Wanted],
+        **wishes: "Unpack[Wanted]",
     ) -> RunResult:
         """Run a container to its end and give what it wrote; `remove` removes it then.
 
@@ -293,7 +271,7 @@ class Containers:
         platform: str | None = None,
         verify_tls: bool = True,
         events: Sink | None = None,
-        **wishes: Unpack[Wanted],
+        **wishes: "Unpack[Wanted]",
     ) -> Container:
         """Make a container; nothing of it runs yet.
 
@@ -303,6 +281,7 @@ class Containers:
         is a warning. Raises `ImageNotFound`, `NameTaken` ...
         """
         from lamina.engine import having
+        from lamina.engine.wishing import to_wishes  # a listing makes none
 
         found = having.have(
             self._engine,
@@ -317,7 +296,7 @@ class Containers:
         else:
             having.warn_of_other(self._engine, found, self._engine.events)
         stored = self._engine.container_store.create(
-            found.image, found.name, _wishes(command, auto_remove, wishes), wishes.get("name")
+            found.image, found.name, to_wishes(command, auto_remove, wishes), wishes.get("name")
         )
         return Container(self._engine, stored)
 
@@ -325,25 +304,3 @@ class Containers:
         """The running containers, or all; newest first."""
         found = [Container(self._engine, stored) for stored in self._engine.container_store.all()]
         return [each for each in found if everything or each.status == "running"]
-
-
-def _wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) -> Wishes:
-    environment = wanted.get("environment", ())
-    if isinstance(environment, Mapping):
-        environment = [f"{key}={value}" for key, value in environment.items()]
-    entrypoint = wanted.get("entrypoint")
-    return Wishes(
-        command=tuple(command) if command is not None else None,
-        entrypoint=tuple(entrypoint) if entrypoint is not None else None,
-        environment=tuple(environment),
-        working_dir=wanted.get("working_dir"),
-        user=wanted.get("user"),
-        volumes=tuple(wanted.get("volumes", ())),
-        network=wanted.get("network", "host"),
-        hostname=wanted.get("hostname"),
-        tty=wanted.get("tty", False),
-        stdin_open=wanted.get("stdin_open", False),
-        labels=tuple(wanted.get("labels", {}).items()),
-        auto_remove=auto_remove,
-        storage_size=wanted.get("storage_size"),
-    )

@@ -24,23 +24,15 @@ from lamina.errors import (
     RuntimeFailure,
 )
 from lamina.execution.extras import attach_extras
+from lamina.execution.furniture import make_readonly, mount_point, mount_system
 from lamina.execution.job import Job, Scene
-from lamina.execution.mountpoints import Point, make
+from lamina.execution.mountpoints import make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_all
-from lamina.fs.inroot import Root
-from lamina.fs.mounting import (
-    Bind,
-    attach,
-    bind,
-    in_private_namespace,
-    open_empty,
-    refuse_devices,
-)
+from lamina.fs.mounting import Bind, attach, in_private_namespace, refuse_devices
 from lamina.kernel import chroot_init
-from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import (
     CAP_MKNOD,
     CAP_SYS_ADMIN,
@@ -48,30 +40,27 @@ from lamina.kernel.namespaces import (
     CLONE_NEWNET,
     CLONE_NEWPID,
     CLONE_NEWUTS,
+    bounding_capabilities,
     has_capability,
-    is_mapped,
     unshare,
 )
-from lamina.runtime.bundle import DEVICES, MASKED, READ_ONLY, TTY, BindMount
+from lamina.runtime.bundle import granted, hidden_paths
+from lamina.runtime.capabilities import NUMBERS
+from lamina.runtime.confinement import HOST, UNCONFINED, Confinement
 from lamina.runtime.hostfiles import contents
 from lamina.runtime.isolation import Isolation, find_program
-from lamina.runtime.process import environment
+from lamina.runtime.process import Process, environment
 
 _KINDS = {126: CommandNotExecutable, 127: CommandNotFound}
 # Linux's memory devices (Documentation/admin-guide/devices.txt), for a root without /dev
 _NODES = (("full", 7), ("null", 3), ("random", 8), ("urandom", 9), ("zero", 5))
-_LINKS = (
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-)
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # uapi linux/sockios.h, linux/if.h
 
 
 def begin(job: Job, scene: Scene, _isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
+    _refuse_filters(job.process.confinement)
+    granted(job.process, bounding_capabilities())  # refused before anything is made
     if has_capability(CAP_SYS_ADMIN):
         room.write_host_files(job)
         helper = in_private_namespace(lambda: _mounted(job, scene, room, stdio), _Helper.give_up)
@@ -89,43 +78,28 @@ def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     make(room.enter(room.root_path), scene.system, points)
     if not job.process.privileged:
         refuse_devices(room.root.fd, room.root_path)
-    _mount_system(room.root, room.root_path, job.process.privileged)
+    mount_system(room.root, room.root_path, job.process)
     for point in points:
-        _mount_point(room.root, point)
-    import socket  # costs a run by crun what it does not need
+        mount_point(room.root, point)
+    if job.process.readonly_root:
+        make_readonly(room.root_path)
+    _leave_namespaces(job.process)
+    alone = job.process.confinement.pid != HOST and _processes_apart()
+    return _Helper(room.root_path, room, stdio, alone=alone, hides=True)
 
-    unshare(CLONE_NEWIPC | CLONE_NEWUTS)
-    socket.sethostname(job.process.hostname)
-    if job.process.network == "none":
+
+def _leave_namespaces(process: Process) -> None:
+    confinement = process.confinement
+    if confinement.ipc != HOST:
+        unshare(CLONE_NEWIPC)
+    if confinement.uts != HOST:
+        import socket  # costs a run by crun what it does not need
+
+        unshare(CLONE_NEWUTS)
+        socket.sethostname(process.hostname)
+    if process.network == "none":
         unshare(CLONE_NEWNET)
         _raise_loopback()
-    hides = not job.process.privileged
-    return _Helper(room.root_path, room, stdio, alone=_processes_apart(), hides=hides)
-
-
-def _mount_point(root: Root, point: Point) -> None:
-    if root.lstat(point.path) is None:  # it lies in what was mounted just now
-        folder = point.path if point.is_directory else point.path.rpartition(b"/")[0]
-        root.makedirs(folder)
-        if not point.is_directory:
-            os.close(root.open(point.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-    if isinstance(point.mount, BindMount):
-        source, readonly = point.mount.source, point.mount.readonly
-        bind(source, root, point.path, recursive=True, readonly=readonly)
-        return
-    attributes = kernel.MOUNT_ATTR_NOSUID | kernel.MOUNT_ATTR_NODEV
-    if point.mount.readonly:
-        attributes |= kernel.MOUNT_ATTR_RDONLY
-    size = () if point.mount.size is None else (("size", str(point.mount.size)),)
-    made = open_empty((("mode", "1777"), *size), attributes)
-    try:
-        place = root.open(point.path, os.O_PATH)
-        try:
-            kernel.move_mount_to(made, place)
-        finally:
-            os.close(place)
-    finally:
-        os.close(made)
 
 
 def _processes_apart() -> bool:
@@ -137,44 +111,6 @@ def _processes_apart() -> bool:
     return True
 
 
-def _mount_system(root: Root, path: str, privileged: bool) -> None:
-    bind("/proc", root, b"proc", recursive=True)
-    quiet = kernel.MS_NOSUID | kernel.MS_NOEXEC | kernel.MS_NODEV
-    _mount_sysfs(root, path, quiet if privileged else quiet | kernel.MS_RDONLY)
-    dev = f"{path}/dev"
-    flags = kernel.MS_NOSUID | kernel.MS_NODEV
-    kernel.mount("tmpfs", dev, "tmpfs", flags, "mode=755,size=65536k")
-    _fill_dev(root)
-    terminals = "newinstance,ptmxmode=0666,mode=0620"
-    if is_mapped(0, TTY):
-        terminals += f",gid={TTY}"
-    kernel.mount("devpts", f"{dev}/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, terminals)
-    kernel.mount("tmpfs", f"{dev}/shm", "tmpfs", quiet, "mode=1777,size=65536k")
-
-
-def _mount_sysfs(root: Root, path: str, flags: int) -> None:
-    try:
-        kernel.mount("sysfs", f"{path}/sys", "sysfs", flags)
-    except PermissionError:  # in a user namespace that has no network namespace of its own
-        bind("/sys", root, b"sys", recursive=True, readonly=True)
-
-
-def _fill_dev(root: Root) -> None:
-    directory = root.open(b"dev", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for name in ("pts", "shm"):
-            os.mkdir(name, 0o755, dir_fd=directory)
-        for link, target in _LINKS:
-            os.symlink(target, link, dir_fd=directory)
-        for device in DEVICES:
-            if os.path.exists(f"/dev/{device}"):
-                flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-                os.close(os.open(device, flags, dir_fd=directory))
-                bind(f"/dev/{device}", root, f"dev/{device}".encode())
-    finally:
-        os.close(directory)
-
-
 def _raise_loopback() -> None:
     """In the calling thread's new network namespace."""
     import socket
@@ -183,6 +119,15 @@ def _raise_loopback() -> None:
         asked = struct.pack("16sH14x", b"lo", 0)
         (flags,) = struct.unpack_from("H", fcntl.ioctl(end, _SIOCGIFFLAGS, asked), 16)
         fcntl.ioctl(end, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def _refuse_filters(confinement: Confinement) -> None:
+    for value, what in ((confinement.seccomp, "seccomp"), (confinement.apparmor, "AppArmor")):
+        if value not in ("", UNCONFINED):
+            raise RuntimeFailure(
+                f"a chroot cannot confine a container by a profile of {what}",
+                hint="install crun, or leave the option out",
+            )
 
 
 def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
@@ -196,11 +141,15 @@ def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
 
 
 def _refuse_mounts(job: Job) -> None:
-    targets = [each.target for each in (*job.process.volumes, *job.extras)]
+    process = job.process
+    mounted = (*process.volumes, *process.tmpfs, *process.confinement.devices, *job.extras)
+    targets = [each.target for each in mounted]
     if targets:
         what = f"mounting something on {', '.join(targets)}"
-    elif job.process.network == "none":
+    elif process.network == "none":
         what = "a container without a network"
+    elif process.readonly_root:
+        what = "a root that is read-only"
     else:
         return
     raise RuntimeFailure(
@@ -282,13 +231,16 @@ class _Helper:
 
     def _request(self, job: Job, scene: Scene) -> bytes:
         credentials = scene.credentials
+        rights = granted(job.process, bounding_capabilities())
+        masked, read_only = hidden_paths(job.process) if self._hides else ((), ())
         return json.dumps(
             {
                 "root": self._root,
-                "privileged": job.process.privileged,
+                "kept": [NUMBERS[name] for name in rights],
+                "no_new_privileges": job.process.confinement.no_new_privileges,
                 "alone": self._alone,
-                "masked": MASKED if self._hides else (),
-                "readonly": READ_ONLY if self._hides else (),
+                "masked": masked,
+                "readonly": read_only,
                 "cwd": job.process.cwd,
                 "args": job.process.args,
                 "env": environment(job.process, credentials.home),

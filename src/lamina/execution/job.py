@@ -5,18 +5,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
+from lamina.execution.devices import shown
 from lamina.execution.extras import Extra
 from lamina.execution.mountpoints import (
     SYSTEM,
     Point,
     extra_points,
+    file_point,
     file_points,
     placed,
     system_points,
+    tmpfs_points,
     volume_points,
 )
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
+from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
 from lamina.runtime.users import Credentials, resolve_user
@@ -58,19 +62,36 @@ class Scene(NamedTuple):
     volumes: list[Point]
 
 
-def inspect(job: Job, folder: str) -> Scene:
-    """Look before anything is made; raises `RuntimeFailure` (its kinds) or `UsageError`."""
+def inspect(job: Job, folder: str, init: str = "") -> Scene:
+    """Look before anything is made; raises `RuntimeFailure` (its kinds) or `UsageError`.
+
+    `init` is the program that is to be the container's first process, if one is.
+    """
+    process = job.process
     view = job.open_view()
     try:
-        more = extra_points(view, job.extras, folder)
-        volumes = placed([*volume_points(view, job.process.volumes), *more])
+        volumes = _points(view, job, folder, init)
         hidden = (*SYSTEM, *(point.path for point in volumes))
-        credentials = resolve_user(view, job.process.user)
-        check_program(view, job.process, hidden)
-        _check_cwd(view, job.process.cwd)
-        return Scene(credentials, system_points(view), file_points(view, folder), volumes)
+        credentials = resolve_user(view, process.user, process.confinement.groups)
+        check_program(view, process, hidden)
+        _check_cwd(view, process.cwd)
+        files = file_points(view, folder, readonly=process.readonly_root)
+        return Scene(credentials, system_points(view), files, volumes)
     finally:
         view.close()
+
+
+def _points(view: TreeView, job: Job, folder: str, init: str) -> list[Point]:
+    process = job.process
+    devices = () if process.privileged else shown(process.confinement.devices)
+    return placed(
+        [
+            *volume_points(view, (*process.volumes, *devices)),
+            *tmpfs_points(view, process.tmpfs),
+            *extra_points(view, job.extras, folder),
+            *([file_point(view, init, INIT, readonly=True)] if init else ()),
+        ]
+    )
 
 
 def _check_cwd(view: TreeView, cwd: str) -> None:

@@ -15,7 +15,8 @@ from lamina.execution.traces import Traces
 from lamina.fs.tree import TreeView
 from lamina.runtime.bundle import BindMount, TmpfsMount
 from lamina.runtime.hostfiles import NAMES
-from lamina.runtime.process import Volume
+from lamina.runtime.process import Tmpfs, Volume
+from lamina.runtime.tmpfs import merged
 
 SYSTEM = (b"proc", b"sys", b"dev")
 
@@ -44,20 +45,41 @@ def system_points(tree: TreeView) -> list[bytes]:
     return missing
 
 
-def file_points(tree: TreeView, folder: str) -> list[Point]:
+def file_points(tree: TreeView, folder: str, *, readonly: bool) -> list[Point]:
     """Where /etc/hosts and its like are, for the files of these names in `folder`."""
-    return [_file_point(tree, os.path.join(folder, name), f"/etc/{name}") for name in NAMES]
+    places = ((os.path.join(folder, name), f"/etc/{name}") for name in NAMES)
+    return [file_point(tree, source, target, readonly=readonly) for source, target in places]
 
 
-def _file_point(tree: TreeView, source: str, target: str) -> Point:
+def file_point(tree: TreeView, source: str, target: str, *, readonly: bool) -> Point:
+    """Where one file goes; raises `RuntimeFailure`."""
     path = _resolved(tree, target)
     if _under(path, SYSTEM):
         raise RuntimeFailure(f"{target} of the image leads into /{os.fsdecode(path)}")
     status = tree.lstat(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise RuntimeFailure(f"{target} of the image is no file but {_kind(status)}")
-    bind = BindMount(source, "/" + os.fsdecode(path), False)
+    bind = BindMount(source, "/" + os.fsdecode(path), readonly)
     return Point(bind, path, False, status is not None)
+
+
+def tmpfs_points(tree: TreeView, wanted: tuple[Tmpfs, ...]) -> list[Point]:
+    """Where tmpfs go, each with the mode of the directory it covers; raises as the others."""
+    return [_tmpfs_point(tree, each) for each in wanted]
+
+
+def _tmpfs_point(tree: TreeView, tmpfs: Tmpfs) -> Point:
+    path = _resolved(tree, tmpfs.target)
+    if not path or _under(path, (b"proc",)):
+        raise UsageError(f"a tmpfs cannot be mounted on /{os.fsdecode(path)}")
+    status = tree.lstat(path)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        raise RuntimeFailure(
+            f"a tmpfs cannot be mounted on {tmpfs.target}: that is {_kind(status)} in the image"
+        )
+    mode = 0o1777 if status is None else stat.S_IMODE(status.st_mode)
+    mount = TmpfsMount("/" + os.fsdecode(path), merged(tmpfs.options, mode))
+    return Point(mount, path, True, status is not None)
 
 
 def volume_points(tree: TreeView, volumes: tuple[Volume, ...]) -> list[Point]:
@@ -93,7 +115,9 @@ def _extra_point(tree: TreeView, extra: Extra, folder: str, number: int) -> Poin
         )
     target = "/" + os.fsdecode(path)
     if isinstance(extra, Scratch):
-        mount: BindMount | TmpfsMount = TmpfsMount(target, extra.size, extra.readonly)
+        size = () if extra.size is None else (f"size={extra.size}",)
+        options = ("nosuid", "nodev", "ro" if extra.readonly else "rw", "mode=1777", *size)
+        mount: BindMount | TmpfsMount = TmpfsMount(target, options)
     else:
         readonly = isinstance(extra, File) or extra.readonly
         mount = BindMount(source_of(folder, number, extra), target, readonly)
@@ -135,9 +159,15 @@ def make(traces: Traces, system: list[bytes], points: list[Point]) -> None:
         if point.exists:
             continue
         if point.is_directory:
-            traces.directory(point.path)
+            traces.directory(point.path, _mode(point))
         else:
             traces.empty_file(point.path)
+
+
+def _mode(point: Point) -> int:
+    """runc 1.1 gives a tmpfs the mode of the directory that it covers."""
+    options = point.mount.options if isinstance(point.mount, TmpfsMount) else ()
+    return next((int(each[5:], 8) for each in options if each.startswith("mode=")), 0o755)
 
 
 def _resolved(tree: TreeView, target: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.complaints import Complaints
+from lamina.execution.devices import nodes_of
 from lamina.execution.extras import attach_extras, place_of
 from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
@@ -22,13 +23,20 @@ from lamina.fs.atomic import write_file
 from lamina.fs.mounting import attach, cover, in_private_namespace, refuse_devices
 from lamina.kernel.namespaces import bounding_capabilities, is_mapped
 from lamina.runtime import bundle
-from lamina.runtime.isolation import Isolation, needed_program
+from lamina.runtime.confinement import HOST
+from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
 
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
 def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
+
+    if job.process.confinement.pid == HOST:
+        raise RuntimeFailure(
+            f"{isolation.name} cannot show a container the processes of this machine yet",
+            hint="leave out --pid host, or use LAMINA_ISOLATION=chroot",
+        )
 
     def work(stderr: int) -> tuple[Life, int]:
         attach(job.plan, room.root_path)
@@ -100,6 +108,8 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: S
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
         devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
         has_tty_group=is_mapped(0, bundle.TTY),
+        nodes=nodes_of(job.process),
+        apparmor=has_apparmor(),
     )
     mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(

@@ -15,6 +15,7 @@ from lamina.execution.job import Job, inspect
 from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio
+from lamina.runtime.init import find_init
 from lamina.runtime.isolation import Isolation
 
 __all__ = ["Exit", "Job", "Running", "Stdio", "run", "start"]
@@ -42,13 +43,13 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
 
 def _begin(job: Job, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """By one of two ways; the other is not loaded."""
-    scene = inspect(job, room.folder)
-    if isolation.name == "chroot":
+    if isolation.name == "chroot":  # whose supervisor is an init already
         from lamina.execution import chroot
 
-        return chroot.begin(job, scene, isolation, room, stdio)
+        return chroot.begin(job, inspect(job, room.folder), isolation, room, stdio)
     from lamina.execution import oci
 
+    scene = inspect(job, room.folder, find_init() if job.process.confinement.init else "")
     return oci.begin(job, scene, isolation, room, stdio)
 
 

@@ -45,10 +45,10 @@ class Traces:
         self._folder = folder
         self._made: list[_Trace] = []
 
-    def directory(self, path: bytes) -> None:
-        """Make a directory, with what is missing above it."""
+    def directory(self, path: bytes, mode: int = 0o755) -> None:
+        """Make a directory of that mode, with what is missing above it."""
         for part in self._missing(path):
-            self._make_directory(part)
+            self._make_directory(part, mode if part == path else 0o755)
 
     def empty_file(self, path: bytes) -> None:
         """Make an empty file to mount on."""
@@ -88,13 +88,13 @@ class Traces:
         finally:
             os.close(journal)
 
-    def _make_directory(self, path: bytes) -> None:
+    def _make_directory(self, path: bytes, mode: int) -> None:
         self._note(_Trace("directory", os.fsdecode(path)))
         with _undisturbed(self._root, path) as (directory, name):
             os.mkdir(name, 0o755, dir_fd=directory)
             made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
             try:
-                os.fchmod(made, 0o755)
+                os.fchmod(made, mode)
             finally:
                 os.close(made)
 

@@ -380,15 +380,23 @@ def cover(directory: str) -> None:
 
 
 def bind(
-    source: str, root: Root, target: bytes, *, recursive: bool = False, readonly: bool = False
+    source: str,
+    root: Root,
+    target: bytes,
+    *,
+    recursive: bool = False,
+    readonly: bool = False,
+    attributes: int = 0,
 ) -> None:
-    """Show `source` at `target`, resolved inside `root`; raises OSError."""
+    """Show `source` at `target`, resolved inside `root`, with MOUNT_ATTR_*; raises OSError."""
     place = root.open(target, os.O_PATH)
     try:
         made = kernel.open_tree_clone(source, recursive=recursive)
         try:
             if readonly:
-                kernel.mount_setattr(made, kernel.MOUNT_ATTR_RDONLY, recursive=recursive)
+                attributes |= kernel.MOUNT_ATTR_RDONLY
+            if attributes:
+                kernel.mount_setattr(made, attributes, recursive=recursive)
             kernel.move_mount_to(made, place)
         finally:
             os.close(made)

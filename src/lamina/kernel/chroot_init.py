@@ -35,7 +35,7 @@ _MS_QUIET = 2 | 4 | 8  # MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 32, 4096, 16384
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
-_KEPT = frozenset((0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31))  # docker's fourteen
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -198,7 +198,7 @@ def _enter(request: dict) -> None:  # type: ignore[type-arg]
 def _become(request: dict) -> None:  # type: ignore[type-arg]
     libc = ctypes.CDLL(None)
     for capability in range(64):
-        if capability not in _KEPT and not request["privileged"]:
+        if capability not in request["kept"]:
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     try:
         os.setgroups(request["groups"])
@@ -208,6 +208,8 @@ def _become(request: dict) -> None:  # type: ignore[type-arg]
     os.setgid(request["gid"])
     os.setuid(request["uid"])
     os.umask(0o022)
+    if request["no_new_privileges"]:
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _execute(request: dict) -> None:  # type: ignore[type-arg]

@@ -5,44 +5,20 @@ bounding set, raised limits. Without limits no cgroup is made, so no device list
 host's disks against mknod(2); instead every mount of the container but single host devices is
 `nodev`, unless the process is privileged. For the same reason no cgroup tree is mounted: the
 container has none of its own.
-There is no seccomp filter yet.
+There is no seccomp filter unless a profile is given.
 """
 
 import os
 from typing import NamedTuple
 
+from lamina.errors import RuntimeFailure
+from lamina.runtime import capabilities
+from lamina.runtime.confinement import HOST, UNCONFINED
+from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process, environment
 from lamina.runtime.users import Credentials
 from lamina.spec.strictjson import Json, dump
 
-# docker's fourteen (moby, oci/caps/defaults.go) with their numbers (capability.h)
-_CAPABILITIES = {
-    "CAP_CHOWN": 0,
-    "CAP_DAC_OVERRIDE": 1,
-    "CAP_FOWNER": 3,
-    "CAP_FSETID": 4,
-    "CAP_KILL": 5,
-    "CAP_SETGID": 6,
-    "CAP_SETUID": 7,
-    "CAP_SETPCAP": 8,
-    "CAP_NET_BIND_SERVICE": 10,
-    "CAP_NET_RAW": 13,
-    "CAP_SYS_CHROOT": 18,
-    "CAP_MKNOD": 27,
-    "CAP_AUDIT_WRITE": 29,
-    "CAP_SETFCAP": 31,
-}
-_EVERY = (  # every capability, by number (capability.h)
-    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID"),
-    *("CAP_KILL", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_LINUX_IMMUTABLE"),
-    *("CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK"),
-    *("CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE"),
-    *("CAP_SYS_PACCT", "CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE"),
-    *("CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE", "CAP_AUDIT_WRITE"),
-    *("CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG"),
-    *("CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF"),
-    *("CAP_CHECKPOINT_RESTORE"),
-)
 MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -72,11 +48,23 @@ class BindMount(NamedTuple):
 
 
 class TmpfsMount(NamedTuple):
-    """An empty file system in memory, of at most `size` bytes (None: the kernel's default)."""
+    """An empty file system in memory, with the options of mount(8)."""
 
     target: str
-    size: int | None
-    readonly: bool
+    options: tuple[str, ...]
+
+
+class Node(NamedTuple):
+    """A device: its `kind` is `c` or `b`, its path the host's; `access` is what is allowed."""
+
+    path: str
+    kind: str
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+    access: str = "rwm"
 
 
 class Host(NamedTuple):
@@ -84,13 +72,16 @@ class Host(NamedTuple):
 
     `bounding` is the caller's capability bounding set, `core` its hard limit of core dumps in
     bytes (-1: none), `devices` those of `DEVICES` that are in its /dev; `has_tty_group` where its
-    files can belong to that group (a user namespace may lack it).
+    files can belong to that group (a user namespace may lack it). `nodes` are all devices of the
+    host for a privileged process, else those that are shown besides; `apparmor` where it is on.
     """
 
     bounding: int
     core: int
     devices: tuple[str, ...]
     has_tty_group: bool = True
+    nodes: tuple[Node, ...] = ()
+    apparmor: bool = False
 
 
 def config(
@@ -107,37 +98,102 @@ def config(
 
     `hook` is a command that the runtime executes when all is mounted (createContainer).
     """
-    return dump(
-        {
-            "ociVersion": "1.0.2",
-            "hostname": process.hostname,
-            "root": {"path": root, "readonly": process.readonly_root},
-            "process": {**_process(process, credentials, host), **_console(terminal_size)},
-            "mounts": [
-                *_system(process, host.has_tty_group),
-                *(
-                    _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
-                    for name in host.devices
-                ),
-                *(_bind(each) if isinstance(each, BindMount) else _tmpfs(each) for each in mounts),
-            ],
-            "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
-            "linux": {
-                "namespaces": _namespaces(process),
-                "maskedPaths": [] if process.privileged else list(MASKED),
-                "readonlyPaths": [] if process.privileged else list(READ_ONLY),
-            },
-        }
+    rights = granted(process, host.bounding)
+    document: dict[str, Json] = {
+        "ociVersion": "1.0.2",
+        "root": {"path": root, "readonly": process.readonly_root},
+        "process": {**_process(process, credentials, host, rights), **_console(terminal_size)},
+        "mounts": [
+            *_system(process, host.has_tty_group),
+            *(
+                _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
+                for name in host.devices
+            ),
+            *(_bind(each) if isinstance(each, BindMount) else _tmpfs(each) for each in mounts),
+        ],
+        "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
+        "linux": _linux(process, host, rights),
+    }
+    if process.confinement.uts != HOST:
+        document["hostname"] = process.hostname
+    return dump(document)
+
+
+def granted(process: Process, bounding: int) -> tuple[str, ...]:
+    """The capabilities of a process whose starter has that bounding set; `RuntimeFailure`."""
+    confinement = process.confinement
+    return capabilities.granted(
+        confinement.cap_add,
+        confinement.cap_drop,
+        privileged=process.privileged,
+        bounding=bounding,
     )
 
 
-def _process(process: Process, credentials: Credentials, host: Host) -> dict[str, Json]:
-    wanted = dict(zip(_EVERY, range(len(_EVERY)), strict=True))
-    if not process.privileged:
-        wanted = _CAPABILITIES
-    granted: Json = [name for name, bit in wanted.items() if host.bounding >> bit & 1]
-    effective = granted if credentials.uid == 0 else []
+def hidden_paths(process: Process) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What of /proc and /sys is covered, and what is read-only."""
+    shows_all = process.privileged or process.confinement.unmasked
+    return ((), ()) if shows_all else (MASKED, READ_ONLY)
+
+
+def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, Json]:
+    masked, read_only = hidden_paths(process)
+    document: dict[str, Json] = {
+        "namespaces": _namespaces(process),
+        "maskedPaths": list(masked),
+        "readonlyPaths": list(read_only),
+        "resources": {"devices": _device_rules(process, host)},
+    }
+    if process.privileged:
+        document["devices"] = [_node(each) for each in host.nodes]
+    profile = process.confinement.seccomp
+    if profile not in ("", UNCONFINED):
+        document["seccomp"] = _filter(profile, rights)
+    return document
+
+
+def _filter(profile: str, rights: tuple[str, ...]) -> Json:
+    from lamina.runtime.seccomp import Machine, converted  # few bring their own
+
+    here = os.uname()
+    major, minor = (int(part) for part in here.release.split("-")[0].split(".")[:2])
+    return converted(profile, Machine(here.machine, (major, minor), frozenset(rights)))
+
+
+def _device_rules(process: Process, host: Host) -> Json:
+    """runc keeps a list of devices whatever is asked for: what is shown must be on it."""
+    if process.privileged:
+        return [{"allow": True, "access": "rwm"}]
+    return [
+        {
+            "allow": True,
+            "type": node.kind,
+            "major": node.major,
+            "minor": node.minor,
+            "access": node.access,
+        }
+        for node in host.nodes
+    ]
+
+
+def _node(node: Node) -> Json:
     return {
+        "path": node.path,
+        "type": node.kind,
+        "major": node.major,
+        "minor": node.minor,
+        "fileMode": node.mode,
+        "uid": node.uid,
+        "gid": node.gid,
+    }
+
+
+def _process(
+    process: Process, credentials: Credentials, host: Host, rights: tuple[str, ...]
+) -> dict[str, Json]:
+    given: Json = list(rights)
+    effective = given if credentials.uid == 0 else []
+    document: dict[str, Json] = {
         "terminal": process.tty,
         "user": {
             "uid": credentials.uid,
@@ -145,11 +201,11 @@ def _process(process: Process, credentials: Credentials, host: Host) -> dict[str
             "umask": 0o022,
             "additionalGids": list(credentials.groups),
         },
-        "args": list(process.args),
+        "args": [*((INIT, "--") if process.confinement.init else ()), *process.args],
         "env": list(environment(process, credentials.home)),
         "cwd": process.cwd,
         "capabilities": {
-            "bounding": granted,
+            "bounding": given,
             "permitted": effective,
             "effective": effective,
             "inheritable": [],
@@ -157,8 +213,17 @@ def _process(process: Process, credentials: Credentials, host: Host) -> dict[str
         },
         # A killed command leaves no core dump in its layer.
         "rlimits": [{"type": "RLIMIT_CORE", "hard": host.core & _UNLIMITED, "soft": 0}],
-        "noNewPrivileges": False,
+        "noNewPrivileges": process.confinement.no_new_privileges,
     }
+    profile = process.confinement.apparmor
+    if profile not in ("", UNCONFINED):
+        if not host.apparmor:
+            raise RuntimeFailure(
+                f"the AppArmor profile {profile!r} cannot be used: this kernel runs no AppArmor",
+                hint="leave it out, or give apparmor=unconfined",
+            )
+        document["apparmorProfile"] = profile
+    return document
 
 
 def _console(size: os.terminal_size | None) -> dict[str, Json]:
@@ -170,7 +235,10 @@ _UNLIMITED = (1 << 64) - 1  # RLIM_INFINITY, asm-generic/resource.h
 
 
 def _namespaces(process: Process) -> Json:
-    kinds = ["pid", "ipc", "uts", "mount"]
+    confinement = process.confinement
+    kinds = ["mount"]
+    modes = {"pid": confinement.pid, "ipc": confinement.ipc, "uts": confinement.uts}
+    kinds += [kind for kind, mode in modes.items() if mode != HOST]
     if process.network == "none":
         kinds.append("network")  # both runtimes bring its loopback up
     return [{"type": kind} for kind in kinds]
@@ -181,9 +249,7 @@ def _mount(target: str, kind: str, *options: str) -> Json:
 
 
 def _tmpfs(mount: TmpfsMount) -> Json:
-    size = () if mount.size is None else (f"size={mount.size}",)
-    access = "ro" if mount.readonly else "rw"
-    return _mount(mount.target, "tmpfs", "nosuid", "nodev", access, "mode=1777", *size)
+    return _mount(mount.target, "tmpfs", *mount.options)
 
 
 def _system(process: Process, has_tty_group: bool) -> list[Json]:
@@ -196,9 +262,22 @@ def _system(process: Process, has_tty_group: bool) -> list[Json]:
         _mount("/proc", "proc", *quiet),
         _mount("/dev", "tmpfs", *devices, "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", *terminals, *group),
-        _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", "size=65536k"),
-        _mount("/dev/mqueue", "mqueue", *quiet),
+        *_shared_memory(process),
         _mount("/sys", "sysfs", *quiet, sysfs),
+    ]
+
+
+def _shared_memory(process: Process) -> list[Json]:
+    quiet = ("nosuid", "noexec", "nodev")
+    confinement = process.confinement
+    if confinement.ipc == HOST:
+        return [_bind(BindMount("/dev/shm", "/dev/shm", False))]
+    if confinement.ipc == "none":
+        return [_mount("/dev/mqueue", "mqueue", *quiet)]
+    size = f"size={confinement.shm_size}"
+    return [
+        _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", size),
+        _mount("/dev/mqueue", "mqueue", *quiet),
     ]
 
 

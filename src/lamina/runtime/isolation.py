@@ -111,6 +111,15 @@ def find_program(name: str) -> str | None:
     return None
 
 
+def has_apparmor() -> bool:
+    """Whether the kernel confines programs by AppArmor."""
+    try:
+        with open("/sys/module/apparmor/parameters/enabled", encoding="ascii") as file:
+            return file.read().startswith("Y")
+    except OSError:
+        return False
+
+
 def needed_program(name: str) -> str:
     """The same; raises `ProgramMissing` naming the package."""
     path = find_program(name)

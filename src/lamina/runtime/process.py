@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from lamina.runtime.confinement import Confinement
+
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -11,6 +13,13 @@ class Volume(NamedTuple):
     source: str
     target: str
     readonly: bool
+
+
+class Tmpfs(NamedTuple):
+    """An empty file system in memory at `target`; `options` are mount(8)'s, over docker's own."""
+
+    target: str
+    options: tuple[str, ...] = ()
 
 
 class Process(NamedTuple):
@@ -30,6 +39,8 @@ class Process(NamedTuple):
     volumes: tuple[Volume, ...] = ()
     readonly_root: bool = False
     privileged: bool = False
+    confinement: Confinement = Confinement()
+    tmpfs: tuple[Tmpfs, ...] = ()
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:

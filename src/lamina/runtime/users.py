@@ -42,8 +42,10 @@ class _Group(NamedTuple):
     members: tuple[str, ...]
 
 
-def resolve_user(tree: TreeView, text: str) -> Credentials:
+def resolve_user(tree: TreeView, text: str, more_groups: tuple[str, ...] = ()) -> Credentials:
     """Credentials for `name`, `uid`, `name:group` or `uid:gid`; nothing means root.
+
+    `more_groups` are names or numbers of groups that it is in besides.
 
     An unknown number is taken as it is, with group 0; an unknown name raises `RuntimeFailure`
     that names some that there are, as does a passwd or group that is no file.
@@ -53,7 +55,9 @@ def resolve_user(tree: TreeView, text: str) -> Credentials:
     wanted, _, group = text.partition(":")
     user = _find_user(_users(tree), wanted or "0")
     gid, groups = _groups(tree, user, group)
-    return Credentials(user.uid, gid, groups, user.home)
+    known = _all_groups(tree) if more_groups else []
+    added = {_group_id(known, each) for each in more_groups}
+    return Credentials(user.uid, gid, tuple(sorted({*groups, *added})), user.home)
 
 
 def resolve_ids(tree: TreeView, text: str) -> tuple[int, int]:

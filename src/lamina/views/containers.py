@@ -42,6 +42,8 @@ def status_text(container: Container, now: float) -> str:
 
 def container_document(container: Container, driver: str) -> Document:
     """A container as `docker inspect` shows it."""
+    from lamina.views.hostconfig import host_config  # a listing makes none
+
     settings = container.settings
     return {
         "Id": container.id,
@@ -53,14 +55,7 @@ def container_document(container: Container, driver: str) -> Document:
         "Name": f"/{container.name}",
         "Driver": driver,
         "Platform": "linux",
-        "HostConfig": {
-            "NetworkMode": settings.network,
-            "AutoRemove": settings.auto_remove,
-            "Binds": [
-                f"{volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
-                for volume in settings.volumes
-            ],
-        },
+        "HostConfig": host_config(settings),
         "GraphDriver": {"Name": driver, "Data": dict(container.graph_driver)},
         "Mounts": [
             {

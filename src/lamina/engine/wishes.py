@@ -1,0 +1,55 @@
+"""What may be asked for of a container, under docker-py's names and in docker's spellings.
+
+What each comes to is the business of lamina.engine.wishing.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+from lamina.runtime.process import Volume
+
+
+class Confined(TypedDict, total=False):
+    """How far it is kept apart.
+
+    `tmpfs` maps paths to mount options; `devices` are `HOST[:CONTAINER[:rwm]]`; `pid_mode`,
+    `ipc_mode`, `uts_mode` and `userns_mode` are `host` or nothing; `shm_size` is in bytes or as
+    docker spells sizes.
+    """
+
+    read_only: bool
+    tmpfs: Mapping[str, str]
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    security_opt: Sequence[str]
+    privileged: bool
+    devices: Sequence[str]
+    group_add: Sequence[str | int]
+    pid_mode: str
+    ipc_mode: str
+    uts_mode: str
+    userns_mode: str
+    shm_size: int | str | None
+    init: bool
+
+
+class Wanted(Confined, total=False):
+    """What may be asked for of a container, under docker-py's names.
+
+    `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be
+    set; `network` is `host` or `none`;
+    `storage_size` limits what it may write, in bytes.
+    """
+
+    name: str | None
+    entrypoint: Sequence[str] | None
+    environment: Mapping[str, str] | Sequence[str]
+    working_dir: str | None
+    user: str | None
+    volumes: Sequence[Volume]
+    network: str
+    hostname: str | None
+    tty: bool
+    stdin_open: bool
+    labels: Mapping[str, str]
+    storage_size: int | None

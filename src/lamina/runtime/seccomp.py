@@ -1,0 +1,171 @@
+"""docker's seccomp profiles turned into those of the OCI runtime specification.
+
+A profile is one text for all machines: which of its rules hold depends on the architecture, the
+capabilities that the process gets, and the kernel (moby, profiles/seccomp). A plain OCI profile
+is one, too. Everything that is not understood is refused, never skipped.
+"""
+
+from typing import NamedTuple
+
+from lamina.errors import UsageError
+from lamina.spec.strictjson import Json, parse
+
+_ACTIONS = frozenset(
+    f"SCMP_ACT_{name}"
+    for name in (
+        *("ALLOW", "ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD"),
+        *("LOG", "NOTIFY", "TRACE", "TRAP"),
+    )
+)
+_OPERATORS = frozenset(
+    f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")
+)
+# what uname(2) says, as profiles name it: by itself, and in seccomp's words
+_MACHINES = {
+    "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
+    "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
+    "ppc64le": ("ppc64le", "SCMP_ARCH_PPC64LE"),
+    "s390x": ("s390x", "SCMP_ARCH_S390X"),
+    "riscv64": ("riscv64", "SCMP_ARCH_RISCV64"),
+}
+_RULE = frozenset(
+    (
+        *("name", "names", "action", "errnoRet", "errno", "args"),
+        *("comment", "includes", "excludes"),
+    )
+)
+_CONDITION = frozenset(("arches", "caps", "minKernel"))
+
+
+class Machine(NamedTuple):
+    """What decides which rules hold: uname's machine, the kernel's version, capabilities."""
+
+    name: str
+    kernel: tuple[int, int]
+    capabilities: frozenset[str]
+
+
+def check(text: str) -> None:
+    """Raise `UsageError` or `BadDocument` for what is no profile, whatever the machine."""
+    profile = _profile(text)
+    for rule in _rules(profile):
+        _converted(rule)
+
+
+def converted(text: str, machine: Machine) -> dict[str, Json]:
+    """The `linux.seccomp` object that a profile means here; raises `UsageError`."""
+    profile = _profile(text)
+    found: dict[str, Json] = {"defaultAction": _action(profile.get("defaultAction"))}
+    if "defaultErrnoRet" in profile:
+        found["defaultErrnoRet"] = _number(profile["defaultErrnoRet"])
+    architectures = _architectures(profile, machine)
+    if architectures:
+        found["architectures"] = architectures
+    rules = [rule for rule in _rules(profile) if _holds(rule, machine)]
+    found["syscalls"] = [_converted(rule) for rule in rules]
+    return found
+
+
+def _profile(text: str) -> dict[str, Json]:
+    profile = parse(text.encode(), "seccomp profile")
+    _action(profile.get("defaultAction"))
+    return profile
+
+
+def _rules(profile: dict[str, Json]) -> list[dict[str, Json]]:
+    rules = profile.get("syscalls") or []
+    if not isinstance(rules, list):
+        raise _bad("`syscalls` is no list")
+    found = []
+    for rule in rules:
+        if not isinstance(rule, dict) or not _RULE.issuperset(rule):
+            raise _bad(f"a rule is not understood: {str(rule)[:80]}")
+        found.append(rule)
+    return found
+
+
+def _architectures(profile: dict[str, Json], machine: Machine) -> list[Json]:
+    """The machine's own and those whose programs it executes, too."""
+    listed = profile.get("architectures")
+    if isinstance(listed, list) and listed:
+        return listed
+    own = _MACHINES.get(machine.name, ("", ""))[1]
+    for each in _list(profile.get("archMap")):
+        if isinstance(each, dict) and each.get("architecture") == own:
+            return [own, *_list(each.get("subArchitectures"))]
+    return [own] if own else []
+
+
+def _holds(rule: dict[str, Json], machine: Machine) -> bool:
+    includes, excludes = _condition(rule, "includes"), _condition(rule, "excludes")
+    arch = _MACHINES.get(machine.name, (machine.name, ""))[0]
+    if "arches" in includes and arch not in _list(includes["arches"]):
+        return False
+    if arch in _list(excludes.get("arches")):
+        return False
+    if any(each not in machine.capabilities for each in _list(includes.get("caps"))):
+        return False
+    if any(each in machine.capabilities for each in _list(excludes.get("caps"))):
+        return False
+    if "minKernel" in includes and machine.kernel < _version(includes["minKernel"]):
+        return False
+    return not ("minKernel" in excludes and machine.kernel >= _version(excludes["minKernel"]))
+
+
+def _condition(rule: dict[str, Json], key: str) -> dict[str, Json]:
+    condition = rule.get(key) or {}
+    if not isinstance(condition, dict) or not _CONDITION.issuperset(condition):
+        raise _bad(f"the condition {str(condition)[:80]} is not understood")
+    return {name: value for name, value in condition.items() if value}
+
+
+def _converted(rule: dict[str, Json]) -> dict[str, Json]:
+    names = _list(rule.get("names")) or [rule.get("name")]
+    if not all(isinstance(name, str) and name for name in names):
+        raise _bad("a rule names no system call")
+    for key in ("includes", "excludes"):
+        condition = _condition(rule, key)
+        if "minKernel" in condition:
+            _version(condition["minKernel"])
+    found: dict[str, Json] = {"names": names, "action": _action(rule.get("action"))}
+    if rule.get("errnoRet") is not None:
+        found["errnoRet"] = _number(rule["errnoRet"])
+    arguments = [_argument(each) for each in _list(rule.get("args"))]
+    if arguments:
+        found["args"] = arguments
+    return found
+
+
+def _argument(argument: Json) -> Json:
+    if not isinstance(argument, dict) or argument.get("op") not in _OPERATORS:
+        raise _bad(f"the argument {str(argument)[:80]} is not understood")
+    numbers = {key: _number(argument.get(key, 0)) for key in ("index", "value", "valueTwo")}
+    return {**numbers, "op": argument["op"]}
+
+
+def _action(action: Json) -> str:
+    if not isinstance(action, str) or action not in _ACTIONS:
+        raise _bad(f"it has no action {str(action)[:40]!r}")
+    return action
+
+
+def _number(value: Json) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 64:
+        raise _bad(f"{str(value)[:40]!r} is no number")
+    return value
+
+
+def _version(text: Json) -> tuple[int, int]:
+    try:
+        major, minor = str(text).split(".")[:2]
+        return int(major), int(minor)
+    except ValueError:
+        raise _bad(f"{str(text)[:40]!r} is no kernel's version") from None
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
+
+
+def _bad(why: str) -> UsageError:
+    return UsageError(f"the seccomp profile cannot be used: {why}")

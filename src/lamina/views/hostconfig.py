@@ -1,0 +1,53 @@
+"""The `HostConfig` of `docker inspect`: what a container was asked to be kept apart by."""
+
+from lamina.containers.settings import Settings
+from lamina.runtime.bundle import hidden_paths
+from lamina.runtime.confinement import Confinement
+
+Document = dict[str, object]
+
+
+def host_config(settings: Settings) -> Document:
+    """As docker shows it; what was not said has docker's default."""
+    confinement = settings.confinement
+    masked, read_only = hidden_paths(settings.process())
+    return {
+        "NetworkMode": settings.network,
+        "AutoRemove": settings.auto_remove,
+        "Binds": [
+            f"{volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
+            for volume in settings.volumes
+        ],
+        "Privileged": settings.privileged,
+        "ReadonlyRootfs": settings.read_only,
+        "Tmpfs": {each.target: ",".join(each.options) for each in settings.tmpfs},
+        "CapAdd": list(confinement.cap_add) or None,
+        "CapDrop": list(confinement.cap_drop) or None,
+        "SecurityOpt": _security_options(confinement),
+        "Devices": [
+            {
+                "PathOnHost": device.source,
+                "PathInContainer": device.target,
+                "CgroupPermissions": device.access,
+            }
+            for device in confinement.devices
+        ],
+        "GroupAdd": list(confinement.groups) or None,
+        "PidMode": confinement.pid,
+        "IpcMode": confinement.ipc or "private",
+        "UTSMode": confinement.uts,
+        "UsernsMode": "",
+        "ShmSize": confinement.shm_size,
+        "Init": confinement.init or None,
+        "MaskedPaths": list(masked),
+        "ReadonlyPaths": list(read_only),
+    }
+
+
+def _security_options(confinement: Confinement) -> list[str] | None:
+    found = ["no-new-privileges"] if confinement.no_new_privileges else []
+    if confinement.seccomp:
+        found.append(f"seccomp={confinement.seccomp}")
+    if confinement.apparmor:
+        found.append(f"apparmor={confinement.apparmor}")
+    return found or None
