@@ -19,6 +19,7 @@ from test_driver_trees import layers
 from lamina.drivers.catalog import entry
 from lamina.errors import LaminaError
 from lamina.fs.mounting import attach, in_private_namespace
+from lamina.layers import chains
 from lamina.layers.check import check
 from lamina.layers.kinds import Coming
 from lamina.layers.store import LayerStore
@@ -129,7 +130,7 @@ def at_once(store, tars, told):
         for number, tar in enumerate(tars)
     ]
     try:
-        store.layers.register_chain(None, coming, told.append)
+        chains.register(store.layers, None, coming, told.append)
     finally:
         assert gate.met == min(AT_ONCE, len(tars))
 

@@ -72,6 +72,28 @@ class Comparison(NamedTuple):
         return not (self.settings or self.packages or self.files)
 
 
+class Beside(NamedTuple):
+    """One of two images: its documents, its tree and what its package managers wrote."""
+
+    config: ImageConfig
+    tree: MergedTree
+    packages: Sequence[Package]
+
+
+def compared(one: Beside, other: Beside) -> Comparison:
+    """What differs, `one` being the image before."""
+    before, after = one.config.diff_ids, other.config.diff_ids
+    common = common_layers(before, after)
+    return Comparison(
+        settings(one.config, other.config),
+        common,
+        before[common:],
+        after[common:],
+        packages(one.packages, other.packages),
+        files(one.tree, other.tree),
+    )
+
+
 def settings(one: ImageConfig, other: ImageConfig) -> tuple[Setting, ...]:
     """The settings that differ, by name."""
     return tuple(

@@ -29,7 +29,11 @@ def commit(
     """
     base = edit.as_base(store.images.config(stored.row.image_id).document)
     config = laid_over(edit.config_of(base), stored.settings)
-    document = edit.with_changes({**base, "config": config, "author": author}, changes)
+    document: edit.Document = {**base, "config": config, "author": author}
+    if changes:
+        from lamina.images.changes import apply_changes  # the language: few ask for it
+
+        document = apply_changes(document, changes)
     if not author:
         del document["author"]
     with store.paused(stored) if pause else nullcontext():

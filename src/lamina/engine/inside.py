@@ -87,9 +87,13 @@ class Inside(ABC):
 
         `trees` are the merged trees of both, where they are at hand.
         """
-        from lamina.engine.comparing import compared
+        from lamina.analyze.compare import Beside, compared
 
-        return compared(self, other, *(trees or (self.tree(), other.tree())))
+        mine, others = trees or (self.tree(), other.tree())
+        return compared(
+            Beside(self.config, mine, self.packages(mine)),
+            Beside(other.config, others, other.packages(others)),
+        )
 
     def find(self, pattern: str) -> tuple["Found", ...]:
         """Every version of the paths that fit (`lamina.analyze.find`), gone ones included."""

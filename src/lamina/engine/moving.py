@@ -12,8 +12,8 @@ from typing import NamedTuple
 from lamina.drivers.api import Driver, Features, SharesMounts
 from lamina.drivers.catalog import Entry, entry
 from lamina.drivers.select import Choice
+from lamina.engine.driving import make, proof, told
 from lamina.engine.moveplan import Plan, planned
-from lamina.engine.open import make, proof, told
 from lamina.engine.parts import Parts
 from lamina.errors import (
     DriverNotSupported,

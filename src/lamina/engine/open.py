@@ -3,21 +3,21 @@
 Settles the configuration, opens the root, chooses the driver and puts the areas together.
 """
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.content.directory import BlobStore
 from lamina.drivers import select
-from lamina.drivers.api import Driver, Features
+from lamina.drivers.api import Driver
 from lamina.drivers.catalog import entry
+from lamina.engine import driving
 from lamina.engine.config import Config, settle
 from lamina.engine.engine import Engine
 from lamina.errors import LaminaError, StorageError
 from lamina.images.store import ImageStore
-from lamina.kernel.namespaces import effective_capabilities, outside_uid, user_namespace
+from lamina.kernel.namespaces import outside_uid
 from lamina.layers.store import LayerStore
 from lamina.metadata import layers as layer_rows
 from lamina.metadata.db import set_meta
@@ -116,9 +116,9 @@ def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _
     migration = _migration(meta)
     if migration is not None:  # also where there is no layer: what lies in its homes is known
         prior.setdefault(migration.used, 0)
-    trusted = meta.get("driver") if meta.get("driver_proof") == proof(store) else None
+    trusted = meta.get("driver") if meta.get("driver_proof") == driving.proof(store) else None
     choice = select.choose(store.path, settled.driver, prior, trusted, settled.storage_opts)
-    recorded = _recorded(meta.get("driver_features", ""), choice.name)
+    recorded = driving.recorded(meta.get("driver_features", ""), choice.name)
     features = recorded if choice.features is None else choice.features
     if choice.features is not None:
         if prior.get(choice.name):
@@ -126,22 +126,11 @@ def _choose(store: StoreRoot, settled: Config, run_root: str, events: Sink) -> _
                 events(Caution(sentence))
         with store.database.write() as db:
             set_meta(db, "driver", choice.name)
-            set_meta(db, "driver_proof", proof(store))
-            set_meta(db, "driver_features", told(choice.name, features))
+            set_meta(db, "driver_proof", driving.proof(store))
+            set_meta(db, "driver_features", driving.told(choice.name, features))
     entry(choice.name).parse(settled.storage_opts)  # refused now, not when it is first needed
-    making = partial(make, store, run_root, choice.name, settled.storage_opts, features)
+    making = partial(driving.make, store, run_root, choice.name, settled.storage_opts, features)
     return _Chosen(choice, making, migration)
-
-
-def told(driver: str, features: Features) -> str:
-    """What is kept of the features that were found when a driver was tried."""
-    return json.dumps([driver, *features])
-
-
-def _recorded(text: str, driver: str) -> Features:
-    """The features that were found when the driver was tried last; none of another driver's."""
-    name, *found = json.loads(text) if text else ("",)
-    return tuple((key, value) for key, value in found) if name == driver else ()
 
 
 def _migration(meta: dict[str, str]) -> "Migration | None":
@@ -150,23 +139,6 @@ def _migration(meta: dict[str, str]) -> "Migration | None":
     from lamina.metadata import copies  # hardly ever there is one
 
     return copies.current(meta)
-
-
-def proof(store: StoreRoot) -> str:
-    """Where, and with which rights, what was found to work works."""
-    return f"{store.boot_id} {effective_capabilities():x} {user_namespace()}"
-
-
-def make(
-    store: StoreRoot,
-    run_root: str,
-    name: str,
-    options: Sequence[str],
-    features: Features = (),
-) -> Driver:
-    """The driver of that name on its home in the store."""
-    catalogued = entry(name)
-    return catalogued.make(store.folder(catalogued.home), run_root, options, features)
 
 
 def _clear_rooms(store: StoreRoot, run_root: str, events: Sink) -> None:

@@ -126,12 +126,3 @@ def with_config(document: Document, **fields: Json) -> Document:
         else:
             kept[key] = value
     return {**document, "config": kept}
-
-
-def with_changes(document: Document, changes: tuple[str, ...]) -> Document:
-    """The document with Dockerfile instructions applied; raises `DockerfileError`, `UsageError`."""
-    if not changes:
-        return document
-    from lamina.images.changes import apply_changes  # the language: few ask for it
-
-    return apply_changes(document, changes)

@@ -17,7 +17,11 @@ def register(
     coming: Sequence[Coming],
     published: Callable[[int], None],
 ) -> None:
-    """`LayerStore.register_chain`."""
+    """Lay several tars over `parent`, one upon the other; `published` hears of each, in order.
+
+    All are filled at once where the driver can do that, with one outcome. As `LayerStore.register`
+    else.
+    """
     chains = chain_ids([each.diff_id for each in coming], parent)
     if _can_run_ahead(store, parent, len(coming)):
         _at_once(store, parent, coming, chains, published)

@@ -15,7 +15,7 @@ or runs does not pay for it.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from lamina.errors import InUse, LaminaError, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank, hold_shared
 from lamina.layers import gc, recover
-from lamina.layers.kinds import Claim, Coming, ReadableStream, Source
+from lamina.layers.kinds import Claim, ReadableStream, Source
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs, layers, refs
 from lamina.metadata.db import set_meta
@@ -177,20 +177,6 @@ class LayerStore:
             if claim.holds():
                 held.leave(layer.chain_id)
             return layer
-
-    def register_chain(
-        self,
-        parent: ChainID | None,
-        coming: Sequence[Coming],
-        published: Callable[[int], None],
-    ) -> None:
-        """Lay several tars over `parent`, one upon the other; `published` hears of each, in order.
-
-        All are filled at once where the driver can do that, with one outcome. As `register` else.
-        """
-        from lamina.layers import chains
-
-        chains.register(self, parent, coming, published)
 
     def parent_row(self, parent: ChainID | None) -> LayerRow | None:
         """The row of what is to be stood on; None for nothing."""

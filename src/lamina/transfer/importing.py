@@ -41,11 +41,14 @@ def import_root(
     with a barrier.
     """
     base = edit.empty(platform, format_time(created))
-    changed = edit.with_changes(base, changes)
+    if changes:
+        from lamina.images.changes import apply_changes  # the language: few ask for it
+
+        base = apply_changes(base, changes)
     comment = message or "Imported from -"  # docker's words; where a file lay is nobody's business
     with named(source), images.all_or_nothing():
         layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
-        document = edit.with_layer(changed, layer.diff_id, format_time(created), "", comment)
+        document = edit.with_layer(base, layer.diff_id, format_time(created), "", comment)
         image = images.create(ImageConfig.of(document), names)
     layers.barrier()
     return image

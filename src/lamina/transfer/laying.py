@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from lamina.content.verified import ByteStream
 from lamina.images.api import TravellingLayer
+from lamina.layers import chains
 from lamina.layers.kinds import Coming
 from lamina.layers.store import LayerStore
 from lamina.transfer.telling import one_at_a_time
@@ -29,7 +30,8 @@ def load_layers(
         tell(LayerProgress(_name(missing.pop(0)), "already exists", 0, 0))
         top = chain
     watches = [_Watch(layer, tell) for layer in missing]
-    layers.register_chain(
+    chains.register(
+        layers,
         top,
         [Coming(each.layer.diff_id, each.open) for each in watches],
         lambda number: tell(LayerProgress(_name(missing[number]), "complete", 0, 0)),

@@ -11,6 +11,7 @@ import pytest
 from test_store import Store, exported
 
 from lamina.errors import BadArchive, DigestMismatch
+from lamina.layers import chains
 from lamina.layers.check import check
 from lamina.layers.kinds import Coming, ReadableStream
 from lamina.testing.trees import tar_of
@@ -44,7 +45,7 @@ def coming(tars: Sequence[bytes], named: Sequence[bytes] = TARS) -> list[Coming]
 
 def lay(store: Store, layers: Sequence[Coming]) -> list[int]:
     told: list[int] = []
-    store.layers.register_chain(None, layers, told.append)
+    chains.register(store.layers, None, layers, told.append)
     return told
 
 
@@ -124,7 +125,7 @@ def test_an_interrupt_leaves_nothing_behind(store: Store) -> None:
     layers = coming(TARS)
     layers[1] = Coming(layers[1].diff_id, stuck)
     with pytest.raises(KeyboardInterrupt):
-        store.layers.register_chain(None, layers, interrupted)
+        chains.register(store.layers, None, layers, interrupted)
     assert [store.layers.get(chain) is not None for chain in CHAINS] == [True] + [False] * 4
     assert os.listdir(store.root.folder("staging")) == []
     assert check(store.root, store.driver, full=True) == []
@@ -166,7 +167,7 @@ def test_a_failure_ends_the_reading_of_what_nobody_can_cancel(store: Store) -> N
 
     layers = [Coming(DiffID.of(b"1"), opened_long), Coming(DiffID.of(b"2"), bad)]
     with pytest.raises(BadArchive, match="no layer"):
-        store.layers.register_chain(None, layers, lambda _: None)
+        chains.register(store.layers, None, layers, lambda _: None)
     assert long.given < most
     assert check(store.root, store.driver, full=True) == []
 
@@ -203,7 +204,7 @@ def test_where_no_more_threads_can_be_had_none_goes_on(
     monkeypatch.setattr(threading.Thread, "start", limited)
     layers = [Coming(DiffID.of(b"%d" % number), stuck) for number in range(2)]
     with pytest.raises(RuntimeError, match="new thread"):
-        store.layers.register_chain(None, layers, lambda _: None)
+        chains.register(store.layers, None, layers, lambda _: None)
     assert not [thread for thread in started if thread.is_alive()]
     cancelled.set()
     assert check(store.root, store.driver, full=True) == []
