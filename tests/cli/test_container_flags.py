@@ -41,6 +41,20 @@ def host_config(base, *flags):
         ((), "Init", None),
         (("--init",), "Init", True),
         (("--privileged",), "MaskedPaths", []),
+        ((), "Memory", 0),
+        (("-m", "512m"), "Memory", 512 << 20),
+        (("-m", "512m"), "MemorySwap", 1 << 30),
+        (("-m", "512m", "--memory-swap", "-1"), "MemorySwap", -1),
+        (("-m", "512m", "--memory-reservation=8m"), "MemoryReservation", 8 << 20),
+        ((), "MemorySwappiness", None),
+        (("--cpus", "0.5"), "NanoCpus", 5 * 10**8),
+        (("-c", "512"), "CpuShares", 512),
+        (("--cpuset-cpus", "0,1"), "CpusetCpus", "0,1"),
+        ((), "PidsLimit", None),
+        (("--pids-limit", "50"), "PidsLimit", 50),
+        (("--pids-limit", "-1"), "PidsLimit", None),
+        (("--oom-score-adj", "7"), "OomScoreAdj", 7),
+        (("--ulimit", "core=5:6"), "Ulimits", [{"Name": "core", "Soft": 5, "Hard": 6}]),
         (
             ("--device", "/dev/null:/dev/x:rw"),
             "Devices",
@@ -73,6 +87,12 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--tmpfs", "/x:dev"), ("every disk", "--device")),
         (("--shm-size", "much"), ("invalid size 'much'",)),
         (("--uts", "host", "-h", "me"), ("UTS",)),
+        (("-m", "much"), ("invalid size 'much'",)),
+        (("-m", "1m"), ("6m at least",)),
+        (("--memory-swap", "8m"), ("needs one of memory",)),
+        (("--cpus", "5000"), ("5000 processors",)),
+        (("--pids-limit", "few"), ("--pids-limit 'few' is no whole number",)),
+        (("--ulimit", "files=1"), ("unknown limit 'files'", "nofile")),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(base, flags, words):
@@ -107,3 +127,14 @@ def test_the_library_takes_docker_pys_names(base):
     lines = result.output.splitlines()
     assert lines[:2] == [f"CapEff:\t{1 << 13:016x}", "0 5"]
     assert lines[2].split()[1] == "3"
+
+
+def test_an_out_of_memory_kill_is_said_in_words(base):
+    script = "exec dd if=/dev/zero of=/dev/null bs=60M count=1"
+    said = base("run", "--name", "big", "-m", "16m", "base", "sh", "-c", script)
+    assert_complaint(said, "out of memory", "16MiB", "--memory", code=137)
+    state = told(base, "inspect", "big")[0]["State"]
+    assert state["OOMKilled"] is True
+    assert state["ExitCode"] == 137
+    base.ok("run", "--name", "small", "-m", "16m", "base", "true")
+    assert told(base, "inspect", "small")[0]["State"]["OOMKilled"] is False

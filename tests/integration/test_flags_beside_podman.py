@@ -116,6 +116,20 @@ def test_the_hosts_names_and_shared_memory(pair):
     assert ours == theirs
 
 
+@pytest.mark.parametrize("isolation", ["crun", "runc"])
+def test_limits(pair, isolation):
+    flags = ("-m", "32m", "--pids-limit", "50", "--cpus", "0.5", "--cpuset-cpus", "0", "-c", "512")
+    files = (
+        *("memory/memory.limit_in_bytes", "memory/memory.memsw.limit_in_bytes", "pids/pids.max"),
+        *("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us", "cpu/cpu.shares", "cpuset/cpuset.cpus"),
+    )
+    if not os.path.exists(f"/sys/fs/cgroup/{files[0]}"):
+        pytest.skip("names of version 1")
+    command = ("cat", *(f"/sys/fs/cgroup/{file}" for file in files))
+    theirs, ours = pair.both(*flags, "base", *command, isolation=isolation)
+    assert ours == theirs
+
+
 def test_what_inspect_tells(pair):
     flags = ("--read-only", "--cap-drop", "CHOWN", "--shm-size", "1g")
     theirs, ours = pair.inspected(*flags)

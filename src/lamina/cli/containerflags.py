@@ -4,7 +4,7 @@ import os
 import sys
 from contextlib import nullcontext
 
-from lamina.cli import confinementflags
+from lamina.cli import confinementflags, limitflags
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
@@ -34,7 +34,9 @@ _FLAGS = (
     Flag("volume", "v", "SOURCE:TARGET[:ro]", "show it a directory or file of this machine", True),
     Flag("workdir", "w", "DIR", "start in"),
 )
-FLAGS = tuple(sorted((*_FLAGS, *confinementflags.FLAGS), key=lambda flag: flag.name))
+FLAGS = tuple(
+    sorted((*_FLAGS, *confinementflags.FLAGS, *limitflags.FLAGS), key=lambda flag: flag.name)
+)
 RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
 
 
@@ -64,6 +66,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             labels=dict(_pair(text) for text in given.all("label")),
             storage_size=_storage_size(given.all("storage-opt")),
             **confinementflags.confined(given),
+            **limitflags.limited(given),
         )
 
 

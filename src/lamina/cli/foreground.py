@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Timer
@@ -20,7 +21,10 @@ def in_foreground(start: Callable[[], AbstractContextManager[Running]], *, tty: 
     """Start it, wait for its end and give its exit status; raises what `start` raises."""
     with _terminal_kept(tty), _forwarding(tty) as forwarder, start() as process:
         forwarder.begin(process)
-        return process.wait().code
+        ended = process.wait()
+    if ended.words:
+        print(f"lamina: {ended.words}", file=sys.stderr)
+    return ended.code
 
 
 class _Forwarder:

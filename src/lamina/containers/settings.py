@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, Confinement
+from lamina.runtime.limits import Limits
 from lamina.runtime.process import Process, Tmpfs, Volume
 from lamina.spec.imageconfig import ContainerConfig
 from lamina.spec.strictjson import Json
@@ -40,6 +41,7 @@ class Wishes(NamedTuple):
     read_only: bool = False
     tmpfs: tuple[Tmpfs, ...] = ()
     confinement: Confinement = Confinement()
+    limits: Limits = Limits()
 
 
 class Settings(NamedTuple):
@@ -65,6 +67,7 @@ class Settings(NamedTuple):
     read_only: bool = False
     tmpfs: tuple[Tmpfs, ...] = ()
     confinement: Confinement = Confinement()
+    limits: Limits = Limits()
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -73,7 +76,8 @@ class Settings(NamedTuple):
 
     def to_json(self) -> str:
         """As it is stored."""
-        facts = {**self._asdict(), "confinement": self.confinement._asdict()}
+        parts = {"confinement": self.confinement._asdict(), "limits": self.limits._asdict()}
+        facts = {**self._asdict(), **parts}
         return json.dumps(facts, separators=(",", ":"), sort_keys=True)
 
     @classmethod
@@ -98,6 +102,7 @@ class Settings(NamedTuple):
             read_only=facts.get("read_only", False),
             tmpfs=tuple(Tmpfs(path, tuple(said)) for path, said in facts.get("tmpfs", ())),
             confinement=Confinement.from_facts(facts.get("confinement", {})),
+            limits=Limits.from_facts(facts.get("limits", {})),
         )
 
     def process(self) -> Process:
@@ -115,6 +120,7 @@ class Settings(NamedTuple):
             privileged=self.privileged,
             confinement=self.confinement,
             tmpfs=self.tmpfs,
+            limits=self.limits,
         )
 
 
@@ -155,6 +161,7 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
         read_only=wishes.read_only,
         tmpfs=wishes.tmpfs,
         confinement=wishes.confinement,
+        limits=wishes.limits,
     )
 
 

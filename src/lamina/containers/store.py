@@ -249,7 +249,7 @@ class ContainerStore:
         except StorageError as error:  # what it wrote, or what it was lent, is not as it should be
             self._note_exit(container, RuntimeFailure.exit_code, str(error))
             raise
-        self._note_exit(container, result.code, "")
+        self._note_exit(container, result.code, result.words)
         return result
 
     def _note_exit(self, container: ContainerID, code: int, error: str) -> None:

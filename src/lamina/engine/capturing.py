@@ -18,11 +18,15 @@ _CHUNK = 1 << 16
 
 
 class RunResult(NamedTuple):
-    """How a container that was run to its end went: its status and what it wrote."""
+    """How a container that was run to its end went: its status and what it wrote.
+
+    `reason` says why the kernel killed it, if it did.
+    """
 
     exit_code: int
     output: str
     errors: str
+    reason: str = ""
 
 
 def captured(start: Start, given: bytes) -> RunResult:
@@ -41,10 +45,10 @@ def captured(start: Start, given: bytes) -> RunResult:
             ]
             for thread in threads:
                 thread.start()
-            code = running.wait().code
+            ended = running.wait()
             for thread in threads:
                 thread.join()
-    return RunResult(code, stdout.text, stderr.text)
+    return RunResult(ended.code, stdout.text, stderr.text, ended.words)
 
 
 class _Pipe:

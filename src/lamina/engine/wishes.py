@@ -33,7 +33,29 @@ class Confined(TypedDict, total=False):
     init: bool
 
 
-class Wanted(Confined, total=False):
+class Limited(TypedDict, total=False):
+    """What it may use at most: sizes in bytes or as docker spells them, `cpus` as `1.5`.
+
+    `ulimits` are `NAME=SOFT[:HARD]`; `pids_limit` below 1 is none, `memswap_limit` -1 unlimited.
+    """
+
+    mem_limit: int | str | None
+    memswap_limit: int | str | None
+    mem_reservation: int | str | None
+    mem_swappiness: int | None
+    cpus: float | str | None
+    cpu_shares: int
+    cpu_period: int
+    cpu_quota: int
+    cpuset_cpus: str
+    cpuset_mems: str
+    pids_limit: int
+    blkio_weight: int
+    oom_score_adj: int
+    ulimits: Sequence[str]
+
+
+class Wanted(Confined, Limited, total=False):
     """What may be asked for of a container, under docker-py's names.
 
     `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be

@@ -1,5 +1,6 @@
 """From what is asked for in docker's words to the typed wishes of a container."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from lamina.containers.settings import Wishes
@@ -7,6 +8,7 @@ from lamina.engine.wishes import Wanted
 from lamina.runtime import spelling, tmpfs
 from lamina.runtime.capabilities import named
 from lamina.runtime.confinement import Confinement
+from lamina.runtime.limits import UNLIMITED, Limits, check, cpus, ulimit
 from lamina.values.size import parse as parse_size
 
 
@@ -36,7 +38,36 @@ def to_wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) 
             tmpfs.spelled(f"{path}:{options}") for path, options in wanted.get("tmpfs", {}).items()
         ),
         confinement=_confinement(wanted),
+        limits=_limits(wanted),
     )
+
+
+def _limits(wanted: Wanted) -> Limits:
+    number = wanted.get("cpus")
+    swappiness = wanted.get("mem_swappiness")
+    swap = wanted.get("memswap_limit")
+    found = Limits(
+        memory=_bytes(wanted.get("mem_limit")),
+        memory_swap=UNLIMITED if str(swap) == str(UNLIMITED) else _bytes(swap),
+        memory_reservation=_bytes(wanted.get("mem_reservation")),
+        memory_swappiness=UNLIMITED if swappiness is None else swappiness,
+        nano_cpus=0 if number is None else cpus(str(number)),
+        cpu_shares=wanted.get("cpu_shares", 0),
+        cpu_period=wanted.get("cpu_period", 0),
+        cpu_quota=max(wanted.get("cpu_quota", 0), 0),
+        cpuset_cpus=wanted.get("cpuset_cpus", ""),
+        cpuset_mems=wanted.get("cpuset_mems", ""),
+        pids=max(wanted.get("pids_limit", 0), 0),
+        blkio_weight=wanted.get("blkio_weight", 0),
+        oom_score_adj=wanted.get("oom_score_adj", 0),
+        ulimits=tuple(ulimit(each) for each in wanted.get("ulimits", ())),
+    )
+    check(found, os.cpu_count() or 1)
+    return found
+
+
+def _bytes(size: int | str | None) -> int:
+    return parse_size(str(size)) if size else 0
 
 
 def _confinement(wanted: Wanted) -> Confinement:
@@ -51,7 +82,7 @@ def _confinement(wanted: Wanted) -> Confinement:
         uts=spelling.uts_mode(wanted.get("uts_mode", "")),
         init=wanted.get("init", False),
     )
-    size = wanted.get("shm_size")
+    size = _bytes(wanted.get("shm_size"))
     if size:
-        said = said._replace(shm_size=parse_size(str(size)))
+        said = said._replace(shm_size=size)
     return spelling.with_security(said, wanted.get("security_opt", ()))

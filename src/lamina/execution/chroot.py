@@ -26,6 +26,7 @@ from lamina.errors import (
 from lamina.execution.extras import attach_extras
 from lamina.execution.furniture import make_readonly, mount_point, mount_system
 from lamina.execution.job import Job, Scene
+from lamina.execution.limiting import number_of
 from lamina.execution.mountpoints import make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
@@ -237,6 +238,11 @@ class _Helper:
             {
                 "root": self._root,
                 "kept": [NUMBERS[name] for name in rights],
+                "rlimits": [
+                    (number_of(each.name), each.soft, each.hard)
+                    for each in job.process.limits.ulimits
+                ],
+                "oom_score_adj": job.process.limits.oom_score_adj,
                 "no_new_privileges": job.process.confinement.no_new_privileges,
                 "alone": self._alone,
                 "masked": masked,

@@ -15,6 +15,7 @@ from lamina.execution.extras import attach_extras, place_of
 from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
 from lamina.execution.life import Life
+from lamina.execution.limiting import out_of_memory
 from lamina.execution.mountpoints import make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
@@ -69,7 +70,9 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
     except BaseException:
         complaints.close()
         raise
-    return Running(life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints))
+    return Running(
+        life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints, room)
+    )
 
 
 def _give_up(started: tuple[Life, int]) -> None:
@@ -110,6 +113,7 @@ def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: S
         has_tty_group=is_mapped(0, bundle.TTY),
         nodes=nodes_of(job.process),
         apparmor=has_apparmor(),
+        group=room.group.path if room.group is not None else "",
     )
     mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(
@@ -166,15 +170,18 @@ def _command(isolation: Isolation, room: Room, bundle: str) -> list[str]:
     options = ["--root", state]
     options += ["--log", room.path("log"), "--log-format", "json"]
     if isolation.name == "crun":
-        options.append("--cgroup-manager=disabled")  # no limits are asked for: none is needed
+        manager = "disabled" if room.group is None else "cgroupfs"
+        options.append(f"--cgroup-manager={manager}")
     inner = [isolation.program, *options, "run", "--bundle", bundle, room.name]
     return [needed_program("unshare"), "--mount-proc", "--", *inner]
 
 
-def _judge(job: Job, complaints: Complaints) -> Callable[[Exit], Exit]:
+def _judge(job: Job, complaints: Complaints, room: Room) -> Callable[[Exit], Exit]:
     def judge(result: Exit) -> Exit:
         if complaints.refusal and result.code:
             raise _failure(complaints.refusal, job.process.args[0])
+        if room.group is not None and room.group.ran_out_of_memory():
+            return result._replace(words=out_of_memory(job.process.limits))
         return result
 
     return judge

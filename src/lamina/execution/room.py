@@ -7,6 +7,7 @@
   log                      what the runtime says of itself
   traces                   what was made in the root (see lamina.execution.traces)
   upper                    the directory in which that is found again, or the device to mount
+  group                    that control groups were made in its name
   lock                     held by us and by what keeps the container alive
 
 Who gets the lock knows that nothing of an earlier start is left running.
@@ -20,7 +21,9 @@ from collections.abc import Callable
 from lamina.errors import InUse, from_oserror
 from lamina.execution.extras import Tree
 from lamina.execution.job import Job
+from lamina.execution.limiting import group_of, may_need_group
 from lamina.execution.traces import JOURNAL, SAVED, Traces, recover
+from lamina.fs import cgroups
 from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
 from lamina.fs.mounting import Known, MountPlan, detached, take_holds
@@ -30,6 +33,7 @@ from lamina.runtime.hostfiles import contents
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
 _POLL = 0.01
 _RUNTIMES = ("crun", "runc")  # folders of their own states, beside the rooms
+_GROUP = "group"
 ID_DIGITS = 64  # of a container, which names its room; what else lies beside is not ours
 
 
@@ -45,6 +49,7 @@ class Room:
         self._upper = job.upper
         self._root: Root | None = None
         self._traces: Traces | None = None
+        self.group: cgroups.Group | None = None
         self._locks = [_lock_alone(self.folder)]
         try:
             os.makedirs(self.root_path, mode=0o700, exist_ok=True)
@@ -56,6 +61,17 @@ class Room:
                 self._locks += take_holds(plan)
         except BaseException:
             self._unlock()
+            raise
+        self.group = self._make_group(job)
+
+    def _make_group(self, job: Job) -> cgroups.Group | None:
+        if not may_need_group(job.process):
+            return None
+        try:
+            self.write(_GROUP, b"", 0o600)
+            return group_of(job.process, self.name)
+        except BaseException:
+            self.close()
             raise
 
     @property
@@ -111,6 +127,8 @@ class Room:
             if self._root is not None:
                 self._root.close()
                 self._root = None
+            if self.group is not None:
+                self.group.leave()
             _remove_states(self._run_dir, self.name)
             remove_tree(self.folder)
             self._unlock()
@@ -226,7 +244,9 @@ def _try_lock(folder: str) -> int | None:
 
 
 def _remove_states(run_dir: str, name: str) -> None:
-    """What a killed runtime could not remove itself."""
+    """What a killed runtime could not remove itself, and control groups."""
+    if os.path.exists(os.path.join(run_dir, name, _GROUP)):
+        cgroups.remove(name)
     for runtime in _RUNTIMES:
         state = os.path.join(run_dir, runtime, name)
         if os.path.isdir(state):

@@ -12,6 +12,7 @@ import os
 
 from lamina.errors import RuntimeFailure, UsageError, hint_of
 from lamina.execution.job import Job, inspect
+from lamina.execution.limiting import refuse_impossible
 from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio
@@ -28,6 +29,7 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     a root that cannot be mounted, or `UsageError`.
     """
     _check(job, stdio)
+    refuse_impossible(job.process, isolation.name)
     try:
         room = Room(job)
         try:

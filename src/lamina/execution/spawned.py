@@ -17,9 +17,13 @@ class Stdio(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """How a process ended: its status as a shell shows it (128 and the signal's number)."""
+    """How a process ended: its status as a shell shows it (128 and the signal's number).
+
+    `words` say why the kernel killed it, if it did.
+    """
 
     code: int
+    words: str = ""
 
 
 QUIET = Stdio(None, None, None)

@@ -176,6 +176,7 @@ def _start(request: dict) -> None:  # type: ignore[type-arg]
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and then for ever
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        _limit(request)
         _enter(request)
         _become(request)
         # Last: the kernel forgets it when the user changes (prctl(2)).
@@ -185,14 +186,22 @@ def _start(request: dict) -> None:  # type: ignore[type-arg]
         _fail(125, f"{error.strerror}: {error.filename or ''}".rstrip(": "))
 
 
+def _limit(request: dict) -> None:  # type: ignore[type-arg]
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    for number, soft, hard in request["rlimits"]:
+        resource.setrlimit(number, (soft, hard))
+    if request["oom_score_adj"]:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(str(request["oom_score_adj"]))
+
+
 def _enter(request: dict) -> None:  # type: ignore[type-arg]
     os.setsid()
     os.chroot(request["root"])
     os.chdir("/")
     os.makedirs(request["cwd"], exist_ok=True)
     os.chdir(request["cwd"])
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def _become(request: dict) -> None:  # type: ignore[type-arg]

@@ -16,6 +16,7 @@ from lamina.runtime import capabilities
 from lamina.runtime.confinement import HOST, UNCONFINED
 from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process, environment
+from lamina.runtime.resources import resources, rlimits
 from lamina.runtime.users import Credentials
 from lamina.spec.strictjson import Json, dump
 
@@ -36,6 +37,12 @@ MASKED = (
 TTY = 5  # the group of terminals, everywhere
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+
+
+_ALLOWED = (  # memory devices, terminals (Documentation/admin-guide/devices.txt)
+    *((1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)),
+    (136, None),
+)
 
 
 class BindMount(NamedTuple):
@@ -74,6 +81,7 @@ class Host(NamedTuple):
     bytes (-1: none), `devices` those of `DEVICES` that are in its /dev; `has_tty_group` where its
     files can belong to that group (a user namespace may lack it). `nodes` are all devices of the
     host for a privileged process, else those that are shown besides; `apparmor` where it is on.
+    `group` is the control group that holds it to its limits, if there is one.
     """
 
     bounding: int
@@ -82,6 +90,7 @@ class Host(NamedTuple):
     has_tty_group: bool = True
     nodes: tuple[Node, ...] = ()
     apparmor: bool = False
+    group: str = ""
 
 
 def config(
@@ -104,7 +113,7 @@ def config(
         "root": {"path": root, "readonly": process.readonly_root},
         "process": {**_process(process, credentials, host, rights), **_console(terminal_size)},
         "mounts": [
-            *_system(process, host.has_tty_group),
+            *_system(process, host),
             *(
                 _bind(BindMount(f"/dev/{name}", f"/dev/{name}", False, True))
                 for name in host.devices
@@ -142,8 +151,10 @@ def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, J
         "namespaces": _namespaces(process),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
-        "resources": {"devices": _device_rules(process, host)},
+        "resources": {"devices": _device_rules(process, host), **resources(process.limits)},
     }
+    if host.group:
+        document["cgroupsPath"] = host.group
     if process.privileged:
         document["devices"] = [_node(each) for each in host.nodes]
     profile = process.confinement.seccomp
@@ -161,19 +172,20 @@ def _filter(profile: str, rights: tuple[str, ...]) -> Json:
 
 
 def _device_rules(process: Process, host: Host) -> Json:
-    """runc keeps a list of devices whatever is asked for: what is shown must be on it."""
+    """What may be opened: docker's list (moby, oci/defaults.go), and what is shown besides.
+
+    runc keeps to a list whatever is asked for, crun where there is a control group.
+    """
     if process.privileged:
         return [{"allow": True, "access": "rwm"}]
-    return [
-        {
-            "allow": True,
-            "type": node.kind,
-            "major": node.major,
-            "minor": node.minor,
-            "access": node.access,
-        }
-        for node in host.nodes
-    ]
+    rules: list[Json] = [{"allow": False, "access": "rwm"}]
+    rules += [{"allow": True, "type": kind, "access": "m"} for kind in ("c", "b")]
+    numbers: list[tuple[str, int, int | None, str]] = [("c", *each, "rwm") for each in _ALLOWED]
+    numbers += [(node.kind, node.major, node.minor, node.access) for node in host.nodes]
+    for kind, major, minor, access in numbers:
+        rule: dict[str, Json] = {"allow": True, "type": kind, "major": major, "access": access}
+        rules.append(rule if minor is None else {**rule, "minor": minor})
+    return rules
 
 
 def _node(node: Node) -> Json:
@@ -211,10 +223,11 @@ def _process(
             "inheritable": [],
             "ambient": [],
         },
-        # A killed command leaves no core dump in its layer.
-        "rlimits": [{"type": "RLIMIT_CORE", "hard": host.core & _UNLIMITED, "soft": 0}],
+        "rlimits": [*rlimits(process.limits, host.core)],
         "noNewPrivileges": process.confinement.no_new_privileges,
     }
+    if process.limits.oom_score_adj:
+        document["oomScoreAdj"] = process.limits.oom_score_adj
     profile = process.confinement.apparmor
     if profile not in ("", UNCONFINED):
         if not host.apparmor:
@@ -229,9 +242,6 @@ def _process(
 def _console(size: os.terminal_size | None) -> dict[str, Json]:
     """crun takes the size from here alone."""
     return {"consoleSize": {"height": size.lines, "width": size.columns}} if size else {}
-
-
-_UNLIMITED = (1 << 64) - 1  # RLIM_INFINITY, asm-generic/resource.h
 
 
 def _namespaces(process: Process) -> Json:
@@ -252,18 +262,20 @@ def _tmpfs(mount: TmpfsMount) -> Json:
     return _mount(mount.target, "tmpfs", *mount.options)
 
 
-def _system(process: Process, has_tty_group: bool) -> list[Json]:
+def _system(process: Process, host: Host) -> list[Json]:
     quiet = ("nosuid", "noexec", "nodev")
     devices = ("nosuid",) if process.privileged else ("nosuid", "nodev")
     sysfs = "rw" if process.privileged else "ro"
     terminals = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
-    group = (f"gid={TTY}",) if has_tty_group else ()
+    group = (f"gid={TTY}",) if host.has_tty_group else ()
     return [
         _mount("/proc", "proc", *quiet),
         _mount("/dev", "tmpfs", *devices, "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", *terminals, *group),
         *_shared_memory(process),
         _mount("/sys", "sysfs", *quiet, sysfs),
+        # its own limits, which many programs look for
+        *([_mount("/sys/fs/cgroup", "cgroup", *quiet, sysfs)] if host.group else ()),
     ]
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from lamina.runtime.confinement import Confinement
+from lamina.runtime.limits import Limits
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -41,6 +42,7 @@ class Process(NamedTuple):
     privileged: bool = False
     confinement: Confinement = Confinement()
     tmpfs: tuple[Tmpfs, ...] = ()
+    limits: Limits = Limits()
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:

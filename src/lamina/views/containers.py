@@ -1,6 +1,7 @@
 """Containers as `docker ps` and `docker inspect` show them."""
 
 from lamina.engine.containers import Container
+from lamina.runtime.limits import OUT_OF_MEMORY
 from lamina.spec.imageconfig import format_time
 from lamina.values.ages import age
 from lamina.values.size import human
@@ -104,7 +105,7 @@ def _state(container: Container) -> Document:
         "Running": container.status == "running",
         "Paused": False,
         "Restarting": False,
-        "OOMKilled": False,
+        "OOMKilled": container.error.startswith(OUT_OF_MEMORY),
         "Dead": False,
         "Pid": container.pid,
         "ExitCode": container.exit_code or 0,

@@ -3,6 +3,7 @@
 from lamina.containers.settings import Settings
 from lamina.runtime.bundle import hidden_paths
 from lamina.runtime.confinement import Confinement
+from lamina.runtime.limits import Limits
 
 Document = dict[str, object]
 
@@ -39,6 +40,7 @@ def host_config(settings: Settings) -> Document:
         "UsernsMode": "",
         "ShmSize": confinement.shm_size,
         "Init": confinement.init or None,
+        **_limits(settings.limits),
         "MaskedPaths": list(masked),
         "ReadonlyPaths": list(read_only),
     }
@@ -51,3 +53,24 @@ def _security_options(confinement: Confinement) -> list[str] | None:
     if confinement.apparmor:
         found.append(f"apparmor={confinement.apparmor}")
     return found or None
+
+
+def _limits(limits: Limits) -> Document:
+    return {
+        "Memory": limits.memory,
+        "MemorySwap": limits.swap if limits.memory else limits.memory_swap,
+        "MemoryReservation": limits.memory_reservation,
+        "MemorySwappiness": limits.memory_swappiness if limits.memory_swappiness >= 0 else None,
+        "NanoCpus": limits.nano_cpus,
+        "CpuShares": limits.cpu_shares,
+        "CpuPeriod": limits.cpu_period,
+        "CpuQuota": limits.cpu_quota,
+        "CpusetCpus": limits.cpuset_cpus,
+        "CpusetMems": limits.cpuset_mems,
+        "PidsLimit": limits.pids or None,
+        "BlkioWeight": limits.blkio_weight,
+        "OomScoreAdj": limits.oom_score_adj,
+        "Ulimits": [
+            {"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits.ulimits
+        ],
+    }

@@ -1,0 +1,155 @@
+"""Whether this machine, and this process, can hold a container to its limits; asked at its start.
+
+A limit that cannot be held is refused in a sentence: one that is silently ignored would be found
+out by the machine's other users.
+"""
+
+import resource
+from typing import NamedTuple
+
+from lamina.errors import RuntimeFailure
+from lamina.fs.cgroups import Group, Need
+from lamina.kernel.namespaces import CAP_SYS_RESOURCE, has_capability
+from lamina.runtime.limits import OUT_OF_MEMORY, UNLIMITED, Limits, Ulimit
+from lamina.runtime.process import Process
+from lamina.values.size import human_binary
+
+_LOCKS = 10  # RLIMIT_LOCKS (asm-generic/resource.h), which Python's module lacks
+
+
+class _Rule(NamedTuple):
+    field: str
+    need: Need
+
+
+_RULES = tuple(
+    _Rule(field, Need(flag, controller, files))
+    for field, flag, controller, files in (
+        ("memory", "--memory", "memory", ("memory.limit_in_bytes", "memory.max")),
+        (
+            "memory_swap",
+            "--memory-swap",
+            "memory",
+            ("memory.memsw.limit_in_bytes", "memory.swap.max"),
+        ),
+        (
+            "memory_reservation",
+            "--memory-reservation",
+            "memory",
+            ("memory.soft_limit_in_bytes", "memory.low"),
+        ),
+        ("nano_cpus", "--cpus", "cpu", ("cpu.cfs_quota_us", "cpu.max")),
+        ("cpu_quota", "--cpu-quota", "cpu", ("cpu.cfs_quota_us", "cpu.max")),
+        ("cpu_period", "--cpu-period", "cpu", ("cpu.cfs_period_us", "cpu.max")),
+        ("cpu_shares", "--cpu-shares", "cpu", ("cpu.shares", "cpu.weight")),
+        ("cpuset_cpus", "--cpuset-cpus", "cpuset", ("cpuset.cpus",)),
+        ("cpuset_mems", "--cpuset-mems", "cpuset", ("cpuset.mems",)),
+        ("pids", "--pids-limit", "pids", ("pids.max", "cgroup.procs")),
+        (
+            "blkio_weight",
+            "--blkio-weight",
+            "blkio",
+            ("blkio.weight", "blkio.bfq.weight", "io.weight", "io.bfq.weight"),
+        ),
+    )
+)
+_SWAPPINESS = Need("--memory-swappiness", "memory", ("memory.swappiness",))
+_DEVICES = Need("--device", "devices", ("devices.allow",))
+
+
+def group_of(process: Process, container: str) -> Group | None:
+    """The control group that holds the process to its limits; None where none is needed.
+
+    Raises `RuntimeFailure` for what this machine cannot hold.
+    """
+    limits = process.limits
+    if not may_need_group(process):
+        return None
+    needs = [rule.need for rule in _RULES if getattr(limits, rule.field)]
+    if limits.memory_swappiness >= 0:
+        needs.append(_SWAPPINESS)
+    if _narrows_devices(process):
+        needs.append(_DEVICES)
+    swap = limits.swap if limits.memory else 0
+    return Group(container, tuple(needs), _shares(limits), limits.memory, swap)
+
+
+def _shares(limits: Limits) -> tuple[tuple[str, str, str], ...]:
+    """What counts beside other containers' groups: as Group takes it.
+
+    Version 2 counts from 1 to 10,000 what version 1 counts from 2 to 262,144 and from 10 to 1000:
+    converted as runc does.
+    """
+    found: list[tuple[str, str, str]] = []
+    if limits.cpu_shares:
+        shares = min(max(limits.cpu_shares, 2), 262_144)
+        weight = 1 + (shares - 2) * 9999 // 262_142
+        found += [("cpu", "cpu.shares", str(shares)), ("cpu", "cpu.weight", str(weight))]
+    if limits.blkio_weight:
+        weight = 1 + (limits.blkio_weight - 10) * 9999 // 990
+        old, new = str(limits.blkio_weight), str(weight)
+        found += [("blkio", name, old) for name in ("blkio.weight", "blkio.bfq.weight")]
+        found += [("blkio", "io.bfq.weight", old), ("blkio", "io.weight", new)]
+    if limits.memory_reservation:
+        found.append(("memory", "memory.low", str(limits.memory_reservation)))
+    return tuple(found)
+
+
+def may_need_group(process: Process) -> bool:
+    """Whether a control group is needed to hold what the process is limited to."""
+    return process.limits.needs_group or _narrows_devices(process)
+
+
+def _narrows_devices(process: Process) -> bool:
+    """Whether a device is shown that may only be read, or only be written to."""
+    shown = () if process.privileged else process.confinement.devices
+    return any(not {"r", "w"}.issubset(device.access) for device in shown)
+
+
+def refuse_impossible(process: Process, isolation: str) -> None:
+    """Raise `RuntimeFailure` for limits that this isolation, or this process, cannot set."""
+    limits = process.limits
+    if isolation == "chroot" and may_need_group(process):
+        raise RuntimeFailure(
+            "a chroot cannot hold a container to limits of memory, processors or devices",
+            hint="install crun, or leave them out",
+        )
+    for each in limits.ulimits:
+        _refuse_raised(each)
+    score = limits.oom_score_adj
+    if score and score < _present_score() and not has_capability(CAP_SYS_RESOURCE):
+        raise RuntimeFailure(
+            f"the OOM score {score} cannot be set: it is lower than that of this process,"
+            " which may not lower any (no CAP_SYS_RESOURCE)",
+            hint="leave out --oom-score-adj",
+        )
+
+
+def _refuse_raised(wanted: Ulimit) -> None:
+    own = resource.getrlimit(number_of(wanted.name))[1]
+    if own == resource.RLIM_INFINITY or has_capability(CAP_SYS_RESOURCE):
+        return
+    if wanted.hard == UNLIMITED or wanted.hard > own:
+        raise RuntimeFailure(
+            f"the limit {wanted.name} cannot be raised to {wanted.hard}: this process may only go"
+            f" to {own} (no CAP_SYS_RESOURCE)",
+            hint=f"give --ulimit {wanted.name}={own} at most",
+        )
+
+
+def number_of(name: str) -> int:
+    """The number of a limit (getrlimit(2)) by docker's name for it."""
+    return _LOCKS if name == "locks" else int(getattr(resource, f"RLIMIT_{name.upper()}"))
+
+
+def _present_score() -> int:
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
+
+
+def out_of_memory(limits: Limits) -> str:
+    """What is said of a container that the kernel killed a process of for want of memory."""
+    return (
+        f"{OUT_OF_MEMORY}the kernel killed a process of the container, which may use"
+        f" {human_binary(limits.memory)}; give it more with --memory"
+    )
