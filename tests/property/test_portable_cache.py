@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.build.portable import Link, Portable, dump, linked, parse
-from lamina.build.record import Record
+from lamina.build.portable import dump, linked, parse
+from lamina.build.record import Link, Portable, Record
 from lamina.errors import BadDocument
 from lamina.spec import strictjson
 from lamina.values.digest import BlobDigest, ChainID, DiffID

@@ -9,26 +9,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from lamina.build.named import Named
-from lamina.build.portable import Portable
-from lamina.build.record import Blob, Record
-from lamina.build.secrets import Secret
-from lamina.build.statcache import StatCache
-from lamina.build.stop import Stop
-from lamina.dockerfile import Dockerfile
-from lamina.execution.extras import File, Scratch
-from lamina.fs.tree import TreeView
-from lamina.layers.kinds import Source
-from lamina.layers.layer import Layer
-from lamina.runtime.process import Volume
+from lamina.build.record import Blob, Portable, Record
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, DiffID, ImageID
 from lamina.values.ids import LayerID
-from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.archive.index import IndexReader
+    from lamina.build.named import Named
+    from lamina.build.secrets import Secret
+    from lamina.build.statcache import StatCache
+    from lamina.build.stop import Stop
+    from lamina.dockerfile import Dockerfile
+    from lamina.execution.extras import File, Scratch
     from lamina.execution.run import Running, Stdio
+    from lamina.fs.tree import TreeView
+    from lamina.layers.kinds import Source
+    from lamina.layers.layer import Layer
+    from lamina.runtime.process import Volume
+    from lamina.values.reference import Reference
 
 DEFAULT_DOCKERFILE = "Dockerfile"
 
@@ -63,15 +62,15 @@ class BuildRequest(NamedTuple):
     network: str = "default"
     no_cache: bool = False
     source_date_epoch: int | None = None
-    secrets: Mapping[str, Secret] = {}
+    secrets: Mapping[str, "Secret"] = {}
     agents: Mapping[str, str] = {}
     allow: frozenset[str] = frozenset()
-    contexts: Mapping[str, Named] = {}
+    contexts: Mapping[str, "Named"] = {}
     squash: bool = False
     stored: bool = True
     jobs: int | None = None
     no_cache_stages: frozenset[str] = frozenset()
-    stages: Dockerfile | None = None
+    stages: "Dockerfile | None" = None
     inline_cache: bool = False
     tells_used: bool = False
     platforms: tuple[str, ...] = ()
@@ -124,13 +123,13 @@ class Layers(Protocol):
     def held(self, chain_id: ChainID) -> Held | None:
         """The layer on top of a chain, if it is to be had; what is here stays during the build."""
 
-    def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
+    def register_entries(self, parent: ChainID | None, source: "Source") -> "Layer":
         """Make a layer over `parent`; nothing is left when it raises."""
 
     def create_rw(self, parent: ChainID | None) -> LayerID:
         """Make a read-write layer; gone with its maker unless it is removed before."""
 
-    def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> Layer | None:
+    def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> "Layer | None":
         """What a read-write layer changed, as a layer; None when nothing."""
 
     def remove_rw(self, layer: LayerID) -> None:
@@ -139,13 +138,13 @@ class Layers(Protocol):
     def resolve(self, target: ChainID, /) -> LayerID:
         """The layer on top of a chain."""
 
-    def chain(self, chain_id: ChainID | None) -> tuple[Layer, ...]:
+    def chain(self, chain_id: ChainID | None) -> "tuple[Layer, ...]":
         """Every layer of a chain, lowest first."""
 
-    def index(self, layer: Layer) -> "IndexReader":
+    def index(self, layer: "Layer") -> "IndexReader":
         """What is known of each member of a layer's tar; the caller closes it."""
 
-    def view(self, target: ChainID) -> TreeView:
+    def view(self, target: ChainID) -> "TreeView":
         """The merged tree of a chain; the caller closes it."""
 
     def barrier(self) -> None:
@@ -165,10 +164,10 @@ class Images(Protocol):
     def config(self, image: ImageID, /) -> ImageConfig:
         """An image's config."""
 
-    def create(self, config: ImageConfig, names: tuple[Reference, ...] = ()) -> ImageID:
+    def create(self, config: ImageConfig, names: "tuple[Reference, ...]" = ()) -> ImageID:
         """Store an image over layers that are here, and let the names point at it."""
 
-    def tag(self, image: ImageID, name: Reference) -> object:
+    def tag(self, image: ImageID, name: "Reference") -> object:
         """Let a name point at an image."""
 
 
@@ -190,7 +189,7 @@ class LayerMount(NamedTuple):
     readonly: bool
 
 
-Mounted: TypeAlias = LayerMount | File | Scratch | Volume
+Mounted: TypeAlias = "LayerMount | File | Scratch | Volume"
 
 
 class Command(NamedTuple):
@@ -217,7 +216,7 @@ Output = Callable[[int, bytes], None]
 class Runner(Protocol):
     """Runs commands."""
 
-    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
+    def run(self, layer: LayerID, command: Command, output: Output, stop: "Stop") -> int:
         """Run over a read-write layer and give the exit status; raises `RuntimeFailure`.
 
         A `stop` kills the command.
@@ -253,10 +252,10 @@ class Cache(Protocol):
     def note(self, key: str, record: Record) -> None:
         """Note it for this store alone; the newest note stands."""
 
-    def stat_cache(self, context: str) -> StatCache:
+    def stat_cache(self, context: str) -> "StatCache":
         """What is known of the files of a context, to be saved after the build."""
 
-    def single_flight(self, key: str, stop: Stop) -> AbstractContextManager[None]:
+    def single_flight(self, key: str, stop: "Stop") -> AbstractContextManager[None]:
         """Hold off everybody else who wants to carry out the same step; raises `Stopped`."""
 
 
@@ -280,7 +279,7 @@ class MountStore(Protocol):
     """What lasts of RUN's mounts: the cache mounts, and a place for sockets."""
 
     def taken(
-        self, wishes: Sequence[CacheWish], say: Callable[[str], None], stop: Stop
+        self, wishes: Sequence[CacheWish], say: Callable[[str], None], stop: "Stop"
     ) -> AbstractContextManager[tuple[LayerID, ...]]:
         """The layers of caches, each shared or locked as wished for the block's time.
 

@@ -21,41 +21,43 @@ from lamina.build.api import (
     Used,
 )
 from lamina.build.cachekey import Inputs
-from lamina.build.caches import Caches, RecordingCache, used_of, with_inline
+from lamina.build.caches import Caches, Elsewhere, RecordingCache, used_of, with_inline
 from lamina.build.context import Opened
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Target
-from lamina.build.imported import ImportedCache, Imports, LazyLayers
 from lamina.build.memory import Memory
-from lamina.build.mounts import Mounting
-from lamina.build.operation import Remote
+from lamina.build.once import Once
 from lamina.build.plan import Plan
-from lamina.build.portable import NOTHING
-from lamina.build.record import Record
-from lamina.build.selection import Fetched
+from lamina.build.record import Portable, Record
+from lamina.build.settings import Settings
 from lamina.build.state import State
-from lamina.build.steps import Settings, Steps
+from lamina.build.steps import Steps
 from lamina.build.stop import Stop
 from lamina.build.telling import Telling
 from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, wants_inline
-from lamina.dockerfile.giturl import Git
 from lamina.spec.imageconfig import ImageConfig
+from lamina.values.digest import ChainID
 from lamina.values.events import Notice
 
-if TYPE_CHECKING:  # only an ADD needs what fetches
+if TYPE_CHECKING:  # a cached build carries out nothing and fetches nothing
     from lamina.build.fetch import Ask, Fetcher
     from lamina.build.gitsource import GitTree
+    from lamina.build.imported import Imports
+    from lamina.build.operation import Remote
+    from lamina.build.selection import Fetched
+    from lamina.build.work import Work
+    from lamina.dockerfile.giturl import Git
 
 
 class Parts(NamedTuple):
-    """What a builder works with, whatever it builds."""
+    """What a builder works with, whatever it builds; what carries steps out is made at need."""
 
     layers: Layers
     images: Images
     cache: Cache
-    runner: Runner
-    mount_store: MountStore
+    runner: Callable[[], Runner]
+    mount_store: Callable[[], MountStore]
     bases: Bases
     ask: "Ask"
     clock: Callable[[], float] = time.time
@@ -68,6 +70,19 @@ class Made(NamedTuple):
     used: Used
     own_layers: int
     carried_out: int
+
+
+class _Store(NamedTuple):
+    """Layers and records as one attempt sees them, imported ones included.
+
+    `need` has the layers of a chain here; `settle` writes down what is known of those that came.
+    """
+
+    layers: Layers
+    cache: Cache
+    elsewhere: Elsewhere
+    need: Callable[[ChainID | None], None]
+    settle: Callable[[], None]
 
 
 class Attempt:
@@ -90,35 +105,47 @@ class Attempt:
         self._debug = debug
         self._epoch = epoch_of(request)
 
-    def carry_out(self, plans: Sequence[tuple[Plan, Target]], imports: Imports) -> list[Made]:
+    def carry_out(
+        self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None"
+    ) -> list[Made]:
         """Carry out plans, their stages at once; gives what each came to.
 
         Raises `NotBrought` when what imported caches promised is not there.
         """
         stop = Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
-        lazy = LazyLayers(
-            self._parts.layers, imports, self._caches.lay, self._telling, crew.by_caller
-        )
-        asked = ImportedCache(self._parts.cache, imports, lazy, crew.by_caller)
+        store = self._store(imports, crew) if imports else self._own()
         contexts = Contexts(self._context, self._parts.cache.stat_cache)
-        layers: Layers = lazy if imports else self._parts.layers
-        caches = [RecordingCache(asked if imports else self._parts.cache) for _ in plans]
+        caches = [RecordingCache(store.cache) for _ in plans]
         made: set[str] = set()
         walks = [
-            self._walk(plan, target, self._steps(layers, cache, made, stop), crew, contexts, cache)
+            self._walk(
+                plan, target, self._steps(store.layers, cache, made, stop), crew, contexts, cache
+            )
             for (plan, target), cache in zip(plans, caches, strict=True)
         ]
         try:
             crew.work_off({key: piece for walk in walks for key, piece in walk.pieces().items()})
         finally:
             contexts.close()
-        done = [
-            self._made(walk, lazy, layers, cache, imports)
-            for walk, cache in zip(walks, caches, strict=True)
-        ]
-        asked.adopt()
+        done = [self._made(walk, store, cache) for walk, cache in zip(walks, caches, strict=True)]
+        store.settle()
         return done
+
+    def _own(self) -> _Store:
+        """The store alone: what it knows is here."""
+        return _Store(
+            self._parts.layers, self._parts.cache, lambda _: None, lambda _: None, lambda: None
+        )
+
+    def _store(self, imports: "Imports", crew: Crew) -> _Store:
+        from lamina.build.imported import ImportedCache, LazyLayers
+
+        layers = LazyLayers(
+            self._parts.layers, imports, self._caches.lay, self._telling, crew.by_caller
+        )
+        cache = ImportedCache(self._parts.cache, imports, layers, crew.by_caller)
+        return _Store(layers, cache, imports.layer, layers.need, cache.adopt)
 
     def _walk(
         self,
@@ -144,27 +171,31 @@ class Attempt:
             sink=self._telling,
         )
 
-    def _made(
-        self,
-        walk: Executor,
-        lazy: LazyLayers,
-        layers: Layers,
-        cache: RecordingCache,
-        imports: Imports,
-    ) -> Made:
+    def _made(self, walk: Executor, store: _Store, cache: RecordingCache) -> Made:
         """The image that a walk led to, its layers in the store."""
         state = walk.state
         if self._request.squash:
-            state = self._squashed(state, layers, cache)
-        lazy.need(state.chain)
+            state = self._squashed(state, store.layers, cache)
+        store.need(state.chain)
         config = self._finished(state.with_labels(self._request.labels.items()), cache)
         inline = wants_inline(self._request)
         is_told = inline or self._request.tells_used
-        used = used_of(cache.used, layers, imports) if is_told else Used(NOTHING, {})
+        used = Used(Portable({}, {}), {})
+        if is_told:
+            used = used_of(cache.used, store.layers, store.elsewhere)
         config = with_inline(config, used.known) if inline else config
         return Made(config, used, state.own_layers, walk.carried_out)
 
     def _steps(self, layers: Layers, cache: Cache, made: set[str], stop: Stop) -> Steps:
+        settings = Settings(self._epoch, self._parts.clock)
+        memory = Memory(layers, cache, stop, settings.now, self._caches.ancestors, made)
+        work = Once(lambda: self._work(layers, settings, stop))
+        return Steps(layers, cache, settings, memory, work)
+
+    def _work(self, layers: Layers, settings: Settings, stop: Stop) -> "Work":
+        from lamina.build.mounts import Mounting
+        from lamina.build.work import Work
+
         mounting = Mounting(
             layers,
             self._parts.mount_store,
@@ -173,28 +204,24 @@ class Attempt:
             lambda text: self._telling(Notice(text)),
             stop,
         )
-        settings = Settings(self._epoch, self._parts.clock)
-        ancestors = self._caches.ancestors
-        runner, debug = self._parts.runner, self._debug
-        memory = Memory(layers, cache, stop, settings.now, ancestors, made)
-        return Steps(layers, cache, runner, mounting, settings, stop, debug, memory)
+        return Work(layers, self._parts.runner, mounting, settings, stop, self._debug)
 
-    def _repository(self, git: Git) -> "GitTree":
+    def _repository(self, git: "Git") -> "GitTree":
         from lamina.build.gitsource import GitTree, resolve
 
         agent = self._request.agents.get("default", "")
-        return GitTree(git, resolve(git, agent), agent, self._parts.mount_store.workplace)
+        return GitTree(git, resolve(git, agent), agent, self._parts.mount_store().workplace)
 
-    def _fetching(self, cache: Cache) -> Callable[[Remote], Fetched]:
+    def _fetching(self, cache: Cache) -> "Callable[[Remote], Fetched]":
         """What fetches, within one build; loaded by the first that is to be fetched."""
         made: list[Fetcher] = []
         parts, fresh = self._parts, self._request.no_cache
 
-        def fetch(remote: Remote) -> Fetched:
+        def fetch(remote: "Remote") -> "Fetched":
             if not made:
                 from lamina.build.fetch import Fetcher
 
-                scratch = parts.mount_store.scratch
+                scratch = parts.mount_store().scratch
                 made.append(Fetcher(parts.ask, cache, scratch, parts.clock, no_cache=fresh))
             return made[0].fetch(remote)
 

@@ -26,9 +26,9 @@ from lamina.build.attempt import Attempt, Made, Parts
 from lamina.build.caches import Caches, united
 from lamina.build.context import Opened, open_context
 from lamina.build.executor import Target
-from lamina.build.imported import Imports, NotBrought, Remote
 from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
 from lamina.build.state import State
+from lamina.build.stop import NotBrought
 from lamina.build.telling import Telling
 from lamina.build.wishes import fitting, numbered, tag_of, targets_of
 from lamina.errors import (
@@ -42,14 +42,15 @@ from lamina.values.events import CheckWarned, Notice, Sink, ignore
 from lamina.values.platform import Platform
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches
+if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches, hardly any imports
     from lamina.build.fetch import Ask
+    from lamina.build.imported import Imports, Remote
     from lamina.dockerfile.lint import Checked
 
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 
 
-def _lay_nothing(_missing: Sequence[Remote], _below: ChainID | None, _events: Sink) -> None:
+def _lay_nothing(_missing: "Sequence[Remote]", _below: ChainID | None, _events: Sink) -> None:
     pass
 
 
@@ -64,8 +65,8 @@ class Builder:
         layers: Layers,
         images: Images,
         cache: Cache,
-        runner: Runner,
-        mount_store: MountStore,
+        runner: Callable[[], Runner],
+        mount_store: Callable[[], MountStore],
         *,
         bases: Bases | None = None,
         ask: "Ask",
@@ -102,7 +103,7 @@ class Builder:
             plans = [self._plan(request, context, each) for each in targets]
             for text in (text for plan in plans for text in plan.warnings):
                 telling.warn(text)
-            imports = Imports(() if request.no_cache else caches.sources, telling.warn)
+            imports = _imports(caches, telling) if not request.no_cache else None
             attempt = Attempt(self._parts, request, context, telling, debug, caches)
             walks = list(zip(plans, numbered(targets, plans), strict=True))
             made = self._carried_out(attempt, walks, imports, telling)
@@ -125,7 +126,7 @@ class Builder:
         self,
         attempt: Attempt,
         plans: Sequence[tuple[Plan, Target]],
-        imports: Imports,
+        imports: "Imports | None",
         telling: Telling,
     ) -> list[Made]:
         """What plans come to, however many attempts it takes."""
@@ -133,7 +134,8 @@ class Builder:
             try:
                 return attempt.carry_out(plans, imports)
             except NotBrought as error:
-                imports.disappointed()
+                if imports is not None:
+                    imports.disappointed()
                 telling(Notice(f"{error.brief}: the build begins again"))
 
     def plan(self, request: BuildRequest) -> Plan:
@@ -240,6 +242,14 @@ class Builder:
             return self._images.resolve(text)
         except ImageNotFound:
             return None
+
+
+def _imports(caches: Caches, telling: Telling) -> "Imports | None":
+    if not caches.sources:
+        return None
+    from lamina.build.imported import Imports
+
+    return Imports(caches.sources, telling.warn)
 
 
 def _platform(config: ImageConfig) -> Platform:

@@ -15,8 +15,8 @@ from lamina.archive.packing import Packing
 from lamina.build.api import BuildResult, Used
 from lamina.build.cachewishes import CacheTo
 from lamina.build.imported import Opened, Remote
-from lamina.build.portable import MEDIA_TYPE, Link, Portable, dump, linked, parse
-from lamina.build.record import Blob
+from lamina.build.portable import MEDIA_TYPE, dump, linked, parse
+from lamina.build.record import Blob, Link, Portable
 from lamina.content.verified import ByteStream
 from lamina.errors import BadDocument
 from lamina.fs.faults import crash_point

@@ -5,20 +5,24 @@ each chain that they name, are a `Portable`. Knows no medium.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from lamina.build.api import Cache, Layers, Used
-from lamina.build.imported import Import, Imports, Lay, Remote
-from lamina.build.past import Ancestor
-from lamina.build.portable import Link, Portable, dump
-from lamina.build.record import Blob, Record
-from lamina.build.statcache import StatCache
-from lamina.build.stop import Stop
+from lamina.build.record import Blob, Link, Portable, Record
 from lamina.images.edit import BUILD_CACHE
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, chain_ids
+
+if TYPE_CHECKING:  # a build that asks its own cache alone loads no other
+    from lamina.build.imported import Import, Lay, Remote
+    from lamina.build.past import Ancestor
+    from lamina.build.statcache import StatCache
+    from lamina.build.stop import Stop
+
+Elsewhere: TypeAlias = "Callable[[ChainID], Remote | None]"
+"""What imported caches know of the layer on top of a chain."""
 
 
 class Caches(NamedTuple):
@@ -27,9 +31,9 @@ class Caches(NamedTuple):
     `ancestors` are images that answer by their history.
     """
 
-    sources: tuple[Import, ...]
-    lay: Lay
-    ancestors: tuple[Ancestor, ...] = ()
+    sources: "tuple[Import, ...]"
+    lay: "Lay"
+    ancestors: "tuple[Ancestor, ...]" = ()
 
 
 class RecordingCache:
@@ -59,16 +63,16 @@ class RecordingCache:
         """Note."""
         self._cache.note(key, record)
 
-    def stat_cache(self, context: str) -> StatCache:
+    def stat_cache(self, context: str) -> "StatCache":
         """The cache's."""
         return self._cache.stat_cache(context)
 
-    def single_flight(self, key: str, stop: Stop) -> AbstractContextManager[None]:
+    def single_flight(self, key: str, stop: "Stop") -> AbstractContextManager[None]:
         """The cache's."""
         return self._cache.single_flight(key, stop)
 
 
-def used_of(used: Mapping[str, Record], layers: Layers, imports: Imports) -> Used:
+def used_of(used: Mapping[str, Record], layers: Layers, known_elsewhere: Elsewhere) -> Used:
     """What others may be given of records; those of layers that are gone are left out."""
     records: dict[str, Record] = {}
     links: dict[ChainID, Link] = {}
@@ -76,7 +80,7 @@ def used_of(used: Mapping[str, Record], layers: Layers, imports: Imports) -> Use
     for key, record in used.items():
         chain = record.chain_id
         if chain is not None and chain not in links and chain != _below(record):
-            remote = imports.layer(chain)
+            remote = known_elsewhere(chain)
             link = _link(record, chain, layers) if remote is None else _known(remote)
             if link is None:
                 continue
@@ -95,7 +99,7 @@ def united(each: Sequence[Used]) -> Used:
     return Used(Portable(records, links), elsewhere)
 
 
-def _known(remote: Remote) -> Link:
+def _known(remote: "Remote") -> Link:
     return Link(remote.diff_id, remote.below, None)
 
 
@@ -115,6 +119,8 @@ def _below(record: Record) -> ChainID | None:
 
 def with_inline(config: ImageConfig, found: Portable) -> ImageConfig:
     """An image's config that holds the cache of its build; its own layers are not told again."""
+    from lamina.build.portable import dump
+
     own = set(chain_ids(config.diff_ids))
     links = {chain: link for chain, link in found.links.items() if chain not in own}
     return ImageConfig.of({**config.document, BUILD_CACHE: dump(Portable(found.records, links))})

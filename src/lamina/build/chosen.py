@@ -15,7 +15,6 @@ from lamina.build.record import Record
 from lamina.build.selection import Excludes, Inline, Seen, Selected, Wanted, select
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
-from lamina.dockerfile.giturl import Git
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.values.digest import ChainID
 
@@ -33,7 +32,7 @@ class Chosen:
         """The sources; raises `PathNotFound`."""
         if self._selected is None:
             step = self.step
-            sources = tuple(each for each in step.sources if not isinstance(each, Remote | Git))
+            sources = tuple(each for each in step.sources if not isinstance(each, Remote))
             wanted = Wanted(sources, _excludes(step.exclude), step.parents)
             self._selected = select(self.tree, wanted)
         return self._selected

@@ -8,7 +8,6 @@ anywhere. Reads names and small texts here, never the context's content.
 import os
 from typing import NamedTuple, Self
 
-from lamina.archive.compress import detect
 from lamina.build.api import DEFAULT_DOCKERFILE, BuildRequest
 from lamina.build.sources import ContextTree, Ignore, NoTree
 from lamina.dockerfile.ignore import IgnoreFile
@@ -76,7 +75,11 @@ def open_folder(path: str) -> ContextTree:
 
 def _refuse_tar(text: bytes | None) -> None:
     """A tar on standard input is a context for docker; say so instead of parsing it."""
-    if text is None or (text[257:262] != b"ustar" and detect(text[:6]) == "none"):
+    if text is None:
+        return
+    from lamina.archive.compress import detect
+
+    if text[257:262] != b"ustar" and detect(text[:6]) == "none":
         return
     raise UsageError(
         "standard input holds an archive, and a context from there is not supported yet",

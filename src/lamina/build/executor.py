@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew, Piece
-from lamina.build.imported import NotBrought
 from lamina.build.interpret import Scope, interpret
 from lamina.build.memory import Outcome, Place
-from lamina.build.mounts import Origin
 from lamina.build.named import Folder
 from lamina.build.near import perhaps_a_stage
 from lamina.build.operation import Copy, Edit, MakeDirectory, Remote, Run
+from lamina.build.origins import Origin
 from lamina.build.past import Past
 from lamina.build.plan import FromImage, FromStage, Plan, Stage, Step, origins_of
-from lamina.build.selection import Fetched, Inline
 from lamina.build.sources import ChainTree
 from lamina.build.statcache import StatCache
 from lamina.build.state import State
-from lamina.build.steps import Steps
+from lamina.build.stop import NotBrought
 from lamina.dockerfile import Copy as CopyLine
 from lamina.dockerfile import Position
-from lamina.dockerfile.giturl import Git
 from lamina.errors import (
     BadInput,
     BuildError,
@@ -58,6 +55,9 @@ from lamina.values.platform import Platform
 
 if TYPE_CHECKING:
     from lamina.build.gitsource import GitTree
+    from lamina.build.selection import Fetched, Inline
+    from lamina.build.steps import Steps
+    from lamina.dockerfile.giturl import Git
 
 _NOTHING = StatCache(None)
 _OF_A_STEP = (UsageError, NotFound, BadInput, BuildError, RegistryError, RuntimeFailure)
@@ -85,14 +85,14 @@ class Executor:
         self,
         plan: Plan,
         *,
-        steps: Steps,
+        steps: "Steps",
         crew: Crew,
         anew: Callable[[str], bool],
         images: Images,
         bases: Bases,
         contexts: Contexts,
-        fetch: Callable[[Remote], Fetched],
-        repositories: Callable[[Git], "GitTree"],
+        fetch: "Callable[[Remote], Fetched]",
+        repositories: "Callable[[Git], GitTree]",
         scope: Scope,
         target: Target,
         sink: Sink,
@@ -251,23 +251,22 @@ class Executor:
     ) -> Outcome:
         line = step.instruction
         name = line.from_ if isinstance(line, CopyLine) else ""
-        if isinstance(action.sources[0], Git):
-            return self._add_repository(action, action.sources[0], parent, place)
+        if action.repository is not None:
+            return self._add_repository(action, action.repository, parent, place)
         action = action._replace(sources=tuple(map(self._here, action.sources)))
         with ExitStack() as opened:
             return self._steps.copy(parent, action, self._origin(stage, name, opened), place)
 
-    def _here(self, source: str | Inline | Remote | Fetched | Git) -> str | Inline | Fetched | Git:
+    def _here(self, source: "str | Inline | Remote | Fetched") -> "str | Inline | Fetched":
         if not isinstance(source, Remote):
             return source
         return self._crew.by_caller(lambda: self._fetch(source))
 
     def _add_repository(
-        self, action: Copy, git: Git, parent: ChainID | None, place: Place
+        self, action: Copy, git: "Git", parent: ChainID | None, place: Place
     ) -> Outcome:
         tree = self._crew.by_caller(lambda: self._repositories(git))
         try:
-            action = action._replace(sources=(git.subdir or ".",), unpacks=False)
             return self._steps.copy(parent, action, Origin(tree, tree.chain, _NOTHING), place)
         finally:
             tree.close()

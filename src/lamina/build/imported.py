@@ -12,10 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.build.api import Cache, Held, Layers
-from lamina.build.portable import Portable
-from lamina.build.record import Blob, Record
+from lamina.build.record import Blob, Portable, Record
 from lamina.build.statcache import StatCache
-from lamina.build.stop import Stop, Stopped
+from lamina.build.stop import NotBrought, Stop, Stopped
 from lamina.errors import LaminaError
 from lamina.fs.faults import crash_point
 from lamina.fs.tree import TreeView
@@ -29,10 +28,6 @@ from lamina.values.ids import LayerID
 if TYPE_CHECKING:
     from lamina.archive.index import IndexReader
     from lamina.content.verified import ByteStream
-
-
-class NotBrought(LaminaError):
-    """That layers which an imported cache promised did not come; never seen by who builds."""
 
 
 class Opened(NamedTuple):

@@ -5,9 +5,8 @@ refused by name. A table maps each kind of instruction to its reading; nothing i
 tree.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina import dockerfile as written
 from lamina.build import history
@@ -26,15 +25,15 @@ from lamina.build.operation import (
 )
 from lamina.build.selection import Inline
 from lamina.build.state import State
-from lamina.dockerfile import chmod as mode
-from lamina.dockerfile import giturl, health, mounts, ports, stopsignal
 from lamina.dockerfile.heredoc import chomped, parse_opening
 from lamina.errors import DockerfileError
 from lamina.spec.strictjson import Json
 
-_FETCHED = re.compile(r"https?://", re.ASCII | re.IGNORECASE)
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII | re.IGNORECASE)
+if TYPE_CHECKING:  # what few Dockerfiles have is loaded by who reads it
+    from lamina.dockerfile.chmod import Chmod
+    from lamina.dockerfile.giturl import Git
+    from lamina.dockerfile.mounts import Mount
+
 _PIPES = "/dev/pipes/"  # where BuildKit shows a here-document that is a program
 INSECURE = "security.insecure"
 
@@ -141,6 +140,8 @@ def _user(words: _Words, line: written.User) -> Action:
 
 
 def _expose(words: _Words, line: written.Expose) -> Action:
+    from lamina.dockerfile import ports
+
     found: list[str] = []
     for operand in sorted(line.ports):
         for word in words.several(operand):
@@ -177,12 +178,16 @@ def _shell(words: _Words, line: written.Shell) -> Action:
 
 
 def _healthcheck(words: _Words, line: written.Healthcheck) -> Action:
+    from lamina.dockerfile import health
+
     options = [f"--{name}={text}" for name, text in line.options]
     text = " ".join(["HEALTHCHECK", *options, line.kind, *line.args])
     return Edit(words.state.edited(Healthcheck=health.config_of(line)).noted(text))
 
 
 def _stopsignal(words: _Words, line: written.Stopsignal) -> Action:
+    from lamina.dockerfile import stopsignal
+
     text = stopsignal.checked(words.one(line.signal))
     return Edit(words.state.edited(StopSignal=text).noted(f"STOPSIGNAL {text}"))
 
@@ -244,8 +249,10 @@ def _is_insecure(words: _Words, security: str) -> bool:
     return security == "insecure"
 
 
-def _mount(words: _Words, text: str) -> mounts.Mount:
+def _mount(words: _Words, text: str) -> "Mount":
     """The mount with its variables expanded and its target absolute, links not looked at."""
+    from lamina.dockerfile import mounts
+
     mount = mounts.parse(text, words.one)
     if not mount.target:
         return mount
@@ -331,7 +338,12 @@ def _files(
     keeps_git: bool = False,
 ) -> Action:
     sources = [words.one(source) for source in line.sources]
-    read = sources if keyword == "COPY" else _added(sources, checksum, keeps_git=keeps_git)
+    read: Sequence[str | Remote] = sources
+    repository: Git | None = None
+    if keyword == "ADD":
+        from lamina.build.adding import added
+
+        read, repository = added(sources, checksum, keeps_git=keeps_git)
     target = words.one(line.target)
     chown, chmod = words.one(line.chown), words.one(line.chmod)
     inline = tuple(_inline(words, each) for each in line.heredocs)
@@ -345,44 +357,24 @@ def _files(
     ]
     shown = [keyword, *flags, *sources, *(f"<<{each.name}" for each in inline), target]
     return Copy(
-        sources=(*read, *inline),
+        sources=(*read, *inline) if repository is None else (repository.subdir or ".",),
         destination=words.state.absolute(target),
         owner=chown or None,
-        mode=mode.parse(chmod) if chmod else None,
+        mode=_mode(chmod) if chmod else None,
         exclude=line.excludes,
         parents=parents,
-        unpacks=unpacks,
+        unpacks=unpacks and repository is None,
         created_by=history.copy(" ".join(shown)),
         link=line.link,
         unpacks_fetched=unpacks_fetched,
+        repository=repository,
     )
 
 
-def _added(
-    sources: list[str], checksum: str, *, keeps_git: bool
-) -> "list[str | Remote | giturl.Git]":
-    """What ADD reads: files of the context, what is fetched, or one repository."""
-    repositories = [giturl.parse(each, checksum=checksum, keeps_git=keeps_git) for each in sources]
-    if any(repositories):
-        if len(sources) > 1:
-            raise DockerfileError(
-                "a git repository is added alone", hint="give the other sources an ADD of their own"
-            )
-        return [each for each in repositories if each is not None]
-    if keeps_git:
-        raise DockerfileError("--keep-git-dir is for a git repository")
-    for source in sources:
-        if _REMOTE.match(source) and not _FETCHED.match(source):
-            raise DockerfileError(f"{source.partition('?')[0]!r} cannot be fetched: use https")
-    if checksum and not (len(sources) == 1 and _FETCHED.match(sources[0])):
-        raise DockerfileError(
-            "--checksum is for one file that is fetched", hint="give each URL an ADD of its own"
-        )
-    if checksum and not _SHA256.fullmatch(checksum):
-        raise DockerfileError(
-            f"invalid --checksum={checksum[:80]}", hint="it is sha256: and 64 hexadecimal digits"
-        )
-    return [Remote(each, checksum) if _FETCHED.match(each) else each for each in sources]
+def _mode(text: str) -> "Chmod":
+    from lamina.dockerfile import chmod
+
+    return chmod.parse(text)
 
 
 def _inline(words: _Words, body: written.Heredoc) -> Inline:

@@ -1,6 +1,5 @@
-"""RUN's mounts: what of them counts for the cache, and each of them made for the command's time.
+"""RUN's mounts: each of them made for the command's time.
 
-    Run.mounts -> facts (the key)
     Run.mounts -> layers, files, sockets -> Ready -> (the command is over) -> gone
 
 A bind shows a layer: that of a stage or an image itself, or what is bound of the context, taken
@@ -17,10 +16,9 @@ from typing import NamedTuple
 from lamina.build.api import CacheWish, LayerMount, Layers, Mounted, MountStore
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.chosen import Chosen
-from lamina.build.operation import Copy, Run
+from lamina.build.operation import Run
+from lamina.build.origins import Bound, Origin
 from lamina.build.secrets import Secret
-from lamina.build.sources import SourceTree
-from lamina.build.statcache import StatCache
 from lamina.build.stop import Stop
 from lamina.dockerfile.mounts import AGENT, Mount
 from lamina.errors import BuildError, UsageError
@@ -30,26 +28,6 @@ from lamina.values.digest import ChainID
 from lamina.values.ids import LayerID
 
 _SECRET_MODE, _AGENT_MODE, _SCRIPT_MODE, _CACHE_MODE = 0o400, 0o600, 0o755, 0o755
-_MAGIC = str.maketrans({char: f"\\{char}" for char in "*?[\\"})
-
-
-class Origin(NamedTuple):
-    """What `from` names: a tree, and the chain it shows or, for a context, what is known of it."""
-
-    tree: SourceTree
-    chain: ChainID | None
-    stat_cache: StatCache
-
-
-NO_ORIGINS: Mapping[str, Origin] = {}
-
-
-class Bound(NamedTuple):
-    """One bind mount and what it takes of its origin."""
-
-    mount: Mount
-    chosen: Chosen
-    origin: Origin
 
 
 class Ready(NamedTuple):
@@ -60,43 +38,13 @@ class Ready(NamedTuple):
     confidential: bool
 
 
-def whole(mount: Mount) -> Copy:
-    """A bind mount as the COPY that takes the same: its source, no character of it a pattern."""
-    source = mount.source.translate(_MAGIC) or "."
-    return Copy((source,), mount.target, None, None, (), False, False, "")
-
-
-def facts_of(run: Run) -> dict[str, Fact]:
-    """What of the mounts, the program and the rights is in the key; nothing when there is none.
-
-    Not counted are what caches hold, are called and how they are shared, and secrets' values.
-    """
-    facts: dict[str, Fact] = {}
-    if run.mounts:
-        facts["mounts"] = [_spelled(mount) for mount in run.mounts]
-    if run.script is not None:
-        facts["script"] = run.script.data.decode("utf-8", "surrogateescape")
-    if run.insecure:
-        facts["security"] = "insecure"
-    return facts
-
-
-def _spelled(mount: Mount) -> str:
-    counted = [mount.kind, mount.target, "ro" if mount.readonly else "rw"]
-    if mount.kind in ("secret", "ssh"):
-        counted += [mount.id, mount.env, str(mount.required), *map(str, mount[-4:-1])]
-    elif mount.kind == "cache":
-        counted += [mount.source, mount.from_, *map(str, mount[-4:-1])]
-    return "\0".join([*counted, str(mount.size)])
-
-
 class Mounting:
     """Makes mounts for one build; `say` is told what is waited for."""
 
     def __init__(
         self,
         layers: Layers,
-        store: MountStore,
+        store: Callable[[], MountStore],
         secrets: Mapping[str, Secret],
         agents_by_id: Mapping[str, str],
         say: Callable[[str], None],
@@ -168,7 +116,7 @@ class Mounting:
             if wish.parent is not None:
                 self._layers.resolve(wish.parent)  # it must be here, wherever it was known from
         layers: tuple[LayerID, ...] = held.enter_context(
-            self._store.taken(wishes, self._say, self._stop)
+            self._store().taken(wishes, self._say, self._stop)
         )
         return [
             LayerMount(layer, True, os.fsencode(wish.path), True, mount.target, mount.readonly)
@@ -205,7 +153,7 @@ class Mounting:
                 continue
             from lamina.build import lending
 
-            path = self._store.scratch(f"agent{next(self._sockets)}")
+            path = self._store().scratch(f"agent{next(self._sockets)}")
             mode = _AGENT_MODE if mount.mode is None else mount.mode
             held.enter_context(
                 lending.lent(agent, path, mode=mode, uid=mount.uid or 0, gid=mount.gid or 0)

@@ -5,13 +5,15 @@ looked up in a tree and nothing is done.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from lamina.build.selection import Fetched, Inline
 from lamina.build.state import State
-from lamina.dockerfile.chmod import Chmod
-from lamina.dockerfile.giturl import Git
-from lamina.dockerfile.mounts import Mount
+
+if TYPE_CHECKING:  # what few Dockerfiles have is loaded by who reads it there
+    from lamina.dockerfile.chmod import Chmod
+    from lamina.dockerfile.giturl import Git
+    from lamina.dockerfile.mounts import Mount
 
 
 class Edit(NamedTuple):
@@ -40,19 +42,21 @@ class Copy(NamedTuple):
     """COPY and ADD.
 
     `owner` is --chown as written (None: not given), `mode` --chmod, `exclude`, `parents` and `link`
-    the flags of these names; `unpacks` for ADD, `unpacks_fetched` for what it fetches.
+    the flags of these names; `unpacks` for ADD, `unpacks_fetched` for what it fetches. With a
+    `repository` it is that in which the sources lie.
     """
 
-    sources: tuple[str | Inline | Remote | Fetched | Git, ...]
+    sources: tuple[str | Inline | Remote | Fetched, ...]
     destination: str
     owner: str | None
-    mode: Chmod | None
+    mode: "Chmod | None"
     exclude: tuple[str, ...]
     parents: bool
     unpacks: bool
     created_by: str
     link: bool = False
     unpacks_fetched: bool = False
+    repository: "Git | None" = None
 
 
 class Script(NamedTuple):
@@ -75,7 +79,7 @@ class Run(NamedTuple):
     user: str
     network: str
     created_by: str
-    mounts: tuple[Mount, ...] = ()
+    mounts: "tuple[Mount, ...]" = ()
     script: Script | None = None
     insecure: bool = False
 

@@ -21,15 +21,15 @@ _NUMBERS = re.compile(r"(\d{1,9}):(\d{1,9})", re.ASCII)
 
 
 class Owner(NamedTuple):
-    """User and group (None: nobody said so), perhaps only as an imported cache has `told`."""
+    """User and group, perhaps only as an imported cache has `told`."""
 
-    ids: tuple[int, int] | None
+    ids: tuple[int, int]
     told: bool = False
 
     @property
-    def text(self) -> str | None:
+    def text(self) -> str:
         """As a cache key has it."""
-        return f"{self.ids[0]}:{self.ids[1]}" if self.ids is not None else None
+        return f"{self.ids[0]}:{self.ids[1]}"
 
 
 class OwnerLookup(NamedTuple):
@@ -39,13 +39,11 @@ class OwnerLookup(NamedTuple):
     now: Callable[[], float]
     view: Callable[[ChainID | None], TreeView]
 
-    def __call__(self, parent: ChainID | None, text: str | None, *, believing: bool) -> Owner:
+    def __call__(self, parent: ChainID | None, text: str, *, believing: bool) -> Owner:
         """What a `--chown` means; raises what `resolve_ids` raises for an unknown name.
 
         What an imported cache tells is only taken when `believing`.
         """
-        if text is None:
-            return Owner(None)
         numbers = _NUMBERS.fullmatch(text)
         if numbers is not None:
             return Owner((int(numbers[1]), int(numbers[2])))

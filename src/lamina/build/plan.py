@@ -25,7 +25,6 @@ from lamina.dockerfile import (
     Run,
     Workdir,
     expand,
-    mounts,
     parse_fragment,
 )
 from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
@@ -381,12 +380,20 @@ class _Planner:
         )
 
 
+def _mounted(texts: tuple[str, ...]) -> list[str]:
+    if not texts:
+        return []
+    from lamina.dockerfile import mounts  # of few Dockerfiles
+
+    return [mounts.origin_of(text) for text in texts]
+
+
 def origins_of(instruction: Instruction) -> list[str]:
     """The stages, contexts and images that an instruction reads from, as it names them."""
     if isinstance(instruction, Copy):
         names = [instruction.from_]
     elif isinstance(instruction, Run):
-        names = [mounts.origin_of(text) for text in instruction.mounts]
+        names = _mounted(instruction.mounts)
     else:
         names = []
     return [name for name in names if name]

@@ -8,9 +8,9 @@ layer holds it against the digest and the diff ID that stand here.
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from lamina.build.record import Record
+from lamina.build.record import Link, Portable, Record
 from lamina.errors import BadDocument, InvalidDigest
 from lamina.spec import strictjson
 from lamina.spec.strictjson import Json
@@ -23,24 +23,6 @@ _NUMBERS = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _LATEST = 1 << 33  # seconds since the epoch
 _WHAT = "build cache"
 D = TypeVar("D", bound=Digest)
-
-
-class Link(NamedTuple):
-    """One layer over the chain `below`; `blob` is None where the cache does not hold its bytes."""
-
-    diff_id: DiffID
-    below: ChainID | None
-    blob: BlobDigest | None
-
-
-class Portable(NamedTuple):
-    """What a build knew: records by key, and for each chain that they name its topmost layer."""
-
-    records: Mapping[str, Record]
-    links: Mapping[ChainID, Link]
-
-
-NOTHING = Portable({}, {})
 
 
 # --- writing ----------------------------------------------------------------------------

@@ -1,12 +1,14 @@
-"""What a cache remembers of a step, and where a layer of it is to be had."""
+"""What a cache remembers of steps, and where the layers of it are to be had."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.content.verified import ByteStream
-from lamina.spec.manifest import Descriptor
-from lamina.values.digest import ChainID
+from lamina.values.digest import BlobDigest, ChainID, DiffID
+
+if TYPE_CHECKING:  # only a cache that travels has blobs
+    from lamina.content.verified import ByteStream
+    from lamina.spec.manifest import Descriptor
 
 
 class Record(NamedTuple):
@@ -21,8 +23,23 @@ class Record(NamedTuple):
     source: str = ""
 
 
+class Link(NamedTuple):
+    """One layer over the chain `below`; `blob` is None where the cache does not hold its bytes."""
+
+    diff_id: DiffID
+    below: ChainID | None
+    blob: BlobDigest | None
+
+
+class Portable(NamedTuple):
+    """What a build knew: records by key, and for each chain that they name its topmost layer."""
+
+    records: Mapping[str, Record]
+    links: Mapping[ChainID, Link]
+
+
 class Blob(NamedTuple):
     """A layer as it travels, and what opens it: its bytes, verified by the last read."""
 
-    about: Descriptor
-    open: Callable[[], AbstractContextManager[ByteStream]]
+    about: "Descriptor"
+    open: "Callable[[], AbstractContextManager[ByteStream]]"

@@ -7,18 +7,28 @@ for it (Ctrl-C). What takes long asks now and then; what waits for others says h
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
 
-from lamina.archive.entry import Segment
 from lamina.errors import LaminaError, LockHeld
 from lamina.fs.locks import FileLock
-from lamina.layers.kinds import Source
-from lamina.values.digest import DiffID
+
+if TYPE_CHECKING:
+    from lamina.archive.entry import Segment
+    from lamina.layers.kinds import Source
+    from lamina.values.digest import DiffID
 
 _LOOK = 0.2  # seconds of waiting, after which somebody looks whether there is still need
 
 
 class Stopped(LaminaError):
     """That work was given up, because other work failed; never seen by who asked for a build."""
+
+
+class NotBrought(LaminaError):
+    """That layers which were known of are not to be had; never seen by who asked for a build.
+
+    The attempt ends, and the build begins again and believes less.
+    """
 
 
 class Stop:
@@ -76,17 +86,17 @@ class Stop:
 class Stoppable:
     """A layer source of which nothing more is read once the build is to end."""
 
-    def __init__(self, source: Source, stop: Stop) -> None:
+    def __init__(self, source: "Source", stop: Stop) -> None:
         self._source = source
         self._stop = stop
 
-    def segments(self) -> Generator[Segment, None, None]:
+    def segments(self) -> "Generator[Segment, None, None]":
         """The source's, as long as there is no stop; else raises `Stopped`."""
         with closing(self._source.segments()) as segments:
             for segment in segments:
                 self._stop.check()
                 yield segment
 
-    def diff_id(self) -> DiffID:
+    def diff_id(self) -> "DiffID":
         """The source's."""
         return self._source.diff_id()

@@ -7,7 +7,8 @@ from typing import TextIO
 
 from lamina.cli.canvas import Animation
 from lamina.cli.cells import Line
-from lamina.cli.progress import Built, Progress, closing_lines
+from lamina.cli.progress import Built, Progress
+from lamina.cli.progresslines import closing_lines
 from lamina.cli.steplist import CANCELED, DONE, FAILED, StepList, last_words
 from lamina.values.events import Caution, CheckWarned, Event, Notice, Sink
 

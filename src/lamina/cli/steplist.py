@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lamina.cli import cells
 from lamina.cli.cells import Line
-from lamina.cli.progress import failure, title_of
+from lamina.cli.progresslines import failure, title_of
 from lamina.values.events import (
     Event,
     LayerProgress,

@@ -39,7 +39,7 @@ def transferring(given: Parsed, plain: Sink | None = None) -> Iterator[Sink]:
     if kind == "quiet":
         yield plain or ignore
     elif kind == "json":
-        from lamina.cli.progress import Documents
+        from lamina.cli.progresslines import Documents
 
         yield Documents(sys.stderr).show
     elif kind == "tty":

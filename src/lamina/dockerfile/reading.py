@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable
 
-from lamina.dockerfile import mounts
 from lamina.dockerfile.heredoc import Heredoc, parse_opening
 from lamina.dockerfile.instructions import (
     Add,
@@ -124,6 +123,8 @@ def _run(node: Node) -> Run:
 
 def _check_mount(text: str, position: Position) -> None:
     """Refuse now what is wrong whatever the variables are."""
+    from lamina.dockerfile import mounts
+
     try:
         mounts.origin_of(text)
         if "$" not in text:

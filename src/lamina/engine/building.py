@@ -5,13 +5,8 @@ from typing import TYPE_CHECKING
 
 from lamina import __version__
 from lamina.build import Builder, BuildRequest, BuildResult
-from lamina.build.agents import parse_agent
 from lamina.build.cache import StoreCache
-from lamina.build.cachemounts import StoreMounts
-from lamina.build.named import Layout, parse_named
-from lamina.build.outputs import parse_output, refuse_several
-from lamina.build.runner import LayerRunner
-from lamina.build.secrets import parse_secret
+from lamina.build.once import Once
 from lamina.build.wishes import tag_of
 from lamina.engine.config import Config
 from lamina.engine.having import have
@@ -21,11 +16,13 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
-if TYPE_CHECKING:  # only what fetches, looks inside or writes elsewhere loads it
+if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere loads it
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
+    from lamina.build.api import MountStore, Runner
     from lamina.build.exporters import Exporter
     from lamina.build.fetch import Answer, Ask
+    from lamina.build.named import Layout
     from lamina.build.stage import Stage
     from lamina.dockerfile import Dockerfile
     from lamina.engine.registries import Registries
@@ -36,12 +33,7 @@ __all__ = [
     "assembled",
     "builder",
     "exporter",
-    "parse_agent",
-    "parse_named",
-    "parse_output",
-    "parse_secret",
     "push_index",
-    "refuse_several",
 ]
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -72,7 +64,7 @@ def assembled(stage: "Stage") -> "Dockerfile":
     return stages.assembled(stage)
 
 
-def _take_in(engine: Parts, layout: Layout) -> str:
+def _take_in(engine: Parts, layout: "Layout") -> str:
     from lamina.build.layouts import take_in
     from lamina.engine.platforms import host_platform
 
@@ -106,17 +98,28 @@ class Bases:
 
 def builder(engine: Parts, bases: Bases) -> Builder:
     """A builder over the engine's layers and images."""
-    store = engine.container_store
     return Builder(
         engine.layers,
         engine.image_store,
         StoreCache(engine.layers.root),
-        LayerRunner(engine.layers, store.isolation, engine.run_root),
-        StoreMounts(engine.layers),
+        Once(lambda: _runner(engine)),
+        Once(lambda: _mount_store(engine)),
         bases=bases,
         ask=_asking(engine.config),
         layouts=lambda layout: _take_in(engine, layout),
     )
+
+
+def _runner(engine: Parts) -> "Runner":
+    from lamina.build.runner import LayerRunner
+
+    return LayerRunner(engine.layers, engine.container_store.isolation, engine.run_root)
+
+
+def _mount_store(engine: Parts) -> "MountStore":
+    from lamina.build.cachemounts import StoreMounts
+
+    return StoreMounts(engine.layers)
 
 
 class BuiltInside(Inside):

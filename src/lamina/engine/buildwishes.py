@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from lamina.build import BuildRequest
-from lamina.engine.building import assembled, parse_named
+from lamina.build.named import parse_named
+from lamina.engine.building import assembled
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:

@@ -9,10 +9,7 @@ from lamina.engine.imagemoving import ImageMoving, LoadedImage, PulledImage
 from lamina.engine.inside import Inside
 from lamina.errors import ImageNotFound, InvalidReference
 from lamina.images.store import Removed
-from lamina.layers import gc
-from lamina.metadata import containers as container_rows
 from lamina.values.events import Sink
-from lamina.values.namepattern import meant
 
 if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what does
     from lamina.archive.entry import Write
@@ -125,9 +122,12 @@ class Images(ImageBuilding, ImageMoving):
 
     def prune(self, *, unused: bool = False) -> Pruned:
         """Remove the images without names, or with `unused` all that no container uses."""
+        from lamina.layers import gc
+        from lamina.metadata import containers
+
         gc.expire_ingests(self._store.layers.root, time.time() + 1)
         with self._store.layers.root.database.read() as db:
-            used = {row.image_id for row in container_rows.all_rows(db)}
+            used = {row.image_id for row in containers.all_rows(db)}
         doomed = [
             image for image in self.list() if image.id not in used and (unused or not image.names)
         ]
@@ -149,6 +149,8 @@ class Images(ImageBuilding, ImageMoving):
         if dangling is not None:
             found = [image for image in found if (not image.names) is dangling]
         if name is not None:
+            from lamina.values.namepattern import meant
+
             found = [image for image in found if meant(image.names, name)]
         return found
 

@@ -17,8 +17,6 @@ from lamina.fs.faults import crash_point
 from lamina.images import finding
 from lamina.layers.store import LayerStore
 from lamina.metadata import blobs as blob_rows
-from lamina.metadata import cache as cache_rows
-from lamina.metadata import containers as container_rows
 from lamina.metadata import images as image_rows
 from lamina.metadata import layers as layer_rows
 from lamina.metadata import refs
@@ -322,8 +320,10 @@ class ImageStore:
         return [Removed("Untagged", Reference.parse(name).familiar)]
 
     def _refuse_used(self, image: ImageID, force: bool) -> None:
+        from lamina.metadata import containers  # only a removal asks who uses what
+
         with self.root.database.read() as db:
-            users = container_rows.users_of(db, image)
+            users = containers.users_of(db, image)
         if users and not force:
             raise InUse(
                 f"the image {image.short} is used by the container {users[0].name}",
@@ -337,6 +337,8 @@ class ImageStore:
         nothing is done, and None is given. What this very opener held of it, because it made or
         loaded it, it holds no longer.
         """
+        from lamina.metadata import cache  # only a removal forgets steps
+
         chain = self.layers.chain(self.row(image).row.top_chain)
         with self.root.database.write(durable=True) as db:
             if tuple(image_rows.names_of(db, image)) != names:
@@ -348,7 +350,7 @@ class ImageStore:
             for layer in reversed(chain):
                 if layer_rows.has_users(db, layer.chain_id):
                     break
-                cache_rows.forget_chain(db, layer.chain_id)
+                cache.forget_chain(db, layer.chain_id)
         crash_point("image-removed")
         done = [Removed("Deleted", str(image))]
         done += [Removed("Deleted", str(layer.chain_id)) for layer in self.layers.reclaim()]

@@ -16,7 +16,7 @@ from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.layers import indexes
-from lamina.metadata import blobs, containers, layers, refs
+from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.digest import BlobDigest
@@ -64,6 +64,8 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
 
 def _end_brief_containers(db: sqlite3.Connection, lease: str) -> None:
     """Those which the lease's holder was to remove; it holds their read-write layers."""
+    from lamina.metadata import containers  # hardly ever a process dies
+
     for target in refs.targets(db, refs.LEASE, lease):
         containers.drop_layer(db, target)
 

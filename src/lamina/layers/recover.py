@@ -15,7 +15,7 @@ from lamina.drivers.api import Driver
 from lamina.errors import LaminaError
 from lamina.fs.faults import crash_point
 from lamina.layers import gc
-from lamina.metadata import blobs, containers, images, layers
+from lamina.metadata import blobs, layers
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.ids import LayerID
@@ -58,6 +58,8 @@ def _undo(root: StoreRoot, driver: Driver, orphans: list[LayerRow]) -> None:
 
 def _drop_lost(root: StoreRoot, db: sqlite3.Connection) -> list[LayerRow]:
     """Drop the rows that need what a power cut may have taken; gives the layers that are to go."""
+    from lamina.metadata import containers, images  # hardly ever something is lost
+
     lost = layers.undurable_of_other_boots(db, root.boot_id)
     doomed = [
         row

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from lamina.errors import DiskFull, ForeignStore, ReadOnlyStore, StorageError, StoreDamaged
 from lamina.fs.atomic import unlink_if_there
 from lamina.fs.locks import FileLock, Rank
-from lamina.metadata import blobs, cache, containers, images, layers, refs, reserve
+from lamina.metadata import reserve
 
 APPLICATION_ID = 0x4C616D69  # "Lami"
 SCHEMA_VERSION = 1
@@ -26,17 +26,6 @@ _BUSY_TIMEOUT = 10.0  # seconds; our own lock already serialises writers
 _CHECKPOINT_BYTES = 4 << 20  # a WAL larger than this is folded in by the writer that sees it
 
 COMPANIONS = ("-journal", "-wal", "-shm")  # what SQLite lays beside a database, at one time
-
-_META = ("CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",)
-_SCHEMA: tuple[str, ...] = (
-    *_META,
-    *layers.SCHEMA,
-    *refs.SCHEMA,
-    *blobs.SCHEMA,
-    *images.SCHEMA,
-    *containers.SCHEMA,
-    *cache.SCHEMA,
-)
 
 
 class Database:
@@ -62,13 +51,15 @@ class Database:
     @classmethod
     def create(cls, path: str, lock_path: str, meta: dict[str, str]) -> "Database":
         """Make a new database holding `meta`; it becomes visible complete or not at all."""
+        from lamina.metadata.schema import SCHEMA  # once in a store's life
+
         fresh = f"{path}.new"
         _remove_database(fresh)
         try:
             connection = _connect(fresh)
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                for statement in _SCHEMA:
+                for statement in SCHEMA:
                     connection.execute(statement)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

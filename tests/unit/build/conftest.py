@@ -162,8 +162,8 @@ class Rig:
             self.layers,
             self.images,
             StoreCache(self.root),
-            self.runner,
-            StoreMounts(self.layers),
+            lambda: self.runner,
+            lambda: StoreMounts(self.layers),
             ask=self.ask,
             clock=self.tick,
         )

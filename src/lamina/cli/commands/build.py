@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.cli.cells import harmless
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.progress import Built, Documents, Plain, Progress, Silent
+from lamina.cli.progress import Built, Progress, Silent
 from lamina.cli.progressflag import PROGRESS, is_quiet, kind_of_progress
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, written, written_file
@@ -23,7 +22,9 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug, Shell
+    from lamina.build.named import Named
     from lamina.build.outputs import Output
+    from lamina.build.secrets import Secret
 
 USAGE = Usage(
     "[OPTIONS] PATH|-",
@@ -124,6 +125,8 @@ def _progress(given: Parsed) -> Progress:
     kind = kind_of_progress(given, sys.stderr, "error")
     if kind == "quiet":
         return Silent()
+    from lamina.cli.progresslines import Documents, Plain
+
     if kind == "json":
         return Documents(sys.stderr)
     if kind == "plain":
@@ -161,7 +164,7 @@ def _check(context: Context, given: Parsed) -> int:
 
 
 def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "BuildRequest":
-    from lamina.engine.building import BuildRequest, parse_agent, parse_named, parse_secret
+    from lamina.engine.building import BuildRequest
 
     path = given.operands[0]
     file = given.one("file")
@@ -177,10 +180,10 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         network=given.one("network") or "default",
         no_cache=given.has("no-cache"),
         source_date_epoch=source_date_epoch(os.environ),
-        secrets=dict(parse_secret(each, os.environ) for each in given.all("secret")),
-        agents=dict(parse_agent(each, os.environ) for each in given.all("ssh")),
+        secrets=_secrets(given.all("secret")),
+        agents=_agents(given.all("ssh")),
         allow=frozenset(given.all("allow")),
-        contexts=dict(parse_named(each) for each in given.all("build-context")),
+        contexts=_contexts(given.all("build-context")),
         squash=given.has("squash"),
         stored=_is_stored(outputs),
         no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
@@ -226,6 +229,8 @@ def _output_of_failures(quiet: bool) -> Iterator[None]:
         yield
     except StepFailed as error:
         if quiet and error.details:
+            from lamina.cli.cells import harmless
+
             shown = harmless if sys.stderr.isatty() else str
             print(*map(shown, error.details.split("\n")), sep="\n", file=sys.stderr)
         raise
@@ -238,7 +243,7 @@ def _outputs(given: Parsed) -> "list[Output]":
     texts = given.all("output")
     if not texts:
         return []
-    from lamina.engine.building import parse_output, refuse_several
+    from lamina.engine.buildwords import parse_output, refuse_several
 
     outputs = [parse_output(text) for text in texts]
     if given.has("load") and not _is_stored(outputs):
@@ -313,6 +318,30 @@ def _standard_input(path: str, file: str | None) -> bytes | None:
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
     return sys.stdin.buffer.read(4 << 20)
+
+
+def _secrets(texts: Sequence[str]) -> "dict[str, Secret]":
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_secret
+
+    return dict(parse_secret(each, os.environ) for each in texts)
+
+
+def _agents(texts: Sequence[str]) -> dict[str, str]:
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_agent
+
+    return dict(parse_agent(each, os.environ) for each in texts)
+
+
+def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_named
+
+    return dict(parse_named(each) for each in texts)
 
 
 def _policy(text: str | None) -> str:
