@@ -1,10 +1,12 @@
 """Hot commands import little: a budget by module count, which no busy machine can change."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from lamina.engine.open import open_store
 from lamina.testing.trees import tar_of
 
 # modules beyond those that the interpreter has loaded before the command
@@ -117,3 +119,18 @@ def test_a_cached_build_loads_nothing_that_it_does_not_do(lamina, busybox_tar):
     }
     idle = ("archive", "containers", "execution", "registry", "runtime", "transfer")
     assert not [name for name in names if name.startswith(tuple(f"lamina.{each}" for each in idle))]
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_a_cached_build_writes_nothing_to_the_database(lamina, busybox_tar):
+    lamina.driver = "vfs"
+    lamina.ok("import", busybox_tar, "base")
+    lamina.write("Dockerfile", "FROM base\nWORKDIR /d\nCOPY Dockerfile /\nRUN echo >/made\n")
+    words = ("build", "-q", "-t", "built", lamina.folder)
+    lamina.ok(*words)
+    with open_store(lamina.root, driver="vfs", run_root=lamina.env["LAMINA_RUN_ROOT"]):
+        lamina.ok("images")  # while it is open here, nobody folds the log in when it ends
+        log = os.stat(f"{lamina.root}/lamina.db-wal")
+        lamina.ok(*words)
+        after = os.stat(f"{lamina.root}/lamina.db-wal")
+    assert (after.st_size, after.st_mtime_ns) == (log.st_size, log.st_mtime_ns)

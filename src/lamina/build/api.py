@@ -45,6 +45,7 @@ class BuildRequest(NamedTuple):
     `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
     store: its layers stay as long as the builder's store is open, or as the cache keeps them.
     The stages named by `no_cache_stages`, in lower case, are carried out anew.
+    What is `kept` stays while the builder's store is open, whatever becomes of the image.
     With `inline_cache` the image's config holds the cache of its build, with `tells_used` the
     result does. The image is made for each of `platforms` (none: this machine's), with the bases
     for it; the store then has the one for this machine, else the first.
@@ -68,6 +69,7 @@ class BuildRequest(NamedTuple):
     contexts: Mapping[str, "Named"] = {}
     squash: bool = False
     stored: bool = True
+    kept: bool = True
     jobs: int | None = None
     no_cache_stages: frozenset[str] = frozenset()
     stages: "Dockerfile | None" = None
@@ -153,6 +155,16 @@ class Layers(Protocol):
     @property
     def is_durable(self) -> bool:
         """Whether nothing waits for a barrier."""
+
+
+class StoredLayers(Layers, Protocol):
+    """The store itself: what it has is here."""
+
+    def get(self, chain_id: ChainID, /) -> Held | None:
+        """The layer on top of a chain, if it is here now."""
+
+    def hold(self, *chains: ChainID) -> bool:
+        """Keep chains while the store is open; False, and none is kept, when one has gone."""
 
 
 class Images(Protocol):

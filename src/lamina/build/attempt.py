@@ -18,6 +18,7 @@ from lamina.build.api import (
     Layers,
     MountStore,
     Runner,
+    StoredLayers,
     Used,
 )
 from lamina.build.cachekey import Inputs
@@ -26,6 +27,7 @@ from lamina.build.context import Opened
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
 from lamina.build.executor import Executor, Target
+from lamina.build.holding import HeldAtNeed
 from lamina.build.memory import Memory
 from lamina.build.once import Once
 from lamina.build.plan import Plan
@@ -33,7 +35,7 @@ from lamina.build.record import Portable, Record
 from lamina.build.settings import Settings
 from lamina.build.state import State
 from lamina.build.steps import Steps
-from lamina.build.stop import Stop
+from lamina.build.stop import NotBrought, Stop
 from lamina.build.telling import Telling
 from lamina.build.wishes import anew, epoch_of, jobs_of, scope_of, wants_inline
 from lamina.spec.imageconfig import ImageConfig
@@ -53,7 +55,7 @@ if TYPE_CHECKING:  # a cached build carries out nothing and fetches nothing
 class Parts(NamedTuple):
     """What a builder works with, whatever it builds; what carries steps out is made at need."""
 
-    layers: Layers
+    layers: StoredLayers
     images: Images
     cache: Cache
     runner: Callable[[], Runner]
@@ -104,14 +106,24 @@ class Attempt:
         self._telling = telling
         self._debug = debug
         self._epoch = epoch_of(request)
+        self._is_told = wants_inline(request) or request.tells_used
+        self._trusts = not self._is_told  # that what is here stays until something needs it
 
     def carry_out(
         self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None"
     ) -> list[Made]:
         """Carry out plans, their stages at once; gives what each came to.
 
-        Raises `NotBrought` when what imported caches promised is not there.
+        Raises `NotBrought` when layers that were known of are not there: those that imported
+        caches promised, or others that were removed meanwhile. The next try is more careful.
         """
+        try:
+            return self._tried(plans, imports)
+        except NotBrought:
+            self._trusts = False
+            raise
+
+    def _tried(self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None") -> list[Made]:
         stop = Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
         store = self._store(imports, crew) if imports else self._own()
@@ -134,9 +146,8 @@ class Attempt:
 
     def _own(self) -> _Store:
         """The store alone: what it knows is here."""
-        return _Store(
-            self._parts.layers, self._parts.cache, lambda _: None, lambda _: None, lambda: None
-        )
+        layers = HeldAtNeed(self._parts.layers) if self._trusts else self._parts.layers
+        return _Store(layers, self._parts.cache, lambda _: None, lambda _: None, lambda: None)
 
     def _store(self, imports: "Imports", crew: Crew) -> _Store:
         from lamina.build.imported import ImportedCache, LazyLayers
@@ -178,12 +189,10 @@ class Attempt:
             state = self._squashed(state, store.layers, cache)
         store.need(state.chain)
         config = self._finished(state.with_labels(self._request.labels.items()), cache)
-        inline = wants_inline(self._request)
-        is_told = inline or self._request.tells_used
         used = Used(Portable({}, {}), {})
-        if is_told:
+        if self._is_told:
             used = used_of(cache.used, store.layers, store.elsewhere)
-        config = with_inline(config, used.known) if inline else config
+        config = with_inline(config, used.known) if wants_inline(self._request) else config
         return Made(config, used, state.own_layers, walk.carried_out)
 
     def _steps(self, layers: Layers, cache: Cache, made: set[str], stop: Stop) -> Steps:

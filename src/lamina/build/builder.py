@@ -8,6 +8,7 @@ Puts the parts together and knows no detail of any.
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina import dockerfile
@@ -18,9 +19,9 @@ from lamina.build.api import (
     Cache,
     Debug,
     Images,
-    Layers,
     MountStore,
     Runner,
+    StoredLayers,
 )
 from lamina.build.attempt import Attempt, Made, Parts
 from lamina.build.caches import Caches, united
@@ -62,7 +63,7 @@ class Builder:
 
     def __init__(
         self,
-        layers: Layers,
+        layers: StoredLayers,
         images: Images,
         cache: Cache,
         runner: Callable[[], Runner],
@@ -99,6 +100,7 @@ class Builder:
         names = tuple(tag_of(text) for text in request.tags)
         targets = targets_of(request, self._host)
         telling = Telling(sink)
+        fit = fitting([each.platform for each in targets], self._host)
         with open_context(request) as context:
             plans = [self._plan(request, context, each) for each in targets]
             for text in (text for plan in plans for text in plan.warnings):
@@ -106,17 +108,16 @@ class Builder:
             imports = _imports(caches, telling) if not request.no_cache else None
             attempt = Attempt(self._parts, request, context, telling, debug, caches)
             walks = list(zip(plans, numbered(targets, plans), strict=True))
-            made = self._carried_out(attempt, walks, imports, telling)
+            settle = partial(self._settle, request, names, fit)
+            made = self._carried_out(attempt, walks, imports, telling, settle)
             if sink is not ignore and request.stages is None:
                 self._tell_checks(request, context, telling)
         configs = tuple(each.config for each in made)
-        chosen = configs[fitting([each.platform for each in targets], self._host)]
-        if request.stored:
-            self._store(chosen, names, sum(each.carried_out for each in made))
-            if len(made) > 1:
-                telling(Notice(f"the store has the image for {_platform(chosen)} of these"))
+        chosen = configs[fit]
+        if request.stored and len(made) > 1:
+            telling(Notice(f"the store has the image for {_platform(chosen)} of these"))
         used = united([each.used for each in made])
-        own_layers = made[configs.index(chosen)].own_layers
+        own_layers = made[fit].own_layers
         carried_out = sum(each.carried_out for each in made)
         return BuildResult(
             chosen.id, telling.warnings, chosen, used, configs, own_layers, carried_out
@@ -128,11 +129,14 @@ class Builder:
         plans: Sequence[tuple[Plan, Target]],
         imports: "Imports | None",
         telling: Telling,
+        settle: Callable[[list[Made]], None],
     ) -> list[Made]:
-        """What plans come to, however many attempts it takes."""
+        """What plans come to, settled, however many attempts it takes."""
         while True:
             try:
-                return attempt.carry_out(plans, imports)
+                made = attempt.carry_out(plans, imports)
+                settle(made)
+                return made
             except NotBrought as error:
                 if imports is not None:
                     imports.disappointed()
@@ -225,9 +229,28 @@ class Builder:
         found = self._images.config(self._bases(reference, platform))
         return found.config.on_build or ()
 
+    def _settle(
+        self, request: BuildRequest, names: tuple[Reference, ...], fit: int, made: list[Made]
+    ) -> None:
+        """See that what was built stays: one as an image of the store, what else is wanted held.
+
+        Raises `NotBrought` for layers that have gone meanwhile.
+        """
+        for number, each in enumerate(made):
+            if request.kept or not request.stored or number != fit:
+                self._keep(each.config.top_chain)
+        if request.stored:
+            carried_out = sum(each.carried_out for each in made)
+            self._store(made[fit].config, names, carried_out)
+
+    def _keep(self, chain: ChainID | None) -> None:
+        if chain is not None and not self._layers.hold(chain):
+            raise NotBrought(f"the layer {chain.short} was removed just now")
+
     def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:
         """Store and name the image; nothing is written when all of it is so already."""
         if self._resolve(config.id) is None:
+            self._keep(config.top_chain)
             self._images.create(config, names)
             self._layers.barrier()
             return

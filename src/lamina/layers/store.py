@@ -98,12 +98,16 @@ class LayerStore:
         with self.root.database.read() as db:
             return tuple(Layer.from_row(row) for row in layers.ready(db) if row.chain_id)
 
-    def hold(self, chain_id: ChainID) -> bool:
-        """Keep a chain from being collected while this store is open; False when it is gone."""
+    def hold(self, *chains: ChainID) -> bool:
+        """Keep chains from being collected while this store is open.
+
+        False when one of them is gone; then none is kept.
+        """
         with self.root.database.write() as db:
-            if layers.by_chain(db, chain_id) is None:
+            if any(layers.by_chain(db, each) is None for each in chains):
                 return False
-            refs.add(db, refs.LEASE, self.root.lease, chain_id)
+            for each in chains:
+                refs.add(db, refs.LEASE, self.root.lease, each)
         return True
 
     def held(self, chain_id: ChainID) -> Layer | None:
@@ -381,7 +385,7 @@ class LayerStore:
 
     def _let_go(self) -> bool:
         """Whether something is left now that nobody needs; noted, should we not get to it."""
-        if not self.root.has_lease:
+        if not (self.root.has_lease and self._holds_anything()):
             return False
         with self.root.database.write() as db:
             held = refs.targets(db, refs.LEASE, self.root.lease)
@@ -391,6 +395,12 @@ class LayerStore:
             if garbage:
                 refs.note_garbage(db, self.root.lease)
             return garbage
+
+    def _holds_anything(self) -> bool:
+        """Asked first, since who only looked writes nothing at its end."""
+        with self.root.database.read() as db:
+            held = refs.targets(db, refs.LEASE, self.root.lease)
+            return bool(held or blobs.unreferenced(db))
 
     def close(self) -> None:
         """Let go of everything, and collect what nobody else needs; the root itself stays open.

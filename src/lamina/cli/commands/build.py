@@ -186,6 +186,7 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         contexts=_contexts(given.all("build-context")),
         squash=given.has("squash"),
         stored=_is_stored(outputs),
+        kept=bool(outputs) or given.has("push"),
         no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
         platforms=tuple(_listed(given.all("platform"))),
