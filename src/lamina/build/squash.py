@@ -28,12 +28,14 @@ def squashed(state: State, layers: Layers, cache: Cache, *, now: float, epoch: i
     assert state.chain is not None
     record = _record(base, state.chain, layers, cache, now=now, epoch=epoch)
     lines = tuple(line._replace(empty=True) for line in state.lines)
-    same = state._replace(diff_ids=kept, lines=lines)
+    same = state._replace(diff_ids=kept, lines=lines, chain=base)
     layer = _held(record, base, layers)
     if layer is None:
         return same
     note = Line(f"squash of {made} layers", record.created, False)
-    return same._replace(diff_ids=(*kept, layer.diff_id), lines=(*lines, note))
+    return same._replace(
+        diff_ids=(*kept, layer.diff_id), lines=(*lines, note), chain=record.chain_id
+    )
 
 
 def _record(

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lamina.images import edit
 from lamina.spec.imageconfig import ImageConfig
 from lamina.spec.strictjson import Json
-from lamina.values.digest import ChainID, DiffID, chain_ids
+from lamina.values.digest import ChainID, DiffID
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
@@ -32,7 +32,8 @@ class State(NamedTuple):
 
     `variables` are what RUN and expansion see: ENV and ARG in the order they were first set.
     `arguments` are the ARGs in scope that have a value. `lines` is the history made here, on
-    top of that of the base, which `document` still holds.
+    top of that of the base, which `document` still holds. The next step stands on `chain`, which is
+    that of `diff_ids`.
     """
 
     document: Mapping[str, Json]
@@ -42,12 +43,7 @@ class State(NamedTuple):
     diff_ids: tuple[DiffID, ...] = ()
     lines: tuple[Line, ...] = ()
     command_set: bool = False
-
-    @property
-    def chain(self) -> ChainID | None:
-        """The chain that the next step stands on."""
-        chain = chain_ids(self.diff_ids)
-        return chain[-1] if chain else None
+    chain: ChainID | None = None
 
     @property
     def own_layers(self) -> int:
@@ -106,7 +102,9 @@ class State(NamedTuple):
         config = dict(document.get("config") or {})  # type: ignore[arg-type]
         config.pop("OnBuild", None)
         variables = tuple(_pair(item) for item in image.config.env or ())
-        return cls(document, config, variables, diff_ids=image.diff_ids)._with_path()
+        return cls(
+            document, config, variables, diff_ids=image.diff_ids, chain=image.top_chain
+        )._with_path()
 
     def continued(self) -> "State":
         """A stage that begins with this one: all of it, but CMD counts as inherited."""
@@ -183,9 +181,11 @@ class State(NamedTuple):
 
     def stacked(self, created_by: str, diff_id: DiffID | None, created: float) -> "State":
         """The result of a step: a layer, or (None) no change, made at `created`."""
-        diff_ids = self.diff_ids if diff_id is None else (*self.diff_ids, diff_id)
-        line = Line(created_by, created, diff_id is None)
-        return self._replace(diff_ids=diff_ids, lines=(*self.lines, line))
+        lines = (*self.lines, Line(created_by, created, diff_id is None))
+        if diff_id is None:
+            return self._replace(lines=lines)
+        chain = ChainID.extend(self.chain, diff_id)
+        return self._replace(diff_ids=(*self.diff_ids, diff_id), lines=lines, chain=chain)
 
     def absolute(self, path: str) -> str:
         """A path as the stage sees it: relative ones start at the working directory.
