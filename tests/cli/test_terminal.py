@@ -1,18 +1,13 @@
 """`run` at a terminal, and with standard input that ends early or is long."""
 
-import contextlib
-import fcntl
 import os
-import select
-import struct
 import subprocess
-import termios
-import time
 
 import pytest
 
+from tests.cli.terminal import PATIENCE, Terminal
+
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
-_PATIENCE = 30.0  # seconds; a bound, never a wait
 ISOLATIONS = ("crun", "runc", "chroot")
 
 
@@ -22,59 +17,6 @@ def isolated(base, request, needs_program):
         needs_program(request.param)
     base.env["LAMINA_ISOLATION"] = request.param
     return base
-
-
-class Terminal:
-    """A command at a terminal of its own; `screen` is all that it has shown."""
-
-    def __init__(self, command, env, folder, size):
-        self.ours, theirs = os.openpty()
-        self.theirs = theirs
-        self.resize(*size)
-        self.before = termios.tcgetattr(theirs)
-        self.screen = b""
-        # setsid --ctty makes the terminal the command's own, as a shell's user has it
-        self.process = subprocess.Popen(
-            ["setsid", "--ctty", *command],
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            env=env,
-            cwd=folder,
-        )
-
-    def resize(self, rows, columns):
-        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def type(self, text):
-        os.write(self.ours, text)
-
-    def see(self, text):
-        """Read until `text` is on the screen."""
-        limit = time.monotonic() + _PATIENCE
-        while text not in self.screen:
-            ready, _, _ = select.select([self.ours], [], [], max(0, limit - time.monotonic()))
-            assert ready, self.screen
-            self.screen += os.read(self.ours, 4096)
-
-    def hang_up(self):
-        """As if its window were closed."""
-        os.close(self.theirs)
-        os.close(self.ours)
-        self.ours = self.theirs = None
-
-    def end(self):
-        code = self.process.wait(_PATIENCE)
-        assert termios.tcgetattr(self.theirs) == self.before, "the terminal is not as it was"
-        return code
-
-    def close(self):
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
-        if self.ours is not None:
-            os.close(self.ours)
-            os.close(self.theirs)
 
 
 @pytest.fixture
@@ -133,7 +75,7 @@ def test_a_terminal_that_hangs_up_takes_the_container_along(terminal, isolated):
     shell = terminal("sh", "-c", "trap '' HUP; echo ready; while :; do sleep 1; done")
     shell.see(b"ready")
     shell.hang_up()
-    shell.process.wait(_PATIENCE)
+    shell.process.wait(PATIENCE)
     assert "Exited (137)" in isolated.ok("ps", "-a", "--format", "{{.Status}}")
     assert isolated.ok("rm", "c1")
 

@@ -6,9 +6,11 @@ from contextlib import nullcontext
 
 from lamina.cli import confinementflags, limitflags
 from lamina.cli.flags import Flag, Parsed
+from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
+from lamina.cli.lastingflags import lasting
 from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
-from lamina.engine.containers import Container
+from lamina.engine.container import Container
 from lamina.errors import UsageError
 from lamina.runtime.process import Volume
 from lamina.values.events import ignore
@@ -35,9 +37,15 @@ _FLAGS = (
     Flag("workdir", "w", "DIR", "start in"),
 )
 FLAGS = tuple(
-    sorted((*_FLAGS, *confinementflags.FLAGS, *limitflags.FLAGS), key=lambda flag: flag.name)
+    sorted(
+        (*_FLAGS, *confinementflags.FLAGS, *limitflags.FLAGS, *LASTING_FLAGS),
+        key=lambda flag: flag.name,
+    )
 )
-RUN_FLAGS = (Flag("rm", "", "", "remove the container when it ends"),)
+RUN_FLAGS = (
+    Flag("detach", "d", "", "let it run on by itself, and print its ID"),
+    Flag("rm", "", "", "remove the container when it ends"),
+)
 
 
 def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
@@ -67,6 +75,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             storage_size=_storage_size(given.all("storage-opt")),
             **confinementflags.confined(given),
             **limitflags.limited(given),
+            lasting=lasting(given),
         )
 
 

@@ -38,6 +38,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "attach": Verb("attach", "show what a running container writes, and feed it"),
     "build": Verb("build", "build an image from a Dockerfile"),
     "cat": Verb("cat", "write what a file of an image holds, without a container"),
     "check": Verb("check", "compare what is on disk with what the database says"),
@@ -58,9 +59,11 @@ VERBS: dict[str, Verb] = {
     "import": Verb("import_", "make an image of a root file system's tar"),
     "info": Verb("info", "show this store, its driver, and why (--why)"),
     "inspect": Verb("inspect", "show everything of images or containers as JSON"),
+    "kill": Verb("kill", "send containers a signal"),
     "load": Verb("load", "load images from an archive or an OCI layout"),
     "login": Verb("login", "log in to a registry"),
     "logout": Verb("logout", "forget who one is at a registry"),
+    "logs": Verb("logs", "show what a container wrote while it ran detached"),
     "ls": Verb("ls", "list what a directory of an image holds, without a container"),
     "migrate": Verb("migrate", "take over images from another engine's store"),
     "prune": Verb("prune", "remove what nothing uses"),
@@ -69,6 +72,7 @@ VERBS: dict[str, Verb] = {
     "push": Verb("push", "push an image to a registry"),
     "registry": Verb("registry", "ask a registry: tags, catalog, referrers, delete"),
     "report": Verb("report", "write an HTML page of shared layers, bytes by path, and waste"),
+    "restart": Verb("restart", "stop containers, if they run, and start them"),
     "rm": Verb("rm", "remove containers"),
     "rmi": Verb("rmi", "remove images"),
     "run": Verb("run", "make a container and run a command in it"),
@@ -76,9 +80,12 @@ VERBS: dict[str, Verb] = {
     "sbom": Verb("sbom", "show, attach or make a list of an image's packages (SBOM)"),
     "slim": Verb("slim", "make an image with the same tree that carries nothing hidden"),
     "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
+    "start": Verb("start", "start containers that were made or have ended"),
+    "stop": Verb("stop", "ask containers to end, and kill those that do not"),
     "tag": Verb("tag", "give an image one more name"),
     "tree": Verb("tree", "draw the images over the layers they share"),
     "version": Verb("version", "show the version"),
+    "wait": Verb("wait", "wait until containers have ended"),
     "waste": Verb("waste", "show which bytes of an image are wasted, by what, and the repair"),
 }
 
@@ -100,17 +107,24 @@ GROUPS = {
         "tag": "tag",
     },
     "container": {
+        "attach": "attach",
         "commit": "commit",
         "cp": "cp",
         "create": "create",
         "diff": "diff",
         "export": "export",
         "inspect": "inspect",
+        "kill": "kill",
+        "logs": "logs",
         "ls": "ps",
         "list": "ps",
         "prune": "container prune",
+        "restart": "restart",
         "rm": "rm",
         "run": "run",
+        "start": "start",
+        "stop": "stop",
+        "wait": "wait",
     },
     "registry": {
         "catalog": "registry catalog",
@@ -142,8 +156,7 @@ _OPEN = frozenset(("sbom",))  # a group that takes other words, too
 # What docker has and this has not: no other word is near in meaning, however alike it is spelled.
 _LIVES = "a container lives as long as the `lamina run` that started it"
 _ABSENT = {
-    **dict.fromkeys(("attach", "exec", "kill", "logs", "pause", "port", "rename"), _LIVES),
-    **dict.fromkeys(("restart", "start", "stats", "stop", "top", "unpause", "wait"), _LIVES),
+    **dict.fromkeys(("exec", "pause", "port", "rename", "stats", "top", "unpause"), _LIVES),
     "events": "nothing runs that could tell them",
     "network": "a container has the host's network, or none: see 'lamina run --help'",
     "volume": "a directory of this machine can be shown: see --volume in 'lamina run --help'",

@@ -10,3 +10,12 @@ def layer_number(text: str | None) -> int | None:
     if not (text.isascii() and text.isdecimal()) or len(text) > 6 or int(text) < 1:
         raise UsageError(f"invalid --from {text!r}: layers are counted from 1")
     return int(text)
+
+
+def seconds(text: str | None, flag: str) -> float | None:
+    """A number of seconds; negative means without an end. Raises `UsageError`."""
+    if text is None:
+        return None
+    if not text.removeprefix("-").isdecimal() or len(text) > 9:
+        raise UsageError(f"{flag} {text!r} is no number of seconds")
+    return float(text)

@@ -37,7 +37,7 @@ def commit(
     if not author:
         del document["author"]
     with store.paused(stored) if pause else nullcontext():
-        layer = store.layers.snapshot_rw(stored.row.layer_id)
+        layer = store.layers.snapshot_rw(stored.row.layer_id, made=store.made(stored))
     document = edit.with_layer(
         document,
         layer.diff_id if layer is not None else None,

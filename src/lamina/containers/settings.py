@@ -8,6 +8,7 @@ says is added.
 import json
 from typing import NamedTuple
 
+from lamina.containers.lasting import Lasting
 from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, Confinement
 from lamina.runtime.limits import Limits
@@ -42,6 +43,7 @@ class Wishes(NamedTuple):
     tmpfs: tuple[Tmpfs, ...] = ()
     confinement: Confinement = Confinement()
     limits: Limits = Limits()
+    lasting: Lasting = Lasting()
 
 
 class Settings(NamedTuple):
@@ -68,6 +70,7 @@ class Settings(NamedTuple):
     tmpfs: tuple[Tmpfs, ...] = ()
     confinement: Confinement = Confinement()
     limits: Limits = Limits()
+    lasting: Lasting = Lasting()
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -103,6 +106,7 @@ class Settings(NamedTuple):
             tmpfs=tuple(Tmpfs(path, tuple(said)) for path, said in facts.get("tmpfs", ())),
             confinement=Confinement.from_facts(facts.get("confinement", {})),
             limits=Limits.from_facts(facts.get("limits", {})),
+            lasting=Lasting(*facts.get("lasting", ())),
         )
 
     def process(self) -> Process:
@@ -162,6 +166,7 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
         tmpfs=wishes.tmpfs,
         confinement=wishes.confinement,
         limits=wishes.limits,
+        lasting=wishes.lasting,
     )
 
 

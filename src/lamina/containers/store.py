@@ -1,12 +1,12 @@
 """The containers of one store: make, find, run in the foreground, remove.
 
+What lives without the command that started it is the business of lamina.containers.detached.
+
 A container's row and its read-write layer appear in one transaction and go in one; what a
 killed process leaves between is a staged or doomed layer, which recovery takes away.
 """
 
 import os
-import select
-import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.results import Change
-from lamina.containers import names
+from lamina.containers import names, records
+from lamina.containers.records import Record
 from lamina.containers.settings import Settings, Wishes, settle
-from lamina.containers.state import Status, start_time, status
+from lamina.containers.state import KILLED, Status, status
 from lamina.errors import (
     ContainerNotFound,
     ImageNotFound,
@@ -30,16 +31,19 @@ from lamina.errors import (
 from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
+from lamina.fs.processes import end, start_time
 from lamina.images.store import ImageStore
+from lamina.layers import gc
 from lamina.layers.store import LayerStore
 from lamina.metadata import containers, images, layers, refs
 from lamina.metadata.containers import ContainerRow
 from lamina.runtime.isolation import Isolation
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
-from lamina.values.ids import ContainerID
+from lamina.values.ids import ContainerID, LeaseID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
+    from lamina.execution.job import Job
     from lamina.execution.run import Exit, Running, Stdio
 
 _MOMENT = 0.2  # seconds for a command that is about to be done with a container
@@ -91,7 +95,16 @@ class ContainerStore:
                 f"the settings of the container {row.name} cannot be read: {error!r}",
                 hint="another version of Lamina may have written them",
             ) from error
-        return StoredContainer(row, settings, status(row, self._root.boot_id))
+        if row.pid is not None:
+            row = _with_record(row, settings, records.read(self.folder(row.id)))
+        now = status(row, self._root.boot_id)
+        if now == "exited" and row.exit_code is None:
+            row = row._replace(exit_code=KILLED)  # with what kept it, which could record no more
+        return StoredContainer(row, settings, now)
+
+    def folder(self, container: ContainerID) -> str:
+        """Where its log and its exit record lie, if it has any."""
+        return self._root.folder(containers.FOLDER, container)
 
     # --- making -------------------------------------------------------------------------
 
@@ -159,13 +172,14 @@ class ContainerStore:
         command; the failure is noted in the container's row.
         """
         with self.alone(container, _MOMENT) as stored:
+            records.forget(self.folder(container))
             try:
                 running = self._start(stored, stdio)
             except RuntimeFailure as error:
-                self._note_exit(container, error.exit_code, str(error))
+                self.note_exit(container, error.exit_code, str(error))
                 raise
             try:
-                self._note_start(container, running)
+                self.note_start(stored.row, running.pid, start_time(running.pid) or 0)
                 yield running
             finally:
                 self._finish(container, running)
@@ -177,6 +191,14 @@ class ContainerStore:
         Who runs it does so to its end. Raises `InUse` after `patience` seconds, or
         `ContainerNotFound`.
         """
+        with self.locked(container, patience) as (stored, _):
+            yield stored
+
+    @contextmanager
+    def locked(
+        self, container: ContainerID, patience: float
+    ) -> Iterator[tuple[StoredContainer, FileLock]]:
+        """The same, with the lock, which a monitor goes on holding."""
         stored = self.get(container)
         lock = self._root.lock(Rank.LEASE, "containers", container)
         try:
@@ -185,7 +207,7 @@ class ContainerStore:
             doing = "is running" if self.get(container).status == "running" else "is in use"
             raise InUse(f"the container {stored.row.name} {doing}", hint="wait for it") from None
         try:
-            yield self._looked_at_again(container, lock)
+            yield self._looked_at_again(container, lock), lock
         finally:
             lock.release()
 
@@ -196,13 +218,17 @@ class ContainerStore:
             unlink_if_there(lock.path)  # it was removed meanwhile
             raise
 
+    def root_path(self, container: ContainerID) -> str:
+        """Where its root is mounted, for those who keep it."""
+        return os.path.join(self.run_root, container, "rootfs")
+
     def open_running(self, stored: StoredContainer) -> int | None:
         """A descriptor of a running container's root as it sees it; None while there is none."""
         from lamina.execution.inside import open_root
 
         if stored.row.pid is None:
             return None
-        return open_root(stored.row.pid, os.path.join(self.run_root, stored.row.id, "rootfs"))
+        return open_root(stored.row.pid, self.root_path(stored.row.id))
 
     @contextmanager
     def paused(self, stored: StoredContainer) -> Iterator[None]:
@@ -216,10 +242,16 @@ class ContainerStore:
             yield
 
     def _start(self, stored: StoredContainer, stdio: "Stdio") -> "Running":
-        from lamina.execution.run import Job, start
+        from lamina.execution.run import start
+
+        return start(self.job(stored), self.isolation, stdio)
+
+    def job(self, stored: StoredContainer) -> "Job":
+        """What is to be started for it."""
+        from lamina.execution.job import Job
 
         row = stored.row
-        job = Job(
+        return Job(
             row.id,
             self.layers.mounts(row.layer_id, writable=True),
             stored.settings.process(),
@@ -227,32 +259,42 @@ class ContainerStore:
             self.layers.driver.writable_root(row.layer_id),
             lambda: self.layers.view(row.layer_id),
         )
-        return start(job, self.isolation, stdio)
 
-    def _note_start(self, container: ContainerID, running: "Running") -> None:
+    def note_start(
+        self, row: ContainerRow, pid: int, began: int, lease: LeaseID | None = None
+    ) -> None:
+        """Record that it runs, as long as process `pid` does.
+
+        One that is to be removed at its end is no longer our matter when `lease` is to see to it.
+        """
         with self._root.database.write() as db:
             containers.mark_started(
                 db,
-                container,
+                row.id,
                 started=time.time(),
                 boot_id=self._root.boot_id,
-                pid=running.pid,
-                start_time=start_time(running.pid) or 0,
+                pid=pid,
+                start_time=began,
             )
+            if lease is not None:
+                ours = self._root.lease if self._root.has_lease else None
+                containers.lease_to(db, row, lease, ours)
+        crash_point("start-noted")
 
     def _finish(self, container: ContainerID, running: "Running") -> "Exit":
         try:
             result = running.wait()
         except RuntimeFailure as error:
-            self._note_exit(container, error.exit_code, str(error))
+            self.note_exit(container, error.exit_code, str(error))
             raise
         except StorageError as error:  # what it wrote, or what it was lent, is not as it should be
-            self._note_exit(container, RuntimeFailure.exit_code, str(error))
+            self.note_exit(container, RuntimeFailure.exit_code, str(error))
             raise
-        self._note_exit(container, result.code, result.words)
+        self.note_exit(container, result.code, result.words)
         return result
 
-    def _note_exit(self, container: ContainerID, code: int, error: str) -> None:
+    def note_exit(self, container: ContainerID, code: int, error: str) -> None:
+        """Record that it has ended, or could not be started."""
         with self._root.database.write() as db:
             containers.mark_exited(db, container, finished=time.time(), exit_code=code, error=error)
 
@@ -260,7 +302,15 @@ class ContainerStore:
 
     def changes(self, stored: StoredContainer) -> Iterator[Change]:
         """What the container changed over its image."""
-        return self.layers.changes(stored.row.layer_id)
+        return self.layers.changes(stored.row.layer_id, self.made(stored))
+
+    def made(self, stored: StoredContainer) -> frozenset[bytes]:
+        """What was made in its layer to mount on, while it runs."""
+        if stored.status == "running":
+            from lamina.execution.traces import mount_points
+
+            return mount_points(os.path.join(self.run_root, stored.row.id))
+        return frozenset()
 
     def rename(self, stored: StoredContainer, name: str) -> None:
         """Give the container another name; raises `NameTaken` or `InvalidName`."""
@@ -311,34 +361,35 @@ class ContainerStore:
                     refs.note_garbage(db, self._root.lease)
             crash_point("container-removed")
             self.layers.erase_doomed(stored.row.layer_id)
+            gc.erase_folders(self._root)
         if last:
             self.layers.reclaim()
         unlink_if_there(self._root.folder("locks", "containers", stored.row.id))
 
 
+def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -> ContainerRow:
+    """The row as it is once what the exit record says is known."""
+    if record is None or not record.is_of(row):
+        return row
+    words = ""
+    if record.oom:
+        from lamina.execution.limiting import out_of_memory
+
+        words = out_of_memory(settings.limits)
+    return row._replace(
+        finished=record.finished,
+        exit_code=record.exit_code,
+        boot_id=None,
+        pid=None,
+        start_time=None,
+        error=words,
+    )
+
+
 def kill(stored: StoredContainer) -> None:
     """Kill the container's process, if it runs, and wait until it is gone."""
-    pid = stored.row.pid
-    if stored.status != "running" or pid is None:
-        return
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if start_time(pid) == stored.row.start_time:
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            _await_end(handle)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(handle)
-
-
-def _await_end(handle: int) -> None:
-    poller = select.poll()
-    poller.register(handle, select.POLLIN)
-    poller.poll(10_000)
+    if stored.status == "running" and stored.row.pid is not None:
+        end(stored.row.pid, stored.row.start_time)
 
 
 def _top(config: ImageConfig) -> ChainID | None:

@@ -13,7 +13,7 @@ from lamina.archive.diff import entries_below
 from lamina.archive.entry import EntryStream, Segment, Write
 from lamina.archive.reader import read
 from lamina.archive.writer import write
-from lamina.engine.containers import Container
+from lamina.engine.container import Container
 from lamina.errors import PathNotFound, UsageError, from_oserror
 from lamina.fs.atomic import write_all
 from lamina.fs.reading import DescriptorStream

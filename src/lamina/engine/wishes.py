@@ -6,6 +6,7 @@ What each comes to is the business of lamina.engine.wishing.
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from lamina.containers.lasting import Lasting
 from lamina.runtime.process import Volume
 
 
@@ -60,7 +61,8 @@ class Wanted(Confined, Limited, total=False):
 
     `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be
     set; `network` is `host` or `none`;
-    `storage_size` limits what it may write, in bytes.
+    `storage_size` limits what it may write, in bytes; `lasting` says how it is stopped and what is
+    kept of its output.
     """
 
     name: str | None
@@ -75,3 +77,4 @@ class Wanted(Confined, Limited, total=False):
     stdin_open: bool
     labels: Mapping[str, str]
     storage_size: int | None
+    lasting: Lasting

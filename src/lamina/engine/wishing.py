@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+from lamina.containers.lasting import Lasting
 from lamina.containers.settings import Wishes
 from lamina.engine.wishes import Wanted
 from lamina.runtime import spelling, tmpfs
@@ -39,6 +40,7 @@ def to_wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) 
         ),
         confinement=_confinement(wanted),
         limits=_limits(wanted),
+        lasting=wanted.get("lasting", Lasting()),
     )
 
 

@@ -7,7 +7,7 @@ LaminaError
 ├── NotFound
 │   └── ImageNotFound, ContainerNotFound, LayerNotFound, PathNotFound
 ├── Conflict
-│   └── NameTaken, InUse, LockHeld
+│   └── NameTaken, InUse, LockHeld, NotRunning
 ├── BadInput                  the peer answered wrongly
 │   ├── BadArchive ── UnknownCompression
 │   └── BadDocument, DigestMismatch, NotTrusted, DockerfileError
@@ -71,6 +71,7 @@ from lamina.errors.usage import (
     LockHeld,
     NameTaken,
     NotFound,
+    NotRunning,
     PathNotFound,
     TemplateError,
     UsageError,
@@ -107,6 +108,7 @@ __all__ = [
     "LockHeld",
     "NameTaken",
     "NotFound",
+    "NotRunning",
     "NotTrusted",
     "PathNotFound",
     "PermissionRefused",

@@ -65,6 +65,10 @@ class NameTaken(Conflict):
     """A container by that name exists already."""
 
 
+class NotRunning(Conflict):
+    """What was asked of a container needs it to run, and it does not."""
+
+
 class InUse(Conflict):
     """An image, layer or container that something else still needs."""
 

@@ -19,6 +19,42 @@ def open_root(holder: int, root_path: str) -> int | None:
 
     `holder` is what `Running.pid` told, `root_path` where the root is mounted for it.
     """
+    found = _first(holder, root_path)
+    return None if found is None else found[1]
+
+
+def first_process(holder: int, root_path: str) -> int | None:
+    """A descriptor (pidfd_open(2)) of the container's first process; None as for `open_root`."""
+    found = _first(holder, root_path)
+    if found is None:
+        return None
+    pid, root = found
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(root)
+    again = _first(holder, root_path)  # the ID may have become another's before it was held
+    if again is not None:
+        os.close(again[1])
+        if again[0] == pid:
+            return handle
+    os.close(handle)
+    return None
+
+
+def first_pid(holder: int, root_path: str) -> int:
+    """The ID of the container's first process, to be shown; 0 as for `open_root`."""
+    found = _first(holder, root_path)
+    if found is None:
+        return 0
+    os.close(found[1])
+    return found[0]
+
+
+def _first(holder: int, root_path: str) -> tuple[int, int] | None:
+    """Its ID, and a descriptor of its root."""
     try:
         mounted = os.stat(f"/proc/{holder}/root{root_path}")
     except OSError:
@@ -29,7 +65,7 @@ def open_root(holder: int, root_path: str) -> int | None:
         except OSError:
             continue
         if os.path.samestat(os.fstat(opened), mounted):
-            return opened
+            return pid, opened
         os.close(opened)
     return None
 

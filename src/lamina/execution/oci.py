@@ -33,11 +33,7 @@ _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
 
-    if job.process.confinement.pid == HOST:
-        raise RuntimeFailure(
-            f"{isolation.name} cannot show a container the processes of this machine yet",
-            hint="leave out --pid host, or use LAMINA_ISOLATION=chroot",
-        )
+    refuse(job, isolation)
 
     def work(stderr: int) -> tuple[Life, int]:
         attach(job.plan, room.root_path)
@@ -49,8 +45,8 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         if isolation.cover:
             cover(isolation.cover)
         bundle = place_of(room.folder) if job.confidential else room.folder
-        document = _document(job, scene, isolation, room, stdio)
-        write_file(os.path.join(bundle, "config.json"), document, mode=0o600)
+        data = document(job, scene, isolation, room, stdio)
+        write_file(os.path.join(bundle, "config.json"), data, mode=0o600)
         life = Life(room.locks)
         try:
             return life, _spawn(isolation, room, bundle, stdio._replace(stderr=stderr))
@@ -73,6 +69,15 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
     return Running(
         life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints, room)
     )
+
+
+def refuse(job: Job, isolation: Isolation) -> None:
+    """Raise `RuntimeFailure` for what no runtime does here."""
+    if job.process.confinement.pid == HOST:
+        raise RuntimeFailure(
+            f"{isolation.name} cannot show a container the processes of this machine yet",
+            hint="leave out --pid host, or use LAMINA_ISOLATION=chroot",
+        )
 
 
 def _give_up(started: tuple[Life, int]) -> None:
@@ -105,7 +110,8 @@ class _Tie(NamedTuple):
         resize_terminal(self.child, size)
 
 
-def _document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
+def document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
+    """The runtime's `config.json`."""
     host = bundle.Host(
         bounding=bounding_capabilities(),
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
@@ -161,25 +167,29 @@ def _spawn(isolation: Isolation, room: Room, bundle: str, stdio: Stdio) -> int:
 
 
 def _command(isolation: Isolation, room: Room, bundle: str) -> list[str]:
-    """In a mount namespace whose /proc shows the process namespace that the runtime is in.
-
-    crun keeps a copy of the bundle's document with its state: both lie in the same place.
-    """
+    """crun keeps a copy of the bundle's document with its state: both lie in the same place."""
     in_memory = bundle != room.folder and isolation.name == "crun"
     state = os.path.join(bundle, "state") if in_memory else room.state_dir(isolation.name)
+    return [*runtime(isolation, room, state), "run", "--bundle", bundle, room.name]
+
+
+def runtime(isolation: Isolation, room: Room, state: str) -> list[str]:
+    """The runtime with its options, for any of its verbs.
+
+    In a mount namespace whose /proc shows the process namespace that the runtime is in.
+    """
     options = ["--root", state]
     options += ["--log", room.path("log"), "--log-format", "json"]
     if isolation.name == "crun":
         manager = "disabled" if room.group is None else "cgroupfs"
         options.append(f"--cgroup-manager={manager}")
-    inner = [isolation.program, *options, "run", "--bundle", bundle, room.name]
-    return [needed_program("unshare"), "--mount-proc", "--", *inner]
+    return [needed_program("unshare"), "--mount-proc", "--", isolation.program, *options]
 
 
 def _judge(job: Job, complaints: Complaints, room: Room) -> Callable[[Exit], Exit]:
     def judge(result: Exit) -> Exit:
         if complaints.refusal and result.code:
-            raise _failure(complaints.refusal, job.process.args[0])
+            raise failure(complaints.refusal, job.process.args[0])
         if room.group is not None and room.group.ran_out_of_memory():
             return result._replace(words=out_of_memory(job.process.limits))
         return result
@@ -196,12 +206,12 @@ def _meaning(room: Room) -> Callable[[bytes], str]:
 
     def means(said: bytes) -> str:
         words = _message(said.decode("utf-8", "replace").strip())
-        return _last_error(room.path("log")) or (words if _EXECVE.fullmatch(words) else "")
+        return last_error(room.path("log")) or (words if _EXECVE.fullmatch(words) else "")
 
     return means
 
 
-def _failure(message: str, command: str) -> RuntimeFailure:
+def failure(message: str, command: str) -> RuntimeFailure:
     """The error that a runtime's words mean; a command's own failure leaves no words."""
     words = message.lower()
     if any(each in words for each in _ABOUT_COMMAND):
@@ -242,7 +252,7 @@ _UNUSABLE = {
 }
 
 
-def _last_error(log: str) -> str:
+def last_error(log: str) -> str:
     """What the runtime logged last as an error; nothing for a mere warning."""
     try:
         with open(log, encoding="utf-8", errors="replace") as file:

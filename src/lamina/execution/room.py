@@ -34,6 +34,7 @@ _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had start
 _POLL = 0.01
 _RUNTIMES = ("crun", "runc")  # folders of their own states, beside the rooms
 _GROUP = "group"
+_LASTING = ("rootfs", "lock", "upper", _GROUP, JOURNAL)
 ID_DIGITS = 64  # of a container, which names its room; what else lies beside is not ours
 
 
@@ -55,6 +56,7 @@ class Room:
             os.makedirs(self.root_path, mode=0o700, exist_ok=True)
             upper = _upper_of(job)
             _recover(self.folder, upper)
+            _clear(self.folder)
             _remove_states(self._run_dir, self.name)
             self.write("upper", os.fsencode(upper), 0o600)
             for plan in _plans_of(job):
@@ -133,6 +135,16 @@ class Room:
             remove_tree(self.folder)
             self._unlock()
 
+    def leave(self) -> None:
+        """Let go of it for those who inherited its locks; who sweeps takes the traces back."""
+        self._traces = None
+        if self._root is not None:
+            self._root.close()
+            self._root = None
+        if self.group is not None:
+            self.group.leave()
+        self._unlock()
+
     def _sync(self) -> None:
         """Write a root of limited size to disk; later nobody is told that there was no room."""
         if not os.path.isfile(self._upper):
@@ -183,6 +195,13 @@ def _upper_of(job: Job) -> str:
     """Where what is made in the root is found again: a path, or in words which device that is."""
     root = job.plan.root
     return job.upper if isinstance(root, Known) else root.text()
+
+
+def _clear(folder: str) -> None:
+    """Remove what an earlier start left, and nobody swept; what is to go back into a root stays."""
+    for name in os.listdir(folder):
+        if name not in _LASTING and not name.startswith(SAVED):
+            remove_tree(os.path.join(folder, name))
 
 
 def _recover(folder: str, upper: str) -> None:

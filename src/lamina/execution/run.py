@@ -9,6 +9,8 @@ leaves no mount and no container behind.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lamina.errors import RuntimeFailure, UsageError, hint_of
 from lamina.execution.job import Job, inspect
@@ -19,7 +21,7 @@ from lamina.execution.spawned import Exit, Stdio
 from lamina.runtime.init import find_init
 from lamina.runtime.isolation import Isolation
 
-__all__ = ["Exit", "Job", "Running", "Stdio", "run", "start"]
+__all__ = ["Exit", "Job", "Running", "Stdio", "check", "in_words", "run", "start"]
 
 
 def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
@@ -28,15 +30,24 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     Raises `CommandNotFound`, `CommandNotExecutable`, another `RuntimeFailure`, `StorageError` for
     a root that cannot be mounted, or `UsageError`.
     """
-    _check(job, stdio)
+    check(job)
+    if job.process.tty and (stdio.stdin is None or not os.isatty(stdio.stdin)):
+        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
     refuse_impossible(job.process, isolation.name)
-    try:
+    with in_words():
         room = Room(job)
         try:
             return _begin(job, isolation, room, stdio)
         except BaseException:
             room.close()
             raise
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Tell the kernel's refusals of a start as `RuntimeFailure`."""
+    try:
+        yield
     except OSError as error:
         about = f" ({error.filename})" if error.filename else ""
         words = f"cannot start the container: {error.strerror or error}{about}"
@@ -60,10 +71,9 @@ def run(job: Job, isolation: Isolation, stdio: Stdio) -> Exit:
     return start(job, isolation, stdio).wait()
 
 
-def _check(job: Job, stdio: Stdio) -> None:
+def check(job: Job) -> None:
+    """Refuse what cannot be started whatever the image is; raises `UsageError`."""
     process = job.process
-    if process.tty and (stdio.stdin is None or not os.isatty(stdio.stdin)):
-        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
     if process.network not in ("host", "none"):
         raise UsageError(
             f"there is no network {process.network!r}", hint="choose --network host or none"

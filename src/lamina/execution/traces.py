@@ -128,15 +128,27 @@ def recover(folder: str, root_path: str) -> None:
 
     Raises OSError.
     """
-    journal = os.path.join(folder, JOURNAL)
-    try:
-        with open(journal, "rb") as file:
-            made = [_Trace(*json.loads(line)) for line in file if line.endswith(b"\n")]
-    except FileNotFoundError:
+    made = _noted(folder)
+    if made is None:
         return
     with _root_at(root_path) as root:
         _take_back(root, folder, made)
-    os.unlink(journal)
+    os.unlink(os.path.join(folder, JOURNAL))
+
+
+def _noted(folder: str) -> list[_Trace] | None:
+    """What the journal tells; None where there is none."""
+    try:
+        with open(os.path.join(folder, JOURNAL), "rb") as file:
+            return [_Trace(*json.loads(line)) for line in file if line.endswith(b"\n")]
+    except FileNotFoundError:
+        return None
+
+
+def mount_points(folder: str) -> frozenset[bytes]:
+    """What was made in the root to be mounted on, while it is there; no change of the container."""
+    made = (each for each in _noted(folder) or () if each.kind in ("directory", "empty"))
+    return frozenset(os.fsencode(each.path) for each in made)
 
 
 def _root_at(path: str) -> Root:

@@ -178,15 +178,18 @@ class Group:
 
 def killed_for_memory(container: str) -> bool:
     """Whether a counter tells of it: in version 1 only before the runtime has cleared up."""
+    return any(_counted(path) for path in counters(container))
+
+
+def counters(container: str) -> tuple[str, ...]:
+    """The files whose `oom_kill` counts processes of it that were killed for want of memory."""
     found = hierarchies()
     places = (
         (found.of.get("memory", ""), BOX, "memory.oom_control"),
         (found.unified, "", "memory.events"),
     )
-    return any(
-        _counted(os.path.join(place, _BASE, container, below, name))
-        for place, below, name in places
-        if place
+    return tuple(
+        os.path.join(place, _BASE, container, below, name) for place, below, name in places if place
     )
 
 

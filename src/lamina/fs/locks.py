@@ -107,6 +107,11 @@ class FileLock:
         if self.rank in ranks:
             ranks.remove(self.rank)
 
+    @property
+    def descriptor(self) -> int:
+        """Of the held lock: a program that inherits it holds the lock until it ends, too."""
+        return self._taken[-1][0]
+
     @staticmethod
     def is_held(path: str) -> bool:
         """Whether any process holds the lock file at `path` now, alone or shared."""

@@ -124,6 +124,23 @@ def _empty_trash(root: StoreRoot, row: LayerRow) -> None:
             remove_tree(root.folder("trash", name))
 
 
+def erase_folders(root: StoreRoot) -> None:
+    """Remove the folders whose rows are gone, then what says so."""
+    with root.database.read() as db:
+        doomed = refs.doomed_folders(db)
+    for parent, name in doomed:
+        _erase_folder(root, parent, name)
+
+
+def _erase_folder(root: StoreRoot, parent: str, name: str) -> None:
+    from lamina.fs.remove import remove_tree
+
+    remove_tree(root.folder(parent, name))
+    crash_point("folder-erased")
+    with root.database.write() as db:
+        refs.forget_folder(db, parent, name)
+
+
 def collect_blobs(root: StoreRoot) -> int:
     """Remove the blobs that nothing refers to; gives the bytes that went.
 

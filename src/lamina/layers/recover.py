@@ -15,7 +15,7 @@ from lamina.drivers.api import Driver
 from lamina.errors import LaminaError
 from lamina.fs.faults import crash_point
 from lamina.layers import gc
-from lamina.metadata import blobs, layers
+from lamina.metadata import blobs, layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.ids import LayerID
@@ -34,6 +34,10 @@ def settle(root: StoreRoot, driver: Callable[[], Driver]) -> None:
     if gc.dead_leases(root):
         _as_far_as_possible(partial(gc.collect, root, driver()))
         gc.collect_blobs(root)
+    with root.database.read() as db:
+        is_littered = bool(refs.doomed_folders(db))
+    if is_littered:
+        _as_far_as_possible(partial(gc.erase_folders, root))
     root.sweep_leases()
 
 

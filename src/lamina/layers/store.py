@@ -269,11 +269,17 @@ class LayerStore:
         finally:
             lock.release()
 
-    def snapshot_rw(self, layer: LayerID, *, clamp: int | None = None) -> Layer | None:
+    def snapshot_rw(
+        self,
+        layer: LayerID,
+        *,
+        clamp: int | None = None,
+        made: frozenset[bytes] = frozenset(),
+    ) -> Layer | None:
         """Make what a read-write layer changed into a committed layer; None when nothing.
 
         The read-write layer stays as it is. With `clamp` (seconds since the epoch) no time
-        in the new layer is later than that.
+        in the new layer is later than that. What was `made` in it to mount on is no change.
         """
         from lamina.layers import pack, unpack
 
@@ -281,7 +287,7 @@ class LayerStore:
         parent = self._row_by_id(row.parent) if row.parent is not None else None
         with self.using(layer):
             pack.sync_limited(self.driver, row)
-            with pack.changed(self.driver, row, clamp) as source:
+            with pack.changed(self.driver, row, clamp, made) as source:
                 if source is None:
                     return None
                 return unpack.register(self.root, self.driver, parent, source, None, durable=False)
@@ -305,11 +311,15 @@ class LayerStore:
         plan = self.driver.mounts(layer, writable=writable)
         return plan._replace(holds=(*plan.holds, gc.use_lock(self.root, layer).path))
 
-    def changes(self, layer: LayerID) -> Iterator["Change"]:
-        """What a read-write layer changed, sorted by path, in docker's A, C and D."""
+    def changes(self, layer: LayerID, made: frozenset[bytes] = frozenset()) -> Iterator["Change"]:
+        """What a read-write layer changed, sorted by path, in docker's A, C and D.
+
+        What was `made` in it to mount on is no change.
+        """
+        from lamina.layers import pack
+
         with self.using(layer):
-            row = self._row_by_id(layer)
-            yield from self.driver.changes(row.id, row.parent)
+            yield from pack.changes_without(self.driver, self._row_by_id(layer), made)
 
     def usage(self, layer: LayerID) -> "Usage":
         """What a read-write layer itself brings, measured now; of a copy, what it changed."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lamina.metadata import layers, refs
 from lamina.values.digest import ImageID
-from lamina.values.ids import ContainerID, LayerID
+from lamina.values.ids import ContainerID, LayerID, LeaseID
 
 SCHEMA = (
     """CREATE TABLE containers(
@@ -31,6 +31,7 @@ SCHEMA = (
     "CREATE INDEX containers_image ON containers(image_id)",
 )
 
+FOLDER = "containers"  # of the store, with a folder per container that has a log
 _COLUMNS = (
     "id, name, image_id, image_name, layer_id, settings, created, started, finished, exit_code,"
     " boot_id, pid, start_time, error"
@@ -78,7 +79,8 @@ def add(db: sqlite3.Connection, row: ContainerRow) -> None:
 
 
 def remove(db: sqlite3.Connection, container: ContainerID) -> None:
-    """Drop a container's row and its claims; its layer is then unreachable."""
+    """Drop a container's row and its claims; its layer is then unreachable, its folder doomed."""
+    refs.doom_folder(db, FOLDER, container)
     db.execute("DELETE FROM containers WHERE id = ?", (container,))
     refs.drop_owner(db, refs.CONTAINER, container)
 
@@ -144,6 +146,15 @@ def mark_exited(
         " start_time = NULL, error = ? WHERE id = ?",
         (finished, exit_code, error, container),
     )
+
+
+def lease_to(
+    db: sqlite3.Connection, row: ContainerRow, lease: LeaseID, from_: LeaseID | None
+) -> None:
+    """Have a container removed when `lease` dies, and no longer when `from_` does."""
+    refs.add(db, refs.LEASE, lease, row.layer_id)
+    if from_ is not None:
+        refs.drop(db, refs.LEASE, from_, [row.layer_id])
 
 
 def rename(db: sqlite3.Connection, container: ContainerID, name: str) -> None:

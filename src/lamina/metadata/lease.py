@@ -48,6 +48,15 @@ class Lease:
         path = os.path.join(folder, lease)
         return os.path.exists(path) and FileLock.is_held(path)
 
+    @property
+    def descriptor(self) -> int:
+        """What a program has to inherit to hold it as well."""
+        return self._lock.descriptor
+
+    def hand_over(self) -> None:
+        """Leave it to the program that inherited it."""
+        self._lock.release()
+
     def release(self) -> None:
         """Let go, and take the file away."""
         try:

@@ -23,6 +23,7 @@ SCHEMA = (
 
 IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
 INGEST = "ingest"  # of a blob that is being fetched: kept for the next try; owner is the time
+_DOOMED = "doomed"  # a folder beneath the root that is to go; owner is the folder it lies in
 _GARBAGE = "garbage"  # the target of a lease that took references away and has yet to collect
 
 
@@ -84,6 +85,22 @@ def targets(db: sqlite3.Connection, kind: str, owner: str) -> list[str]:
         "SELECT target FROM refs WHERE kind = ? AND owner = ? ORDER BY target", (kind, owner)
     )
     return [target for (target,) in found]
+
+
+def doom_folder(db: sqlite3.Connection, parent: str, name: str) -> None:
+    """Write down, with what drops the last row that needs a folder, that it is to go."""
+    add(db, _DOOMED, parent, name)
+
+
+def doomed_folders(db: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Every folder that is to go: the one it lies in, and its name."""
+    found = db.execute("SELECT owner, target FROM refs WHERE kind = ?", (_DOOMED,))
+    return [(str(parent), str(name)) for parent, name in found]
+
+
+def forget_folder(db: sqlite3.Connection, parent: str, name: str) -> None:
+    """Say that it is gone."""
+    drop(db, _DOOMED, parent, [name])
 
 
 def lease_id(owner: str) -> LeaseID | None:

@@ -1,6 +1,8 @@
 """Containers as `docker ps` and `docker inspect` show them."""
 
-from lamina.engine.containers import Container
+import os
+
+from lamina.engine.container import Container
 from lamina.runtime.limits import OUT_OF_MEMORY
 from lamina.spec.imageconfig import format_time
 from lamina.values.ages import age
@@ -54,6 +56,8 @@ def container_document(container: Container, driver: str) -> Document:
         "State": _state(container),
         "Image": container.image,
         "Name": f"/{container.name}",
+        "LogPath": container.log_path if os.path.exists(container.log_path) else "",
+        "RestartCount": 0,
         "Driver": driver,
         "Platform": "linux",
         "HostConfig": host_config(settings),

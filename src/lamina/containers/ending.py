@@ -1,0 +1,119 @@
+"""The end of running containers: waiting for it, and bringing it about.
+
+Signals go to a container's first process, by a descriptor of it; whoever keeps the container (its
+monitor, or the command in whose foreground it runs) records how it ended.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from lamina.containers import records
+from lamina.containers.store import ContainerStore, StoredContainer
+from lamina.errors import ContainerNotFound, NotRunning
+from lamina.fs.processes import ended, handle, send
+from lamina.values.ids import ContainerID
+
+_PATIENCE = 10.0  # seconds for whoever keeps an ended container to clear up
+_KILL_PATIENCE = 10.0  # seconds for a killed process to be gone
+
+
+@contextmanager
+def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Callable[[], int]]:
+    """Gives what waits for the container's end and tells its exit status.
+
+    Also of a container that is removed then: how it ended is looked for in what is opened now. At
+    once when it does not run.
+    """
+    row = stored.row
+    if stored.status != "running" or row.pid is None:
+        yield lambda: row.exit_code or 0
+        return
+    record = _open_record(store, row.id)
+    try:
+        with handle(row.pid, row.start_time) as process:
+
+            def wait() -> int:
+                if process is not None:
+                    ended(process, None)
+                return _status_after(store, stored, record)
+
+            yield wait
+    finally:
+        if record >= 0:
+            os.close(record)
+
+
+def _open_record(store: ContainerStore, container: ContainerID) -> int:
+    """Opened before the end: it can be read when the container is removed; -1 for none."""
+    try:
+        path = os.path.join(store.folder(container), records.NAME)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _status_after(store: ContainerStore, stored: StoredContainer, record: int) -> int:
+    said = records.parse(os.pread(record, 4096, 0)) if record >= 0 else None
+    if said is not None and said.is_of(stored.row):
+        return said.exit_code
+    try:
+        with store.alone(stored.row.id, _PATIENCE) as now:  # its command records how it ended
+            return now.row.exit_code or 0
+    except ContainerNotFound:
+        raise ContainerNotFound(
+            f"the container {stored.row.name} was removed, its exit status with it"
+        ) from None
+
+
+def signal_to(store: ContainerStore, stored: StoredContainer, number: int) -> None:
+    """Send its first process a signal; raises `NotRunning`."""
+    if not _signal(store, stored, number):
+        raise NotRunning(f"the container {stored.row.name} is not running", hint="start it first")
+
+
+def _signal(store: ContainerStore, stored: StoredContainer, number: int) -> bool:
+    from lamina.execution.inside import first_process
+
+    row = stored.row
+    if stored.status != "running" or row.pid is None:
+        return False
+    with handle(row.pid, row.start_time) as keeper:
+        if keeper is None:
+            return False
+        first = first_process(row.pid, store.root_path(row.id))
+        if first is None:
+            return False
+        try:
+            return send(first, number)
+        finally:
+            os.close(first)
+
+
+def stop(
+    store: ContainerStore, stored: StoredContainer, number: int, patience: float | None
+) -> None:
+    """Send it a signal, and kill it when it has not ended after so many seconds (None: never).
+
+    Waits for its end. Nothing when it does not run.
+    """
+    row = stored.row
+    if stored.status != "running" or row.pid is None:
+        return
+    with handle(row.pid, row.start_time) as keeper:
+        if keeper is None:
+            return
+        _signal(store, stored, number)
+        if not ended(keeper, patience):
+            _kill_hard(store, stored, keeper)
+    with suppress(ContainerNotFound), store.alone(row.id, _PATIENCE):
+        pass  # what kept it is gone, too
+
+
+def _kill_hard(store: ContainerStore, stored: StoredContainer, keeper: int) -> None:
+    """Its first process, so that its end is recorded; else what keeps it."""
+    _signal(store, stored, signal.SIGKILL)
+    if not ended(keeper, _KILL_PATIENCE):
+        send(keeper, signal.SIGKILL)
+        ended(keeper, _KILL_PATIENCE)

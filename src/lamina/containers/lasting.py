@@ -1,0 +1,62 @@
+"""What concerns a container that lives by itself: how it is stopped, and what is kept of its words.
+
+Pure values, part of a container's settings.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lamina.errors import InvalidSize, UsageError
+from lamina.values.size import parse as parse_size
+
+_DRIVERS = ("json-file", "none")
+_SIZE, _FILES = 16 << 20, 4
+_MOST_FILES = 1000
+
+
+class Lasting(NamedTuple):
+    """`stop_signal` is empty for the image's, `stop_timeout` (seconds) None for the usual one.
+
+    The log has at most `log_files` files of about `log_size` bytes (0: without a bound), and there
+    is none where `log_files` is 0.
+    """
+
+    stop_signal: str = ""
+    stop_timeout: float | None = None
+    log_size: int = _SIZE
+    log_files: int = _FILES
+
+    @property
+    def log_driver(self) -> str:
+        """As docker names it."""
+        return "json-file" if self.log_files else "none"
+
+
+def with_log(lasting: Lasting, driver: str, options: Mapping[str, str]) -> Lasting:
+    """The same with a log as docker's options ask for it; raises `UsageError`."""
+    if driver not in _DRIVERS:
+        raise UsageError(f"there is no log driver {driver!r}", hint="there are json-file and none")
+    if driver == "none":
+        return lasting._replace(log_files=0)
+    for key in options:
+        if key not in ("max-size", "max-file"):
+            raise UsageError(f"unknown log option {key!r}", hint="there are max-size and max-file")
+    files = _count(options.get("max-file", str(_FILES if "max-size" not in options else 1)))
+    return lasting._replace(log_size=_size(options.get("max-size")), log_files=files)
+
+
+def _size(text: str | None) -> int:
+    if text is None:
+        return _SIZE
+    if text == "-1":
+        return 0  # docker's word for no bound
+    try:
+        return parse_size(text)
+    except InvalidSize as error:
+        raise UsageError(f"max-size: {error.brief}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text[:5]) <= _MOST_FILES:
+        raise UsageError(f"max-file {text!r} is no number of files", hint="1 to 1000")
+    return int(text)

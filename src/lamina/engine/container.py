@@ -1,0 +1,327 @@
+"""One container: what it is, its life, its files. It is made by `lamina.engine.containers`."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TYPE_CHECKING
+
+from lamina.archive.entry import Write
+from lamina.archive.results import Change
+from lamina.containers.settings import Settings, laid_over
+from lamina.containers.state import Status
+from lamina.containers.store import StoredContainer
+from lamina.content.verified import ByteStream
+from lamina.engine.image import Image, tag_reference
+from lamina.engine.parts import Parts
+from lamina.errors import ContainerNotFound
+from lamina.spec.strictjson import Json
+from lamina.values.digest import ImageID
+from lamina.values.ids import ContainerID
+
+if TYPE_CHECKING:  # what starts processes is loaded when one is started
+    from lamina.containers.logs import LogLine
+    from lamina.engine.attaching import Attached
+    from lamina.execution.run import Running, Stdio
+
+_STOP_PATIENCE = 10.0  # seconds, as docker's
+
+
+class Container:
+    """One container; `reload` looks again."""
+
+    def __init__(self, engine: Parts, stored: StoredContainer) -> None:
+        self._engine = engine
+        self._store = engine.container_store
+        self._stored = stored
+
+    def __repr__(self) -> str:
+        return f"<Container: {self.short_id} {self.name}>"
+
+    def reload(self) -> None:
+        """Look again; raises `ContainerNotFound` when it is gone."""
+        self._stored = self._store.get(self.id)
+
+    @property
+    def id(self) -> ContainerID:
+        """Its ID."""
+        return self._stored.row.id
+
+    @property
+    def short_id(self) -> str:
+        """Twelve digits of it."""
+        return self._stored.row.id.short
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._stored.row.name
+
+    @property
+    def status(self) -> Status:
+        """`created`, `running` or `exited`."""
+        return self._stored.status
+
+    @property
+    def image(self) -> ImageID:
+        """The image it was made from."""
+        return self._stored.row.image_id
+
+    @property
+    def image_name(self) -> str:
+        """What the image was called when it was made."""
+        return self._stored.row.image_name
+
+    @property
+    def settings(self) -> Settings:
+        """How it is run."""
+        return self._stored.settings
+
+    @property
+    def config(self) -> dict[str, Json]:
+        """Its image's `config` object with what it was told itself: what a commit starts from."""
+        from lamina.images.edit import config_of  # a listing makes none
+
+        image = self._engine.image_store.config(self.image)
+        return laid_over(config_of(image.document), self.settings)
+
+    @property
+    def created_at(self) -> float:
+        """When it was made, in seconds since the epoch."""
+        return self._stored.row.created
+
+    @property
+    def started_at(self) -> float | None:
+        """When it was last started."""
+        return self._stored.row.started
+
+    @property
+    def finished_at(self) -> float | None:
+        """When it last ended."""
+        return self._stored.row.finished
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its last exit status, as a shell shows it."""
+        return self._stored.row.exit_code
+
+    @property
+    def error(self) -> str:
+        """Why it could not be started, if so."""
+        return self._stored.row.error
+
+    @property
+    def pid(self) -> int:
+        """Its first process's ID while it runs, else 0."""
+        if self.status != "running" or self._stored.row.pid is None:
+            return 0
+        from lamina.execution.inside import first_pid
+
+        return first_pid(self._stored.row.pid, self._store.root_path(self.id))
+
+    @property
+    def log_path(self) -> str:
+        """The file of what it writes while it runs detached; it need not be there."""
+        from lamina.containers.detached import log_path
+
+        return log_path(self._store, self.id)
+
+    @property
+    def graph_driver(self) -> tuple[tuple[str, str], ...]:
+        """Where its read-write layer lies, as the driver tells it."""
+        return self._engine.layers.driver.data(self._stored.row.layer_id)
+
+    @property
+    def size(self) -> int:
+        """Apparent bytes of what it wrote."""
+        return self._engine.layers.usage(self._stored.row.layer_id).size
+
+    def running(self, stdio: "Stdio") -> "AbstractContextManager[Running]":
+        """Start it with these descriptors; it is waited for when the block ends.
+
+        Raises `RuntimeFailure`, `CommandNotFound` or `CommandNotExecutable`.
+        """
+        return self._store.started(self.id, stdio)
+
+    def start(
+        self, *, stdio: "Stdio | None" = None, before: Callable[[str], None] | None = None
+    ) -> None:
+        """Start it; it lives on, also without us. Nothing when it runs.
+
+        `before` is called before anything of it runs, with the path of the socket for those who
+        attach; `stdio` tells the size of a terminal.
+        Raises `RuntimeFailure`, `CommandNotFound` or `CommandNotExecutable`.
+        """
+        from lamina.containers import detached
+        from lamina.engine.finishing import command
+
+        self.reload()
+        if self.status == "running":
+            return
+        finish = command(self._engine.config)
+        detached.start(self._store, self.id, finish=finish, stdio=stdio, before=before)
+        self.reload()
+
+    def wait(self) -> int:
+        """Wait until it has ended; gives its exit status, as a shell shows it."""
+        with self.watched() as wait:
+            return wait()
+
+    def watched(self) -> AbstractContextManager[Callable[[], int]]:
+        """Gives a function that waits for its end and tells its exit status.
+
+        Also of one that is removed at its end, where asking later may be too late.
+        """
+        from lamina.containers.ending import watched
+
+        return watched(self._store, self._store.get(self.id))
+
+    def attached(
+        self, *, stdin: bool = False, last: bool = False, start: "Stdio | None" = None
+    ) -> "AbstractContextManager[Attached]":
+        """Be connected to it: hear what it writes from now on and, with `stdin`, feed its input.
+
+        With `last` its input ends when ours does. With `start` it is started first, so that
+        nothing of it is missed; that tells the size of a terminal. Raises `NotRunning`, `InUse`.
+        """
+        from lamina.engine.attaching import attached
+
+        return attached(self, self._store, stdin=stdin, last=last, start=start)
+
+    def resize(self, size: os.terminal_size) -> None:
+        """Give its terminal another size; nothing when it has none, or does not run."""
+        from lamina.execution.inside import resize_terminal
+
+        if self.status == "running" and self._stored.row.pid is not None:
+            resize_terminal(self._stored.row.pid, size)
+
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> "Iterator[LogLine]":
+        """What it wrote while it ran detached, a line at a time; with `follow` until it ends.
+
+        The last `tail` lines alone; from `since` on and before `until` (seconds since the epoch).
+        """
+        from lamina.containers.logs import Selection, instant
+        from lamina.containers.telling import log_lines
+
+        wanted = Selection(tail, instant(since), instant(until))
+        return log_lines(self._store, self._store.get(self.id), wanted, follow=follow)
+
+    def kill(self, signal: int | str = "KILL") -> None:
+        """Send its first process a signal; raises `NotRunning` or `UsageError`."""
+        from lamina.containers.ending import signal_to
+        from lamina.containers.signals import number_of
+
+        signal_to(self._store, self._store.get(self.id), number_of(signal))
+
+    def stop(self, *, timeout: float | None = None, signal: int | str | None = None) -> None:
+        """Ask it to end by its stop signal, and kill it after `timeout` seconds (10; -1: never).
+
+        Returns when it has ended. Nothing when it does not run.
+        """
+        from lamina.containers.ending import stop
+        from lamina.containers.signals import number_of
+
+        number = number_of(signal or self.stop_signal)
+        patience = self.settings.lasting.stop_timeout if timeout is None else timeout
+        patience = _STOP_PATIENCE if patience is None else patience
+        stop(self._store, self._store.get(self.id), number, None if patience < 0 else patience)
+        with suppress(ContainerNotFound):  # it was to be removed at its end
+            self.reload()
+
+    @property
+    def stop_signal(self) -> str:
+        """What it is asked to end by: its own signal, its image's STOPSIGNAL, else SIGTERM."""
+        own = self.settings.lasting.stop_signal
+        return own or self._engine.image_store.config(self.image).config.stop_signal or "SIGTERM"
+
+    def restart(self, *, timeout: float | None = None, signal: int | str | None = None) -> None:
+        """Stop it, if it runs, and start it."""
+        self.stop(timeout=timeout, signal=signal)
+        self.start()
+
+    def diff(self) -> list[Change]:
+        """What it changed over its image, in docker's A, C and D."""
+        return list(self._store.changes(self._stored))
+
+    def commit(
+        self,
+        repository: str | None = None,
+        tag: str | None = None,
+        *,
+        message: str = "",
+        author: str = "",
+        changes: Sequence[str] = (),
+        pause: bool = True,
+    ) -> Image:
+        """Make an image of it as it is now, held still meanwhile unless `pause` is false.
+
+        Durable when this returns.
+        """
+        from lamina.containers.commit import commit
+
+        name = f"{repository}:{tag}" if repository and tag else repository
+        image = commit(
+            self._store,
+            self._stored,
+            names=(tag_reference(name),) if name else (),
+            message=message,
+            author=author,
+            changes=tuple(changes),
+            pause=pause,
+        )
+        return Image(self._engine, self._engine.image_store.row(image))
+
+    def rename(self, name: str) -> None:
+        """Give it another name."""
+        self._store.rename(self._stored, name)
+
+    def remove(self, *, force: bool = False) -> None:
+        """Remove it with what it wrote; raises `InUse` while it runs, unless forced."""
+        self._store.remove(self._stored, force=force)
+
+    def discard(self) -> None:
+        """Remove it whatever it does, unless it is gone already."""
+        try:
+            self.reload()
+            self.remove(force=True)
+        except ContainerNotFound:
+            pass
+
+    def export(self, out: Write) -> None:
+        """Write its whole tree as one plain tar."""
+        from lamina.transfer.save import export_tree
+
+        layer = self._stored.row.layer_id
+        with self._engine.layers.using(layer):
+            view = self._engine.layers.view(layer)
+            try:
+                export_tree(view, out)
+            finally:
+                view.close()
+
+    def get_archive(self, path: str, out: Write) -> None:
+        """Write the tar of a path in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
+        with archive.opened_root(self._store, self._stored) as root:
+            archive.get(root, path, out)
+
+    def put_archive(self, path: str, stream: ByteStream) -> None:
+        """Unroll a tar into the directory `path` in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
+        with archive.opened_root(self._store, self._stored) as root:
+            archive.put(root, path, stream)
+
+    def stat(self, path: str) -> os.stat_result:
+        """The status of a path in it; raises `PathNotFound`."""
+        from lamina.containers import archive
+
+        with archive.opened_root(self._store, self._stored) as root:
+            return archive.stat_of(root, path)

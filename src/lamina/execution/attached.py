@@ -1,0 +1,72 @@
+"""Being attached to a detached container: the client's side of lamina.execution.monitor.clients."""
+
+import os
+import socket
+from contextlib import suppress
+
+from lamina.execution.monitor.clients import INPUT, LAST_INPUT, OUTPUT
+
+__all__ = ["INPUT", "LAST_INPUT", "OUTPUT", "Attachment"]
+
+_CHUNK = 1 << 16
+_HEAD = 8  # bytes of a frame's head
+
+
+class Attachment:
+    """One connection; `framed` unless the container has a terminal."""
+
+    def __init__(self, path: str, role: bytes, *, framed: bool) -> None:
+        """Raises OSError when nobody listens there."""
+        self._framed = framed
+        self._kept = b""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        folder, name = os.path.split(path)
+        # by descriptor: an address has 107 bytes, and a path may have more
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._socket.connect(f"/proc/self/fd/{place}/{name}")
+            self._socket.sendall(role)
+        except BaseException:
+            self._socket.close()
+            raise
+        finally:
+            os.close(place)
+
+    def fileno(self) -> int:
+        """Readable when there is something to `read`."""
+        return self._socket.fileno()
+
+    def read(self) -> list[tuple[int, bytes]] | None:
+        """What came, by stream (1 or 2); waits for some. None when the container has ended."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        return self._frames(data) if self._framed else [(1, data)]
+
+    def _frames(self, data: bytes) -> list[tuple[int, bytes]]:
+        self._kept += data
+        found = []
+        while len(self._kept) >= _HEAD:
+            end = _HEAD + int.from_bytes(self._kept[4:_HEAD], "big")
+            if len(self._kept) < end:
+                break
+            found.append((self._kept[0], self._kept[_HEAD:end]))
+            self._kept = self._kept[end:]
+        return found
+
+    def send(self, data: bytes) -> None:
+        """Feed the container's input; nothing when it is gone."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(data)
+
+    def end_input(self) -> None:
+        """Say that no more will come."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Leave; the container goes on."""
+        self._socket.close()

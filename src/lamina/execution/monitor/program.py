@@ -1,0 +1,380 @@
+"""What keeps one detached container: the first process of a process namespace of its own.
+
+Exec'ed as `python -I -S`; imports nothing of Lamina, so that hundreds of them cost little. Its
+whole way:
+
+    request -> `begun` -> go -> runtime create -> runtime start -> `started` -> ... -> exit record
+
+It owns the container's life (the kernel kills everything in the namespace when this ends, whatever
+ends it), its mount namespace, its locks (descriptors that it only keeps open), its log, and the
+socket for those who attach. Before the word `go` nothing runs; when whoever starts it dies
+before that, it ends. The exit record is written last: it is what everybody believes.
+
+Descriptors: 3 requests come from, 4 reports go to, 5 is the mount namespace of whoever started
+it, and from 6 on are locks.
+"""
+
+import os
+import select
+import signal
+import sys
+import time
+from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
+
+from .clients import LAST_INPUT, Client, Clients
+from .jsonlog import Log
+
+_REQUEST, _REPORT, _OUTSIDE = 3, 4, 5
+_CHUNK = 1 << 16
+_SIGNALS = tuple(set(range(1, 65)) - {9, 19, 32, 33})  # 32 and 33 belong to the C library
+_NOTHING = (None, None, None)
+_NAMES = {1: "stdout", 2: "stderr"}
+_FAREWELL = 5.0  # seconds for those who are attached to take up the rest
+
+
+class Wish:
+    """What is asked for: fields of `key=value`, then four command lines; see lamina.execution."""
+
+    def __init__(self, data: bytes) -> None:
+        fields, *commands = (os.fsdecode(part).split("\0") for part in data.split(b"\0\0"))
+        self._fields = dict(field.split("=", 1) for field in fields)
+        self.create, self.start, self.delete, self.finish = (
+            [word for word in command if word] for command in commands
+        )
+
+    def __getitem__(self, key: str) -> str:
+        return self._fields[key]
+
+
+class Monitor:
+    """One container, from its start to its exit record."""
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        self._room = os.open(wish["room"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._record = os.open(wish["record"], os.O_WRONLY | os.O_CLOEXEC)
+        size, files = int(wish["log_size"]), int(wish["log_files"])
+        self._log = Log(wish["log"], size, files) if wish["log"] else None
+        self._is_tty = wish["tty"] == "yes"
+        self._clients = Clients(self._room, framed=not self._is_tty)
+        self._sources: dict[int, int] = {}  # descriptors of the container's output: 1 or 2
+        self._input = -1
+        self._to_input = bytearray()
+        self._input_ends = False
+        self._wakened, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    # --- starting -------------------------------------------------------------------------
+
+    def start(self) -> int:
+        """Create and start the container; gives its first process, or 0 when that failed."""
+        console = self._console() if self._is_tty else None
+        theirs = self._pipes() if console is None else _NOTHING
+        status = self._run(self._wish.create, theirs)
+        for each in theirs:
+            if each is not None:
+                os.close(each)
+        if status:
+            return 0
+        if console is not None:
+            self._take_terminal(console)
+        self._empty()  # nothing of the container runs yet: these are the runtime's own words
+        first = int(self._read("pid"))
+        return 0 if self._run(self._wish.start, _NOTHING) else first
+
+    def _pipes(self) -> tuple[int | None, ...]:
+        """The container's ends of its standard streams; ours are kept."""
+        theirs: list[int | None] = [None]
+        if self._wish["stdin"] == "open":
+            theirs[0], self._input = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(self._input, False)
+        for number in (1, 2):
+            ours, its = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(ours, False)
+            self._sources[ours] = number
+            theirs.append(its)
+        return tuple(theirs)
+
+    def _console(self) -> socket:
+        listening = socket(AF_UNIX, SOCK_STREAM)
+        listening.bind(f"/proc/self/fd/{self._room}/console")
+        listening.listen(1)
+        listening.setblocking(False)
+        return listening
+
+    def _take_terminal(self, listening: socket) -> None:
+        """The runtime has sent the terminal's other end before it ended."""
+        descriptor, _ = listening._accept()  # type: ignore[attr-defined]  # `socket` costs 4 ms
+        sender = socket(fileno=descriptor)
+        _, words, _, _ = sender.recvmsg(4096, CMSG_LEN(4))
+        for level, kind, data in words:
+            if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
+                terminal = int.from_bytes(data[:4], sys.byteorder)
+                os.set_inheritable(terminal, False)
+                os.set_blocking(terminal, False)
+                self._sources[terminal] = 1
+                self._input = terminal
+        sender.close()
+        listening.close()
+        os.unlink(f"/proc/self/fd/{self._room}/console")
+
+    def _empty(self) -> None:
+        for descriptor in self._sources:
+            while _read(descriptor):
+                pass
+
+    def _read(self, name: str) -> str:
+        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._room)
+        try:
+            return os.read(descriptor, 64).decode("ascii")
+        finally:
+            os.close(descriptor)
+
+    def _run(self, command: list[str], stdio: tuple[int | None, ...]) -> int:
+        """Run a program to its end; gives its wait(2) status."""
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        given = [null if each is None else each for each in stdio]
+        pid = os.posix_spawn(
+            command[0],
+            command,
+            {"PATH": self._wish["path"], "_LIBCONTAINER_STATEDIR": self._wish["room"]},
+            file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for its, ours in enumerate(given)],
+            setsid=True,
+            setsigdef=_SIGNALS,
+            setsigmask=(),
+        )
+        os.close(null)
+        return os.waitpid(pid, 0)[1]
+
+    # --- living ---------------------------------------------------------------------------
+
+    def watch(self, first: int) -> int:
+        """Hand on what is written and typed until the container has ended; gives its status."""
+        while True:
+            ready = self._poll()
+            for descriptor, events in ready:
+                self._serve(descriptor, events)
+            if self._wakened in dict(ready):
+                status = _bury(first, self._wakened)
+                if status is not None:
+                    return status
+
+    def _poll(self) -> list[tuple[int, int]]:
+        poller = select.poll()
+        poller.register(self._wakened, select.POLLIN)
+        if self._clients.has_room:
+            poller.register(self._clients.listening, select.POLLIN)
+        wanted = dict.fromkeys(self._sources, 0 if self._clients.are_slow else select.POLLIN)
+        if self._input >= 0 and self._to_input:
+            wanted[self._input] = wanted.get(self._input, 0) | select.POLLOUT
+        for client in self._clients.known.values():
+            reads = not client.is_done and not self._to_input
+            wanted[client.fd] = (select.POLLIN if reads else 0) | (
+                select.POLLOUT if client.waiting else 0
+            )
+        for descriptor, events in wanted.items():
+            if events:
+                poller.register(descriptor, events)
+        return poller.poll()
+
+    def _serve(self, descriptor: int, events: int) -> None:
+        if descriptor == self._clients.listening:
+            self._clients.accept()
+        elif descriptor in self._clients.known:
+            self._serve_client(self._clients.known[descriptor], events)
+        else:
+            if descriptor in self._sources and events & ~select.POLLOUT:
+                self._pass_on(descriptor)
+            if descriptor == self._input and events & (select.POLLOUT | select.POLLERR):
+                self._feed()
+
+    def _pass_on(self, descriptor: int) -> bool:
+        """Take up what the container wrote; False when there is nothing."""
+        number = self._sources[descriptor]
+        data = _read(descriptor)
+        if data is None:
+            del self._sources[descriptor]
+            if descriptor != self._input:
+                os.close(descriptor)
+        if not data:
+            return False
+        if self._log is not None:
+            self._log.write(_NAMES[number], data)
+        self._clients.give(number, data)
+        return True
+
+    def _serve_client(self, client: Client, events: int) -> None:
+        if events & select.POLLOUT:
+            self._clients.flush(client)
+        if events & ~select.POLLOUT and client.fd in self._clients.known:
+            data = self._clients.read(client)
+            if data is None and client.role == LAST_INPUT:
+                self._input_ends = True
+            self._to_input += data or b""
+            self._feed()
+            if data is None and events & (select.POLLHUP | select.POLLERR):
+                self._clients.forget(client)
+
+    def _feed(self) -> None:
+        """Give the container what it takes up of its input."""
+        if self._input < 0:
+            self._to_input.clear()
+            return
+        try:
+            while self._to_input:
+                del self._to_input[: os.write(self._input, self._to_input[:_CHUNK])]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._to_input.clear()  # it has closed its input
+            self._input_ends = True
+        if self._input_ends and not self._is_tty:
+            os.close(self._input)
+            self._input = -1
+
+    # --- ending ---------------------------------------------------------------------------
+
+    def end(self, status: int) -> None:
+        """Let nothing be left of it, pass on all that it wrote, and record how it ended."""
+        _kill_all()
+        for descriptor in list(self._sources):
+            while descriptor in self._sources and self._pass_on(descriptor):
+                pass
+        if self._log is not None:
+            self._log.finish()
+        _point("container-ended")
+        self.record(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8)
+        _point("exit-recorded")
+        self._take_leave()
+        self._run(self._wish.delete, _NOTHING)
+
+    def record(self, code: int) -> None:
+        """Write how it ended, in one write over what was set aside for it."""
+        pid, start_time = _identity()
+        killed = "oom" if any(map(_counted, self._wish["counters"].split(":"))) else "-"
+        line = f"{pid} {start_time} {code} {time.time():.6f} {killed}\n".encode()
+        os.pwrite(self._record, line, 0)
+
+    def _take_leave(self) -> None:
+        limit = time.monotonic() + _FAREWELL
+        while any(client.waiting for client in self._clients.known.values()):
+            poller = select.poll()
+            for client in self._clients.known.values():
+                if client.waiting:
+                    poller.register(client.fd, select.POLLOUT)
+            left = limit - time.monotonic()
+            if left <= 0:
+                return
+            for descriptor, _ in poller.poll(left * 1000):
+                self._clients.flush(self._clients.known[descriptor])
+
+
+def _read(descriptor: int) -> bytes | None:
+    """What is there to read; None when nobody can write any more."""
+    try:
+        return os.read(descriptor, _CHUNK) or None
+    except BlockingIOError:
+        return b""
+    except OSError:  # EIO: nobody has the terminal open any more
+        return None
+
+
+def _counted(path: str) -> bool:
+    """Whether a control group's counter tells of a process killed for want of memory."""
+    try:
+        with open(path, "rb") as file:
+            rows = dict(line.split() for line in file)
+    except (OSError, ValueError):
+        return False
+    return rows.get(b"oom_kill", b"0") != b"0"
+
+
+def _bury(first: int, wakened: int) -> int | None:
+    """Reap all that has ended; gives how the first process did, when it has."""
+    try:
+        os.read(wakened, 4096)
+    except BlockingIOError:
+        pass
+    found = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return found
+        if not pid:
+            return found
+        if pid == first:
+            found = status
+
+
+def _kill_all() -> None:
+    """Kill whatever is left in our namespace, and bury it."""
+    while True:
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _identity() -> tuple[int, int]:
+    """Our process ID and start time as the host sees them."""
+    with open("/proc/self/stat", "rb") as file:
+        stat = file.read()
+    return int(stat.split(b" ", 1)[0]), int(stat.rpartition(b")")[2].split()[19])
+
+
+def _exact(size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = os.read(_REQUEST, size - len(data))
+        if not more:
+            os._exit(125)  # whoever wanted us is gone
+        data += more
+    return data
+
+
+def _say(words: str) -> None:
+    try:
+        os.write(_REPORT, words.encode() + b"\n")
+    except BrokenPipeError:
+        pass  # whoever wanted to know is gone; the container is there all the same
+
+
+def _point(name: str) -> None:
+    """Where a test may end us without a word, as lamina.fs.faults; SIGKILL spares its own pid 1."""
+    if os.environ.get("LAMINA_TEST_CRASH") == name:
+        os._exit(137)
+
+
+def main(count: int) -> None:
+    """`count` descriptors are ours; all others, and the standard streams, are closed."""
+    os.closerange(count, os.sysconf("SC_OPEN_MAX"))
+    if os.fork():
+        os._exit(0)  # the one who goes on is nobody's child, and the first in its namespace
+    for descriptor in range(_REQUEST, count):
+        os.set_inheritable(descriptor, False)
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    wish = Wish(_exact(int.from_bytes(_exact(8), "big")))
+    os.chdir(wish["room"])
+    monitor = Monitor(wish)
+    _say("begun {} {}".format(*_identity()))
+    _exact(1)
+    _point("monitor-begun")
+    first = monitor.start()
+    _point("container-started")
+    _say("started" if first else "failed")
+    os.close(_REPORT)
+    os.close(_REQUEST)
+    if first:
+        monitor.end(monitor.watch(first))
+    else:
+        monitor.record(128)
+    if wish.finish:
+        os.set_inheritable(_OUTSIDE, True)
+        os.execv(wish.finish[0], wish.finish)
