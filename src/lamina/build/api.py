@@ -15,6 +15,7 @@ from lamina.values.digest import ChainID, DiffID, ImageID
 from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:  # a cached build reads no index and starts nothing
+    from lamina.archive.compress import ByteStream
     from lamina.archive.index import IndexReader
     from lamina.build.named import Named
     from lamina.build.secrets import Secret
@@ -35,9 +36,11 @@ DEFAULT_DOCKERFILE = "Dockerfile"
 class BuildRequest(NamedTuple):
     """One build.
 
-    `context` is a directory of this machine, None for a build without one. `dockerfile` is the
-    path of a Dockerfile on this machine (None: the one in the context), `dockerfile_text` its
-    bytes when it comes from elsewhere, such as standard input. `source_date_epoch` is in
+    `context` is a directory of this machine, a git repository (`https://host/name.git#REF:DIR`,
+    `git@host:name.git`), the URL of a tar or of a Dockerfile, or a tar itself, plain or compressed,
+    read once; None for a build without one. `dockerfile` is the path of a Dockerfile (None: the one
+    in the context): on this machine, or in a context that is elsewhere. `dockerfile_text` are its
+    bytes when it comes by itself, such as on standard input. `source_date_epoch` is in
     seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
     or `default` (host, for now). `secrets` by ID and `agents`, the sockets of ssh agents by ID,
     are for `RUN --mount`; `allow` names what RUN may ask for beyond the usual
@@ -53,7 +56,7 @@ class BuildRequest(NamedTuple):
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
-    context: str | None = "."
+    context: "str | ByteStream | None" = "."
     dockerfile: str | None = None
     dockerfile_text: bytes | None = None
     tags: tuple[str, ...] = ()

@@ -7,7 +7,8 @@ Puts the parts together and knows no detail of any.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,11 @@ from lamina.build.api import (
 )
 from lamina.build.attempt import Attempt, Made, Parts
 from lamina.build.caches import Caches, united
-from lamina.build.context import Opened, open_context
+from lamina.build.context import Opened, open_brought, open_context
 from lamina.build.executor import Target
-from lamina.build.plan import Layouts, Plan, make_plan, no_layouts
+from lamina.build.named import Address, Repository, elsewhere
+from lamina.build.outside import Layouts, Outside, no_layouts
+from lamina.build.plan import Plan, make_plan
 from lamina.build.state import State
 from lamina.build.stop import NotBrought
 from lamina.build.telling import Telling
@@ -43,12 +46,16 @@ from lamina.values.events import CheckWarned, Notice, Sink, ignore
 from lamina.values.platform import Platform
 from lamina.values.reference import Reference
 
-if TYPE_CHECKING:  # only a check needs the rules, only an ADD what fetches, hardly any imports
+if TYPE_CHECKING:  # only a check needs the rules, only what is elsewhere what fetches
+    from lamina.archive.compress import ByteStream
+    from lamina.build.brought import Bringer
     from lamina.build.fetch import Ask
     from lamina.build.imported import Imports, Remote
+    from lamina.dockerfile.giturl import Git
     from lamina.dockerfile.lint import Checked
 
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
+_KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 
 
 def _lay_nothing(_missing: "Sequence[Remote]", _below: ChainID | None, _events: Sink) -> None:
@@ -101,7 +108,7 @@ class Builder:
         targets = targets_of(request, self._host)
         telling = Telling(sink)
         fit = fitting([each.platform for each in targets], self._host)
-        with open_context(request) as context:
+        with self._opened(request, telling) as context:
             plans = [self._plan(request, context, each) for each in targets]
             for text in (text for plan in plans for text in plan.warnings):
                 telling.warn(text)
@@ -145,7 +152,7 @@ class Builder:
     def plan(self, request: BuildRequest) -> Plan:
         """What a build would do; nothing is carried out."""
         target = targets_of(request, self._host)[0]
-        with open_context(request) as context:
+        with self._opened(request, ignore) as context:
             return self._plan(request, context, target)
 
     def check(self, request: BuildRequest) -> "Checked":
@@ -153,8 +160,37 @@ class Builder:
 
         Raises `DockerfileError` for what cannot be read at all.
         """
-        with open_context(request) as context:
+        with self._opened(request, ignore) as context:
             return self._checked(request, context, _text(context))
+
+    @contextmanager
+    def _opened(self, request: BuildRequest, sink: Sink) -> Iterator[Opened]:
+        """What a build reads from; what is not on this machine is there for the block's time."""
+        source = request.context
+        away = elsewhere(source) if isinstance(source, str) else source
+        named = any(isinstance(each, Repository | Address) for each in request.contexts.values())
+        if away is None and not named:
+            with open_context(request, _folder_of(request)) as opened:
+                yield opened
+            return
+        with (
+            closing(self._bringer(request, sink)) as bringer,
+            _brought(request, away, bringer) as opened,
+        ):
+            yield opened._replace(bring=bringer.folder)
+
+    def _bringer(self, request: BuildRequest, sink: Sink) -> "Bringer":
+        from lamina.build.brought import Bringer
+        from lamina.build.fetch import Fetcher
+
+        parts, places = self._parts, self._parts.mount_store()
+        return Bringer(
+            places.workplace,
+            Fetcher(parts.ask, parts.cache, places.scratch, parts.clock, no_cache=True),
+            lambda text: sink(Notice(text)),
+            agent=request.agents.get("default", ""),
+            keeps_git=request.build_args.get(_KEEP_GIT, "").lower() in ("1", "true"),
+        )
 
     def _checked(self, request: BuildRequest, context: Opened, text: str) -> "Checked":
         from lamina.dockerfile import lint
@@ -213,8 +249,7 @@ class Builder:
             build_args=request.build_args,
             target=request.target,
             wanted=target.wanted,
-            contexts=request.contexts,
-            layouts=self._layouts,
+            outside=Outside(request.contexts, self._layouts, context.bring),
         )
 
     def _parsed(self, request: BuildRequest, context: Opened) -> dockerfile.Dockerfile:
@@ -273,6 +308,22 @@ def _imports(caches: Caches, telling: Telling) -> "Imports | None":
     from lamina.build.imported import Imports
 
     return Imports(caches.sources, telling.warn)
+
+
+def _brought(
+    request: BuildRequest, away: "Git | str | ByteStream | None", bringer: "Bringer"
+) -> Opened:
+    """The context, opened; where it is no archive it is the Dockerfile, and there is none."""
+    if away is None:
+        return open_context(request, _folder_of(request))
+    brought = bringer.main(away)
+    if brought.text is None:
+        return open_brought(request, brought.path, brought.title)
+    return open_context(request._replace(dockerfile=None, dockerfile_text=brought.text), None)
+
+
+def _folder_of(request: BuildRequest) -> str | None:
+    return request.context if isinstance(request.context, str) else None
 
 
 def _platform(config: ImageConfig) -> Platform:

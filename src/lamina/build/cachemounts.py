@@ -48,8 +48,8 @@ class StoreMounts:
             path = self._layers.driver.writable_root(layer)
             if not os.path.isdir(path):
                 raise BuildError(
-                    f"on {self._layers.driver.name} there is no room to check out a repository",
-                    hint="add it from a context",
+                    f"{self._layers.driver.name} has no directory for files from elsewhere",
+                    hint="bring them to this machine yourself, as a context",
                 )
             yield path
         finally:

@@ -9,6 +9,7 @@ import os
 from typing import NamedTuple, Self
 
 from lamina.build.api import DEFAULT_DOCKERFILE, BuildRequest
+from lamina.build.outside import Bring, bring_nothing
 from lamina.build.sources import ContextTree, Ignore, NoTree
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.errors import BuildError, DockerfileError, PathNotFound, UsageError, from_oserror
@@ -28,11 +29,17 @@ class Text(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a build reads from; to be closed."""
+    """What a build reads from; to be closed.
+
+    `path` names the context to later builds of the same, `folder` is where its files are ("" when
+    not for long); `bring` has what else the build names brought here.
+    """
 
     dockerfile: Text
     tree: ContextTree | NoTree
     path: str
+    folder: str = ""
+    bring: Bring = bring_nothing
 
     def close(self) -> None:
         """Give up the context."""
@@ -45,20 +52,35 @@ class Opened(NamedTuple):
         self.close()
 
 
-def open_context(request: BuildRequest) -> Opened:
-    """Find and read the Dockerfile and the ignore file, and open the context.
+def open_context(request: BuildRequest, folder: str | None) -> Opened:
+    """Find and read the Dockerfile and the ignore file, and open the context, if there is any.
 
     Raises `DockerfileError`, `PathNotFound`, `UsageError` or a `StorageError`.
     """
     _refuse_tar(request.dockerfile_text)
-    if request.context is None:
+    if folder is None:
         return Opened(_given(request) or _outside(request), NoTree(), "")
-    path = os.path.abspath(request.context)
+    path = os.path.abspath(folder)
     root = _root(path)
     try:
         dockerfile, inside = _dockerfile(root, path, request)
         ignore = _ignore(root, inside, request)
-        return Opened(dockerfile, ContextTree(os.dup(root.fd), ignore), path)
+        return Opened(dockerfile, ContextTree(os.dup(root.fd), ignore), path, path)
+    finally:
+        root.close()
+
+
+def open_brought(request: BuildRequest, folder: str, title: str) -> Opened:
+    """The same of a context that was brought to `folder`, and is elsewhere called `title`.
+
+    What the request calls the Dockerfile is looked for in there alone.
+    """
+    _refuse_tar(request.dockerfile_text)
+    root = _root(folder)
+    try:
+        dockerfile, inside = _in_there(root, title, request)
+        ignore = _ignore(root, inside, request)
+        return Opened(dockerfile, ContextTree(os.dup(root.fd), ignore), title)
     finally:
         root.close()
 
@@ -82,8 +104,7 @@ def _refuse_tar(text: bytes | None) -> None:
     if text[257:262] != b"ustar" and detect(text[:6]) == "none":
         return
     raise UsageError(
-        "standard input holds an archive, and a context from there is not supported yet",
-        hint="unpack it and name the directory",
+        "an archive is no Dockerfile", hint="as a context on standard input it is `-` alone"
     )
 
 
@@ -116,12 +137,26 @@ def _dockerfile(root: Root, path: str, request: BuildRequest) -> tuple[Text, str
     return Text(request.dockerfile, data), inside
 
 
+def _in_there(root: Root, title: str, request: BuildRequest) -> tuple[Text, str | None]:
+    given = _given(request)
+    if given is not None:
+        return given, None
+    if request.dockerfile is None:
+        return _default(root, title)
+    inside = os.path.normpath(request.dockerfile)
+    data = None if inside.startswith(("../", "/")) else _read(root, inside)
+    if data is None:
+        raise PathNotFound(f"there is no Dockerfile {request.dockerfile} in {title}")
+    return Text(inside, data), inside
+
+
 def _given(request: BuildRequest) -> Text | None:
     if request.stages is not None:
         return Text(_CALLS, b"")
     if request.dockerfile_text is None:
         return None
-    return Text(request.dockerfile or DEFAULT_DOCKERFILE, request.dockerfile_text)
+    name = request.dockerfile or DEFAULT_DOCKERFILE
+    return Text(name, _bounded(request.dockerfile_text, name))
 
 
 def _default(root: Root, path: str) -> tuple[Text, str]:

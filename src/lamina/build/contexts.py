@@ -18,7 +18,7 @@ class Contexts:
 
     def __init__(self, main: Opened, stat_caches: Callable[[str], StatCache]) -> None:
         self.main = main
-        self.main_cache = stat_caches(main.path)
+        self.main_cache = stat_caches(main.folder)
         self._stat_caches = stat_caches
         self._lock = threading.Lock()
         self._owner = threading.get_ident()
@@ -38,7 +38,7 @@ class Contexts:
         with self._lock:
             tree = self._tree(f"{context.name}\0{context.path}", lambda: _opened(context))
             if context.path not in self._known:
-                self._known[context.path] = self._stat_caches(context.path)
+                self._known[context.path] = self._stat_caches(context.path * context.lasts)
             return tree, self._known[context.path]
 
     def _tree(self, key: str, opened: Callable[[], ContextTree]) -> ContextTree:

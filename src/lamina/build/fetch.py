@@ -119,21 +119,23 @@ class Fetcher:
                 answer = self._ask(asked, headers)
             except RegistryError as error:
                 raise BuildError(
-                    f"fetching {_shown(url)}: {error.brief}", hint=error.hint
+                    f"fetching {shown_url(url)}: {error.brief}", hint=error.hint
                 ) from error
             if answer.status not in _MOVED:
                 return self._accepted(url, answer)
             with answer:
                 asked = urljoin(asked, answer.headers.get("Location", ""))
             if urlsplit(asked).scheme not in ("http", "https"):
-                raise BuildError(f"{_shown(url)} leads to {_shown(asked)}, which is not fetched")
-        raise BuildError(f"{_shown(url)} leads from one address to another without end")
+                raise BuildError(
+                    f"{shown_url(url)} leads to {shown_url(asked)}, which is not fetched"
+                )
+        raise BuildError(f"{shown_url(url)} leads from one address to another without end")
 
     def _accepted(self, url: str, answer: Answer) -> Answer:
         if answer.status in (200, 304):
             return answer
         with answer:
-            raise BuildError(f"fetching {_shown(url)}: the server says {answer.reason}")
+            raise BuildError(f"fetching {shown_url(url)}: the server says {answer.reason}")
 
     def _read(self, url: str, answer: Answer) -> tuple[int, Known]:
         """The body in a file that has no name, and what is to be remembered of it."""
@@ -143,12 +145,12 @@ class Fetcher:
             while data := answer.read(_CHUNK):
                 size += len(data)
                 if size > _LARGEST:
-                    raise BuildError(f"{_shown(url)} is larger than {_LARGEST} bytes")
+                    raise BuildError(f"{shown_url(url)} is larger than {_LARGEST} bytes")
                 digest.update(data)
                 write_all(body, data)
         except OSError as error:
             os.close(body)
-            raise from_oserror(error, "keeping", _shown(url)) from error
+            raise from_oserror(error, "keeping", shown_url(url)) from error
         except BaseException:
             os.close(body)
             raise
@@ -227,10 +229,10 @@ def _nanoseconds(date: str) -> int:
 
 def _compare(url: str, expected: str, found: str) -> None:
     if expected and expected != found:
-        raise DigestMismatch(f"{_shown(url)} has the digest {found}, and {expected} is expected")
+        raise DigestMismatch(f"{shown_url(url)} has the digest {found}, and {expected} is expected")
 
 
-def _shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A URL as messages show it: without a password."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]

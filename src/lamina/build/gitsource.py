@@ -1,4 +1,4 @@
-"""ADD of a git repository: resolved to a commit, checked out only when its files are wanted.
+"""A git repository as a source: resolved to a commit; for ADD checked out only when it is wanted.
 
     ref -> git ls-remote -> commit -> (content remembered: nothing more)
                                    -> git fetch, checkout -> files, with the commit's time
@@ -97,7 +97,7 @@ class GitTree:
     def _tree(self) -> ContextTree:
         if self._opened is None:
             folder = self._held.enter_context(self._workplace())
-            _check_out(self._git, self._commit, self._agent, folder)
+            check_out(self._git, self._commit, self._agent, folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._opened = ContextTree(descriptor, None)
         return self._opened
@@ -125,7 +125,8 @@ def _asked(git: Git, agent: str) -> str:
     raise BuildError(f"{git.url} has no {name!r}", hint=f"it has {known}" if known else "")
 
 
-def _check_out(git: Git, commit: str, agent: str, folder: str) -> None:
+def check_out(git: Git, commit: str, agent: str, folder: str) -> None:
+    """Lay a repository's files out in an empty directory; raises `BuildError`."""
     at = ("-C", folder)
     _git(agent, *at, "init", "-q")
     _git(agent, *at, "remote", "add", "origin", git.url)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple, TypeAlias
 
-from lamina.build import named
-from lamina.build.named import Folder, Layout, Named, StoredImage
+from lamina.build.named import Folder
 from lamina.build.near import perhaps_a_stage, suggestion
 from lamina.build.operation import PROXY_NAMES
+from lamina.build.outside import NOTHING, Outside
 from lamina.dockerfile import (
     Add,
     Arg,
@@ -30,7 +30,6 @@ from lamina.dockerfile import (
 from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
 
 SCRATCH = "scratch"
-NO_CONTEXTS: Mapping[str, Named] = {}
 _PREDEFINED = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
 
 
@@ -53,8 +52,6 @@ class FromStage(NamedTuple):
 Triggers: TypeAlias = Callable[[str, str], tuple[str, ...]]
 """The ONBUILD texts of an image, by its name and platform."""
 Base: TypeAlias = FromScratch | FromImage | FromStage | Folder
-Layouts: TypeAlias = Callable[[Layout], str]
-"""Takes an image of a layout into the store and gives its ID."""
 
 
 class Step(NamedTuple):
@@ -127,11 +124,6 @@ class Plan(NamedTuple):
         return sum(1 + len(stage.steps) for stage in self.stages)
 
 
-def no_layouts(layout: Layout) -> str:
-    """Where no layout can be taken in; raises `UsageError`."""
-    raise UsageError(f"the layout {layout.path} cannot be read here")
-
-
 def make_plan(
     dockerfile: Dockerfile,
     *,
@@ -139,19 +131,17 @@ def make_plan(
     platform: Mapping[str, str],
     build_args: Mapping[str, str],
     target: str | None = None,
-    contexts: Mapping[str, Named] = NO_CONTEXTS,
-    layouts: Layouts = no_layouts,
+    outside: Outside = NOTHING,
     wanted: str = "",
 ) -> Plan:
     """Plan what `target` (the last stage when None) needs.
 
     `platform` holds the automatic platform arguments, `wanted` is the platform of bases whose
-    FROM names none ("": any); `contexts` stand for stages and images
-    of their names. Raises `DockerfileError` with its place,
-    `UsageError` for an unknown target, and what `triggers` raises.
+    FROM names none ("": any); what is `outside` stands for stages and images of its names. Raises
+    `DockerfileError` with its place, `UsageError` for an unknown target, and what `triggers` and
+    `outside` raise.
     """
-    planner = _Planner(dockerfile, triggers, platform, build_args, contexts, layouts, wanted)
-    return planner.plan(target)
+    return _Planner(dockerfile, triggers, platform, build_args, outside, wanted).plan(target)
 
 
 class _Planner:
@@ -161,13 +151,11 @@ class _Planner:
         triggers: Triggers,
         platform: Mapping[str, str],
         build_args: Mapping[str, str],
-        contexts: Mapping[str, Named],
-        layouts: Layouts,
+        outside: Outside,
         wanted: str,
     ) -> None:
         self._wanted = wanted
-        self._contexts = contexts
-        self._layouts = layouts
+        self._outside = outside
         self._written = dockerfile
         self._triggers = triggers
         self._build_args = build_args
@@ -300,18 +288,11 @@ class _Planner:
             )
         if name == SCRATCH:
             return FromScratch()
-        given = self._given(name)
+        given = self._outside.given(name)
         if given is not None:
             return FromImage(given) if isinstance(given, str) else given
         earlier = self._by_name(name, number)
         return FromImage(name) if earlier is None else FromStage(earlier)
-
-    def _given(self, name: str) -> Folder | str | None:
-        """The context of that name: a directory, or the image that it comes to."""
-        found = named.find(self._contexts, name)
-        if isinstance(found, StoredImage):
-            return found.reference
-        return self._layouts(found) if isinstance(found, Layout) else found
 
     def _triggered(self, number: int, line: From, base: Base, platform: str) -> Iterator[Step]:
         """The base's triggers, as the stage's first steps."""
@@ -355,7 +336,7 @@ class _Planner:
                 hint="define a stage with FROM ... AS and copy from it",
                 near=name,
             )
-        given = self._given(name)
+        given = self._outside.given(name)
         if given is not None:
             return given
         if name.isascii() and name.isdigit():

@@ -11,14 +11,28 @@ from lamina.fs.newfile import new_file
 
 
 class Stdin:
-    """Standard input by its descriptor, so that nothing is read ahead."""
+    """Standard input by its descriptor, so that nothing is read ahead.
+
+    Whoever waits for it can be told to wait no more: a pipe may never end.
+    """
 
     def __init__(self, descriptor: int) -> None:
+        from select import POLLIN, poll  # of those who read it alone
+
         self._fd = descriptor
+        self._told = os.eventfd(0, os.EFD_CLOEXEC)
+        self._either = poll()
+        for each in (descriptor, self._told):
+            self._either.register(each, POLLIN)
 
     def read(self, size: int, /) -> bytes:
         """Up to `size` bytes; none at the end."""
-        return os.read(self._fd, size)
+        ready = [number for number, _ in self._either.poll()]
+        return b"" if self._told in ready else os.read(self._fd, size)
+
+    def cancel(self) -> None:
+        """Let this be the end; for any thread."""
+        os.eventfd_write(self._told, 1)
 
 
 def stdin_stream(stdin: BinaryIO) -> Stdin:

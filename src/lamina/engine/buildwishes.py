@@ -9,6 +9,7 @@ from lamina.engine.building import assembled
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:
+    from lamina.archive.compress import ByteStream
     from lamina.build.secrets import Secret
     from lamina.build.stage import Stage
 
@@ -20,12 +21,12 @@ class BuildWishes(TypedDict, total=False):
     --from name is pulled (`pull`) when it is `missing`, `always`, `newer` or `never`, with TLS
     verified (`verify_tls`). `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN
     --mount`; `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
-    directories, `docker-image://` and `oci-layout://` by the name of the stage or image they stand
-    for; with `squash` all that the build adds is one layer. `jobs` stages are worked on at once
-    (None: as many as there are processors, two at least). With `no_cache` all steps are carried out
-    anew, else those of `no_cache_stages`. `cache_from` and `cache_to` are as for `lamina build`:
-    caches to ask and to write. `source_date_epoch` is in seconds: no time in the image is later. It
-    is made for each of `platforms`.
+    directories, repositories, URLs of tars, `docker-image://` and `oci-layout://` by the name of
+    the stage or image they stand for; with `squash` all that the build adds is one layer. `jobs`
+    stages are worked on at once (None: as many as there are processors, two at least). With
+    `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from` and
+    `cache_to` are as for `lamina build`: caches to ask and to write. `source_date_epoch` is in
+    seconds: no time in the image is later. It is made for each of `platforms`.
     """
 
     dockerfile: str | None
@@ -52,7 +53,9 @@ class BuildWishes(TypedDict, total=False):
     events: Sink | None
 
 
-def request_of(context: str | None, stage: "Stage | None", wishes: BuildWishes) -> BuildRequest:
+def request_of(
+    context: "str | ByteStream | None", stage: "Stage | None", wishes: BuildWishes
+) -> BuildRequest:
     """The build that is wished for; raises `UsageError`."""
     named = (wishes.get("contexts") or {}).items()
     return BuildRequest(

@@ -11,6 +11,7 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # what builds is loaded by who builds
     from typing import Unpack
 
+    from lamina.archive.compress import ByteStream
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug
     from lamina.build.stage import Stage
@@ -27,12 +28,15 @@ class ImageBuilding:
 
     def build(
         self,
-        context: str | None = ".",
+        context: "str | ByteStream | None" = ".",
         *,
         stage: "Stage | None" = None,
         **wishes: "Unpack[BuildWishes]",
     ) -> Image:
         """Build a Dockerfile, or a `lamina.Stage`; tagged and durable when this returns.
+
+        `context` is a directory, a git repository, the URL of a tar, or a tar itself, as anything
+        that has `read`.
 
         `lamina.engine.buildwishes` tells what may be wished for. Of several platforms the image
         for this machine, else the first, is given; `carry_out` gives all. Raises

@@ -11,19 +11,21 @@ from lamina.values.events import ignore
 if TYPE_CHECKING:
     from typing import Unpack
 
+    from lamina.archive.compress import ByteStream
     from lamina.engine.buildwishes import BuildWishes
 
 
 def build(
     stage: Stage,
-    context: str | None = None,
+    context: "str | ByteStream | None" = None,
     *,
     root: str | None = None,
     **wishes: "Unpack[BuildWishes]",
 ) -> BuildResult:
     """Build a stage with all that it needs, in the store at `root` (default: the usual one).
 
-    `context` is the directory whose files `copy` and `add` read; None for none. The image is
+    `context` is the directory whose files `copy` and `add` read, a repository, the URL of a tar, or
+    a tar that can be read; None for none. The image is
     tagged and durable when this returns. For several builds see `build` of an open engine's
     images, which takes the same wishes. Raises `DockerfileError` with the place of a call,
     `UsageError`, `StepFailed` or another `LaminaError`.

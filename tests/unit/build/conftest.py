@@ -28,6 +28,7 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
 from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted
 from lamina.values.ids import LayerID
+from tests.unit.build.servers import Repository, Server, repository_at, served
 
 
 @pytest.fixture
@@ -259,3 +260,18 @@ def other_rig(tmp_path, needs_root) -> Iterator[Rig]:
     made = Rig(str(tmp_path / "second"))
     yield made
     made.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server of files by path."""
+    made = Server()
+    with served(made):
+        yield made
+
+
+@pytest.fixture
+def repository(tmp_path, needs_program) -> Iterator[Repository]:
+    """A git repository, served."""
+    with repository_at(tmp_path, needs_program("git")) as made:
+        yield made

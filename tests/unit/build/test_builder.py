@@ -492,11 +492,11 @@ def test_a_build_without_a_context(rig):
         rig.build("FROM scratch\nCOPY app /app\n", context=None)
 
 
-def test_a_tar_on_standard_input_is_said_not_to_be_supported(rig):
+def test_a_tar_in_the_place_of_a_dockerfile_is_told(rig):
     from lamina.build import BuildRequest
 
     for data in (tar_of('f Dockerfile "FROM scratch"\n'), b"\x1f\x8b\x08\x00"):
-        with pytest.raises(UsageError, match=r"archive.*not supported yet; unpack it and name"):
+        with pytest.raises(UsageError, match=r"an archive is no Dockerfile; as a context"):
             rig.builder.build(BuildRequest(context=None, dockerfile_text=data))
 
 

@@ -1,75 +1,13 @@
 """ADD of URLs, by a server on this machine: what is asked, what is kept, and what is refused."""
 
 import hashlib
-import http.server
 import io
 import os
 import tarfile
-import threading
 
 import pytest
 
 from lamina.errors import BuildError, DigestMismatch, DockerfileError
-
-DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Serves `files` by path, with ETags; `asked` is what came in."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files = {}
-        self.moved = {}
-        self.asked = []
-        self.tagged = True
-
-    def url(self, path):
-        return f"http://127.0.0.1:{self.server_port}{path}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        known = self.headers.get("If-None-Match") or self.headers.get("If-Modified-Since")
-        self.server.asked.append((self.path, known))
-        target = self.server.moved.get(self.path)
-        body = self.server.files.get(self.path)
-        if target is not None:
-            self.send_response(302)
-            self.send_header("Location", target)
-            body = b""
-        elif body is None:
-            self.send_response(404)
-            body = b"no"
-        else:
-            tag = f'"{hashlib.md5(body).hexdigest()}"' if self.server.tagged else None
-            if known is not None and known in (tag, DATE):
-                self.send_response(304)
-                self.end_headers()
-                return
-            self.send_response(200)
-            self.send_header("Last-Modified", DATE)
-            if tag:
-                self.send_header("ETag", tag)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_words):
-        pass
-
-
-@pytest.fixture
-def server():
-    made = Server()
-    thread = threading.Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield made
-    made.shutdown()
-    made.server_close()
-    thread.join()
 
 
 def digest(data):

@@ -1,75 +1,12 @@
 """ADD of repositories, from a server on this machine that knows nothing but files."""
 
-import functools
-import http.server
 import os
-import subprocess
-import threading
 
 import pytest
 
 from lamina.errors import BuildError, DockerfileError
 
-ENV = {
-    **os.environ,
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_AUTHOR_DATE": "2020-01-02T03:04:05Z",
-    "GIT_COMMITTER_DATE": "2020-01-02T03:04:05Z",
-}
 THEN = 1577934245
-
-
-class Repository:
-    def __init__(self, tmp_path, git):
-        self.git = git
-        self.work = str(tmp_path / "work")
-        self.bare = str(tmp_path / "served" / "a.git")
-        self.asked = []
-        self("init", "-q", "-b", "main", self.work, at="/")
-        self.commit("first", {"a": "1", "sub/b": "2", "sub/run": "#!"})
-
-    def __call__(self, *words, at=None):
-        identity = ["-c", "user.name=n", "-c", "user.email=e"]
-        command = [self.git, *identity, "-C", at or self.work, *words]
-        done = subprocess.run(command, env=ENV, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    def commit(self, message, files):
-        for name, text in files.items():
-            path = os.path.join(self.work, name)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "w") as file:
-                file.write(text)
-            os.chmod(path, 0o755 if text == "#!" else 0o600)
-        self("add", ".")
-        self("commit", "-q", "-m", message)
-        return self("rev-parse", "HEAD")
-
-    def serve(self):
-        subprocess.run(["rm", "-rf", self.bare], check=True)
-        self("clone", "-q", "--bare", self.work, self.bare, at="/")
-        self("update-server-info", at=self.bare)
-
-
-@pytest.fixture
-def repository(tmp_path, needs_program):
-    made = Repository(tmp_path, needs_program("git"))
-    made.serve()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_words):
-            made.asked.append(self.path)
-
-    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}/a.git"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def test_the_files_their_modes_and_their_time(rig, repository):

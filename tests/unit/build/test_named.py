@@ -5,8 +5,51 @@ import os
 import pytest
 
 from lamina.build.layouts import take_in
-from lamina.build.named import Folder, Layout, StoredImage, find, parse_named
+from lamina.build.named import (
+    Address,
+    Folder,
+    Layout,
+    Repository,
+    StoredImage,
+    elsewhere,
+    find,
+    parse_named,
+)
+from lamina.dockerfile.giturl import Git
 from lamina.errors import BadDocument, ImageNotFound, LaminaError, UsageError
+
+
+def git(url, ref="", subdir=""):
+    return Git(url, ref, "", subdir, True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://h/a.git", git("https://h/a.git")),
+        ("https://h/a.git#main:sub/dir", git("https://h/a.git", "main", "sub/dir")),
+        ("https://h/a.git?branch=main&subdir=b", git("https://h/a.git", "main", "b")),
+        ("git@h:a/b.git#:sub", git("git@h:a/b.git", "", "sub")),
+        ("git://h/a#v1", git("git://h/a", "v1")),
+        ("ssh://git@h:22/a.git", git("ssh://git@h:22/a.git")),
+        ("github.com/a/b", git("https://github.com/a/b.git")),
+        ("github.com/a/b.git#v1", git("https://github.com/a/b.git", "v1")),
+        ("https://h/a.tar.gz", "https://h/a.tar.gz"),
+        ("HTTP://h/Dockerfile", "HTTP://h/Dockerfile"),
+        (".", None),
+        ("some/folder", None),
+        ("folder.git", None),
+    ],
+)
+def test_where_a_context_is(text, expected):
+    assert elsewhere(text) == expected
+
+
+def test_a_directory_is_no_address_whatever_it_is_called(tmp_path, monkeypatch):
+    os.makedirs(tmp_path / "github.com" / "a" / "b")
+    monkeypatch.chdir(tmp_path)
+    assert elsewhere("github.com/a/b") is None
+    assert parse_named("x=github.com/a/b") == ("x", Folder("x", str(tmp_path / "github.com/a/b")))
 
 
 @pytest.mark.parametrize(
@@ -17,13 +60,15 @@ from lamina.errors import BadDocument, ImageNotFound, LaminaError, UsageError
         ("x=oci-layout:///l:1", ("x", Layout("/l", "1"))),
         ("x=oci-layout:///l/2", ("x", Layout("/l/2", ""))),
         ("x=oci-layout:///l@sha256:ab", ("x", Layout("/l", "sha256:ab"))),
+        ("x=https://h/y.tar.gz?z=1", ("x", Address("x", "https://h/y.tar.gz?z=1"))),
+        ("x=https://h/y.git#v1:sub", ("x", Repository("x", git("https://h/y.git", "v1", "sub")))),
     ],
 )
 def test_what_is_named(text, expected):
     assert parse_named(text) == expected
 
 
-@pytest.mark.parametrize("text", ["a", "=b", "a=", "a=https://x/y.git"])
+@pytest.mark.parametrize("text", ["a", "=b", "a=", "a=ftp://x/y", "a=https://x/y.git?what=1"])
 def test_what_is_refused(text):
     with pytest.raises(UsageError):
         parse_named(text)

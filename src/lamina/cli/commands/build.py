@@ -12,7 +12,7 @@ from lamina.cli.main import Context
 from lamina.cli.progress import Built, Progress, Silent
 from lamina.cli.progressflag import PROGRESS, is_quiet, kind_of_progress
 from lamina.cli.session import engine
-from lamina.cli.streams import source_date_epoch, written, written_file
+from lamina.cli.streams import source_date_epoch, stdin_stream, written, written_file
 from lamina.cli.transfers import TLS_VERIFY, verifies_tls
 from lamina.engine import Engine
 from lamina.errors import LaminaError, RuntimeFailure, StepFailed, UsageError
@@ -20,19 +20,21 @@ from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # the help does not load what builds
+    from lamina.archive.compress import ByteStream
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug, Shell
     from lamina.build.named import Named
     from lamina.build.outputs import Output
     from lamina.build.secrets import Secret
 
+_TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
 USAGE = Usage(
-    "[OPTIONS] PATH|-",
+    "[OPTIONS] PATH|URL|-",
     "Build an image from a Dockerfile",
     (
         Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
         Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
-        Flag("build-context", "", "NAME=CONTEXT", "a directory or image for that name", True),
+        Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
         Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
         Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
         Flag("check", "", "", "say what the build checks find, and build nothing"),
@@ -166,12 +168,10 @@ def _check(context: Context, given: Parsed) -> int:
 def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "BuildRequest":
     from lamina.engine.building import BuildRequest
 
-    path = given.operands[0]
-    file = given.one("file")
-    text = _standard_input(path, file)
+    context, text, file = _read_from(given.operands[0], given.one("file"))
     return BuildRequest(
-        context=None if path == "-" else path,
-        dockerfile=None if text is not None else file,
+        context=context,
+        dockerfile=file,
         dockerfile_text=text,
         tags=tuple(names) if _is_stored(outputs) else (),
         build_args=dict(_argument(each) for each in given.all("build-arg")),
@@ -313,12 +313,24 @@ def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) 
 # --- reading what was given -------------------------------------------------------------
 
 
-def _standard_input(path: str, file: str | None) -> bytes | None:
+def _read_from(
+    path: str, file: str | None
+) -> "tuple[str | ByteStream | None, bytes | None, str | None]":
+    """The context, the text and the name of the Dockerfile: standard input can be either."""
     if path != "-" and file != "-":
-        return None
+        return path, None, file
     if sys.stdin.isatty():
         raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
-    return sys.stdin.buffer.read(4 << 20)
+    if path != "-":
+        return path, sys.stdin.buffer.read(_TEXT), None
+    from lamina.engine.buildwords import Begun, is_archive
+
+    begun = Begun(stdin_stream(sys.stdin.buffer))
+    if not is_archive(begun.start):
+        return None, begun.text(_TEXT), None
+    if file == "-":
+        raise UsageError("standard input cannot be both the context and the Dockerfile")
+    return begun, None, file
 
 
 def _secrets(texts: Sequence[str]) -> "dict[str, Secret]":
