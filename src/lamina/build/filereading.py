@@ -18,10 +18,14 @@ _WHOLE = 1 << 20  # bytes of a file, up to which it is read at once
 
 
 def digest_of(xattrs: Xattrs, content: bytes) -> bytes:
-    """The digest of a file whose bytes have the digest `content`: that one, without attributes."""
+    """The digest of a file whose bytes have the digest `content`: that one, without attributes.
+
+    With them by another hash function, since there may be a file that holds the very bytes which
+    are hashed here: it must not pass for one with attributes.
+    """
     if not xattrs:
         return content
-    digest = hashlib.sha256()
+    digest = hashlib.blake2s()
     for name, value in xattrs:
         digest.update(b"%d:%d:" % (len(name), len(value)) + name + value)
     digest.update(b"\0" + content)

@@ -17,7 +17,7 @@ from itertools import islice
 from lamina.fs.atomic import write_file
 from lamina.fs.status import IDENTITY, ctime_ns, settled
 
-_MAGIC = b"lamina stat 2\n\0\0"
+_MAGIC = b"lamina stat 3\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
 _ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
 _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago goes

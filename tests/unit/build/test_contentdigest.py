@@ -1,5 +1,6 @@
 """What the content digest of a COPY counts and what it does not."""
 
+import hashlib
 import os
 
 import pytest
@@ -94,6 +95,19 @@ def test_counted(context, path, change):
     tree = context(TREE)
     before = digest(tree)
     change(path)
+    assert digest(tree) != before
+
+
+def test_no_bytes_pass_for_attributes(context, path):
+    """A file may hold what is hashed of another one's attributes and bytes."""
+    tree = context(TREE)
+    counted = b"6:1:user.xv"
+    plain = b"c" * (len(counted) + 33)
+    (path / "a").write_bytes(plain)
+    os.setxattr(path / "a", "user.x", b"v")
+    before = digest(tree)
+    os.removexattr(path / "a", "user.x")
+    (path / "a").write_bytes(counted + b"\0" + hashlib.sha256(plain).digest())
     assert digest(tree) != before
 
 
