@@ -11,6 +11,7 @@ import pytest
 from test_execution_rig import Rig, make_busybox
 
 from lamina.errors import RuntimeFailure
+from lamina.execution.limiting import may_need_group
 from lamina.execution.run import Stdio, start
 from lamina.fs import cgroups
 from lamina.runtime.confinement import Confinement, Device
@@ -141,6 +142,21 @@ def test_a_device_that_may_only_be_read(rig, runtime, controllers, needs_fuse):
         said = rig.run(runtime, "sh", "-c", script, confinement=shown)
         assert said.out.split() == expected, said.err
         assert "null" not in said.err
+
+
+def test_the_right_to_mount_opens_no_device(rig, runtime, controllers, needs_fuse):
+    """As in docker: `nodev` holds nobody who may mount a file system without it."""
+    script = (
+        "busybox mount -t tmpfs none /tmp; mknod /tmp/fuse c 10 229; mknod /tmp/null c 1 3;"
+        " echo >/tmp/null && echo null; exec 3</tmp/fuse && echo fuse"
+    )
+    for more in (("CAP_SYS_ADMIN",), ("ALL",)):
+        confined = Confinement(cap_add=more)
+        said = rig.run(runtime, "sh", "-c", script, confinement=confined)
+        assert said.out.split() == ["null"], said.err
+        assert left(rig) == []
+    kept = Confinement(cap_add=("ALL",), cap_drop=("CAP_MKNOD",))
+    assert not may_need_group(rig.job("true", confinement=kept).process)
 
 
 @pytest.mark.parametrize("field", ["memory", "pids", "nano_cpus"])

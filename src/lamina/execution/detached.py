@@ -72,7 +72,7 @@ def launch(job: Job, isolation: Isolation, keeping: Keeping, stdio: Stdio = QUIE
     refuse(job, isolation)
     refuse_impossible(job.process, isolation.name)
     with in_words():
-        room = Room(job)
+        room = Room(job, can_group=True)
         try:
             init = find_init() if job.process.confinement.init else ""
             scene = inspect(job, room.folder, init)

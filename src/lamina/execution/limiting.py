@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
 from lamina.fs.cgroups import Group, Need
-from lamina.kernel.namespaces import CAP_SYS_RESOURCE, has_capability
+from lamina.kernel.namespaces import (
+    CAP_SYS_RESOURCE,
+    bounding_capabilities,
+    has_capability,
+    user_namespace,
+)
+from lamina.runtime.bundle import granted
 from lamina.runtime.limits import OUT_OF_MEMORY, UNLIMITED, Limits, Ulimit
 from lamina.runtime.process import Process
 from lamina.values.size import human_binary
@@ -55,6 +61,7 @@ _RULES = tuple(
 )
 _SWAPPINESS = Need("--memory-swappiness", "memory", ("memory.swappiness",))
 _DEVICES = Need("--device", "devices", ("devices.allow",))
+_MOUNTER = Need("--cap-add SYS_ADMIN", "devices", ("devices.allow",))
 
 
 def group_of(process: Process, container: str) -> Group | None:
@@ -70,6 +77,8 @@ def group_of(process: Process, container: str) -> Group | None:
         needs.append(_SWAPPINESS)
     if _narrows_devices(process):
         needs.append(_DEVICES)
+    if _can_mount(process):
+        needs.append(_MOUNTER)
     swap = limits.swap if limits.memory else 0
     return Group(container, tuple(needs), _shares(limits), limits.memory, swap)
 
@@ -97,7 +106,21 @@ def _shares(limits: Limits) -> tuple[tuple[str, str, str], ...]:
 
 def may_need_group(process: Process) -> bool:
     """Whether a control group is needed to hold what the process is limited to."""
+    return _is_limited(process) or _can_mount(process)
+
+
+def _is_limited(process: Process) -> bool:
     return process.limits.needs_group or _narrows_devices(process)
+
+
+def _can_mount(process: Process) -> bool:
+    """Whether it could open every disk of this machine: it makes nodes, and may mount without
+    `nodev`. A user namespace's root can do neither.
+    """
+    if process.privileged or not process.confinement.cap_add:
+        return False
+    rights = granted(process, bounding_capabilities())
+    return {"CAP_SYS_ADMIN", "CAP_MKNOD"}.issubset(rights) and not user_namespace()
 
 
 def _narrows_devices(process: Process) -> bool:
@@ -109,7 +132,7 @@ def _narrows_devices(process: Process) -> bool:
 def refuse_impossible(process: Process, isolation: str) -> None:
     """Raise `RuntimeFailure` for limits that this isolation, or this process, cannot set."""
     limits = process.limits
-    if isolation == "chroot" and may_need_group(process):
+    if isolation == "chroot" and _is_limited(process):
         raise RuntimeFailure(
             "a chroot cannot hold a container to limits of memory, processors or devices",
             hint="install crun, or leave them out",

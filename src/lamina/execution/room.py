@@ -41,8 +41,12 @@ ID_DIGITS = 64  # of a container, which names its room; what else lies beside is
 class Room:
     """Made first and closed last; closing it leaves nothing of the start behind."""
 
-    def __init__(self, job: Job) -> None:
-        """Raises `InUse` while a container of that ID lives."""
+    def __init__(self, job: Job, *, can_group: bool) -> None:
+        """`can_group`: control groups hold the container, where any are needed.
+
+        Raises `InUse` while a container of that ID lives, `RuntimeFailure` for limits that this
+        machine cannot hold.
+        """
         self.name = job.container_id
         self.folder = os.path.join(job.run_dir, job.container_id)
         self.root_path = os.path.join(self.folder, "rootfs")
@@ -64,12 +68,13 @@ class Room:
         except BaseException:
             self._unlock()
             raise
-        self.group = self._make_group(job)
+        if can_group:
+            self.group = self._make_group(job)
 
     def _make_group(self, job: Job) -> cgroups.Group | None:
-        if not may_need_group(job.process):
-            return None
         try:
+            if not may_need_group(job.process):
+                return None
             self.write(_GROUP, b"", 0o600)
             return group_of(job.process, self.name)
         except BaseException:

@@ -35,7 +35,7 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
         raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
     refuse_impossible(job.process, isolation.name)
     with in_words():
-        room = Room(job)
+        room = Room(job, can_group=isolation.name != "chroot")
         try:
             return _begin(job, isolation, room, stdio)
         except BaseException:

@@ -3,8 +3,9 @@
 What the caller may not give is left out rather than failed on: capabilities outside of its
 bounding set, raised limits. Without limits no cgroup is made, so no device list guards the
 host's disks against mknod(2); instead every mount of the container but single host devices is
-`nodev`, unless the process is privileged. For the same reason no cgroup tree is mounted: the
-container has none of its own.
+`nodev`, unless the process is privileged (who may mount gets a cgroup for the list's sake, see
+lamina.execution.limiting). For the same reason no cgroup tree is mounted: the container has none
+of its own.
 There is no seccomp filter unless a profile is given.
 """
 
