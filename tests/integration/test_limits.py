@@ -234,6 +234,15 @@ def test_a_limit_without_its_controller_is_refused(
         assert "others" in done.stdout, done.stderr
 
 
+def test_groups_that_a_container_made_go_with_it(rig, runtime, controllers):
+    if "memory" not in controllers:
+        pytest.skip("names of version 1")
+    script = "cd /sys/fs/cgroup/memory; mkdir -p a/b c && echo $$ >a/b/tasks; echo made"
+    said = rig.run(runtime, "sh", "-c", script, privileged=True, **limited(memory=16 * _MB))
+    assert said.out == "made\n", said.err
+    assert left(rig) == []
+
+
 _VICTIM = """
 import sys, os, time
 sys.path.insert(0, sys.argv[1])
@@ -242,7 +251,8 @@ from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
 from lamina.runtime.limits import Limits
 rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
-job = rig.job("sh", "-c", "echo up; sleep 600", limits=Limits(memory=16 << 20))
+script = "cd /sys/fs/cgroup/memory && mkdir -p a/b && echo $$ >a/b/tasks; echo up; sleep 600"
+job = rig.job("sh", "-c", script, privileged=True, limits=Limits(memory=16 << 20))
 running = start(job, choose(sys.argv[4]), Stdio(None, 1, None))
 print(rig.name, file=sys.stderr, flush=True)
 running.wait()

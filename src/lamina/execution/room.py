@@ -183,8 +183,8 @@ def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) ->
         if lock is None:
             continue
         try:
-            if _recover_room(folder) or not is_container(name):
-                _remove_states(run_dir, name)
+            clean = _recover_room(folder) or not is_container(name)
+            if clean and _remove_states(run_dir, name):
                 remove_tree(folder)
                 cleared += 1
         finally:
@@ -267,25 +267,31 @@ def _try_lock(folder: str) -> int | None:
     return None
 
 
-def _remove_states(run_dir: str, name: str) -> None:
-    """What a killed runtime could not remove itself, and control groups."""
+def _remove_states(run_dir: str, name: str) -> bool:
+    """What a killed runtime could not remove itself, and control groups; whether all are gone."""
+    gone = True
     if os.path.exists(os.path.join(run_dir, name, _GROUP)):
-        cgroups.remove(name)
+        gone = cgroups.remove(name)
     for runtime in _RUNTIMES:
         state = os.path.join(run_dir, runtime, name)
         if os.path.isdir(state):
+            gone = _remove_cgroups(name) and gone
             remove_tree(state)
-            _remove_cgroups(name)
+    return gone
 
 
-def _remove_cgroups(name: str) -> None:
+def _remove_cgroups(name: str) -> bool:
     """runc makes a control group below ours in each hierarchy, named like the container."""
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         rows = [line.rstrip("\n").split(":", 2) for line in file]
-    for _, controllers, path in rows:
-        hierarchy = controllers.removeprefix("name=") or "unified"
-        for base in (f"/sys/fs/cgroup/{hierarchy}", "/sys/fs/cgroup"):
-            try:
-                os.rmdir(f"{base}{path.rstrip('/')}/{name}")
-            except OSError:
-                continue  # this runtime made none there
+    return cgroups.clear(
+        [
+            f"{base}{path.rstrip('/')}/{name}"
+            for _, controllers, path in rows
+            for base in (_hierarchy(controllers), "/sys/fs/cgroup")
+        ]
+    )
+
+
+def _hierarchy(controllers: str) -> str:
+    return f"/sys/fs/cgroup/{controllers.removeprefix('name=') or 'unified'}"

@@ -10,7 +10,11 @@ limit tells: ours is limited to a page less than `box`, so it is the one.
 Version 1 with a small version 2 beside it ("hybrid") counts as version 1.
 """
 
+import errno
 import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
@@ -18,6 +22,8 @@ from lamina.kernel import mountinfo
 
 _BASE = "lamina"
 BOX = "box"
+_PATIENCE = 10.0  # seconds for the kernel to end what was killed
+_POLL = 0.01
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CONTROLLERS = frozenset(
     (
@@ -202,15 +208,44 @@ def _counted(path: str) -> bool:
     return int(rows.get("oom_kill", "0")) > 0
 
 
-def remove(container: str) -> None:
-    """Remove a container's group in every hierarchy, as far as nobody is in it."""
-    for place in hierarchies().places:
-        own = os.path.join(place, _BASE, container)
-        for path in (os.path.join(own, BOX), own):
-            try:
-                os.rmdir(path)
-            except OSError:
-                continue  # none was made there, or the next start clears it away
+def remove(container: str) -> bool:
+    """Remove a container's group in every hierarchy; whether nothing is left (see `clear`)."""
+    places = hierarchies().places
+    return clear([os.path.join(place, _BASE, container) for place in places])
+
+
+def clear(groups: Sequence[str]) -> bool:
+    """Remove groups, with all that was made in them; whether nothing is left to be removed.
+
+    Whom the kernel is still ending is waited for, some seconds at most: a killed engine's locks are
+    free before the last process has left its group.
+    """
+    limit = time.monotonic() + _PATIENCE
+    while groups := [each for each in groups if os.path.isdir(each) and _is_held(each)]:
+        if time.monotonic() > limit:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _is_held(group: str) -> bool:
+    """Remove it as far as nobody is in it; whether somebody is."""
+    for path in reversed(_with_all_below(group)):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+                return True
+    return False
+
+
+def _with_all_below(group: str) -> list[str]:
+    """Parents first: a privileged container makes groups of its own."""
+    found = [group]
+    for path in found:  # which grows meanwhile
+        with suppress(OSError), os.scandir(path) as entries:
+            found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found
 
 
 def _write(path: str, text: str) -> None:
