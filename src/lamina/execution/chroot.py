@@ -51,6 +51,7 @@ from lamina.runtime.confinement import HOST, UNCONFINED, Confinement
 from lamina.runtime.hostfiles import contents
 from lamina.runtime.isolation import Isolation, find_program
 from lamina.runtime.process import Process, environment
+from lamina.runtime.program import why_unfit
 
 _KINDS = {126: CommandNotExecutable, 127: CommandNotFound}
 # Linux's memory devices (Documentation/admin-guide/devices.txt), for a root without /dev
@@ -228,7 +229,7 @@ class _Helper:
             self._end_and_reap()
             code, _, words = said.decode("utf-8", "replace").partition(" ")
             kind = _KINDS.get(int(code), RuntimeFailure)
-            raise kind(f"cannot run {job.process.args[0]!r}: {words}")
+            raise kind(f"cannot run {job.process.args[0]!r}: {words}", hint=why_unfit(words))
 
     def _request(self, job: Job, scene: Scene) -> bytes:
         credentials = scene.credentials

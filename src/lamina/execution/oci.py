@@ -26,6 +26,7 @@ from lamina.kernel.namespaces import bounding_capabilities, is_mapped
 from lamina.runtime import bundle
 from lamina.runtime.confinement import HOST
 from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
+from lamina.runtime.program import why_unfit
 
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
@@ -219,7 +220,8 @@ def failure(message: str, command: str) -> RuntimeFailure:
             return CommandNotFound(f"cannot run {command!r}: {_no_such(command, words)}")
         for each, plainly in _UNUSABLE.items():
             if each in words:
-                return CommandNotExecutable(f"cannot run {command!r}: {plainly}")
+                brief = f"cannot run {command!r}: {plainly}"
+                return CommandNotExecutable(brief, hint=why_unfit(plainly))
     for prefix in _PREFIXES:
         message = message.removeprefix(prefix)
     return RuntimeFailure(f"cannot start the container: {message}")

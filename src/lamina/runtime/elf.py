@@ -14,7 +14,12 @@ _PATH = 256  # bytes
 
 def machine(head: bytes) -> int:
     """The e_machine number (elf.h)."""
-    return int.from_bytes(head[18:20], "little" if head[5:6] == b"\x01" else "big")
+    return int.from_bytes(head[18:20], "little" if is_little(head) else "big")
+
+
+def is_little(head: bytes) -> bool:
+    """Whether its numbers begin with the least byte (EI_DATA)."""
+    return head[5:6] == b"\x01"
 
 
 def loader(head: bytes) -> bytes:

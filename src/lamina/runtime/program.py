@@ -16,10 +16,15 @@ from lamina.runtime import elf
 from lamina.runtime.process import DEFAULT_PATH, Process, variable
 
 _HEAD = 4096  # bytes; the kernel looks at 256, an ELF file's program headers follow its header
-_BINFMT = "/proc/sys/fs/binfmt_misc"
 # e_machine (elf.h) of what each machine executes, its 32-bit sibling included
 _NATIVE = {"x86_64": (62, 3), "aarch64": (183, 40)}
-_NAMES = {3: "i386", 21: "ppc64", 22: "s390x", 40: "arm", 62: "x86_64", 183: "aarch64"}
+# and what a platform calls each, by e_machine and whether its numbers are little-endian
+_NAMES = {
+    (8, True): "mipsle", (8, False): "mips", (21, True): "ppc64le", (21, False): "ppc64",
+    (3, True): "386", (22, False): "s390x", (40, True): "arm", (62, True): "amd64",
+    (183, True): "arm64", (243, True): "riscv64", (258, True): "loong64",
+}  # fmt: skip
+_EMULATOR = "install an emulator (Debian: apt-get install qemu-user-static)"
 
 
 class _Search(NamedTuple):
@@ -97,9 +102,9 @@ def _check_format(search: _Search, where: bytes) -> None:
         words = head[2:256].partition(b"\n")[0].split()
         _check_helper(search, words[0] if words else b"", "interpreter")
     elif head.startswith(elf.MAGIC):
-        _check_machine(search, elf.machine(head))
+        _check_machine(search, head, where)
         _check_helper(search, elf.loader(head), "dynamic loader")
-    elif not _has_binfmt():
+    elif _is_unknown(head, where):
         raise CommandNotExecutable(
             f"{search.subject}: exec format error: it is no program and has no `#!` line",
             hint="begin the script with `#!/bin/sh`, or give it to its shell by name",
@@ -114,15 +119,33 @@ def _head(tree: TreeView, where: bytes) -> bytes:
         os.close(descriptor)
 
 
-def _check_machine(search: _Search, machine: int) -> None:
-    here = os.uname().machine
-    if machine not in _NATIVE.get(here, (machine,)) and not _has_binfmt():
-        name = _NAMES.get(machine, f"machine number {machine}")
-        raise CommandNotExecutable(
-            f"{search.subject}: exec format error: it is built for {name}, this is {here}",
-            hint="use an image for this machine, or install an emulator"
-            " (Debian: apt-get install qemu-user-static)",
-        )
+def _check_machine(search: _Search, head: bytes, where: bytes) -> None:
+    """Refuse what is for another machine, unless the kernel has an emulator for it."""
+    machine, here = elf.machine(head), os.uname().machine
+    if machine in _NATIVE.get(here, (machine,)) or not _is_unknown(head, where):
+        return
+    named = _NAMES.get((machine, elf.is_little(head)))
+    its = f"linux/{named}" if named else f"machine number {machine}"
+    ours = _platform(here)
+    raise CommandNotExecutable(
+        f"{search.subject}: exec format error: it is built for {its}, this machine is {ours},"
+        " and no emulator for it is registered in binfmt_misc",
+        hint=f"{_EMULATOR}, or use an image for {ours}",
+    )
+
+
+def why_unfit(words: str) -> str:
+    """A hint for what the kernel says of a program that it cannot execute, if one helps."""
+    if "exec format error" not in words.lower():
+        return ""
+    ours = _platform(os.uname().machine)
+    return f"where it is for another machine than {ours}, {_EMULATOR}"
+
+
+def _platform(machine: str) -> str:
+    from lamina.values.platform import Platform  # of what cannot be executed
+
+    return str(Platform.of_machine(machine))
 
 
 def _check_helper(search: _Search, helper: bytes, what: str) -> None:
@@ -141,9 +164,8 @@ def _check_helper(search: _Search, helper: bytes, what: str) -> None:
         )
 
 
-def _has_binfmt() -> bool:
-    """Whether this kernel has been taught further formats (binfmt_misc)."""
-    try:
-        return bool(set(os.listdir(_BINFMT)) - {"register", "status"})
-    except OSError:
-        return False
+def _is_unknown(head: bytes, where: bytes) -> bool:
+    """Whether the kernel surely has no handler for a file that it cannot execute itself."""
+    from lamina.runtime.binfmt import knows  # hardly any program is a foreign one
+
+    return knows(head, where) is False

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, LaminaError, UsageError
 from lamina.fs.tree import FlatTree
-from lamina.runtime import elf
+from lamina.runtime import binfmt, elf
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
 
@@ -92,17 +92,88 @@ def test_a_missing_loader_is_named(root, loader):
     check(root, "static")
 
 
-def test_another_machines_program(root, monkeypatch):
-    monkeypatch.setattr("lamina.runtime.program._has_binfmt", lambda: False)
-    put(root, "bin/tool", _elf(machine=22))
-    with pytest.raises(CommandNotExecutable, match="built for s390x"):
+# What the kernel says of a handler (fs/binfmt_misc.c): qemu's for arm64, and two others.
+QEMU = """\
+enabled
+interpreter /usr/bin/qemu-aarch64-static
+flags: OCF
+offset 0
+magic 7f454c460201010000000000000000000200b700
+mask ffffffffffffff00fffffffffffffffffeffffff
+"""
+WINE = "enabled\ninterpreter /usr/bin/wine\nflags: \nextension .exe\n"
+LATE = "enabled\ninterpreter /x\nflags: \noffset 18\nmagic b700\n"
+
+
+@pytest.fixture
+def handlers(tmp_path, monkeypatch):
+    """A function that says which handlers there are: as files like the kernel's own."""
+    place = tmp_path / "binfmt_misc"
+    monkeypatch.setattr(binfmt, "_PLACE", str(place))
+
+    def put_there(*texts: str, status: str = "enabled\n") -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        for name, text in zip(("status", "a", "b"), (status, *texts), strict=False):
+            (place / name).write_text(text)
+
+    return put_there
+
+
+def test_another_machines_program(root, handlers):
+    put(root, "bin/tool", _elf(machine=183))
+    said = (
+        "cannot run 'tool': exec format error: it is built for linux/arm64, this machine is "
+        "linux/[a-z0-9]+, and no emulator for it is registered in binfmt_misc; install an emulator "
+    )
+    for texts, status in (
+        ((), "enabled\n"),
+        ((WINE,), "enabled\n"),
+        ((QEMU.replace("enabled", "disabled"),), "enabled\n"),
+        ((QEMU,), "disabled\n"),
+        (("",), "enabled\n"),
+    ):
+        handlers(*texts, status=status)
+        with pytest.raises(CommandNotExecutable, match=said):
+            check(root, "tool")
+    for texts in ((QEMU,), (WINE, QEMU), (LATE,)):
+        handlers(*texts)
         check(root, "tool")
-    monkeypatch.setattr("lamina.runtime.program._has_binfmt", lambda: True)
-    check(root, "tool")
+    put(root, "bin/tool", _elf(machine=22))
+    with pytest.raises(CommandNotExecutable, match="machine number 22, this"):
+        check(root, "tool")
 
 
-def test_a_script_without_its_first_line(root, monkeypatch):
-    monkeypatch.setattr("lamina.runtime.program._has_binfmt", lambda: False)
+def test_a_kernel_without_foreign_formats(root, handlers):
+    put(root, "bin/tool", _elf(machine=183))
+    with pytest.raises(CommandNotExecutable, match="no emulator"):
+        check(root, "tool")
+
+
+def test_a_program_that_is_known_by_its_name(root, handlers):
+    handlers(WINE)
+    put(root, "bin/tool.exe", b"MZ")
+    check(root, "tool.exe")
+    put(root, "bin/tool.com", b"MZ")
+    with pytest.raises(CommandNotExecutable, match="it is no program"):
+        check(root, "tool.com")
+
+
+@given(st.text(), st.binary(max_size=64))
+def test_whatever_is_said_of_a_handler_is_read(said, head):
+    with contextlib.suppress(ValueError):
+        binfmt._takes(said, head, b"x")
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_the_kernels_own_handlers_can_be_looked_at():
+    before = [os.path.ismount(binfmt._PLACE), os.listdir("/proc/sys/fs")]
+    assert binfmt.knows(_elf(machine=183), b"bin/sh") in (True, False)
+    assert [os.path.ismount(binfmt._PLACE), os.listdir("/proc/sys/fs")] == before
+
+
+def test_a_script_without_its_first_line(root, handlers):
+    handlers()
     for data in (b"echo hello\n", b""):
         put(root, "bin/tool", data)
         with pytest.raises(CommandNotExecutable, match="exec format error"):
