@@ -9,6 +9,7 @@ import pytest
 from lamina.spec import mediatypes
 from lamina.testing.fake_registry import fake_registry
 from lamina.testing.sample_images import descriptor, digest, index, oci_manifest, packed, sample
+from lamina.testing.trees import tar_of
 from tests.cli.rig import Lamina, assert_complaint
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -208,6 +209,37 @@ def test_layers_of_bases_go_as_they_came(made):
             own = theirs[each["platform"]["architecture"]]
             assert (len(manifest["layers"]), manifest["layers"][0]["digest"]) == (2, own)
             assert registry.count(f"^PUT .*{own}") == 0
+
+
+def architecture(made, name):
+    return made.ok("inspect", "--format", "{{.Architecture}}", name).strip()
+
+
+def test_dockers_default_platform(made, context):
+    arm = {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+    made.env |= arm
+    made.ok("build", "-q", "-t", "app", context)
+    made.ok("build", "-q", "-t", "other", "--platform", "linux/amd64", context)
+    made.ok("import", made.write("a.tar", tar_of("f a b")), "imported")
+    found = [architecture(made, name) for name in ("app", "other", "imported")]
+    assert found == ["arm64", "amd64", "arm64"]
+    with fake_registry() as registry:
+        others_index(registry)
+        name = f"{registry.host}/base:1"
+        made.ok("pull", "-q", name)
+        assert architecture(made, name) == "arm64"
+        made.ok("pull", "-q", "--platform", "linux/amd64", name)
+        assert architecture(made, name) == "amd64"
+        made.ok("create", "--name", "one", name, "/x")  # what is here is for another platform
+        assert architecture(made, name) == "arm64"
+    for verb in ("create", "run"):
+        refused = made(verb, "--pull=never", "other", "/x")
+        assert_complaint(refused, "no such image: other for linux/arm64", code=refused.code)
+    made.env |= {"DOCKER_DEFAULT_PLATFORM": "no such"}
+    for words in (("build", context), ("pull", "x"), ("run", "app"), ("create", "app")):
+        refused = made(*words)
+        assert_complaint(refused, "DOCKER_DEFAULT_PLATFORM=no such: ", code=refused.code)
+    made.ok("build", "-q", "--platform", "linux/arm64", context)
 
 
 def test_a_command_of_another_machine_says_what_is_missing(made, tmp_path):

@@ -8,6 +8,7 @@ from lamina.cli import confinementflags, limitflags
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
 from lamina.cli.lastingflags import lasting
+from lamina.cli.platformflag import platform_of
 from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
 from lamina.engine.container import Container
@@ -26,7 +27,12 @@ _FLAGS = (
     Flag("name", "", "NAME", "the container's name"),
     Flag("network", "", "MODE", "host (the default, for now) or none"),
     Flag("net", "", "MODE", "the same"),
-    Flag("platform", "", "OS/ARCH", "an image for that platform, pulled if what is here is not"),
+    Flag(
+        "platform",
+        "",
+        "OS/ARCH",
+        "an image for it, pulled if what is here is not (DOCKER_DEFAULT_PLATFORM)",
+    ),
     PULL,
     Flag("quiet", "q", "", "do not show how an image is pulled"),
     Flag("storage-opt", "", "KEY=VALUE", "size=BYTES limits what it may write", True),
@@ -58,7 +64,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             command or None,
             auto_remove=auto_remove,
             pull=given.one("pull") or "missing",
-            platform=given.one("platform"),
+            platform=platform_of(given),
             verify_tls=verifies_tls(given),
             events=events,
             name=given.one("name"),

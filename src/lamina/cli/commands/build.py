@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.platformflag import platforms_of
 from lamina.cli.progress import Built, Progress, Silent
 from lamina.cli.progressflag import PROGRESS, is_quiet, kind_of_progress
 from lamina.cli.session import engine
@@ -61,7 +62,7 @@ USAGE = Usage(
             "platform",
             "",
             "OS/ARCH",
-            "what to build for, perhaps several (default: this machine)",
+            "what to build for, perhaps several (DOCKER_DEFAULT_PLATFORM; this machine)",
             True,
         ),
         PROGRESS,
@@ -189,7 +190,7 @@ def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "Build
         kept=bool(outputs) or given.has("push"),
         no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
-        platforms=tuple(_listed(given.all("platform"))),
+        platforms=tuple(_listed(platforms_of(given))),
     )
 
 
@@ -249,7 +250,7 @@ def _outputs(given: Parsed) -> "list[Output]":
     outputs = [parse_output(text) for text in texts]
     if given.has("load") and not _is_stored(outputs):
         outputs.append(parse_output("type=image"))
-    refuse_several(outputs, len(list(_listed(given.all("platform")))))
+    refuse_several(outputs, len(list(_listed(platforms_of(given)))))
     if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
     if given.has("push") and not _is_stored(outputs):

@@ -5,6 +5,7 @@ import sys
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.platformflag import platform_of
 from lamina.cli.session import engine
 from lamina.cli.streams import source_date_epoch, stdin_stream
 
@@ -14,7 +15,12 @@ USAGE = Usage(
     (
         Flag("change", "c", "INSTRUCTION", "apply a Dockerfile instruction to the config", True),
         Flag("message", "m", "TEXT", "the comment in its history"),
-        Flag("platform", "", "OS/ARCH", "what the programs in it are for (default: this machine)"),
+        Flag(
+            "platform",
+            "",
+            "OS/ARCH",
+            "what its programs are for (DOCKER_DEFAULT_PLATFORM; this machine)",
+        ),
         Flag("quiet", "q", "", "accepted for docker's sake: only the ID is printed anyway"),
     ),
     1,
@@ -33,7 +39,7 @@ def run(context: Context, given: Parsed) -> int:
             changes=given.all("change"),
             message=given.one("message") or "",
             created=float(epoch) if epoch is not None else None,
-            platform=given.one("platform"),
+            platform=platform_of(given),
         )
         print(image.id)
     return 0

@@ -2,6 +2,7 @@
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
+from lamina.cli.platformflag import platform_of
 from lamina.cli.progressflag import JSON, PROGRESS, is_quiet
 from lamina.cli.session import engine
 from lamina.cli.transfers import TLS_VERIFY, transferring, verifies_tls
@@ -14,7 +15,12 @@ USAGE = Usage(
     (
         Flag("all-tags", "a", "", "every tag of the repository"),
         JSON,
-        Flag("platform", "", "OS/ARCH", "the image for that platform instead of this machine's"),
+        Flag(
+            "platform",
+            "",
+            "OS/ARCH",
+            "the image for that platform (DOCKER_DEFAULT_PLATFORM; this machine's)",
+        ),
         PROGRESS,
         Flag("quiet", "q", "", "print only the image's full name"),
         TLS_VERIFY,
@@ -35,7 +41,7 @@ def run(context: Context, given: Parsed) -> int:
                 print(f"{name.tag or name.digest}: Pulling from {name.path}", flush=True)
             with transferring(given) as events:
                 pulled = opened.images.pull(
-                    each, platform=given.one("platform"), registries=registries, events=events
+                    each, platform=platform_of(given), registries=registries, events=events
                 )
             if not quiet:
                 print(f"Digest: {pulled.digest}")
