@@ -81,7 +81,15 @@ Write = Callable[[bytes], object]
 Opener = Callable[[], int]
 """Gives a descriptor for reading a file's content; whoever calls closes it."""
 
-Content = Opener | Held
+
+class Watched(NamedTuple):
+    """A way to a file's content; `passed` is told the SHA-256 of all of it, and may raise."""
+
+    open: Opener
+    passed: Callable[[bytes], None]
+
+
+Content = Opener | Watched | Held
 """Where a file's content comes from, once."""
 
 EntryStream = Iterator[tuple[Entry, Content | None]]

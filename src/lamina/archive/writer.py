@@ -4,6 +4,7 @@ ustar where the values fit, PAX records where they do not, PAX 1.0's map where a
 user or group names, no access times; equal entries give equal bytes. Two blocks of zeros end it.
 """
 
+import hashlib
 import os
 from collections.abc import Generator
 from functools import lru_cache
@@ -24,6 +25,7 @@ from lamina.archive.entry import (
     Opener,
     Regions,
     Segment,
+    Watched,
     Write,
 )
 from lamina.errors import BadArchive
@@ -66,7 +68,7 @@ def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]
             tap(content.data)
             yield Segment(entry, raw, offset, content)
         else:
-            body = _Content(entry, content, tap)
+            body = FileBody(entry, content, tap)
             try:
                 yield Segment(entry, raw, offset, body)
                 body.finish()
@@ -77,19 +79,23 @@ def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]
         offset += len(raw) + stored
 
 
-class _Content:
+class FileBody:
     """The stored bytes of one file, passed to the tap as they are read; exactly as many as said."""
 
-    __slots__ = ("_entry", "_fd", "_left", "_regions", "_tap")
+    __slots__ = ("_digest", "_entry", "_fd", "_left", "_regions", "_tap", "_watched")
 
-    def __init__(self, entry: Entry | None, opener: Opener | None, tap: Write) -> None:
+    def __init__(self, entry: Entry | None, content: Opener | Watched | None, tap: Write) -> None:
         self._entry = entry
         self._left = 0  # of the region that is being read
         self._regions = iter(_regions(entry))
         self._tap = tap
+        self._watched = content if isinstance(content, Watched) else None
+        self._digest = hashlib.sha256() if self._watched is not None else None
+        opener = content.open if isinstance(content, Watched) else content
         self._fd = opener() if opener is not None and entry is not None and entry.stored else -1
 
     def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; none at the end. Raises `BadArchive` for a file that is shorter."""
         if not self._left and not self._next():
             return b""
         data = os.read(self._fd, min(size, self._left))
@@ -98,6 +104,8 @@ class _Content:
             raise BadArchive(f"the file {shown(self._entry.name)} became shorter while it was read")
         self._left -= len(data)
         self._tap(data)
+        if self._digest is not None:
+            self._digest.update(data)
         return data
 
     def _next(self) -> bool:
@@ -107,10 +115,14 @@ class _Content:
         return self._left > 0
 
     def finish(self) -> None:
+        """Read what is left, and tell what all of it was."""
         while self.read(_CHUNK):
             pass
+        if self._watched is not None and self._digest is not None:
+            self._watched.passed(self._digest.digest())
 
     def close(self) -> None:
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

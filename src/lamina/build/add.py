@@ -10,17 +10,28 @@ import os
 from collections.abc import Callable, Generator, Iterator
 
 from lamina.archive.compress import Decompressed, detect, open_decompressed
-from lamina.archive.entry import DIR, FILE, HARDLINK, Body, Entry, Held, Piece, Segment
+from lamina.archive.entry import (
+    DIR,
+    FILE,
+    HARDLINK,
+    Body,
+    Entry,
+    Held,
+    Opener,
+    Piece,
+    Segment,
+    Watched,
+)
 from lamina.archive.header import BLOCK, parse
 from lamina.archive.reader import read
-from lamina.archive.writer import head
+from lamina.archive.writer import FileBody, head
 from lamina.build import copy
 from lamina.build.copy import Destination, Manner
+from lamina.build.filereading import attributes, require_bytes
 from lamina.build.selection import Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.errors import BadArchive, BuildError, UnknownCompression
 from lamina.fs.inroot import shown
-from lamina.fs.reading import DescriptorStream
 from lamina.fs.tree import TreeView
 from lamina.values.digest import DiffID
 
@@ -67,10 +78,21 @@ class _File:
     """A selected file as a stream; a context manager."""
 
     def __init__(self, tree: SourceTree, node: Node) -> None:
+        self._tree = tree
+        self._node = node
+        self._digest = hashlib.sha256()
         self._descriptor = copy.open_node(tree, node)
 
     def read(self, size: int, /) -> bytes:
-        return os.read(self._descriptor, size)
+        data = os.read(self._descriptor, size)
+        self._digest.update(data)
+        return data
+
+    def finish(self) -> None:
+        """Read what is left; raises `BuildError` when all of it is not what was digested."""
+        while self.read(_CHUNK):
+            pass
+        require_bytes(self._node, attributes(self._tree, self._node), self._digest.digest())
 
     def __enter__(self) -> "_File":
         return self
@@ -84,20 +106,19 @@ class WholeArchive:
 
     def __init__(self, tree: SourceTree, source: Selected) -> None:
         self._tree = tree
-        self._node = source.top
+        self._node = _seen(source)
         self._digest = hashlib.sha256()
 
     def segments(self) -> Generator[Segment, None, None]:
         """The archive's members as they pass; raises `BadArchive` or `BuildError`."""
-        with (
-            _File(self._tree, self._node) as file,
-            open_decompressed(file, self._digest.update) as plain,
-        ):
-            for segment in read(plain):
-                if segment.entry is not None:
-                    copy.refuse_whiteout(segment.entry.name)
-                yield segment
-            plain.drain()
+        with _File(self._tree, self._node) as file:
+            with open_decompressed(file, self._digest.update) as plain:
+                for segment in read(plain):
+                    if segment.entry is not None:
+                        copy.refuse_whiteout(segment.entry.name)
+                    yield segment
+                plain.drain()
+            file.finish()
 
     def diff_id(self) -> DiffID:
         """The digest of the archive's plain bytes."""
@@ -154,7 +175,7 @@ class Rewritten:
                 continue
             yield from self._files(plain)
             plain = []
-            yield from self._unpacked(source.top)
+            yield from self._unpacked(_seen(source))
         yield from self._files(plain)
 
     def _parents(self) -> Iterator[Entry]:
@@ -170,24 +191,22 @@ class Rewritten:
             if isinstance(content, Held):
                 yield entry, content
             elif content is not None:
-                descriptor = content()
-                try:
-                    yield entry, DescriptorStream(descriptor)
-                finally:
-                    os.close(descriptor)
+                yield from _passed(entry, content)
             elif entry.kind != DIR or entry.name not in known:
                 yield entry, _Nothing()
 
     def _unpacked(self, node: Node) -> Iterator[tuple[Entry, Body]]:
-        with _File(self._tree, node) as file, open_decompressed(file) as plain:
-            for segment in read(plain):
-                if segment.entry is None:
-                    continue
-                entry = self._moved(segment.entry)
-                if entry.name:
-                    yield _dense(entry, segment.body)
-                elif segment.entry.kind == DIR:
-                    yield entry, _Nothing()
+        with _File(self._tree, node) as file:
+            with open_decompressed(file) as plain:
+                for segment in read(plain):
+                    if segment.entry is None:
+                        continue
+                    entry = self._moved(segment.entry)
+                    if entry.name:
+                        yield _dense(entry, segment.body)
+                    elif segment.entry.kind == DIR:
+                        yield entry, _Nothing()
+            file.finish()
 
     def _moved(self, entry: Entry) -> Entry:
         prefix = self._to.path + b"/" if self._to.path else b""
@@ -199,6 +218,25 @@ class Rewritten:
             gid=gid,
             mtime_ns=self._manner.time(entry.mtime_ns),
         )
+
+
+def _seen(source: Selected) -> Node:
+    """A single file as it was digested."""
+    return next(source.nodes())
+
+
+def _passed(entry: Entry, content: Opener | Watched) -> Iterator[tuple[Entry, Body]]:
+    """An entry with its content as a body, which must be what was digested."""
+    body = FileBody(entry, content, _ignore)
+    try:
+        yield entry, body
+        body.finish()
+    finally:
+        body.close()
+
+
+def _ignore(_data: bytes) -> None:
+    pass
 
 
 def _dense(entry: Entry, body: Body) -> tuple[Entry, Body]:

@@ -13,15 +13,16 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from lamina.build.cachekey import Files
-from lamina.build.filereading import read_large, read_other, read_small
-from lamina.build.selection import Kept, Listing, Node, Seen, Selected
+from lamina.build.filereading import read_file, read_other
+from lamina.build.selection import DIGEST_SIZE, Kept, Listing, Node, Seen, Selected
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
 from lamina.errors import from_oserror
 from lamina.fs.status import Status, unpacked
 
 _ROOM = 48 << 20  # bytes that a step keeps of its sources between digest and copy
-_NODE = 400  # bytes that a node takes, without what its file holds
+_NODE = 500  # bytes that a node takes, without its names and what its file holds
+_XATTR = 130  # bytes that an attribute takes beyond its name and value
 _WORTH_KEEPING = 64 << 10  # bytes of a file, up to which opening it again costs as much as reading
 
 
@@ -68,20 +69,20 @@ class _Reading:
         self.total.update(b"source\0")
         nodes: list[Node] = []
         listing: Listing | None = None
+        digests = bytearray()
         for node in source.nodes():
             known = self._digested(node)
             if listing is None and self._room > 0:
-                self._keep(nodes, known)
+                nodes.append(known)
+                self._room -= _weight(known)
                 continue
             if listing is None:
                 listing = _listing(nodes)
             listing.add(node)
-        return Seen(nodes, listing.digest() if listing is not None else None)
-
-    def _keep(self, nodes: list[Node], node: Node) -> None:
-        nodes.append(node)
-        data = node.kept.data if node.kept is not None else None
-        self._room -= _NODE + (len(data) if data is not None else 0)
+            digests += known.kept.digest if known.kept is not None else bytes(DIGEST_SIZE)
+        if listing is None:
+            return Seen(nodes)
+        return Seen(nodes, listing.digest(), bytes(digests))
 
     def _digested(self, node: Node) -> Node:
         """Count a node; gives it with what is known of it now."""
@@ -126,8 +127,16 @@ class _Reading:
     def _read(self, path: bytes, status: Status) -> Kept:
         if not status.is_file:
             return read_other(self._tree, path, status)
-        read = read_small if status.size <= _WORTH_KEEPING else read_large
-        return read(self._tree, path, status)
+        return read_file(self._tree, path, status, keeps=status.size <= _WORTH_KEEPING)
+
+
+def _weight(node: Node) -> int:
+    """How many bytes a node takes, about."""
+    names = len(node.name) + (len(node.path) if node.path is not None else 0)
+    if node.kept is None:
+        return _NODE + names
+    xattrs = sum(_XATTR + len(name) + len(value) for name, value in node.kept.xattrs or ())
+    return _NODE + names + xattrs + len(node.kept.data or b"")
 
 
 def _listing(nodes: Iterable[Node]) -> Listing:

@@ -5,10 +5,12 @@ earlier builds, which is saved at the end.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lamina.build.context import Opened, open_folder
 from lamina.build.named import Folder
+from lamina.build.selection import Changed
 from lamina.build.sources import ContextTree, NoTree
 from lamina.build.statcache import StatCache
 
@@ -40,6 +42,16 @@ class Contexts:
             if context.path not in self._known:
                 self._known[context.path] = self._stat_caches(context.path * context.lasts)
             return tree, self._known[context.path]
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Believe nothing more of earlier builds where a file turns out to be another."""
+        try:
+            yield
+        except Changed:
+            for each in (self.main_cache, *self._known.values()):
+                each.distrust()
+            raise
 
     def _tree(self, key: str, opened: Callable[[], ContextTree]) -> ContextTree:
         mine = threading.get_ident(), key

@@ -12,7 +12,7 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from lamina.archive.entry import (
     BLOCK,
@@ -26,9 +26,10 @@ from lamina.archive.entry import (
     Entry,
     EntryStream,
     Held,
+    Watched,
 )
 from lamina.archive.whiteout import is_reserved
-from lamina.build.filereading import require_same, require_unchanged, whole
+from lamina.build.filereading import require_bytes, require_unchanged, whole
 from lamina.build.selection import Kept, Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.dockerfile.chmod import Chmod, applied
@@ -181,6 +182,13 @@ def refuse_whiteout(name: bytes) -> None:
         )
 
 
+_Link: TypeAlias = tuple[int, int, int, bytes]
+"""What makes two names hard links of each other: one source, one file, and one content.
+
+A file that changes between its names is two of them, as the key counts it.
+"""
+
+
 class _Writer:
     """Turns nodes into entries; remembers the first name of each hard link."""
 
@@ -189,7 +197,7 @@ class _Writer:
         self._view = view
         self._to = to
         self._manner = manner
-        self._first: dict[tuple[int, int, int], bytes] = {}
+        self._first: dict[_Link, bytes] = {}
 
     def directory(self, source: Selected) -> EntryStream:
         """The contents of one directory, as they are walked."""
@@ -204,9 +212,7 @@ class _Writer:
                 continue
             yield from ((entry, None) for entry in waiting)
             waiting = []
-            entry, content = self._entry(_name(node, self._to), Laid(node, 0))
-            yield entry, content
-            self._passed(node, content)
+            yield self._entry(_name(node, self._to), Laid(node, 0))
 
     def several(self, selected: list[Selected]) -> EntryStream:
         """Sources laid over each other, the later ones on top."""
@@ -220,19 +226,12 @@ class _Writer:
         for name in sorted({*laid, *parents}, key=in_order):
             if name not in laid:
                 yield parents[name][1], None
-                continue
-            entry, content = self._entry(name, laid[name])
-            yield entry, content
-            self._passed(laid[name].node, content)
+            else:
+                yield self._entry(name, laid[name])
 
     def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Content | None]:
         refuse_whiteout(name)
         return _entry(self._tree, name, laid, self._manner, self._first)
-
-    def _passed(self, node: Node, content: Content | None) -> None:
-        """What passed piece by piece must have been one file all the while."""
-        if content is not None and not isinstance(content, Held):
-            require_same(self._tree, node)
 
 
 def _lay(view: TreeView, selected: list[Selected], to: Destination) -> dict[bytes, Laid]:
@@ -304,7 +303,7 @@ def _entry(
     name: bytes,
     laid: Laid,
     manner: Manner,
-    first: dict[tuple[int, int, int], bytes],
+    first: dict[_Link, bytes],
 ) -> tuple[Entry, Content | None]:
     node, status = laid.node, laid.node.status
     kind = _KINDS[stat.S_IFMT(status.mode)]
@@ -313,7 +312,8 @@ def _entry(
     if kind != SYMLINK and manner.mode is not None:
         mode = applied(manner.mode, mode, is_directory=kind == DIR)
     if status.links > 1 and kind != DIR:
-        linked = first.setdefault((laid.source, status.device, status.inode), name)
+        digest = node.kept.digest if node.kept is not None else b""
+        linked = first.setdefault((laid.source, status.device, status.inode, digest), name)
         if linked != name:
             mtime = manner.time(status.mtime_ns)
             return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
@@ -345,7 +345,10 @@ def _holds(tree: SourceTree, node: Node) -> Kept:
 
 def _content(tree: SourceTree, node: Node, holds: Kept) -> Content:
     if holds.data is None:
-        return partial(open_node, tree, node)
+        opener = partial(open_node, tree, node)
+        if node.kept is None:
+            return opener
+        return Watched(opener, partial(require_bytes, node, holds.xattrs or ()))
     digest = hashlib.sha256(holds.data).digest() if holds.xattrs else holds.digest
     return Held(holds.data, digest)
 

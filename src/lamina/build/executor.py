@@ -154,7 +154,7 @@ class Executor:
 
     def _begin(self, stage: Stage, number: int) -> State:
         with self._reported(stage, stage.position.title, stage.position.first, number) as report:
-            with _placed(stage.position):
+            with _placed(stage.position), self._contexts.watched():
                 state = self._base(stage, number)
             report(Outcome(None, 0.0, 0, False, stage.reason))
         return state
@@ -199,7 +199,7 @@ class Executor:
     def _step(self, stage: Stage, step: Step, state: State, number: int) -> State:
         position = step.instruction.position
         with self._reported(stage, step.text, position.first, number) as report:
-            with _placed(position):
+            with _placed(position), self._contexts.watched():
                 after, outcome = self._carry_out(stage, step, state, number)
             report(outcome)
         return after

@@ -7,6 +7,7 @@ one and half of the other.
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 
 from lamina.build.selection import Kept, Node, changed
 from lamina.build.sources import SourceTree
@@ -43,13 +44,21 @@ def whole(tree: SourceTree, node: Node) -> Kept:
     assert node.path is not None
     status = node.status
     if status.is_file and status.size > _WHOLE:
-        known = kept.xattrs if kept is not None else None
-        return Kept(b"", tree.xattrs(node.path) if known is None else known)
-    read = read_small if status.is_file else read_other
-    found = read(tree, node.path, status)
+        return Kept(b"", attributes(tree, node))  # its digest is for `require_bytes`
+    if status.is_file:
+        found = read_file(tree, node.path, status, keeps=True)
+    else:
+        found = read_other(tree, node.path, status)
     if kept is not None and kept.digest != found.digest:
         raise changed(os.fsdecode(node.path))
     return found
+
+
+def attributes(tree: SourceTree, node: Node) -> Xattrs:
+    """The attributes of a node, read unless they were kept; raises OSError."""
+    if node.kept is not None and node.kept.xattrs is not None:
+        return node.kept.xattrs
+    return tree.xattrs(node.path) if node.path is not None else ()
 
 
 def read_other(tree: SourceTree, path: bytes, status: Status) -> Kept:
@@ -59,32 +68,34 @@ def read_other(tree: SourceTree, path: bytes, status: Status) -> Kept:
     return Kept(digest_of(xattrs, hashlib.sha256(data).digest()), xattrs, data)
 
 
-def read_small(tree: SourceTree, path: bytes, status: Status) -> Kept:
-    """All of a regular file; raises OSError and `BuildError`."""
-    descriptor = tree.open(path)
-    try:
-        xattrs = tree.xattrs_of_open(descriptor, path)
-        data = os.read(descriptor, status.size) if status.size else b""
-        require_unchanged(descriptor, status, path)
-    finally:
-        os.close(descriptor)
-    if len(data) != status.size:
-        raise changed(os.fsdecode(path))
-    return Kept(digest_of(xattrs, hashlib.sha256(data).digest()), xattrs, data)
+def read_file(tree: SourceTree, path: bytes, status: Status, *, keeps: bool) -> Kept:
+    """A regular file's attributes and digest, and if it `keeps` them its bytes.
 
-
-def read_large(tree: SourceTree, path: bytes, status: Status) -> Kept:
-    """The digest of a file that is not to be in memory; raises OSError and `BuildError`."""
+    Raises OSError and `BuildError`.
+    """
     digest = hashlib.sha256()
+    kept: list[bytes] = []
     descriptor = tree.open(path)
     try:
         xattrs = tree.xattrs_of_open(descriptor, path)
-        while data := os.read(descriptor, _CHUNK):
+        for data in _pieces(descriptor, status.size, path):
             digest.update(data)
+            if keeps:
+                kept.append(data)
         require_unchanged(descriptor, status, path)
     finally:
         os.close(descriptor)
-    return Kept(digest_of(xattrs, digest.digest()), xattrs)
+    return Kept(digest_of(xattrs, digest.digest()), xattrs, b"".join(kept) if keeps else None)
+
+
+def _pieces(descriptor: int, size: int, path: bytes) -> Iterator[bytes]:
+    """So many bytes of a file and no more, however fast it grows."""
+    while size:
+        data = os.read(descriptor, min(size, _CHUNK))
+        if not data:
+            raise changed(os.fsdecode(path))
+        size -= len(data)
+        yield data
 
 
 def require_unchanged(descriptor: int, status: Status, path: bytes) -> None:
@@ -93,10 +104,7 @@ def require_unchanged(descriptor: int, status: Status, path: bytes) -> None:
         raise changed(os.fsdecode(path))
 
 
-def require_same(tree: SourceTree, node: Node) -> None:
-    """Raise `BuildError` when a file is no longer what its status says."""
-    if node.path is None:
-        return
-    status = tree.lstat(node.path)
-    if status is None or not node.status.is_still(status):
-        raise changed(os.fsdecode(node.path))
+def require_bytes(node: Node, xattrs: Xattrs, content: bytes) -> None:
+    """Raise `BuildError` when attributes, and bytes of that SHA-256, are not what was digested."""
+    if node.kept is not None and digest_of(xattrs, content) != node.kept.digest:
+        raise changed(os.fsdecode(node.path or node.name))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from itertools import zip_longest
 
-from lamina.archive.entry import FILE, Content, Entry, EntryStream, Held
+from lamina.archive.entry import FILE, Content, Entry, EntryStream, Held, Watched
 from lamina.archive.index import Record
 
 
@@ -27,6 +27,6 @@ def _is_member(entry: Entry, content: Content | None, record: Record) -> bool:
 def _digest(content: Content) -> bytes:
     if isinstance(content, Held):
         return content.digest
-    descriptor = content()
+    descriptor = content.open() if isinstance(content, Watched) else content()
     with os.fdopen(descriptor, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

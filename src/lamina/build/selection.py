@@ -20,6 +20,7 @@ from lamina.fs.status import Status, inline, is_directory, packed, unpacked
 from lamina.fs.tree import Xattrs, resolve
 
 Excludes = Callable[[str], bool]
+DIGEST_SIZE = 32  # bytes
 _NEAR = 3
 _FETCHED_MODE = 0o600
 _STARS = "**"  # any number of components
@@ -70,11 +71,20 @@ class Node(NamedTuple):
 class Seen(NamedTuple):
     """What a source was when it was digested: its first nodes, with what was kept of them.
 
-    Where these are not all, `listing` is the digest of all names and statuses.
+    Where these are not all, `listing` is the digest of all names and statuses, and `digests` has
+    those of the further nodes' content, one after the other.
     """
 
     nodes: Sequence[Node]
-    listing: bytes | None
+    listing: bytes | None = None
+    digests: bytes = b""
+
+    def known(self, number: int, node: Node) -> Node:
+        """A node of that number as it was, if it is still the same."""
+        if number < len(self.nodes):
+            return self.nodes[number]
+        at = (number - len(self.nodes)) * DIGEST_SIZE
+        return node._replace(kept=Kept(self.digests[at : at + DIGEST_SIZE]))
 
 
 class Selected:
@@ -118,20 +128,20 @@ class Selected:
 
     def _as_seen(self, seen: Seen) -> Iterator[Node]:
         listing = Listing()
-        known = iter(seen.nodes)
-        for node in self._walk():
+        for number, node in enumerate(self._walk()):
             listing.add(node)
-            before = next(known, node)
-            if before[:3] != node[:3]:
-                raise changed(self.title)
-            yield before
+            yield seen.known(number, node)
         if listing.digest() != seen.listing:
             raise changed(self.title)
 
 
-def changed(title: str) -> BuildError:
-    """What is raised for a source that changes under the build's hands."""
-    return BuildError(f"{title!r} changed while it was read", hint="build again when it is still")
+class Changed(BuildError):
+    """That a source changes under the build's hands."""
+
+
+def changed(title: str) -> Changed:
+    """What is raised for such a source."""
+    return Changed(f"{title!r} changed while it was read", hint="build again when it is still")
 
 
 class Listing:

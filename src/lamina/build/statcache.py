@@ -6,7 +6,9 @@ within one tick of the clock would leave no trace (git calls such an entry racil
 format is docs/format/build-cache.md; a file that does not read as one is no cache, never an error.
 
 Does not protect against a file system whose clock runs behind this machine's (a network mount),
-nor against someone who sets the clock back and rewrites a file within it.
+nor against someone who sets the clock back and rewrites a file within it, nor one who writes to a
+file's memory (mmap), which may change no time. What is copied is held against the digest, though,
+and where it differs nothing is believed any more (`distrust`).
 """
 
 import os
@@ -14,7 +16,7 @@ import struct
 from binascii import crc32
 from itertools import islice
 
-from lamina.fs.atomic import write_file
+from lamina.fs.atomic import unlink_if_there, write_file
 from lamina.fs.status import IDENTITY, ctime_ns, settled
 
 _MAGIC = b"lamina stat 3\n\0\0"
@@ -35,6 +37,7 @@ class StatCache:
         self._known = _load(path) if path is not None else {}
         self._used: set[bytes] = set()
         self._fresh = False
+        self._is_wrong = False
 
     def find(self, status: bytes) -> bytes | None:
         """The 32-byte digest noted for this very state of the file, if any."""
@@ -52,11 +55,18 @@ class StatCache:
             self._used.add(key)
             self._fresh = True
 
+    def distrust(self) -> None:
+        """Something in it is wrong: later builds are to know nothing of it."""
+        self._is_wrong = True
+
     def save(self) -> None:
         """Write what was learnt; a store that cannot be written costs only the speed."""
-        if self.path is None or not self._fresh:
+        if self.path is None or not (self._fresh or self._is_wrong):
             return
         try:
+            if self._is_wrong:
+                unlink_if_there(self.path)
+                return
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             _make_room(os.path.dirname(self.path))
             write_file(self.path, self._pack(), mode=0o600, temporary=self._temporary)

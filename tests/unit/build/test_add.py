@@ -4,16 +4,20 @@ import bz2
 import gzip
 import io
 import lzma
+import mmap
 import os
 import tarfile
+from collections import deque
 
 import pytest
 
 from lamina.archive.reader import read
 from lamina.build import copy
 from lamina.build.add import Rewritten, WholeArchive, is_archive
+from lamina.build.contentdigest import content_of
 from lamina.build.copy import Manner
 from lamina.build.selection import Wanted, select
+from lamina.build.statcache import StatCache
 from lamina.errors import BadArchive, BuildError, UsageError
 from lamina.testing.trees import tar_of
 from lamina.values.digest import DiffID
@@ -223,3 +227,27 @@ def test_a_sparse_member_is_filled(with_files, stage, tmp_path, needs_program):
     ((_, _), (entry, data)) = rewritten(tree, stage(""), "/x", "t")
     assert entry.size == (1 << 20) + 3
     assert data == path.read_bytes()
+
+
+@pytest.mark.parametrize(("pack", "at"), [(bytes, -1), (gzip.compress, 4)], ids=["tar", "gzip"])
+@pytest.mark.parametrize("destination", ["/", "/x"])
+def test_an_archive_that_is_no_longer_what_was_digested(
+    with_files, stage, tmp_path, pack, at, destination
+):
+    """Nothing tells it but its bytes: somebody wrote to its memory."""
+    tree = with_files(t=pack(TAR))
+    with open(tmp_path / "context" / "t", "r+b") as file:
+        memory = mmap.mmap(file.fileno(), 0)
+    memory[at] = memory[at]
+    selected = chosen(tree, "t")
+    seen = content_of(tree, selected, StatCache(None)).seen
+    selected = [source.expect(each) for source, each in zip(selected, seen, strict=True)]
+    memory[at] ^= 1
+    if destination == "/":
+        source = WholeArchive(tree, selected[0])
+    else:
+        view = stage("")
+        to = copy.destination(view, destination, selected, unpacks=True)
+        source = Rewritten(tree, view, selected, to, PLAIN, archives=frozenset([0]))
+    with pytest.raises(BuildError, match="'t' changed while it was read"):
+        deque(whole(segment.body) for segment in source.segments())

@@ -1,5 +1,6 @@
 """Whole builds on a real store (vfs), with a toy in place of the container."""
 
+import hashlib
 import json
 import os
 import stat
@@ -8,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from lamina.build.cache import StoreCache
 from lamina.build.stop import Stop
 from lamina.errors import (
     BuildError,
@@ -18,6 +20,7 @@ from lamina.errors import (
     StepFailed,
     UsageError,
 )
+from lamina.fs.status import packed
 from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
 from lamina.values.events import Caution, StepCached, StepDone, StepStarted
@@ -697,6 +700,20 @@ def test_what_a_build_found_in_the_cache_is_not_pruned_under_it(rig):
     config = rig.build("FROM base\nRUN put /a x\nRUN put /b x\n")
     assert rig.cached() == [True, False]
     assert [len(rig.layers.chain(config.top_chain)), len(config.diff_ids)] == [3, 3]
+
+
+@pytest.mark.parametrize("line", ["COPY a /a", "RUN --mount=target=/c,source=a say x"])
+def test_a_stat_cache_that_was_wrong_is_not_believed_again(rig, line):
+    """A file's bytes may change without a trace, so that it is read anew or never built again."""
+    rig.write(a="one")
+    stats = StoreCache(rig.root).stat_cache(rig.context)
+    status = os.lstat(os.path.join(rig.context, "a"))
+    stats.note(packed(status), hashlib.sha256(b"two").digest(), status.st_ctime_ns + 60 * 10**9)
+    stats.save()
+    with pytest.raises(BuildError, match="'a' changed while it was read; build again"):
+        rig.build(f"FROM scratch\n{line}\n")
+    rig.build(f"FROM scratch\n{line}\n")
+    assert rig.cached() == [False]
 
 
 def meanwhile(rig, change):

@@ -1,10 +1,12 @@
 """What the content digest of a COPY counts and what it does not."""
 
 import hashlib
+import mmap
 import os
 
 import pytest
 
+from lamina.archive import writer
 from lamina.archive.entry import Held
 from lamina.build import copy
 from lamina.build.contentdigest import content_of
@@ -225,6 +227,106 @@ def test_what_the_stat_cache_vouched_for_must_be_what_it_said(context, path, sta
     (seen,) = content_of(tree, [source], cache).seen
     with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
         laid(tree, [source.expect(seen)], stage)
+
+
+LARGE = 2 << 20  # bytes that are not kept
+
+
+class Mapped:
+    """A file in whose memory somebody writes, which changes no time of it."""
+
+    def __init__(self, path):
+        with open(path, "r+b") as file:
+            self._map = mmap.mmap(file.fileno(), 0)
+        self.put(self._map[0])
+
+    def put(self, byte):
+        self._map[0] = byte
+
+
+def written(tree, chosen, stage):
+    """The tar of a copy of `chosen`."""
+    view, out = stage(""), []
+    to = copy.destination(view, "/x/", chosen)
+    writer.write(copy.entries(tree, view, chosen, to, copy.Manner(None, None, 0, None)), out.append)
+    return b"".join(out)
+
+
+@pytest.mark.parametrize(("size", "room"), [(LARGE, 1 << 20), (LARGE, 0), (100, 0)])
+def test_bytes_that_change_without_a_trace_are_not_copied(context, path, stage, size, room):
+    tree = context(TREE)
+    (path / "a").write_bytes(b"one" * size)
+    mapped = Mapped(path / "a")
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], StatCache(None), room=room).seen
+    chosen = [source.expect(seen)]
+    assert b"oneone" in written(tree, chosen, stage)
+    mapped.put(ord("O"))
+    with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
+        written(tree, chosen, stage)
+
+
+def test_a_link_that_is_swapped_once_it_was_listed_is_not_copied(context, path, stage):
+    tree = context(TREE)
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], StatCache(None), room=0).seen
+    honest = tree.readlink
+
+    def meddling(name):
+        target(path)
+        return honest(name)
+
+    tree.readlink = meddling
+    with pytest.raises(BuildError, match="'d/l' changed while it was read; build again"):
+        written(tree, [source.expect(seen)], stage)
+
+
+@pytest.mark.parametrize("room", [0, 1 << 20])
+def test_a_file_that_changes_between_its_two_names_is_two_files(context, path, stage, room):
+    tree = context("d d\nd d/x\nf d/x/a old\nd d/y\n")
+    os.link(path / "x" / "a", path / "y" / "a")
+    (source,) = select(tree, Wanted(("d",)))
+    honest = tree.children
+
+    def meddling(name):
+        if name == b"d/y":
+            (path / "x" / "a").write_text("new")
+        return honest(name)
+
+    tree.children = meddling
+    (seen,) = content_of(tree, [source], StatCache(None), room=room).seen
+    if room:
+        found = laid(tree, [source.expect(seen)], stage)
+        assert (found["x/x/a"], found["x/y/a"]) == (b"old", b"new")
+    else:  # its first name holds something else by now
+        with pytest.raises(BuildError, match="changed while it was read"):
+            written(tree, [source.expect(seen)], stage)
+
+
+def test_no_more_of_a_file_is_read_than_it_has(context, path):
+    """One that grows as fast as it is read would never end."""
+    tree = context(TREE)
+    (path / "a").write_bytes(b"x" * LARGE)
+    growing = os.open(path.parent / "growing", os.O_RDWR | os.O_CREAT)
+    os.truncate(growing, 2 * LARGE)
+    tree.open = lambda name: os.dup(growing)
+    with pytest.raises(BuildError, match="'d/a' changed while it was read"):
+        digest(tree)
+    assert os.lseek(growing, 0, os.SEEK_CUR) == LARGE
+    os.close(growing)
+
+
+@pytest.mark.parametrize("heavy", ["names", "attributes"])
+def test_what_is_kept_is_counted_whole(context, path, heavy):
+    tree = context(TREE)
+    for number in range(20):
+        file = path / (f"{number}" + "n" * 200 * (heavy == "names"))
+        file.write_text("")
+        if heavy == "attributes":
+            os.setxattr(file, "user.x", b"v" * 400)
+    (source,) = select(tree, Wanted(("d",)))
+    (seen,) = content_of(tree, [source], StatCache(None), room=9000).seen
+    assert 5 < len(seen.nodes) < 15
 
 
 class Lying(StatCache):

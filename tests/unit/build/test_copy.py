@@ -354,21 +354,6 @@ def test_a_small_file_that_changed_since_it_was_listed(context, stage, tmp_path)
         next(stream)
 
 
-def test_a_file_that_changes_while_it_passes(context, stage, tmp_path):
-    tree = context("")
-    large(tmp_path / "context" / "a")
-    selected = select(tree, Wanted(("a",)))
-    view = stage(EMPTY)
-    stream = copy.entries(tree, view, selected, copy.destination(view, "/x", selected), PLAIN)
-    _, opener = next(stream)
-    descriptor = opener()
-    with open(tmp_path / "context" / "a", "ab") as file:
-        file.write(b"more")
-    os.close(descriptor)
-    with pytest.raises(BuildError, match="'a' changed while it was read"):
-        next(stream)
-
-
 def test_a_file_swapped_for_a_link_is_not_followed(context, stage, tmp_path):
     tree = context("")
     large(tmp_path / "context" / "a")

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from lamina.build.selection import Inline, Listing, Seen, Wanted, select
+from lamina.build.selection import Inline, Kept, Listing, Seen, Wanted, select
 from lamina.errors import BuildError, PathNotFound, UsageError
 from lamina.fs.remove import remove_tree
 
@@ -161,10 +161,11 @@ def test_a_source_that_is_no_longer_the_same(context, tmp_path, kept):
     tree = context(TREE)
     (source,) = select(tree, Wanted(("app",)))
     listing = Listing()
-    nodes = list(source.nodes())
+    nodes = [node._replace(kept=Kept(bytes([at]) * 32)) for at, node in enumerate(source.nodes())]
     for node in nodes:
         listing.add(node)
-    expected = source.expect(Seen(nodes[:kept], listing.digest()))
+    further = b"".join(node.kept.digest for node in nodes[kept:])
+    expected = source.expect(Seen(nodes[:kept], listing.digest(), further))
     assert list(expected.nodes()) == nodes
     (tmp_path / "context" / "app" / "new").write_text("")
     with pytest.raises(BuildError, match="'app' changed while it was read; build again"):
