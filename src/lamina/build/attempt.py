@@ -199,7 +199,7 @@ class Attempt:
         settings = Settings(self._epoch, self._parts.clock)
         memory = Memory(layers, cache, stop, settings.now, self._caches.ancestors, made)
         work = Once(lambda: self._work(layers, settings, stop))
-        return Steps(layers, cache, settings, memory, work)
+        return Steps(layers, cache, settings, memory, work, stop)
 
     def _work(self, layers: Layers, settings: Settings, stop: Stop) -> "Work":
         from lamina.build.mounts import Mounting

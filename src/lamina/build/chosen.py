@@ -9,12 +9,11 @@ from collections.abc import Callable
 
 from lamina.build.api import Cache
 from lamina.build.cachekey import Fact, Inputs
-from lamina.build.contentdigest import Content, content_of
+from lamina.build.contentdigest import Content
 from lamina.build.operation import Copy, Remote
 from lamina.build.record import Record
 from lamina.build.selection import Excludes, Inline, Seen, Selected, Wanted, select
 from lamina.build.sources import SourceTree
-from lamina.build.statcache import StatCache
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.values.digest import ChainID
 
@@ -66,24 +65,25 @@ def content_of_chosen(
     cache: Cache,
     now: Callable[[], float],
     chosen: Chosen,
-    stat_cache: StatCache,
+    look: Callable[[], Content],
     source_chain: ChainID | None,
     *,
     believing: bool,
 ) -> Content:
     """The digest of what was chosen; `source_chain` names what the tree shows, if it is fixed.
 
-    What an imported cache tells of it is only taken when `believing`.
+    Where nobody knows it, `look` does. What an imported cache tells of it is only taken when
+    `believing`.
     """
     if source_chain is None:
-        return content_of(chosen.tree, chosen.selected, stat_cache)
+        return look()
     facts: dict[str, Fact] = {"op": "content", "parent": source_chain, **chosen.spelled()}
     key = Inputs(facts).key
     known = cache.find(key)
     if known is not None and (believing or not known.source):
         noted = json.loads(known.inputs)
         return Content(noted["digest"], noted["files"], told=bool(known.source))
-    content = content_of(chosen.tree, chosen.selected, stat_cache)
+    content = look()
     text = json.dumps({"digest": content.digest, "files": dict(content.files)})
     cache.record(key, Record(None, text, now()))
     return content

@@ -9,18 +9,18 @@ read is kept, within bounds, so that the copy need not read it again.
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from lamina.build.cachekey import Files
-from lamina.build.filereading import read_file, read_other
+from lamina.build.filereading import no_check, read_file, read_other
 from lamina.build.selection import DIGEST_SIZE, Kept, Listing, Node, Seen, Selected
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
 from lamina.errors import from_oserror
 from lamina.fs.status import Status, unpacked
 
-_ROOM = 48 << 20  # bytes that a step keeps of its sources between digest and copy
+ROOM = 48 << 20  # bytes that a step keeps of its sources between digest and copy
 _NODE = 500  # bytes that a node takes, without its names and what its file holds
 _XATTR = 130  # bytes that an attribute takes beyond its name and value
 _WORTH_KEEPING = 64 << 10  # bytes of a file, up to which opening it again costs as much as reading
@@ -40,13 +40,18 @@ class Content(NamedTuple):
 
 
 def content_of(
-    tree: SourceTree, selected: Iterable[Selected], cache: StatCache, *, room: int = _ROOM
+    tree: SourceTree,
+    selected: Iterable[Selected],
+    cache: StatCache,
+    *,
+    room: int = ROOM,
+    check: Callable[[], None] = no_check,
 ) -> Content:
     """Digest every selected file; raises a `StorageError` for one that cannot be read.
 
-    `room` is how many bytes are kept of what is seen.
+    `room` is how many bytes are kept of what is seen; `check` raises what is to end the reading.
     """
-    reading = _Reading(tree, cache, room)
+    reading = _Reading(tree, cache, room, check)
     try:
         seen = tuple(map(reading.source, selected))
     except OSError as error:
@@ -57,10 +62,13 @@ def content_of(
 class _Reading:
     """One pass over all sources of a step."""
 
-    def __init__(self, tree: SourceTree, cache: StatCache, room: int) -> None:
+    def __init__(
+        self, tree: SourceTree, cache: StatCache, room: int, check: Callable[[], None]
+    ) -> None:
         self._tree = tree
         self._cache = cache
         self._room = room
+        self._check = check
         self.total = hashlib.sha256()
         self.files = Files()
 
@@ -71,6 +79,7 @@ class _Reading:
         listing: Listing | None = None
         digests = bytearray()
         for node in source.nodes():
+            self._check()
             known = self._digested(node)
             if listing is None and self._room > 0:
                 nodes.append(known)
@@ -127,7 +136,8 @@ class _Reading:
     def _read(self, path: bytes, status: Status) -> Kept:
         if not status.is_file:
             return read_other(self._tree, path, status)
-        return read_file(self._tree, path, status, keeps=status.size <= _WORTH_KEEPING)
+        keeps = status.size <= _WORTH_KEEPING
+        return read_file(self._tree, path, status, keeps=keeps, check=self._check)
 
 
 def _weight(node: Node) -> int:

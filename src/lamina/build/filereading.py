@@ -7,7 +7,7 @@ one and half of the other.
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lamina.build.selection import Kept, Node, changed
 from lamina.build.sources import SourceTree
@@ -68,10 +68,21 @@ def read_other(tree: SourceTree, path: bytes, status: Status) -> Kept:
     return Kept(digest_of(xattrs, hashlib.sha256(data).digest()), xattrs, data)
 
 
-def read_file(tree: SourceTree, path: bytes, status: Status, *, keeps: bool) -> Kept:
+def no_check() -> None:
+    """Go on."""
+
+
+def read_file(
+    tree: SourceTree,
+    path: bytes,
+    status: Status,
+    *,
+    keeps: bool,
+    check: Callable[[], None] = no_check,
+) -> Kept:
     """A regular file's attributes and digest, and if it `keeps` them its bytes.
 
-    Raises OSError and `BuildError`.
+    Raises OSError and `BuildError`, and what `check` does before each piece.
     """
     digest = hashlib.sha256()
     kept: list[bytes] = []
@@ -79,6 +90,7 @@ def read_file(tree: SourceTree, path: bytes, status: Status, *, keeps: bool) -> 
     try:
         xattrs = tree.xattrs_of_open(descriptor, path)
         for data in _pieces(descriptor, status.size, path):
+            check()
             digest.update(data)
             if keeps:
                 kept.append(data)

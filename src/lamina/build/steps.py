@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from lamina.build.api import Cache, Layers, Output
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.chosen import Chosen, content_of_chosen
-from lamina.build.contentdigest import Content
+from lamina.build.contentdigest import ROOM, Content, content_of
 from lamina.build.memory import Memory, Outcome, Place
 from lamina.build.operation import Copy, MakeDirectory, Run
 from lamina.build.origins import NO_ORIGINS, Bound, Origin, facts_of, whole
 from lamina.build.settings import Settings
 from lamina.build.sources import ChainTree
+from lamina.build.stop import Stop
 from lamina.errors import LayerNotFound
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.values.digest import ChainID
@@ -35,12 +36,14 @@ class Steps:
         settings: Settings,
         memory: Memory,
         work: "Callable[[], Work]",
+        stop: Stop,
     ) -> None:
         self._layers = layers
         self._cache = cache
         self._settings = settings
         self._memory = memory
         self._work = work
+        self._stop = stop
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
         facts["parent"] = parent or "scratch"
@@ -102,19 +105,20 @@ class Steps:
         }
         told = False
         for each in bound:
-            content = self._content(each.chosen, each.origin, believing)
+            content = self._content(each.chosen, each.origin, believing, room=ROOM // len(bound))
             facts[f"what is mounted on {each.mount.target}"] = content.digest
             told = told or content.told
         return Inputs(self._facts(parent, facts), told=told)
 
-    def _content(self, chosen: Chosen, origin: Origin, believing: bool) -> Content:
+    def _content(
+        self, chosen: Chosen, origin: Origin, believing: bool, *, room: int = ROOM
+    ) -> Content:
+        def look() -> Content:
+            tree, selected, check = chosen.tree, chosen.selected, self._stop.check
+            return content_of(tree, selected, origin.stat_cache, room=room, check=check)
+
         content = content_of_chosen(
-            self._cache,
-            self._settings.now,
-            chosen,
-            origin.stat_cache,
-            origin.chain,
-            believing=believing,
+            self._cache, self._settings.now, chosen, look, origin.chain, believing=believing
         )
         chosen.expect(content.seen)
         return content

@@ -5,17 +5,11 @@ for it (Ctrl-C). What takes long asks now and then; what waits for others says h
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lamina.errors import LaminaError, LockHeld
 from lamina.fs.locks import FileLock
-
-if TYPE_CHECKING:
-    from lamina.archive.entry import Segment
-    from lamina.layers.kinds import Source
-    from lamina.values.digest import DiffID
 
 _LOOK = 0.2  # seconds of waiting, after which somebody looks whether there is still need
 
@@ -81,22 +75,3 @@ class Stop:
         finally:
             with self._lock:
                 self._cuts.pop(number, None)
-
-
-class Stoppable:
-    """A layer source of which nothing more is read once the build is to end."""
-
-    def __init__(self, source: "Source", stop: Stop) -> None:
-        self._source = source
-        self._stop = stop
-
-    def segments(self) -> "Generator[Segment, None, None]":
-        """The source's, as long as there is no stop; else raises `Stopped`."""
-        with closing(self._source.segments()) as segments:
-            for segment in segments:
-                self._stop.check()
-                yield segment
-
-    def diff_id(self) -> "DiffID":
-        """The source's."""
-        return self._source.diff_id()

@@ -4,11 +4,11 @@ Loaded by the first step of a build that is not known. Knows layers and trees; k
 record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import TypeAlias
 
-from lamina.archive.entry import EntryStream
+from lamina.archive.entry import Body, EntryStream, Held, Piece, Segment
 from lamina.build import copy
 from lamina.build.add import Rewritten, WholeArchive, is_archive
 from lamina.build.api import Command, Debug, Layers, Output, Runner
@@ -21,7 +21,7 @@ from lamina.build.origins import Bound, Origin
 from lamina.build.record import Record
 from lamina.build.selection import Selected
 from lamina.build.settings import Settings
-from lamina.build.stop import Stop, Stoppable
+from lamina.build.stop import Stop
 from lamina.dockerfile.chmod import Chmod
 from lamina.errors import StepFailed
 from lamina.fs.faults import crash_point
@@ -30,7 +30,7 @@ from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
 from lamina.runtime.users import resolve_user
-from lamina.values.digest import ChainID
+from lamina.values.digest import ChainID, DiffID
 
 _NANO = 1_000_000_000
 _TAIL = 4096  # bytes of a failed command's output that its error carries
@@ -201,6 +201,40 @@ def _unless_empty(entries: EntryStream) -> EntrySource | None:
         yield from entries
 
     return EntrySource(all_of_them())
+
+
+class Stoppable:
+    """A layer source of which nothing more is read once the build is to end."""
+
+    def __init__(self, source: Source, stop: Stop) -> None:
+        self._source = source
+        self._stop = stop
+
+    def segments(self) -> Generator[Segment, None, None]:
+        """The source's, as long as there is no stop; else raises `Stopped`."""
+        with closing(self._source.segments()) as segments:
+            for segment in segments:
+                self._stop.check()
+                if isinstance(segment.body, Held):
+                    yield segment
+                else:
+                    yield segment._replace(body=_StoppableBody(segment.body, self._stop))
+
+    def diff_id(self) -> DiffID:
+        """The source's."""
+        return self._source.diff_id()
+
+
+class _StoppableBody:
+    __slots__ = ("_check", "_read")
+
+    def __init__(self, body: Body, stop: Stop) -> None:
+        self._read = body.read
+        self._check = stop.check
+
+    def read(self, size: int, /) -> Piece:
+        self._check()
+        return self._read(size)
 
 
 class _Tail:

@@ -1,11 +1,17 @@
 """Stages worked on at once: what meets, what waits, what is done once, and how it all ends."""
 
+import itertools
+import os
 import threading
 
 import pytest
 
+from lamina.archive.entry import Entry, Segment
+from lamina.build import steps
+from lamina.build.chosen import Chosen
 from lamina.build.crew import Crew
 from lamina.build.stop import Stop, Stopped
+from lamina.build.work import Stoppable
 from lamina.errors import StepFailed, UsageError
 from lamina.values.events import StepCanceled, StepDone, StepOutput, StepStarted
 
@@ -107,6 +113,51 @@ def test_a_failure_ends_what_runs_beside_it(rig):
     assert sorted(done) == [1, 3]
     assert left_over(rig) == []
     assert rig.tree(rig.build(TWO.format(one="put /a 1", two="put /b 2"))) == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize("line", ["COPY huge /", "RUN --mount=target=/c,source=huge say x"])
+def test_a_failure_ends_the_reading_of_a_context(rig, line):
+    """8 TB of zeros take hours."""
+    rig.write(huge="")
+    os.truncate(f"{rig.context}/huge", 8 << 40)
+    text = TWO.format(one="say x", two="fail 3").replace("RUN say x", line)
+    with pytest.raises(StepFailed):
+        rig.build(text, jobs=2)
+    assert left_over(rig) == []
+
+
+def test_a_failure_ends_the_copying_of_a_file():
+    stop = Stop()
+
+    class Endless:
+        def read(self, size):
+            stop.ask()
+            return bytes(size)
+
+    class Source:
+        def segments(self):
+            yield Segment(Entry(b"a", "file", 0o644, size=1 << 40), b"", 0, Endless())
+
+    (segment,) = itertools.islice(Stoppable(Source(), stop).segments(), 1)
+    assert segment.body.read(10) == bytes(10)
+    with pytest.raises(Stopped):
+        segment.body.read(10)
+
+
+def test_binds_share_what_is_kept_of_them(rig, monkeypatch):
+    kept = []
+    expect = Chosen.expect
+
+    def watching(chosen, seen):
+        kept.extend(len(each.nodes) for each in seen)
+        expect(chosen, seen)
+
+    monkeypatch.setattr(Chosen, "expect", watching)
+    monkeypatch.setattr(steps, "ROOM", 20_000)
+    rig.write(**{f"d__{number}": "" for number in range(30)})
+    binds = " ".join(f"--mount=target=/{number},source=d" for number in range(4))
+    rig.build(f"FROM scratch\nRUN {binds} say x\n")
+    assert (len(kept), sum(kept) < 45) == (4, True)
 
 
 def test_an_interrupt_ends_all_that_runs(rig):
