@@ -110,15 +110,20 @@ class Attempt:
         self._trusts = not self._is_told  # that what is here stays until something needs it
 
     def carry_out(
-        self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None"
+        self,
+        plans: Sequence[tuple[Plan, Target]],
+        imports: "Imports | None",
+        settle: Callable[[list[Made]], None],
     ) -> list[Made]:
-        """Carry out plans, their stages at once; gives what each came to.
+        """Carry out plans, their stages at once; gives what each came to, once it is settled.
 
         Raises `NotBrought` when layers that were known of are not there: those that imported
         caches promised, or others that were removed meanwhile. The next try is more careful.
         """
         try:
-            return self._tried(plans, imports)
+            made = self._tried(plans, imports)
+            settle(made)
+            return made
         except NotBrought:
             self._trusts = False
             raise

@@ -141,9 +141,7 @@ class Builder:
         """What plans come to, settled, however many attempts it takes."""
         while True:
             try:
-                made = attempt.carry_out(plans, imports)
-                settle(made)
-                return made
+                return attempt.carry_out(plans, imports, settle)
             except NotBrought as error:
                 if imports is not None:
                     imports.disappointed()
@@ -290,8 +288,11 @@ class Builder:
             self._layers.barrier()
             return
         moved = [name for name in names if self._resolve(str(name)) != config.id]
-        for name in moved:
-            self._images.tag(config.id, name)
+        try:
+            for name in moved:
+                self._images.tag(config.id, name)
+        except ImageNotFound as error:
+            raise NotBrought(error.brief) from error
         if carried_out or moved or not self._layers.is_durable:
             self._layers.barrier()
 

@@ -101,6 +101,22 @@ def test_what_goes_when_all_of_it_was_known_is_made_anew(rig, known, kept):
     assert rig.runner.count == 2 + 2
 
 
+def test_an_image_that_goes_before_it_gets_its_name_is_made_anew(rig, known):
+    tag = rig.images.tag
+
+    def meddling(image, name):
+        rig.images.tag = tag
+        remove_all(rig)
+        return tag(image, name)
+
+    rig.images.tag = meddling
+    config = rig.build(KNOWN, tags=("app",), kept=False)
+    assert rig.images.resolve("app") == config.id
+    assert rig.tree(config) == {"app": "code", "one": "1", "two": "2"}
+    gone = f"the image {known.id.short} was removed just now"
+    assert notices(rig) == [f"{gone}: the build begins again"]
+
+
 def test_what_something_stands_on_stays(rig, known):
     config = disturbed(rig, MORE, lambda event: isinstance(event, StepOutput))
     assert rig.tree(config) == {"app": "code", "one": "1", "two": "2", "three": "3"}
