@@ -10,6 +10,7 @@ from zlib import adler32
 from lamina.errors import BadArchive
 
 BLOCK = 512
+META_LIMIT = 4 << 20  # bytes of one PAX or long-name header
 _REMEMBERED = 4096  # fields of a kind: most members repeat what one before them had
 _OCTAL = frozenset(b"01234567")
 _BLANK = ord(" ")

@@ -24,12 +24,11 @@ from lamina.archive.entry import (
     Regions,
     Segment,
 )
-from lamina.archive.header import BLOCK, Header
+from lamina.archive.header import BLOCK, META_LIMIT, Header
 from lamina.errors import BadArchive
 from lamina.fs.inroot import clean, shown
 
 _CHUNK = 1 << 20
-_META_LIMIT = 4 << 20  # bytes of one PAX or long-name header
 _META_CHAIN = 64  # such headers in a row before a member
 _SHARED_LIMIT = 256  # records of global headers, which every member after them carries
 _XATTR_LIMIT = 1 << 16  # bytes of one attribute's value, XATTR_SIZE_MAX of linux/limits.h
@@ -202,7 +201,7 @@ def _member(source: _Input, block: bytes, shared: dict[bytes, bytes]) -> _Member
 
 
 def _meta(source: _Input, size: int, extra: _Extra) -> bytes:
-    if not 0 <= size <= _META_LIMIT:
+    if not 0 <= size <= META_LIMIT:
         raise BadArchive(f"an extended header claims {size} bytes")
     data = source.exact(size + -size % BLOCK)
     extra.raw.append(data)

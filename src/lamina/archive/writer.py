@@ -36,6 +36,7 @@ _ZEROS = bytes(header.BLOCK)
 _END = bytes(2 * header.BLOCK)
 _NANO = 1_000_000_000
 _REMEMBERED = 256
+_SHOWN = 200  # bytes of a name, in a complaint
 _TYPES = {
     FILE: b"0",
     HARDLINK: b"1",
@@ -57,7 +58,8 @@ def write(entries: EntryStream, out: Write) -> None:
 def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]:
     """The entries as the segments of their tar; `tap` is given each byte of it in order.
 
-    A body must be read to its end before the next segment is asked for.
+    A body must be read to its end before the next segment is asked for. Raises `BadArchive` for
+    what no reader takes.
     """
     offset = 0
     padding = b""
@@ -135,7 +137,7 @@ def _regions(entry: Entry | None) -> Regions:
 
 
 def head(entry: Entry) -> bytes:
-    """The header blocks of one entry, and the map of a file with holes."""
+    """The header blocks of one entry, and the map of a file with holes; raises `BadArchive`."""
     records: list[tuple[bytes, bytes]] = []
     name = entry.name + b"/" if entry.kind == DIR else entry.name
     if entry.kind == DIR and not entry.name:
@@ -163,7 +165,7 @@ def head(entry: Entry) -> bytes:
         devminor=_octal(entry.devminor, 7, b"SCHILY.devminor", records),
     )
     records += [(pax.attribute_key(key), value) for key, value in entry.xattrs]
-    return (_extended(records) if records else b"") + block + holes
+    return (_extended(entry, records) if records else b"") + block + holes
 
 
 def _holed(entry: Entry, records: list[tuple[bytes, bytes]]) -> bytes:
@@ -202,8 +204,13 @@ def _time(mtime_ns: int, records: list[tuple[bytes, bytes]]) -> int:
     return seconds if header.fits_octal(seconds, 11) else 0
 
 
-def _extended(records: list[tuple[bytes, bytes]]) -> bytes:
+def _extended(entry: Entry, records: list[tuple[bytes, bytes]]) -> bytes:
     data = pax.build(records)
+    if len(data) > header.META_LIMIT:  # who reads it refuses it, so that it could never be loaded
+        raise BadArchive(
+            f"the name and attributes of {shown(entry.name[-_SHOWN:])} take {len(data)} bytes, and"
+            f" a layer holds no more than {header.META_LIMIT} of a file's"
+        )
     return _announced(len(data)) + data + _ZEROS[: -len(data) % header.BLOCK]
 
 

@@ -1,10 +1,14 @@
 """A header block that is written: its checksum is the sum of its bytes, whatever its names are."""
 
+import io
 import tarfile
 
 import pytest
 
-from lamina.archive import header
+from lamina.archive import header, writer
+from lamina.archive.entry import Entry
+from lamina.archive.reader import read
+from lamina.errors import BadArchive
 
 
 def block(name, link=b"", prefix=b""):
@@ -35,3 +39,19 @@ def test_the_checksum_is_the_sum_of_the_bytes(byte, sizes):
     assert header.parse(made).uid == 0o7777777
     assert (made[:100], made[157:257]) == (name.ljust(100, b"\0"), link.ljust(100, b"\0"))
     assert made[345:500] == prefix.ljust(155, b"\0")
+
+
+def attributed(count):
+    """The tar of a file with so many attributes as large as the kernel has them."""
+    xattrs = tuple((b"user.%d" % number, bytes(1 << 16)) for number in range(count))
+    out = io.BytesIO()
+    writer.write(iter([(Entry(b"a", "file", 0o644, xattrs=xattrs), None)]), out.write)
+    return out.getvalue()
+
+
+def test_what_no_reader_takes_is_not_written():
+    """Such an image could be saved, and then loaded by nobody."""
+    taken = next(read(io.BytesIO(attributed(63)))).entry
+    assert len(taken.xattrs) == 63
+    with pytest.raises(BadArchive, match="the name and attributes of 'a' take 42"):
+        attributed(65)
