@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 
 import pytest
 from test_execution_rig import Rig, make_busybox, write
@@ -269,6 +270,21 @@ def test_an_init_that_is_not_there_names_its_packages(rig, monkeypatch, needs_pr
     monkeypatch.setattr(init, "find_program", lambda name: None)
     with pytest.raises(ProgramMissing, match="tini"):
         rig.run("crun", "true", **confined(init=True))
+
+
+def test_what_is_read_only_is_so_with_what_is_mounted_below(rig, isolation, tmp_path):
+    (tmp_path / "below").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "t", str(tmp_path / "below")], check=True)
+    try:
+        (tmp_path / "below" / "there").touch()
+        shown = {"volumes": (Volume(str(tmp_path), "/v", True),)}
+        said = rig.run(isolation, "sh", "-c", "touch /v/x; touch /v/below/x", **shown)
+        above = (Volume(str(tmp_path), "/v", False, recursive=False),)
+        alone = rig.run(isolation, "ls", "/v/below", volumes=above)
+    finally:
+        subprocess.run(["umount", str(tmp_path / "below")], check=True)
+    assert said.err.count("Read-only file system") == 2
+    assert alone.out == ""
 
 
 def test_a_volumes_devices_stay_closed(rig, isolation, tmp_path):

@@ -4,8 +4,9 @@ import os
 import sys
 from contextlib import nullcontext
 
-from lamina.cli import confinementflags, limitflags
+from lamina.cli import confinementflags, limitflags, mountflags
 from lamina.cli.flags import Flag, Parsed
+from lamina.cli.labels import labels_of
 from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
 from lamina.cli.lastingflags import lasting
 from lamina.cli.platformflag import platform_of
@@ -13,7 +14,6 @@ from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
 from lamina.engine import Engine
 from lamina.engine.container import Container
 from lamina.errors import UsageError
-from lamina.runtime.process import Volume
 from lamina.values.events import ignore
 from lamina.values.size import parse as parse_size
 
@@ -24,6 +24,7 @@ _FLAGS = (
     Flag("hostname", "h", "NAME", "the container's host name"),
     Flag("interactive", "i", "", "hand standard input on"),
     Flag("label", "l", "KEY[=VALUE]", "a label", True),
+    Flag("label-file", "", "FILE", "a file of labels", True),
     Flag("name", "", "NAME", "the container's name"),
     Flag("network", "", "MODE", "host (the default, for now) or none"),
     Flag("net", "", "MODE", "the same"),
@@ -39,15 +40,16 @@ _FLAGS = (
     TLS_VERIFY,
     Flag("tty", "t", "", "give it a terminal"),
     Flag("user", "u", "NAME|UID[:GROUP|GID]", "run as"),
-    Flag("volume", "v", "SOURCE:TARGET[:ro]", "show it a directory or file of this machine", True),
     Flag("workdir", "w", "DIR", "start in"),
 )
-FLAGS = tuple(
-    sorted(
-        (*_FLAGS, *confinementflags.FLAGS, *limitflags.FLAGS, *LASTING_FLAGS),
-        key=lambda flag: flag.name,
-    )
+_THEMES = (
+    _FLAGS,
+    confinementflags.FLAGS,
+    limitflags.FLAGS,
+    mountflags.FLAGS,
+    LASTING_FLAGS,
 )
+FLAGS = tuple(sorted((flag for theme in _THEMES for flag in theme), key=lambda flag: flag.name))
 RUN_FLAGS = (
     Flag("detach", "d", "", "let it run on by itself, and print its ID"),
     Flag("rm", "", "", "remove the container when it ends"),
@@ -72,16 +74,16 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             environment=_environment(given),
             working_dir=given.one("workdir"),
             user=given.one("user"),
-            volumes=[_volume(text) for text in given.all("volume")],
             network=_network(given.one("network") or given.one("net") or "host"),
             hostname=given.one("hostname"),
             tty=given.has("tty"),
             stdin_open=given.has("interactive"),
-            labels=dict(_pair(text) for text in given.all("label")),
+            labels=labels_of(given),
             storage_size=_storage_size(given.all("storage-opt")),
             **confinementflags.confined(given),
             **limitflags.limited(given),
             lasting=lasting(given),
+            **mountflags.mounted(given),
         )
 
 
@@ -117,30 +119,6 @@ def _network(mode: str) -> str:
             f"the network mode {mode!r} is not there yet", hint="there are host and none"
         )
     return mode
-
-
-def _volume(text: str) -> Volume:
-    source, colon, rest = text.partition(":")
-    target, _, options = rest.partition(":")
-    if not colon or not target.startswith("/"):
-        raise UsageError(f"invalid volume {text!r}", hint="write it as SOURCE:/TARGET[:ro]")
-    if not source.startswith(("/", ".")):
-        raise UsageError(
-            f"the named volume {source!r} is not there yet", hint="give a path of this machine"
-        )
-    if options not in ("", "ro", "rw"):
-        raise UsageError(f"invalid volume option {options!r}", hint="there are ro and rw")
-    path = os.path.abspath(source)
-    if not os.path.exists(path):
-        raise UsageError(f"the volume's source {path} does not exist", hint="make it first")
-    return Volume(path, target, options == "ro")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    if not key:
-        raise UsageError(f"invalid label {text!r}")
-    return key, value
 
 
 def _storage_size(options: list[str]) -> int | None:

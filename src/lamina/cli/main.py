@@ -85,6 +85,7 @@ VERBS: dict[str, Verb] = {
     "tag": Verb("tag", "give an image one more name"),
     "tree": Verb("tree", "draw the images over the layers they share"),
     "version": Verb("version", "show the version"),
+    "volume": Verb("volume", "keep data beside containers: create, ls, inspect, rm, prune"),
     "wait": Verb("wait", "wait until containers have ended"),
     "waste": Verb("waste", "show which bytes of an image are wasted, by what, and the repair"),
 }
@@ -136,6 +137,15 @@ GROUPS = {
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
     "buildx": {"build": "build", "prune": "builder prune"},
+    "volume": {
+        "create": "volume create",
+        "inspect": "volume inspect",
+        "ls": "volume ls",
+        "list": "volume ls",
+        "prune": "volume prune",
+        "rm": "volume rm",
+        "remove": "volume rm",
+    },
     "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},
 }
 # What exists in a group alone, by its module.
@@ -151,6 +161,11 @@ GROUPED = {
     "sbom attach": "sbom_attach",
     "sbom ls": "sbom_ls",
     "sbom make": "sbom_make",
+    "volume create": "volume_create",
+    "volume inspect": "volume_inspect",
+    "volume ls": "volume_ls",
+    "volume prune": "volume_prune",
+    "volume rm": "volume_rm",
 }
 _OPEN = frozenset(("sbom",))  # a group that takes other words, too
 # What docker has and this has not: no other word is near in meaning, however alike it is spelled.
@@ -159,7 +174,6 @@ _ABSENT = {
     **dict.fromkeys(("exec", "pause", "port", "rename", "stats", "top", "unpause"), _LIVES),
     "events": "nothing runs that could tell them",
     "network": "a container has the host's network, or none: see 'lamina run --help'",
-    "volume": "a directory of this machine can be shown: see --volume in 'lamina run --help'",
     "manifest": "see `lamina build --platform`, `lamina copy --all` and `lamina registry`",
     "search": "`lamina registry catalog` lists what a registry has",
 }

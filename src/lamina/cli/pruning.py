@@ -27,6 +27,22 @@ def prune_containers(opened: Engine, _given: Parsed) -> int:
     return sum(sizes[container.id] for container in gone)
 
 
+def prune_volumes(opened: Engine, given: Parsed) -> int:
+    """all volumes without a name (with -a: with one, too) that no container uses"""
+    gone = opened.volumes.prune(named=given.has("all"))
+    for name, _ in gone:
+        print(f"Deleted volume: {name}")
+    return sum(size for _, size in gone)
+
+
+def prune_anonymous(opened: Engine, _given: Parsed) -> int:
+    """all volumes without a name that no container uses"""
+    gone = opened.volumes.prune()
+    for name, _ in gone:
+        print(f"Deleted volume: {name}")
+    return sum(size for _, size in gone)
+
+
 def prune_images(opened: Engine, given: Parsed) -> int:
     """all images without a name (with -a: without a container)"""
     pruned = opened.images.prune(unused=given.has("all"))

@@ -6,6 +6,7 @@ says is added.
 """
 
 import json
+import posixpath
 from typing import NamedTuple
 
 from lamina.containers.lasting import Lasting
@@ -128,8 +129,10 @@ class Settings(NamedTuple):
         )
 
 
-def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
-    """Lay `wishes` over the image's `config`.
+def settle(
+    config: ContainerConfig, wishes: Wishes, hostname: str, *, declared: bool = True
+) -> Settings:
+    """Lay `wishes` over the image's `config`; its volumes only where they are `declared`.
 
     Raises `UsageError` when there is no command, the working directory is not absolute, or
     wishes contradict each other.
@@ -158,7 +161,7 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
         network=wishes.network,
         tty=wishes.tty,
         stdin_open=wishes.stdin_open,
-        volumes=wishes.volumes,
+        volumes=(*wishes.volumes, *(_declared(config, wishes) if declared else ())),
         labels=tuple(sorted(labels.items())),
         auto_remove=wishes.auto_remove,
         privileged=wishes.privileged,
@@ -168,6 +171,13 @@ def settle(config: ContainerConfig, wishes: Wishes, hostname: str) -> Settings:
         limits=wishes.limits,
         lasting=wishes.lasting,
     )
+
+
+def _declared(config: ContainerConfig, wishes: Wishes) -> list[Volume]:
+    """The image's volumes where nothing else is to be seen, each without a name yet."""
+    taken = {each.target for each in wishes.volumes} | {each.target for each in wishes.tmpfs}
+    paths = {posixpath.normpath("/" + path.lstrip("/")) for path in config.volumes or ()}
+    return [Volume("", path, False) for path in sorted(paths - taken - {"/"})]
 
 
 def _refuse_contradictions(wishes: Wishes) -> None:

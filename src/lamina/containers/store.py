@@ -18,6 +18,13 @@ from lamina.containers import names, records
 from lamina.containers.records import Record
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.state import KILLED, Status, status
+from lamina.containers.volumes import (
+    VolumeStore,
+    check_name,
+    claim,
+    doom_anonymous,
+    with_names,
+)
 from lamina.errors import (
     ContainerNotFound,
     ImageNotFound,
@@ -27,17 +34,21 @@ from lamina.errors import (
     RuntimeFailure,
     StorageError,
     StoreDamaged,
+    from_oserror,
 )
 from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.processes import end, start_time
 from lamina.images.store import ImageStore
+from lamina.kernel.namespaces import CAP_SYS_ADMIN, has_capability
 from lamina.layers import gc
 from lamina.layers.store import LayerStore
 from lamina.metadata import containers, images, layers, refs
 from lamina.metadata.containers import ContainerRow
+from lamina.metadata.volumes import VolumeRow
 from lamina.runtime.isolation import Isolation
+from lamina.runtime.process import Volume
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import ContainerID, LeaseID
@@ -69,6 +80,7 @@ class ContainerStore:
         self.isolation = isolation
         self.run_root = run_root
         self._root = layer_store.root
+        self.volumes = VolumeStore(self._root)
 
     # --- finding ------------------------------------------------------------------------
 
@@ -114,7 +126,11 @@ class ContainerStore:
         """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`."""
         container = ContainerID.from_random(os.urandom(32))
         config = self.images.config(image)
-        settings = settle(config.config, wishes, hostname=container.short)
+        declared = has_capability(CAP_SYS_ADMIN)  # else the image's own directories serve
+        settings = settle(config.config, wishes, container.short, declared=declared)
+        settings, volumes = with_names(settings, container)
+        for each in volumes:
+            check_name(each.name)
         if name is not None:
             names.check(name)
             self._refuse_taken(name)
@@ -129,7 +145,7 @@ class ContainerStore:
             time.time(),
         )
         try:
-            row = self._record(row, brief=settings.auto_remove)
+            row = self._record(row, volumes, brief=settings.auto_remove)
         except BaseException:
             self.layers.remove_rw(layer)
             raise
@@ -144,7 +160,7 @@ class ContainerStore:
                 hint=f"remove it (`lamina rm {name}`) or choose another name",
             )
 
-    def _record(self, row: ContainerRow, *, brief: bool) -> ContainerRow:
+    def _record(self, row: ContainerRow, used: list[VolumeRow], *, brief: bool) -> ContainerRow:
         """One that is `brief` is to be removed by its maker, or by whoever finds that dead."""
         with self._root.database.write() as db:
             if images.get(db, row.image_id) is None:
@@ -157,6 +173,7 @@ class ContainerStore:
                     f"the container name {named.name!r} is in use",
                     hint=f"remove it (`lamina rm {named.name}`) or choose another name",
                 ) from None
+            claim(db, named.id, used)
             if brief:
                 refs.add(db, refs.LEASE, self._root.lease, row.layer_id)
         crash_point("container-recorded")
@@ -251,13 +268,32 @@ class ContainerStore:
         from lamina.execution.job import Job
 
         row = stored.row
+        volumes = stored.settings.volumes
+        if any(each.is_kept for each in volumes):
+            volumes = self._kept(stored, volumes)
+        process = stored.settings.process()._replace(volumes=volumes)
         return Job(
             row.id,
             self.layers.mounts(row.layer_id, writable=True),
-            stored.settings.process(),
+            process,
             self.run_root,
             self.layers.driver.writable_root(row.layer_id),
             lambda: self.layers.view(row.layer_id),
+        )
+
+    def _kept(self, stored: StoredContainer, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
+        """The same, each volume where it lies; before a first start, empty ones are filled."""
+        from lamina.containers.filling import fill
+
+        if stored.row.started is None:
+            plan = self.layers.mounts(stored.row.layer_id, writable=True)
+            try:
+                fill(self.volumes, stored.row.id, volumes, plan)
+            except OSError as error:
+                raise from_oserror(error, "filling a volume of", stored.row.name) from error
+        return tuple(
+            each._replace(source=self.volumes.made(each.name)) if each.is_kept else each
+            for each in volumes
         )
 
     def note_start(
@@ -319,13 +355,16 @@ class ContainerStore:
         with self._root.database.write() as db:
             containers.rename(db, stored.row.id, name)
 
-    def remove(self, stored: StoredContainer, *, force: bool = False) -> None:
+    def remove(
+        self, stored: StoredContainer, *, force: bool = False, volumes: bool = False
+    ) -> None:
         """Remove the container with its layer; a running one only with `force` (it is killed).
 
+        With `volumes` those of its own that have no name go, too.
         Raises `InUse` while a command runs or mounts it, or reads its layer.
         """
         if force:
-            self._remove_anyway(stored)
+            self._remove_anyway(stored, volumes)
             return
         if stored.status == "running":
             raise InUse(
@@ -333,16 +372,16 @@ class ContainerStore:
                 hint="stop it first or remove it with --force",
             )
         with self.alone(stored.row.id, _MOMENT) as now:
-            self._erase(now)
+            self._erase(now, volumes)
 
-    def _remove_anyway(self, stored: StoredContainer) -> None:
+    def _remove_anyway(self, stored: StoredContainer, volumes: bool) -> None:
         """It may be about to start, and removed by the command that runs it as it ends."""
         limit = time.monotonic() + _PATIENCE
         while True:
             kill(stored)
             try:
                 with self.alone(stored.row.id, _MOMENT) as now:
-                    self._erase(now)
+                    self._erase(now, volumes)
                 break
             except ContainerNotFound:
                 break
@@ -351,9 +390,11 @@ class ContainerStore:
                     raise
             stored = self.get(stored.row.id)
 
-    def _erase(self, stored: StoredContainer) -> None:
+    def _erase(self, stored: StoredContainer, volumes: bool) -> None:
         with self.layers.unused(stored.row.layer_id):
             with self._root.database.write() as db:
+                if volumes:
+                    doom_anonymous(db, stored.row.id)
                 containers.remove(db, stored.row.id)
                 layers.doom(db, [stored.row.layer_id], self._root.lease)
                 last = images.get(db, stored.row.image_id) is None
@@ -362,6 +403,7 @@ class ContainerStore:
             crash_point("container-removed")
             self.layers.erase_doomed(stored.row.layer_id)
             gc.erase_folders(self._root)
+        self.volumes.settle()
         if last:
             self.layers.reclaim()
         unlink_if_there(self._root.folder("locks", "containers", stored.row.id))

@@ -14,6 +14,7 @@ from lamina.content.verified import ByteStream
 from lamina.engine.image import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound
+from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
 from lamina.values.ids import ContainerID
@@ -124,6 +125,10 @@ class Container:
         from lamina.containers.detached import log_path
 
         return log_path(self._store, self.id)
+
+    def source_of(self, volume: Volume) -> str:
+        """Where what it is shown lies on this machine."""
+        return self._store.volumes.path(volume.name) if volume.name else volume.source
 
     @property
     def graph_driver(self) -> tuple[tuple[str, str], ...]:
@@ -281,9 +286,12 @@ class Container:
         """Give it another name."""
         self._store.rename(self._stored, name)
 
-    def remove(self, *, force: bool = False) -> None:
-        """Remove it with what it wrote; raises `InUse` while it runs, unless forced."""
-        self._store.remove(self._stored, force=force)
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove it with what it wrote; raises `InUse` while it runs, unless forced.
+
+        With `volumes` those of its own that have no name go, too.
+        """
+        self._store.remove(self._stored, force=force, volumes=volumes)
 
     def discard(self) -> None:
         """Remove it whatever it does, unless it is gone already."""

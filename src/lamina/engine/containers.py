@@ -7,6 +7,7 @@ from lamina.engine.capturing import RunResult, captured
 from lamina.engine.container import Container
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
+from lamina.runtime.process import Volume
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # what makes and starts containers is loaded when one is
@@ -131,9 +132,23 @@ class Containers:
         else:
             having.warn_of_other(self._engine, found, self._engine.events)
         stored = self._engine.container_store.create(
-            found.image, found.name, to_wishes(command, auto_remove, wishes), wishes.get("name")
+            found.image,
+            found.name,
+            to_wishes(command, auto_remove, wishes, self._taken(wishes)),
+            wishes.get("name"),
         )
         return Container(self._engine, stored)
+
+    def _taken(self, wishes: "Wanted") -> "tuple[Volume, ...]":
+        """The volumes of the containers that `volumes_from` names; of two, the later one's."""
+        from lamina.runtime.mountspelling import taken_from
+
+        found: dict[str, Volume] = {}
+        for text in wishes.get("volumes_from", ()):
+            name, readonly = taken_from(text)
+            for each in self.get(name).settings.volumes:
+                found[each.target] = each._replace(readonly=each.readonly or readonly)
+        return tuple(found.values())
 
     def list(self, *, everything: bool = False) -> list[Container]:
         """The running containers, or all; newest first."""

@@ -20,10 +20,11 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.engine.migration import Migration
     from lamina.engine.registries import Registries
     from lamina.engine.system import System
+    from lamina.engine.volumes import Volumes
 
 
 class Engine(Closing):
-    """`images`, `containers`, `migration` and `system` over one store; a context manager.
+    """`images`, `containers`, `volumes`, `migration`, `system` over one store; a context manager.
 
     Use it from one thread; open another for another thread.
     """
@@ -78,6 +79,13 @@ class Engine(Closing):
         from lamina.engine.containers import Containers
 
         return Containers(self)
+
+    @property
+    def volumes(self) -> "Volumes":
+        """Make, list and remove volumes."""
+        from lamina.engine.volumes import Volumes
+
+        return Volumes(self)
 
     @property
     def migration(self) -> "Migration":

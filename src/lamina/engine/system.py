@@ -43,6 +43,14 @@ class ContainerUsage(NamedTuple):
     image: ImageID
 
 
+class VolumeUsage(NamedTuple):
+    """A volume with the bytes in it, and whether containers use it."""
+
+    name: str
+    size: int
+    in_use: bool
+
+
 class CacheMount(NamedTuple):
     """A cache of RUN's: the ID that Dockerfiles give it, what it holds in bytes, and its use."""
 
@@ -74,6 +82,7 @@ class Usage(NamedTuple):
     blob_bytes: int
     copies_parents: bool
     cache_mounts: tuple[CacheMount, ...] = ()
+    volumes: tuple[VolumeUsage, ...] = ()
 
 
 class System:
@@ -113,6 +122,15 @@ class System:
             blob_bytes,
             isinstance(engine.layers.driver, CopiesParents),
             self._cache_mounts(),
+            self._volumes(),
+        )
+
+    def _volumes(self) -> tuple[VolumeUsage, ...]:
+        from lamina.engine.volumes import Volumes  # few look at them
+
+        return tuple(
+            VolumeUsage(each.name, each.size, bool(each.users))
+            for each in Volumes(self._engine).list()
         )
 
     def _cache_mounts(self) -> tuple[CacheMount, ...]:

@@ -61,8 +61,9 @@ class Wanted(Confined, Limited, total=False):
 
     `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be
     set; `network` is `host` or `none`;
-    `storage_size` limits what it may write, in bytes; `lasting` says how it is stopped and what is
-    kept of its output.
+    `storage_size` limits what it may write, in bytes; `volumes` are as `--volume` spells them, or
+    values, `mounts` as `--mount` does, `volumes_from` names of containers (`NAME[:ro]`); `lasting`
+    says how it is stopped and what is kept of its output.
     """
 
     name: str | None
@@ -70,7 +71,9 @@ class Wanted(Confined, Limited, total=False):
     environment: Mapping[str, str] | Sequence[str]
     working_dir: str | None
     user: str | None
-    volumes: Sequence[Volume]
+    volumes: Sequence[Volume | str]
+    mounts: Sequence[str]
+    volumes_from: Sequence[str]
     network: str
     hostname: str | None
     tty: bool

@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from lamina.containers.lasting import Lasting
 from lamina.containers.settings import Wishes
 from lamina.engine.wishes import Wanted
-from lamina.runtime import spelling, tmpfs
+from lamina.runtime import mountspelling, spelling, tmpfs
 from lamina.runtime.capabilities import named
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.limits import UNLIMITED, Limits, check, cpus, ulimit
+from lamina.runtime.process import Tmpfs, Volume
 from lamina.values.size import parse as parse_size
 
 
-def to_wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) -> Wishes:
-    """The typed wishes; raises `UsageError` for what cannot be understood."""
+def to_wishes(
+    command: Sequence[str] | None,
+    auto_remove: bool,
+    wanted: Wanted,
+    taken: tuple[Volume, ...] = (),
+) -> Wishes:
+    """The typed wishes, with the volumes `taken` from other containers; raises `UsageError`."""
+    volumes, in_memory = _mounts(wanted, taken)
     environment = wanted.get("environment", ())
     if isinstance(environment, Mapping):
         environment = [f"{key}={value}" for key, value in environment.items()]
@@ -25,7 +32,7 @@ def to_wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) 
         environment=tuple(environment),
         working_dir=wanted.get("working_dir"),
         user=wanted.get("user"),
-        volumes=tuple(wanted.get("volumes", ())),
+        volumes=volumes,
         network=wanted.get("network", "host"),
         hostname=wanted.get("hostname"),
         tty=wanted.get("tty", False),
@@ -35,13 +42,34 @@ def to_wishes(command: Sequence[str] | None, auto_remove: bool, wanted: Wanted) 
         storage_size=wanted.get("storage_size"),
         privileged=wanted.get("privileged", False),
         read_only=wanted.get("read_only", False),
-        tmpfs=tuple(
-            tmpfs.spelled(f"{path}:{options}") for path, options in wanted.get("tmpfs", {}).items()
-        ),
+        tmpfs=in_memory,
         confinement=_confinement(wanted),
         limits=_limits(wanted),
         lasting=wanted.get("lasting", Lasting()),
     )
+
+
+def _mounts(
+    wanted: Wanted, taken: tuple[Volume, ...]
+) -> tuple[tuple[Volume, ...], tuple[Tmpfs, ...]]:
+    """What is shown; of what another container has, what is not said to be something else."""
+    volumes = [
+        mountspelling.volume(each) if isinstance(each, str) else each
+        for each in wanted.get("volumes", ())
+    ]
+    in_memory = [
+        tmpfs.spelled(f"{path}:{options}") for path, options in wanted.get("tmpfs", {}).items()
+    ]
+    for text in wanted.get("mounts", ()):
+        mount = mountspelling.mount(text)
+        if isinstance(mount, Tmpfs):
+            in_memory.append(mount)
+        else:
+            volumes.append(mount)
+    mountspelling.once_each(volumes, in_memory)
+    said = {each.target for each in volumes} | {each.target for each in in_memory}
+    volumes += [each for each in taken if each.target not in said]
+    return tuple(volumes), tuple(in_memory)
 
 
 def _limits(wanted: Wanted) -> Limits:

@@ -5,7 +5,8 @@ LaminaError
 │   ├── InvalidDigest, InvalidReference, InvalidName, InvalidSize
 │   └── TemplateError, ConfigurationError
 ├── NotFound
-│   └── ImageNotFound, ContainerNotFound, LayerNotFound, PathNotFound
+│   └── ImageNotFound, ContainerNotFound, LayerNotFound, PathNotFound,
+│       VolumeNotFound
 ├── Conflict
 │   └── NameTaken, InUse, LockHeld, NotRunning
 ├── BadInput                  the peer answered wrongly
@@ -75,6 +76,7 @@ from lamina.errors.usage import (
     PathNotFound,
     TemplateError,
     UsageError,
+    VolumeNotFound,
 )
 
 __all__ = [
@@ -123,6 +125,7 @@ __all__ = [
     "TemplateError",
     "UnknownCompression",
     "UsageError",
+    "VolumeNotFound",
     "from_oserror",
     "hint_of",
 ]

@@ -51,6 +51,10 @@ class LayerNotFound(NotFound):
     """No layer by that ID, diff ID or chain ID."""
 
 
+class VolumeNotFound(NotFound):
+    """No volume by that name."""
+
+
 class PathNotFound(NotFound):
     """No such path in an image, a container or a build context."""
 

@@ -107,7 +107,7 @@ def mount_point(root: Root, point: Point) -> None:
             mount.source,
             root,
             point.path,
-            recursive=True,
+            recursive=mount.recursive,
             readonly=mount.readonly,
             attributes=kept,
         )

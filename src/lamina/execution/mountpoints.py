@@ -59,7 +59,7 @@ def file_point(tree: TreeView, source: str, target: str, *, readonly: bool) -> P
     status = tree.lstat(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
         raise RuntimeFailure(f"{target} of the image is no file but {_kind(status)}")
-    bind = BindMount(source, "/" + os.fsdecode(path), readonly)
+    bind = BindMount(source, "/" + os.fsdecode(path), readonly, recursive=False)
     return Point(bind, path, False, status is not None)
 
 
@@ -120,7 +120,8 @@ def _extra_point(tree: TreeView, extra: Extra, folder: str, number: int) -> Poin
         mount: BindMount | TmpfsMount = TmpfsMount(target, options)
     else:
         readonly = isinstance(extra, File) or extra.readonly
-        mount = BindMount(source_of(folder, number, extra), target, readonly)
+        source = source_of(folder, number, extra)
+        mount = BindMount(source, target, readonly, recursive=is_directory)
     return Point(mount, path, is_directory, status is not None)
 
 
@@ -147,7 +148,9 @@ def _volume_point(tree: TreeView, volume: Volume) -> Point:
             f" that is {_kind(status)}"
         )
     device = stat.S_ISCHR(source.st_mode) or stat.S_ISBLK(source.st_mode)
-    bind = BindMount(volume.source, "/" + os.fsdecode(path), volume.readonly, device)
+    target = "/" + os.fsdecode(path)
+    recursive = volume.recursive and is_directory
+    bind = BindMount(volume.source, target, volume.readonly, device, recursive)
     return Point(bind, path, is_directory, status is not None)
 
 

@@ -15,7 +15,7 @@ from lamina.drivers.api import Driver
 from lamina.errors import LaminaError
 from lamina.fs.faults import crash_point
 from lamina.layers import gc
-from lamina.metadata import blobs, layers, refs
+from lamina.metadata import blobs, layers, refs, volumes
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
 from lamina.values.ids import LayerID
@@ -36,8 +36,13 @@ def settle(root: StoreRoot, driver: Callable[[], Driver]) -> None:
         gc.collect_blobs(root)
     with root.database.read() as db:
         is_littered = bool(refs.doomed_folders(db))
+        has_doomed_volumes = bool(volumes.all_rows(db, "removing"))
     if is_littered:
         _as_far_as_possible(partial(gc.erase_folders, root))
+    if has_doomed_volumes:
+        from lamina.layers import volumefolders  # hardly ever there are some
+
+        _as_far_as_possible(partial(volumefolders.settle, root))
     root.sweep_leases()
 
 

@@ -7,7 +7,7 @@ when that process is gone, it counts as exited, whatever the row says.
 import sqlite3
 from typing import NamedTuple
 
-from lamina.metadata import layers, refs
+from lamina.metadata import layers, refs, volumes
 from lamina.values.digest import ImageID
 from lamina.values.ids import ContainerID, LayerID, LeaseID
 
@@ -81,8 +81,10 @@ def add(db: sqlite3.Connection, row: ContainerRow) -> None:
 def remove(db: sqlite3.Connection, container: ContainerID) -> None:
     """Drop a container's row and its claims; its layer is then unreachable, its folder doomed."""
     refs.doom_folder(db, FOLDER, container)
+    volumes.doom_with(db, container)
     db.execute("DELETE FROM containers WHERE id = ?", (container,))
     refs.drop_owner(db, refs.CONTAINER, container)
+    refs.drop_owner(db, refs.VOLUME, container)
 
 
 def all_rows(db: sqlite3.Connection) -> list[ContainerRow]:

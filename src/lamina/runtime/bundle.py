@@ -53,6 +53,7 @@ class BindMount(NamedTuple):
     target: str
     readonly: bool
     device: bool = False
+    recursive: bool = True
 
 
 class TmpfsMount(NamedTuple):
@@ -295,7 +296,10 @@ def _shared_memory(process: Process) -> list[Json]:
 
 
 def _bind(bind: BindMount) -> Json:
-    options: list[Json] = ["rbind", "rprivate", "ro" if bind.readonly else "rw"]
+    how = ("rbind", "rprivate") if bind.recursive else ("bind", "private")  # crun mixes them up
+    options: list[Json] = [*how, "ro" if bind.readonly else "rw"]
+    if bind.readonly and bind.recursive:
+        options.append("rro")
     if not bind.device:
         options.append("nodev")
     return {

@@ -9,11 +9,24 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Volume(NamedTuple):
-    """A host directory or file that a container sees at `target` (an absolute path)."""
+    """A host directory or file that a container sees at `target` (an absolute path).
+
+    With a `name` it is a volume of that name, whose `source` its keeper knows; with neither, one
+    that is to get a name. What is mounted below the source is seen, too, when it is `recursive`.
+    An empty volume that `copies` gets what the image has at `target`.
+    """
 
     source: str
     target: str
     readonly: bool
+    name: str = ""
+    recursive: bool = True
+    copies: bool = True
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is a volume, and no path of this machine."""
+        return bool(self.name) or not self.source
 
 
 class Tmpfs(NamedTuple):

@@ -4,6 +4,7 @@ import os
 
 from lamina.engine.container import Container
 from lamina.runtime.limits import OUT_OF_MEMORY
+from lamina.runtime.process import Volume
 from lamina.spec.imageconfig import format_time
 from lamina.values.ages import age
 from lamina.values.size import human
@@ -27,8 +28,8 @@ def container_row(container: Container, now: float, *, size: bool = False) -> Do
         "Labels": ",".join(f"{key}={value}" for key, value in container.settings.labels),
         "Size": human(container.size) if size else "",
         "Networks": container.settings.network,
-        "Mounts": ",".join(volume.source for volume in container.settings.volumes),
-        "LocalVolumes": "0",
+        "Mounts": ",".join(each.name or each.source for each in container.settings.volumes),
+        "LocalVolumes": str(sum(1 for each in container.settings.volumes if each.name)),
     }
 
 
@@ -63,15 +64,23 @@ def container_document(container: Container, driver: str) -> Document:
         "HostConfig": host_config(settings),
         "GraphDriver": {"Name": driver, "Data": dict(container.graph_driver)},
         "Mounts": [
-            {
-                "Type": "bind",
-                "Source": volume.source,
-                "Destination": volume.target,
-                "RW": not volume.readonly,
-            }
-            for volume in settings.volumes
+            *(_mount(volume, container.source_of(volume)) for volume in settings.volumes),
+            *({"Type": "tmpfs", "Destination": each.target, "RW": True} for each in settings.tmpfs),
         ],
         "Config": {**_UNSAID, **_of_the_container(container), **container.config},
+    }
+
+
+def _mount(volume: Volume, source: str) -> Document:
+    kept: Document = {"Name": volume.name, "Driver": "local"} if volume.name else {}
+    return {
+        "Type": "volume" if volume.name else "bind",
+        **kept,
+        "Source": source,
+        "Destination": volume.target,
+        "Mode": "ro" if volume.readonly else "",
+        "RW": not volume.readonly,
+        "Propagation": "" if volume.name else "rprivate",
     }
 
 

@@ -16,7 +16,7 @@ def host_config(settings: Settings) -> Document:
         "NetworkMode": settings.network,
         "AutoRemove": settings.auto_remove,
         "Binds": [
-            f"{volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
+            f"{volume.name or volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
             for volume in settings.volumes
         ],
         "Privileged": settings.privileged,

@@ -85,7 +85,12 @@ def df_document(usage: Usage) -> Document:
         "Containers": _kind(
             len(usage.containers), sum(1 for c in usage.containers if c.running), written, stopped
         ),
-        "Local Volumes": _kind(0, 0, 0, 0),
+        "Local Volumes": _kind(
+            len(usage.volumes),
+            sum(1 for each in usage.volumes if each.in_use),
+            sum(each.size for each in usage.volumes),
+            sum(each.size for each in usage.volumes if not each.in_use),
+        ),
         "Build Cache": _kind(
             len(cached) + len(mounts),
             sum(1 for mount in mounts if mount.in_use),

@@ -10,7 +10,7 @@ USAGE = Usage(
     "Remove containers",
     (
         Flag("force", "f", "", "also a running one: it is killed"),
-        Flag("volumes", "v", "", "accepted for docker's sake"),
+        Flag("volumes", "v", "", "its volumes without a name, too"),
     ),
     1,
     None,
@@ -22,7 +22,9 @@ def run(context: Context, given: Parsed) -> int:
     with engine(context) as opened:
 
         def remove(name: str) -> None:
-            opened.containers.get(name).remove(force=given.has("force"))
+            opened.containers.get(name).remove(
+                force=given.has("force"), volumes=given.has("volumes")
+            )
             print(name)
 
         return for_each(given.operands, remove)
