@@ -76,6 +76,30 @@ def test_a_privileged_process_has_the_devices_of_this_machine(rig, isolation, ne
     assert rig.traces() == []
 
 
+def test_a_privileged_process_has_a_device_where_it_is_asked_for(rig, isolation, needs_fuse):
+    places = ("/dev/other", "/dev/vcs")  # the second has another device of that name
+    shown = confined(devices=tuple(Device("/dev/fuse", place) for place in places))
+    said = rig.run(isolation, "stat", "-c", "%t:%T", *places, privileged=True, **shown)
+    assert said.out.split() == ["a:e5", "a:e5"], said.err
+    missing = confined(devices=(Device("/dev/none", "/dev/none"),))
+    with pytest.raises(RuntimeFailure, match="No such file"):
+        rig.run(isolation, "true", privileged=True, **missing)
+    assert rig.traces() == []
+
+
+def test_a_privileged_process_opens_the_devices_of_a_volume(rig, isolation, tmp_path):
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    os.mknod(folder / "zero", 0o20666, os.makedev(1, 5))
+    os.mknod(folder / "null", 0o20666, os.makedev(1, 3))
+    for place in ("/v", "/dev"):
+        volumes = (Volume(str(folder), place, False),)
+        script = f"head -c1 {place}/zero | wc -c; ls {place}"
+        said = rig.run(isolation, "sh", "-c", script, privileged=True, volumes=volumes)
+        assert said.out.split() == ["1", "null", "zero"], said.err
+    assert sorted(os.listdir(folder)) == ["null", "zero"]
+
+
 def test_no_new_privileges(rig, isolation):
     assert status(rig, isolation, "NoNewPrivs") == "0"
     assert status(rig, isolation, "NoNewPrivs", **confined(no_new_privileges=True)) == "1"

@@ -17,22 +17,25 @@ _OWN = frozenset(  # what every container's /dev has of its own
 )
 
 
-def shown(devices: tuple[Device, ...]) -> tuple[Volume, ...]:
+def shown(process: Process) -> tuple[Volume, ...]:
     """Each device as something to mount; those in a directory one by one.
 
-    Raises `RuntimeFailure` for what is not there, or no device.
+    A privileged process has all in their own places anyhow. Raises `RuntimeFailure` for what is
+    not there, or no device.
     """
-    return tuple(
+    found = (
         Volume(source, device.target + source[len(device.source) :], False)
-        for device in devices
+        for device in process.confinement.devices
         for source in _found(device)
     )
+    return tuple(each for each in found if not process.privileged or each.source != each.target)
 
 
 def nodes_of(process: Process) -> tuple[Node, ...]:
     """What the process may open besides the usual: all of /dev when privileged."""
     if process.privileged:
-        return tuple(_node(path) for path in _walk("/dev"))
+        taken = {volume.target for volume in shown(process)}
+        return tuple(node for node in map(_node, _walk("/dev")) if node.path not in taken)
     return tuple(
         _node(path)._replace(access=device.access)
         for device in process.confinement.devices

@@ -83,10 +83,10 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
 
 def _points(view: TreeView, job: Job, folder: str, init: str) -> list[Point]:
     process = job.process
-    devices = () if process.privileged else shown(process.confinement.devices)
+    volumes = (*process.volumes, *shown(process))
     return placed(
         [
-            *volume_points(view, (*process.volumes, *devices)),
+            *volume_points(view, volumes, opens_devices=process.privileged),
             *tmpfs_points(view, process.tmpfs),
             *extra_points(view, job.extras, folder),
             *([file_point(view, init, INIT, readonly=True)] if init else ()),

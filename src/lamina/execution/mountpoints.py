@@ -82,9 +82,11 @@ def _tmpfs_point(tree: TreeView, tmpfs: Tmpfs) -> Point:
     return Point(mount, path, True, status is not None)
 
 
-def volume_points(tree: TreeView, volumes: tuple[Volume, ...]) -> list[Point]:
-    """Where volumes go. Raises `UsageError` or `RuntimeFailure`."""
-    return [_volume_point(tree, volume) for volume in volumes]
+def volume_points(
+    tree: TreeView, volumes: tuple[Volume, ...], *, opens_devices: bool
+) -> list[Point]:
+    """Where volumes go; `opens_devices` also in directories. `UsageError` or `RuntimeFailure`."""
+    return [_volume_point(tree, volume, opens_devices) for volume in volumes]
 
 
 def extra_points(tree: TreeView, extras: tuple[Extra, ...], folder: str) -> list[Point]:
@@ -125,7 +127,7 @@ def _extra_point(tree: TreeView, extra: Extra, folder: str, number: int) -> Poin
     return Point(mount, path, is_directory, status is not None)
 
 
-def _volume_point(tree: TreeView, volume: Volume) -> Point:
+def _volume_point(tree: TreeView, volume: Volume, opens_devices: bool) -> Point:
     if not volume.source.startswith("/") or not volume.target.startswith("/"):
         raise UsageError(
             f"the volume {volume.source}:{volume.target} is not absolute",
@@ -147,7 +149,8 @@ def _volume_point(tree: TreeView, volume: Volume) -> Point:
             f"the volume {volume.source} cannot be mounted on {volume.target}:"
             f" that is {_kind(status)}"
         )
-    device = stat.S_ISCHR(source.st_mode) or stat.S_ISBLK(source.st_mode)
+    is_device = stat.S_ISCHR(source.st_mode) or stat.S_ISBLK(source.st_mode)
+    device = opens_devices or is_device
     target = "/" + os.fsdecode(path)
     recursive = volume.recursive and is_directory
     bind = BindMount(volume.source, target, volume.readonly, device, recursive)

@@ -47,7 +47,10 @@ _ALLOWED = (  # memory devices, terminals (Documentation/admin-guide/devices.txt
 
 
 class BindMount(NamedTuple):
-    """A host path seen at `target`, a path whose links are all resolved; `device`: it is one."""
+    """A host path seen at `target`, a path whose links are all resolved.
+
+    `device`: it is one, or those in it can be opened.
+    """
 
     source: str
     target: str

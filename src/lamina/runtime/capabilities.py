@@ -53,18 +53,17 @@ def granted(
 ) -> tuple[str, ...]:
     """What a process gets of a caller whose bounding set is `bounding`, by number.
 
-    docker's arithmetic (moby, oci/caps/utils.go). Of docker's own set and of ALL the caller's
-    part is given; raises `RuntimeFailure` for one that was asked for by name and is not had.
+    docker's arithmetic (moby, oci/caps/utils.go), but that a privileged process loses what is
+    dropped: there the flag is passed over. Of docker's own set and of ALL the caller's part is
+    given; raises `RuntimeFailure` for one that was asked for by name and is not had.
     """
     added, dropped = frozenset(add), frozenset(drop)
-    if privileged:
-        wanted = frozenset(NUMBERS)
-    elif ALL in added:
+    if ALL in added:
         wanted = frozenset(NUMBERS) - dropped
     elif ALL in dropped:
         wanted = added
     else:
-        wanted = DEFAULT - dropped | added
+        wanted = (frozenset(NUMBERS) if privileged else DEFAULT) - dropped | added
     for name in sorted(added & wanted - {ALL}):
         if not bounding >> NUMBERS[name] & 1:
             raise RuntimeFailure(

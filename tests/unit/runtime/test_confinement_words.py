@@ -46,6 +46,12 @@ def test_capabilities_are_added_and_dropped_as_docker_does(add, drop, expected):
     assert set(granted(add, drop, privileged=False, bounding=_EVERY)) == expected
 
 
+def test_a_privileged_process_loses_what_is_dropped():
+    every = frozenset(NUMBERS)
+    for drop, expected in (((), every), (("CAP_BPF",), every - {"CAP_BPF"}), (("ALL",), set())):
+        assert set(granted((), drop, privileged=True, bounding=_EVERY)) == expected
+
+
 def test_what_the_caller_lacks_is_left_out_unless_it_was_named():
     lacking = _EVERY & ~(1 << NUMBERS["CAP_BPF"]) & ~(1 << NUMBERS["CAP_CHOWN"])
     assert "CAP_CHOWN" not in granted((), (), privileged=False, bounding=lacking)
