@@ -5,6 +5,7 @@ capabilities that the process gets, and the kernel (moby, profiles/seccomp). A p
 is one, too. Everything that is not understood is refused, never skipped.
 """
 
+import errno
 from typing import NamedTuple
 
 from lamina.errors import UsageError
@@ -28,6 +29,12 @@ _MACHINES = {
     "s390x": ("s390x", "SCMP_ARCH_S390X"),
     "riscv64": ("riscv64", "SCMP_ARCH_RISCV64"),
 }
+_PROFILE = frozenset(
+    (
+        *("defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap"),
+        *("syscalls", "flags"),
+    )
+)
 _RULE = frozenset(
     (
         *("name", "names", "action", "errnoRet", "errno", "args"),
@@ -49,6 +56,8 @@ def check(text: str) -> None:
     """Raise `UsageError` or `BadDocument` for what is no profile, whatever the machine."""
     profile = _profile(text)
     for rule in _rules(profile):
+        for key in ("includes", "excludes"):
+            _condition(rule, key)
         _converted(rule)
 
 
@@ -56,28 +65,35 @@ def converted(text: str, machine: Machine) -> dict[str, Json]:
     """The `linux.seccomp` object that a profile means here; raises `UsageError`."""
     profile = _profile(text)
     found: dict[str, Json] = {"defaultAction": _action(profile.get("defaultAction"))}
-    if "defaultErrnoRet" in profile:
-        found["defaultErrnoRet"] = _number(profile["defaultErrnoRet"])
-    architectures = _architectures(profile, machine)
-    if architectures:
-        found["architectures"] = architectures
-    rules = [rule for rule in _rules(profile) if _holds(rule, machine)]
-    found["syscalls"] = [_converted(rule) for rule in rules]
+    found.update(_errno(profile, "defaultErrno"))
+    lists = {
+        "architectures": _architectures(profile, machine),
+        "flags": _words(profile, "flags", "SECCOMP_FILTER_FLAG_"),
+    }
+    found.update({key: values for key, values in lists.items() if values})
+    found["syscalls"] = [_converted(rule) for rule in _rules(profile) if _holds(rule, machine)]
     return found
 
 
 def _profile(text: str) -> dict[str, Json]:
     profile = parse(text.encode(), "seccomp profile")
+    unknown = sorted(profile.keys() - _PROFILE)
+    if unknown:
+        raise _bad(f"{unknown[0][:40]!r} is not understood")
     _action(profile.get("defaultAction"))
+    _errno(profile, "defaultErrno")
+    _words(profile, "flags", "SECCOMP_FILTER_FLAG_")
+    _words(profile, "architectures", "SCMP_ARCH_")
+    for each in _list(profile, "archMap"):
+        if not isinstance(each, dict):
+            raise _bad(f"the architecture {str(each)[:40]!r} is not understood")
+        _words(each, "subArchitectures", "SCMP_ARCH_")
     return profile
 
 
 def _rules(profile: dict[str, Json]) -> list[dict[str, Json]]:
-    rules = profile.get("syscalls") or []
-    if not isinstance(rules, list):
-        raise _bad("`syscalls` is no list")
     found = []
-    for rule in rules:
+    for rule in _list(profile, "syscalls"):
         if not isinstance(rule, dict) or not _RULE.issuperset(rule):
             raise _bad(f"a rule is not understood: {str(rule)[:80]}")
         found.append(rule)
@@ -86,26 +102,26 @@ def _rules(profile: dict[str, Json]) -> list[dict[str, Json]]:
 
 def _architectures(profile: dict[str, Json], machine: Machine) -> list[Json]:
     """The machine's own and those whose programs it executes, too."""
-    listed = profile.get("architectures")
-    if isinstance(listed, list) and listed:
+    listed = _list(profile, "architectures")
+    if listed:
         return listed
     own = _MACHINES.get(machine.name, ("", ""))[1]
-    for each in _list(profile.get("archMap")):
+    for each in _list(profile, "archMap"):
         if isinstance(each, dict) and each.get("architecture") == own:
-            return [own, *_list(each.get("subArchitectures"))]
+            return [own, *_list(each, "subArchitectures")]
     return [own] if own else []
 
 
 def _holds(rule: dict[str, Json], machine: Machine) -> bool:
     includes, excludes = _condition(rule, "includes"), _condition(rule, "excludes")
     arch = _MACHINES.get(machine.name, (machine.name, ""))[0]
-    if "arches" in includes and arch not in _list(includes["arches"]):
+    if "arches" in includes and arch not in _list(includes, "arches"):
         return False
-    if arch in _list(excludes.get("arches")):
+    if arch in _list(excludes, "arches"):
         return False
-    if any(each not in machine.capabilities for each in _list(includes.get("caps"))):
+    if any(each not in machine.capabilities for each in _list(includes, "caps")):
         return False
-    if any(each in machine.capabilities for each in _list(excludes.get("caps"))):
+    if any(each in machine.capabilities for each in _list(excludes, "caps")):
         return False
     if "minKernel" in includes and machine.kernel < _version(includes["minKernel"]):
         return False
@@ -116,24 +132,33 @@ def _condition(rule: dict[str, Json], key: str) -> dict[str, Json]:
     condition = rule.get(key) or {}
     if not isinstance(condition, dict) or not _CONDITION.issuperset(condition):
         raise _bad(f"the condition {str(condition)[:80]} is not understood")
+    _words(condition, "arches", "")
+    _words(condition, "caps", "CAP_")
+    if condition.get("minKernel"):
+        _version(condition["minKernel"])
     return {name: value for name, value in condition.items() if value}
 
 
 def _converted(rule: dict[str, Json]) -> dict[str, Json]:
-    names = _list(rule.get("names")) or [rule.get("name")]
+    names = _words(rule, "names", "") or [rule.get("name")]
     if not all(isinstance(name, str) and name for name in names):
         raise _bad("a rule names no system call")
-    for key in ("includes", "excludes"):
-        condition = _condition(rule, key)
-        if "minKernel" in condition:
-            _version(condition["minKernel"])
     found: dict[str, Json] = {"names": names, "action": _action(rule.get("action"))}
-    if rule.get("errnoRet") is not None:
-        found["errnoRet"] = _number(rule["errnoRet"])
-    arguments = [_argument(each) for each in _list(rule.get("args"))]
+    found.update(_errno(rule, "errno"))
+    arguments = [_argument(each) for each in _list(rule, "args")]
     if arguments:
         found["args"] = arguments
     return found
+
+
+def _errno(holder: dict[str, Json], key: str) -> dict[str, Json]:
+    """The number that a denied call returns: as it is, else by its name (podman's form)."""
+    number, name = holder.get(f"{key}Ret"), holder.get(key)
+    if number is None and name:
+        number = getattr(errno, name, None) if isinstance(name, str) else None
+        if not isinstance(number, int):
+            raise _bad(f"there is no error {str(name)[:40]!r}")
+    return {} if number is None else {f"{key}Ret": _number(number)}
 
 
 def _argument(argument: Json) -> Json:
@@ -163,8 +188,20 @@ def _version(text: Json) -> tuple[int, int]:
         raise _bad(f"{str(text)[:40]!r} is no kernel's version") from None
 
 
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []
+def _list(holder: dict[str, Json], key: str) -> list[Json]:
+    value = holder.get(key)
+    if value is not None and not isinstance(value, list):
+        raise _bad(f"`{key}` is no list")
+    return value or []
+
+
+def _words(holder: dict[str, Json], key: str, prefix: str) -> list[Json]:
+    """A list of texts that begin so."""
+    found = _list(holder, key)
+    for each in found:
+        if not isinstance(each, str) or not each.startswith(prefix):
+            raise _bad(f"{str(each)[:40]!r} in `{key}` is not understood")
+    return found
 
 
 def _bad(why: str) -> UsageError:

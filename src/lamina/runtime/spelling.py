@@ -58,23 +58,31 @@ def _with_option(base: Confinement, option: str, key: str, value: str) -> Confin
 
 
 def _seccomp(value: str) -> str:
-    if value == UNCONFINED or value.lstrip().startswith("{"):
+    if value == UNCONFINED:
         return value
     if value == "builtin":
-        return ""
-    try:
-        with open(value, encoding="utf-8") as file:
-            text = file.read(_PROFILE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"the seccomp profile {value}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"the seccomp profile {value} is no text in UTF-8") from None
+        raise UsageError(
+            "there is no seccomp profile built in",
+            hint="give a file, as containers-common brings: /usr/share/containers/seccomp.json",
+        )
+    is_json = value.lstrip().startswith("{")  # as docker's API has it
+    text, what = (value, "") if is_json else (_text(value), f" {value}")
     if len(text) > _PROFILE_LIMIT:
-        raise UsageError(f"the seccomp profile {value} is larger than {_PROFILE_LIMIT} bytes")
+        raise UsageError(f"the seccomp profile{what} is larger than {_PROFILE_LIMIT} bytes")
     from lamina.runtime.seccomp import check  # few bring their own
 
     check(text)
     return text
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(_PROFILE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"the seccomp profile {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"the seccomp profile {path} is no text in UTF-8") from None
 
 
 def pid_mode(text: str) -> str:

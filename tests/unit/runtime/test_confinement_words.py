@@ -117,6 +117,17 @@ def test_a_profile_is_read_once(tmp_path):
         spelling.with_security(Confinement(), [f"seccomp={path}.none"])
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("builtin", "built in"), ("{}", "no action"), ('{"a": "' + "a" * (1 << 20) + '"}', "larger")],
+)
+def test_a_profile_that_is_no_file(text, words):
+    with pytest.raises(UsageError, match=words):
+        spelling.with_security(Confinement(), [f"seccomp={text}"])
+    given = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    assert spelling.with_security(Confinement(), [f"seccomp={given}"]).seccomp == given
+
+
 def profile(**rule):
     return json.dumps({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [rule]})
 
@@ -161,11 +172,50 @@ def test_a_rule_keeps_its_arguments_and_its_errno():
         {"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {"moon": 1}},
         {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"op": "EQ"}]},
         {"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {"minKernel": "new"}},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": {"index": 0}},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": "CAP_BPF"}},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "excludes": {"caps": ["BPF"]}},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": "amd64"}},
+        {"names": "read", "name": "write", "action": "SCMP_ACT_ALLOW"},
+        {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "ENOTHING"},
+        {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "errorcode"},
     ],
 )
 def test_a_rule_that_is_not_understood_is_refused(rule):
     with pytest.raises(UsageError, match="seccomp profile"):
         check(profile(**rule))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"listenerPath": "/x"},
+        {"syscalls": {}},
+        {"architectures": "SCMP_ARCH_X86"},
+        {"architectures": [5]},
+        {"archMap": ["SCMP_ARCH_X86"]},
+        {"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["x86"]}]},
+        {"flags": ["FAST"]},
+        {"defaultErrno": "ENOTHING"},
+    ],
+)
+def test_a_profile_that_is_not_understood_is_refused(more):
+    with pytest.raises(UsageError, match="seccomp profile"):
+        check(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", **more}))
+
+
+def test_an_error_may_be_named():
+    text = json.dumps(
+        {
+            "defaultAction": "SCMP_ACT_ERRNO",
+            "defaultErrno": "ENOSYS",
+            "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+            "syscalls": [{"name": "read", "action": "SCMP_ACT_ERRNO", "errno": "EPERM"}],
+        }
+    )
+    found = converted(text, _HERE)
+    assert (found["defaultErrnoRet"], found["syscalls"][0]["errnoRet"]) == (38, 1)
+    assert found["flags"] == ["SECCOMP_FILTER_FLAG_LOG"]
 
 
 def test_the_distributions_profile(needs_seccomp_profile):
