@@ -88,6 +88,8 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--shm-size", "much"), ("invalid size 'much'",)),
         (("--uts", "host", "-h", "me"), ("UTS",)),
         (("-m", "much"), ("invalid size 'much'",)),
+        (("--memory=",), ("invalid size ''",)),
+        (("--memory-swap", "", "-m", "8m"), ("invalid size ''",)),
         (("-m", "1m"), ("6m at least",)),
         (("--memory-swap", "8m"), ("needs one of memory",)),
         (("--cpus", "5000"), ("5000 processors",)),

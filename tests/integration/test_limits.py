@@ -182,6 +182,26 @@ def test_a_limit_that_this_process_may_not_raise_is_refused(rig, isolation, monk
     assert rig.left_over() == []
 
 
+def test_a_limit_that_the_kernel_refuses_is_no_traceback(rig, needs_mounts, monkeypatch):
+    """Beyond /proc/sys/fs/nr_open not even root may go."""
+    monkeypatch.setattr("lamina.execution.limiting._may_raise", lambda: True)
+    with pytest.raises(RuntimeFailure, match="nofile cannot be 9000000000:9000000000"):
+        rig.run("chroot", "true", **limited(ulimits=(Ulimit("nofile", 9 * 10**9, 9 * 10**9),)))
+    assert rig.left_over() == []
+
+
+def test_processors_that_are_not_there(rig, runtime, controllers):
+    with pytest.raises(RuntimeFailure, match="processors 9999 were asked for, and there are 0"):
+        rig.run(runtime, "true", **limited(cpuset_cpus="9999"))
+    with pytest.raises(RuntimeFailure, match="memory nodes 0-99"):
+        rig.run(runtime, "true", **limited(cpuset_mems="0-99"))
+
+
+def test_a_limit_as_large_as_a_number_can_be(rig, runtime, controllers):
+    largest = limited(memory=(1 << 63) - 1, cpu_shares=10**9)
+    assert rig.run(runtime, "true", **largest) == (0, "", "")
+
+
 def test_the_score_by_which_the_kernel_chooses(rig, isolation):
     said = rig.run(isolation, "cat", "/proc/self/oom_score_adj", **limited(oom_score_adj=321))
     assert said.out == "321\n"

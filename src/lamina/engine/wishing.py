@@ -97,7 +97,7 @@ def _limits(wanted: Wanted) -> Limits:
 
 
 def _bytes(size: int | str | None) -> int:
-    return parse_size(str(size)) if size else 0
+    return 0 if size is None else parse_size(str(size))
 
 
 def _confinement(wanted: Wanted) -> Confinement:

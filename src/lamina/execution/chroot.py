@@ -240,7 +240,7 @@ class _Helper:
                 "root": self._root,
                 "kept": [NUMBERS[name] for name in rights],
                 "rlimits": [
-                    (number_of(each.name), each.soft, each.hard)
+                    (each.name, number_of(each.name), each.soft, each.hard)
                     for each in job.process.limits.ulimits
                 ],
                 "oom_score_adj": job.process.limits.oom_score_adj,

@@ -4,6 +4,7 @@ A limit that cannot be held is refused in a sentence: one that is silently ignor
 out by the machine's other users.
 """
 
+import os
 import resource
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from lamina.kernel.namespaces import (
     user_namespace,
 )
 from lamina.runtime.bundle import granted
-from lamina.runtime.limits import OUT_OF_MEMORY, UNLIMITED, Limits, Ulimit
+from lamina.runtime.limits import OUT_OF_MEMORY, UNLIMITED, Limits, Ulimit, members
 from lamina.runtime.process import Process
 from lamina.values.size import human_binary
 
@@ -90,8 +91,7 @@ def _shares(limits: Limits) -> tuple[tuple[str, str, str], ...]:
     converted as runc does.
     """
     found: list[tuple[str, str, str]] = []
-    if limits.cpu_shares:
-        shares = min(max(limits.cpu_shares, 2), 262_144)
+    if shares := limits.shares:
         weight = 1 + (shares - 2) * 9999 // 262_142
         found += [("cpu", "cpu.shares", str(shares)), ("cpu", "cpu.weight", str(weight))]
     if limits.blkio_weight:
@@ -137,10 +137,12 @@ def refuse_impossible(process: Process, isolation: str) -> None:
             "a chroot cannot hold a container to limits of memory, processors or devices",
             hint="install crun, or leave them out",
         )
+    _refuse_absent("processors", limits.cpuset_cpus, "/sys/devices/system/cpu/online")
+    _refuse_absent("memory nodes", limits.cpuset_mems, "/sys/devices/system/node/online")
     for each in limits.ulimits:
         _refuse_raised(each)
     score = limits.oom_score_adj
-    if score and score < _present_score() and not has_capability(CAP_SYS_RESOURCE):
+    if score and score < _present_score() and not _may_raise():
         raise RuntimeFailure(
             f"the OOM score {score} cannot be set: it is lower than that of this process,"
             " which may not lower any (no CAP_SYS_RESOURCE)",
@@ -148,9 +150,27 @@ def refuse_impossible(process: Process, isolation: str) -> None:
         )
 
 
+def _refuse_absent(what: str, wanted: str, path: str) -> None:
+    """For a list of processors or memory nodes that are not there."""
+    if not wanted or not os.path.exists(path):
+        return
+    with open(path, encoding="ascii") as file:
+        online = file.read().strip()
+    if not members(wanted) <= members(online):
+        raise RuntimeFailure(
+            f"the {what} {wanted} were asked for, and there are {online}",
+            hint="name some of these",
+        )
+
+
+def _may_raise() -> bool:
+    """The kernel asks for the right in its first user namespace."""
+    return has_capability(CAP_SYS_RESOURCE) and not user_namespace()
+
+
 def _refuse_raised(wanted: Ulimit) -> None:
     own = resource.getrlimit(number_of(wanted.name))[1]
-    if own == resource.RLIM_INFINITY or has_capability(CAP_SYS_RESOURCE):
+    if own == resource.RLIM_INFINITY or _may_raise():
         return
     if wanted.hard == UNLIMITED or wanted.hard > own:
         raise RuntimeFailure(

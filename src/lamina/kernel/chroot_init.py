@@ -184,13 +184,18 @@ def _start(request: dict) -> None:  # type: ignore[type-arg]
         _execute(request)
     except OSError as error:
         _fail(125, f"{error.strerror}: {error.filename or ''}".rstrip(": "))
+    except MemoryError:
+        _fail(125, "its limits leave no memory to start it")
 
 
 def _limit(request: dict) -> None:  # type: ignore[type-arg]
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    for number, soft, hard in request["rlimits"]:
-        resource.setrlimit(number, (soft, hard))
+    for name, number, soft, hard in request["rlimits"]:
+        try:
+            resource.setrlimit(number, (soft, hard))
+        except ValueError as error:  # what Python makes of EPERM
+            _fail(125, f"the limit {name} cannot be {soft}:{hard}: {error}")
     if request["oom_score_adj"]:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write(str(request["oom_score_adj"]))

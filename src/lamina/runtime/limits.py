@@ -8,6 +8,8 @@ from typing import NamedTuple, Self
 from lamina.errors import UsageError
 
 SMALLEST_MEMORY = 6 << 20  # bytes, as docker's
+_LARGEST = (1 << 63) - 1  # bytes; the runtimes count with 64 bits and a sign
+_MOST_PROCESSES = 4 << 20  # PID_MAX_LIMIT, linux/threads.h
 OUT_OF_MEMORY = "out of memory: "  # how the words begin that are said and kept of such an end
 PERIOD = 100_000  # microseconds in which a share of processors is counted
 UNLIMITED = -1
@@ -56,7 +58,12 @@ class Limits(NamedTuple):
     @property
     def swap(self) -> int:
         """Memory and swap together in bytes: what was said, or docker's twice as much."""
-        return self.memory_swap or 2 * self.memory
+        return self.memory_swap or min(2 * self.memory, _LARGEST)
+
+    @property
+    def shares(self) -> int:
+        """Shares of processors within what the kernel takes; 0 where nothing was said."""
+        return min(max(self.cpu_shares, 2), 262_144) if self.cpu_shares else 0
 
     @property
     def quota(self) -> tuple[int, int]:
@@ -77,9 +84,9 @@ def ulimit(text: str) -> Ulimit:
     name, _, values = text.partition("=")
     if name not in _ULIMITS:
         raise UsageError(f"unknown limit {name[:40]!r}", hint=f"there are {', '.join(_ULIMITS)}")
-    soft, _, hard = values.partition(":")
+    soft, colon, hard = values.partition(":")
     try:
-        found = Ulimit(name, _count(soft), _count(hard or soft))
+        found = Ulimit(name, _count(soft), _count(hard if colon else soft))
     except ValueError:
         raise UsageError(
             f"invalid limit {text[:60]!r}", hint="write it as NAME=SOFT[:HARD], -1 for none"
@@ -90,10 +97,11 @@ def ulimit(text: str) -> Ulimit:
 
 
 def _count(text: str) -> int:
-    value = UNLIMITED if text == "unlimited" else int(text)
-    if not UNLIMITED <= value < 1 << 63:
+    if text in ("unlimited", str(UNLIMITED)):
+        return UNLIMITED
+    if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) > _LARGEST:
         raise ValueError
-    return value
+    return int(text)
 
 
 def cpus(text: str) -> int:
@@ -114,6 +122,8 @@ def check(limits: Limits, processors: int) -> None:
         raise UsageError(f"the OOM score {limits.oom_score_adj} is not within -1000 and 1000")
     if limits.blkio_weight and not 10 <= limits.blkio_weight <= 1000:
         raise UsageError(f"the weight {limits.blkio_weight} is not within 10 and 1000")
+    if limits.pids > _MOST_PROCESSES:
+        raise UsageError(f"there cannot be more than {_MOST_PROCESSES} processes")
     if not -1 <= limits.memory_swappiness <= 100:
         raise UsageError(f"the swappiness {limits.memory_swappiness} is not within 0 and 100")
 
@@ -124,7 +134,7 @@ def _about_memory(limits: Limits) -> str:
         return "a memory limit must be 6m at least"
     if 0 < reserved < SMALLEST_MEMORY:
         return "a memory reservation must be 6m at least"
-    if swap and not memory:
+    if swap > 0 and not memory:
         return "a limit of memory and swap needs one of memory, too"
     if 0 < swap < memory:
         return "the limit of memory and swap is smaller than that of memory"
@@ -158,8 +168,16 @@ def _about_processors(limits: Limits, processors: int) -> str:
 
 def _is_list(text: str) -> bool:
     parts = [part.split("-") for part in text.split(",")]
-    return all(len(part) <= 2 and all(_is_number(each) for each in part) for part in parts)
+    if not all(len(part) <= 2 and all(map(_is_number, part)) for part in parts):
+        return False
+    return all(int(part[0]) <= int(part[-1]) for part in parts)
 
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal() and len(text) < 6
+
+
+def members(text: str) -> frozenset[int]:
+    """The numbers of a list such as `0-3,5`."""
+    ranges = [part.split("-") for part in text.split(",")]
+    return frozenset(number for ends in ranges for number in range(int(ends[0]), int(ends[-1]) + 1))

@@ -35,7 +35,7 @@ def _memory(limits: Limits) -> dict[str, Json]:
 def _processors(limits: Limits) -> dict[str, Json]:
     quota, period = limits.quota
     said: dict[str, Json] = {
-        "shares": limits.cpu_shares,
+        "shares": limits.shares,
         "quota": quota,
         "period": period,
         "cpus": limits.cpuset_cpus,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lamina.errors import UsageError
-from lamina.runtime.limits import Limits, Ulimit, check, cpus, ulimit
+from lamina.runtime.limits import Limits, Ulimit, check, cpus, members, ulimit
 from lamina.runtime.resources import resources, rlimits
 
 _MB = 1 << 20
@@ -48,7 +48,11 @@ def test_ulimits(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-1:5", "nofile=-2"],
+    [
+        *("", "files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-1:5"),
+        *("nofile=-2", "nofile=5:", "nofile= 5", "nofile=1_000", "nofile=+5", "nofile=²"),
+        *("nofile=٣", "nofile=5\n", f"nofile={1 << 63}", "nofile=" + "9" * 5000),
+    ],
 )
 def test_what_is_no_ulimit(text):
     with pytest.raises(UsageError, match="limit"):
@@ -68,6 +72,8 @@ def test_what_is_no_ulimit(text):
         ({"cpu_period": 999}, "1000000"),
         ({"cpuset_cpus": "0-1,x"}, "invalid list"),
         ({"cpuset_mems": "0-1-2"}, "invalid list"),
+        ({"cpuset_cpus": "1-0"}, "invalid list"),
+        ({"pids": (4 << 20) + 1}, "4194304"),
         ({"cpu_shares": -1}, "negative"),
         ({"blkio_weight": 9}, "10 and 1000"),
         ({"oom_score_adj": 1001}, "-1000 and 1000"),
@@ -82,6 +88,8 @@ def test_what_docker_refuses(said, words):
 
 def test_a_limit_of_memory_brings_one_of_swap():
     assert resources(Limits(memory=8 * _MB))["memory"] == {"limit": 8 * _MB, "swap": 16 * _MB}
+    assert resources(Limits(memory=1 << 62))["memory"]["swap"] == (1 << 63) - 1
+    check(Limits(memory_swap=-1), 2)
     unlimited = resources(Limits(memory=8 * _MB, memory_swap=-1))
     assert unlimited["memory"]["swap"] == -1
 
@@ -91,6 +99,15 @@ def test_processors_are_a_quota():
         "cpu": {"quota": 150_000, "period": 100_000}
     }
     assert resources(Limits()) == {}
+
+
+@pytest.mark.parametrize(("said", "expected"), [(1, 2), (512, 512), (10**9, 262_144)])
+def test_shares_are_what_the_kernel_takes(said, expected):
+    assert resources(Limits(cpu_shares=said)) == {"cpu": {"shares": expected}}
+
+
+def test_the_members_of_a_list():
+    assert members("0-2,5,7-7") == {0, 1, 2, 5, 7}
 
 
 def test_no_core_dumps_unless_they_are_asked_for():
