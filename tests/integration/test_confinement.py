@@ -8,6 +8,7 @@ import pytest
 from test_execution_rig import Rig, make_busybox, write
 
 from lamina.errors import CommandNotFound, ProgramMissing, RuntimeFailure, UsageError
+from lamina.execution import devices
 from lamina.runtime import init
 from lamina.runtime.confinement import Confinement, Device
 from lamina.runtime.process import Tmpfs, Volume
@@ -208,6 +209,34 @@ def test_a_device(rig, isolation, needs_fuse):
     said = rig.run(isolation, "sh", "-c", script, **shown)
     assert said.out.split() == ["a:e5", "opened"], said.err
     assert rig.traces() == []
+
+
+def test_what_an_image_has_in_dev_decides_nothing(unsettled, isolation, needs_fuse):
+    """It is covered when the device is shown."""
+    os.symlink("/etc/passwd", f"{unsettled.base}/dev/fuse")
+    os.mkdir(f"{unsettled.base}/dev/other")
+    os.symlink("/etc", f"{unsettled.base}/dev/shm")
+    os.symlink("/etc", f"{unsettled.base}/dev/deep")
+    os.symlink("/dev/shm", f"{unsettled.base}/memory")
+    rig = unsettled.settle()
+    places = ("/dev/fuse", "/dev/other", "/dev/deep/fuse")
+    shown = confined(devices=tuple(Device("/dev/fuse", place) for place in places))
+    script = f"stat -c %t:%T {' '.join(places)}; head -c 4 /etc/passwd; cat /proc/mounts"
+    tmpfs = (Tmpfs("/memory", ("size=1m",)),)
+    said = rig.run(isolation, "sh", "-c", script, tmpfs=tmpfs, **shown)
+    assert said.out.startswith("a:e5\na:e5\na:e5\nroot"), said.err
+    assert " /dev/shm tmpfs rw,nosuid,nodev,noexec,relatime,size=1024k" in said.out
+    assert " /etc tmpfs" not in said.out
+    assert rig.traces() == []
+
+
+def test_devices_come_and_go_while_they_are_looked_for(tmp_path):
+    for name in ("one", "two"):
+        os.mknod(tmp_path / name, 0o20666, os.makedev(1, 5))
+    found = devices._walk(str(tmp_path))
+    assert next(found) == f"{tmp_path}/one"
+    os.unlink(tmp_path / "two")
+    assert list(found) == []
 
 
 def test_a_directory_of_devices(rig, isolation):

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 
 from lamina.errors import RuntimeFailure
 from lamina.runtime.bundle import DEVICES, Node
@@ -63,10 +64,11 @@ def _walk(folder: str) -> Iterator[str]:
     for entry in found:
         if folder == "/dev" and entry.name in _OWN:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        elif _is_device(entry.stat(follow_symlinks=False).st_mode):
-            yield entry.path
+        with suppress(FileNotFoundError):  # devices come and go
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path)
+            elif _is_device(entry.stat(follow_symlinks=False).st_mode):
+                yield entry.path
 
 
 def _is_device(mode: int) -> bool:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from lamina.errors import RuntimeFailure, UsageError, hint_of
 from lamina.execution.extras import Extra, File, Scratch, Tree, source_of
 from lamina.execution.traces import Traces
-from lamina.fs.tree import TreeView
+from lamina.fs.tree import TreeView, resolve
 from lamina.runtime.bundle import BindMount, TmpfsMount
 from lamina.runtime.hostfiles import NAMES
 from lamina.runtime.process import Tmpfs, Volume
@@ -72,7 +72,7 @@ def _tmpfs_point(tree: TreeView, tmpfs: Tmpfs) -> Point:
     path = _resolved(tree, tmpfs.target)
     if not path or _under(path, (b"proc",)):
         raise UsageError(f"a tmpfs cannot be mounted on /{os.fsdecode(path)}")
-    status = tree.lstat(path)
+    status = _Seen(tree).lstat(path)
     if status is not None and not stat.S_ISDIR(status.st_mode):
         raise RuntimeFailure(
             f"a tmpfs cannot be mounted on {tmpfs.target}: that is {_kind(status)} in the image"
@@ -108,7 +108,7 @@ def _extra_point(tree: TreeView, extra: Extra, folder: str, number: int) -> Poin
     path = _resolved(tree, extra.target)
     if not path or _under(path, (b"proc",)):
         raise UsageError(f"nothing can be mounted on /{os.fsdecode(path)}")
-    status = tree.lstat(path)
+    status = _Seen(tree).lstat(path)
     is_directory = isinstance(extra, Scratch) or (isinstance(extra, Tree) and extra.is_directory)
     if status is not None and stat.S_ISDIR(status.st_mode) != is_directory:
         what = "a directory" if is_directory else "a file"
@@ -142,7 +142,7 @@ def _volume_point(tree: TreeView, volume: Volume, opens_devices: bool) -> Point:
     path = _resolved(tree, volume.target)
     if not path or _under(path, (b"proc",)):
         raise UsageError(f"a volume cannot be mounted on /{os.fsdecode(path)}")
-    status = tree.lstat(path)
+    status = _Seen(tree).lstat(path)
     is_directory = stat.S_ISDIR(source.st_mode)
     if status is not None and stat.S_ISDIR(status.st_mode) != is_directory:
         raise RuntimeFailure(
@@ -176,9 +176,21 @@ def _mode(point: Point) -> int:
     return next((int(each[5:], 8) for each in options if each.startswith("mode=")), 0o755)
 
 
+class _Seen(NamedTuple):
+    """The image as it is seen when all is mounted: nothing that it has in /dev and /sys."""
+
+    tree: TreeView
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        return None if path.startswith((b"dev/", b"sys/")) else self.tree.lstat(path)
+
+    def readlink(self, path: bytes) -> bytes:
+        return self.tree.readlink(path)
+
+
 def _resolved(tree: TreeView, target: str) -> bytes:
     try:
-        return tree.resolve(os.fsencode(target), follow_last=True)
+        return resolve(_Seen(tree), os.fsencode(target), follow_last=True)
     except OSError as error:
         words = f"{target} of the image: {error.strerror}"
         raise RuntimeFailure(words, hint=hint_of(error)) from error

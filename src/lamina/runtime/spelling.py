@@ -26,7 +26,12 @@ def device(text: str) -> Device:
         raise UsageError(
             f"invalid device {text[:100]!r}", hint="write it as /dev/HOST[:/dev/CONTAINER[:rwm]]"
         )
-    return Device(source, target, access)
+    return Device(_plain(source), _plain(target), access)
+
+
+def _plain(path: str) -> str:
+    """Without what means nothing in it, as `/dev/` means `/dev`; links are not asked."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def _is_access(text: str) -> bool:

@@ -68,6 +68,8 @@ def test_what_the_caller_lacks_is_left_out_unless_it_was_named():
         ("/dev/fuse:/dev/x", Device("/dev/fuse", "/dev/x", "rwm")),
         ("/dev/fuse:r", Device("/dev/fuse", "/dev/fuse", "r")),
         ("/dev/fuse:/dev/x:rw", Device("/dev/fuse", "/dev/x", "rw")),
+        ("/dev/:/seen/", Device("/dev", "/seen", "rwm")),
+        ("//dev/./net/", Device("/dev/net", "/dev/net", "rwm")),
     ],
 )
 def test_devices(text, expected):
