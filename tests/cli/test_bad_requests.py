@@ -153,7 +153,7 @@ STEPS = {
     ),
     "an unknown user": ("FROM small\nCOPY --chown=bob small.tar /x", "Dockerfile:2: "),
     "a program that is not there": ("FROM small\nRUN true", "Dockerfile:2: cannot run '/bin/sh'"),
-    "an unknown target": ("FROM small AS a", "later"),
+    "an unknown target": ("FROM small AS a", "the Dockerfile has no stage 'later'; it has a"),
 }
 
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.build import titles
 from lamina.build.api import Bases, Images
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew, Piece
@@ -153,7 +154,8 @@ class Executor:
     # --- where a stage begins -----------------------------------------------------------
 
     def _begin(self, stage: Stage, number: int) -> State:
-        with self._reported(stage, stage.position.title, stage.position.first, number) as report:
+        title = titles.of_base(stage.position, self._plan.arguments)
+        with self._reported(stage, title, stage.position.first, number) as report:
             with _placed(stage.position), self._contexts.watched():
                 state = self._base(stage, number)
             report(Outcome(None, 0.0, 0, False, stage.reason))
@@ -198,7 +200,8 @@ class Executor:
 
     def _step(self, stage: Stage, step: Step, state: State, number: int) -> State:
         position = step.instruction.position
-        with self._reported(stage, step.text, position.first, number) as report:
+        title = titles.of_step(step.instruction, state.environment)
+        with self._reported(stage, title, position.first, number) as report:
             with _placed(position), self._contexts.watched():
                 after, outcome = self._carry_out(stage, step, state, number)
             report(outcome)

@@ -61,11 +61,6 @@ class Step(NamedTuple):
     reason: str = ""
 
     @property
-    def text(self) -> str:
-        """As written, in one line."""
-        return self.instruction.position.title
-
-    @property
     def counts(self) -> bool:
         """Whether it makes a layer, as BuildKit counts: whatever else only edits the config."""
         return isinstance(self.instruction, Add | Copy | Run | Workdir)
@@ -187,8 +182,10 @@ class _Planner:
             number = int(target)
         if number is None:
             names = self._names(last + 1)
+            known = ", ".join(filter(None, names))
             raise UsageError(
-                f"the Dockerfile has no stage {target!r}", hint=suggestion(target, names)
+                f"the Dockerfile has no stage {target!r}",
+                hint=suggestion(target, names) or (f"it has {known}" if known else ""),
             )
         return number
 

@@ -638,6 +638,24 @@ def test_events(rig):
     assert [event.step for event in rig.events if isinstance(event, StepCached)] == [2]
 
 
+def test_a_step_is_called_by_what_its_variables_come_to(rig):
+    rig.write(app="code")
+    text = (
+        "ARG base=scratch\nfrom $base as X\nARG d='/a  b'\ncopy app \"$d\"\nworkdir /w${d}\n"
+        "RUN say $d \\\n  $e\nCOPY app /$nothing\nENV d=/other\nCOPY app $d/\n"
+    )
+    rig.build(text)
+    started = [event.text for event in rig.events if isinstance(event, StepStarted)]
+    assert [each for each in started if not each.startswith(("ENV", "ARG"))] == [
+        "FROM scratch as X",
+        'COPY app "/a b"',
+        "WORKDIR /w/a b",
+        "RUN say $d $e",
+        "COPY app /$nothing",
+        "COPY app /other/",
+    ]
+
+
 def test_warnings_are_events_and_results(rig):
     rig.build("FROM scratch\nARG VERSION\nLABEL a=$VERSOIN\n", build_args={"VERSIN": "1"})
     cautions = [event.text for event in rig.events if isinstance(event, Caution)]

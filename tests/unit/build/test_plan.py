@@ -164,7 +164,7 @@ def test_undeclared_build_arguments_are_warned_of():
 
 def test_triggers_run_before_the_first_instruction():
     plan = planned("FROM base\nRUN own\n", triggers={"base": ("RUN one", "COPY . /x")})
-    assert [(step.text, step.reason) for step in plan.stages[0].steps] == [
+    assert [(step.instruction.position.title, step.reason) for step in plan.stages[0].steps] == [
         ("RUN one", "ONBUILD of base"),
         ("COPY . /x", "ONBUILD of base"),
         ("RUN own", ""),
@@ -173,7 +173,7 @@ def test_triggers_run_before_the_first_instruction():
 
 def test_triggers_of_a_stage_run_in_its_child_and_not_in_its_grandchild():
     plan = planned("FROM scratch AS a\nONBUILD RUN t\nFROM a AS b\nFROM b AS c\n")
-    texts = [[step.text for step in stage.steps] for stage in plan.stages]
+    texts = [[step.instruction.position.title for step in stage.steps] for stage in plan.stages]
     assert texts == [["ONBUILD RUN t"], ["RUN t"], []]
 
 
@@ -194,7 +194,7 @@ def test_steps_have_the_places_that_buildkit_gives_them():
 def test_a_step_is_told_in_one_line():
     text = "FROM base\nRUN a  \\\n # no\n && b\nRUN <<E\n\n c\nd\nE\nCOPY <<E /e\nf\nE\nRUN <<E\ng\nE\n"
     (only,) = planned(text).stages
-    assert [step.text for step in only.steps] == [
+    assert [step.instruction.position.title for step in only.steps] == [
         "RUN a && b",
         "RUN <<E (c...)",
         "COPY <<E /e",
