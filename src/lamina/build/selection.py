@@ -351,21 +351,23 @@ def _below(
 ) -> Iterator[Node]:
     """What a directory holds, each before what is in it; iterative, so depth is no matter.
 
-    A directory that is excluded appears only when something in it is brought back.
+    A directory that is excluded appears only when something in it is brought back. One path alone
+    is kept: those of all that is open would take the square of the depth.
     """
-    waiting = [(top, name, iter(tree.children(top)))]
+    folder = top
+    waiting = [iter(tree.children(top))]
     withheld: list[Node] = []
     while waiting:
-        folder, prefix, children = waiting[-1]
-        child = next(children, None)
+        child = next(waiting[-1], None)
         if child is None:
             waiting.pop()
             if withheld and withheld[-1].path == folder:
                 withheld.pop()
+            folder = folder.rpartition(b"/")[0]
             continue
-        name, status, excluded = child
-        path = folder + b"/" + name if folder else name
-        node = Node(prefix + b"/" + name if prefix else name, path, status)
+        path = _join(folder, child.name)
+        status, excluded = child.status, child.excluded
+        node = Node(_join(name, path[len(top) + 1 :] if top else path), path, status)
         is_folder = is_directory(status)
         hidden = excluded or (bool(exclude) and _is_excluded(exclude, path, top))
         if not hidden:
@@ -376,7 +378,8 @@ def _below(
         elif is_folder:
             withheld.append(node)
         if is_folder:
-            waiting.append((path, node.name, iter(tree.children(path))))
+            folder = path
+            waiting.append(iter(tree.children(path)))
 
 
 def _is_excluded(exclude: tuple[Excludes, ...], path: bytes, top: bytes) -> bool:

@@ -1,6 +1,8 @@
 """Which files a COPY takes: rules 38, 41 to 43, 53 and 54 of the builder's reference."""
 
 import os
+import tracemalloc
+from contextlib import contextmanager
 
 import pytest
 
@@ -141,19 +143,39 @@ def test_parents_with_a_glob_that_matches_nothing(context):
         select(context(TREE), Wanted(("x/y.py",), parents=True))
 
 
-def test_a_deep_tree_is_no_matter(context, tmp_path):
-    tree = context("")
-    descriptor = os.open(tmp_path / "context", os.O_RDONLY)
-    for _ in range(1500):
-        os.mkdir("d", dir_fd=descriptor)
-        below = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+@contextmanager
+def deep(path, name, depth):
+    """A directory of that name, and in it another one, and so on."""
+    descriptor = os.open(path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir(name, dir_fd=descriptor)
+        below = os.open(name, os.O_RDONLY, dir_fd=descriptor)
         os.close(descriptor)
         descriptor = below
     os.close(descriptor)
     try:
-        assert len(taken(tree, ".")[0]) == 1501
+        yield
     finally:
-        remove_tree(str(tmp_path / "context" / "d"))
+        remove_tree(str(path / name))
+
+
+def test_a_deep_tree_is_no_matter(context, tmp_path):
+    tree = context("")
+    with deep(tmp_path / "context", "d", 1500):
+        assert len(taken(tree, ".")[0]) == 1501
+
+
+def test_a_deep_tree_takes_no_path_for_each_of_its_levels(context, tmp_path):
+    """All paths together have 90 MB; the tree itself remembers 256 of them."""
+    tree = context("")
+    with deep(tmp_path / "context", "n" * 250, 850):
+        (source,) = select(tree, Wanted((".",)))
+        tracemalloc.start()
+        try:
+            assert sum(1 for _ in source.nodes()) == 851
+            assert tracemalloc.get_traced_memory()[1] < 100 << 20
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("kept", [0, 2, 4])
