@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from lamina.engine.image import Image
 from lamina.engine.inside import Inside
 from lamina.engine.parts import Parts
+from lamina.errors import ImageNotFound
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # what builds is loaded by who builds
@@ -87,6 +88,16 @@ class ImageBuilding:
 
         caching = Caching(self._store, verify_tls, sink)
         return caching.build(built, request, cache_from, cache_to, debug)
+
+    def tags_of(self, result: "BuildResult") -> list[str]:
+        """The names that what was built has by now, as docker shows them.
+
+        None where it is no image, or no longer one: others may have removed it just now.
+        """
+        try:
+            return Image(self._store, self._images.row(result.image_id)).tags
+        except ImageNotFound:
+            return []
 
     def built(self, result: "BuildResult") -> Inside:
         """The inside of what was just built, also where it is no image of the store."""

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import lamina
+from lamina.build import BuildRequest
 from lamina.errors import ConfigurationError, DriverConflict, ImageNotFound, InvalidReference
 from lamina.testing.trees import tar_of
 
@@ -76,6 +77,15 @@ def _silent():
     from lamina.execution.run import Stdio
 
     return Stdio(None, None, None)
+
+
+def test_what_was_built_has_no_names_once_it_is_removed(engine):
+    """By somebody else, before the command could tell them."""
+    request = BuildRequest(context=None, dockerfile_text=b"FROM scratch\nENV A=1\n", tags=("a",))
+    result = engine.images.carry_out(request._replace(dockerfile="x"))
+    assert engine.images.tags_of(result) == ["a:latest"]
+    engine.images.remove("a")
+    assert engine.images.tags_of(result) == []
 
 
 def test_the_callers_process_is_left_alone(engine, tmp_path):

@@ -113,7 +113,7 @@ def run(context: Context, given: Parsed) -> int:
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if _is_pushed(given, outputs):
             digests += [_push(opened, result, each, given, progress.sink) for each in names]
-        tags = opened.images.get(result.image_id).tags if _is_stored(outputs) else []
+        tags = opened.images.tags_of(result) if _is_stored(outputs) else []
         name = next(iter(tags), result.image_id.short) if _is_stored(outputs) else ""
         progress.finish(Built(result.image_id, tags, lambda: _shares(opened, result, name)))
     _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
