@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from lamina.archive.diff import whole_tree
 from lamina.archive.entry import Write
 from lamina.archive.writer import write
+from lamina.errors import ImageNotFound
 from lamina.fs.tree import TreeView
 from lamina.images import ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
@@ -38,12 +39,19 @@ def save(
 def write_docker_archive(
     wanted: Mapping[ImageID, list[str]], images: ImageStore, layers: LayerStore, tape: Tape
 ) -> None:
-    """Write images, each with the names it is to have; raises `StoreDamaged`."""
+    """Write images, each with the names it is to have; raises `StoreDamaged`.
+
+    What is to be written stays until the store is closed. Raises `ImageNotFound` before the first
+    byte.
+    """
+    configs = {image: images.config(image) for image in wanted}
+    chains = [each.top_chain for each in configs.values() if each.top_chain is not None]
+    if chains and not layers.hold(*chains):
+        raise ImageNotFound("an image that is to be saved was removed just now")
     archive = ArchiveWriter(tape)
     for image, names in wanted.items():
         familiar = dict.fromkeys(Reference.parse(name).familiar for name in names)
-        config = images.config(image)
-        archive.add(image, config, list(familiar), Exported(config, layers, tape))
+        archive.add(image, configs[image], list(familiar), Exported(configs[image], layers, tape))
     archive.finish()
 
 

@@ -106,6 +106,24 @@ def test_a_layout_of_an_image_without_a_name(store):
     assert "annotations" not in described
 
 
+def test_what_is_saved_stays_until_it_is(store, tmp_path):
+    """Somebody else removes the image at the first byte."""
+    store.make(ONE, TWO, names=["x"])
+    whole = saved(store, "x")
+    store.reopen()
+    out = io.BytesIO()
+
+    def meddling(data):
+        if not out.getvalue():
+            other = ScratchStore(str(tmp_path / "root"))
+            other.images.remove("x")
+            other.close()
+        out.write(data)
+
+    save(["x"], store.images, store.layers, meddling)
+    assert out.getvalue() == whole
+
+
 def test_nothing_is_written_for_an_unknown_image(store):
     store.make(ONE, names=["x"])
     out = io.BytesIO()
