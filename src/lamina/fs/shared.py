@@ -20,6 +20,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from lamina.errors import LockHeld
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.private import enter_private_namespace, on_private_thread
 from lamina.kernel import mount as kernel
@@ -155,7 +156,7 @@ def _unpin(folder: str) -> None:
         kernel.umount(os.path.join(folder, "ns"))
     for _ in range(_times_bound(folder)):
         kernel.umount(folder)
-    os.unlink(os.path.join(folder, "ns"))
+    unlink_if_there(os.path.join(folder, "ns"))  # else another one that was the last did it
 
 
 # --- the namespace ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -313,3 +314,25 @@ def test_a_long_path_is_no_hindrance(tmp_path: Path) -> None:
 def test_the_lock_is_last_in_the_order(step: Erofs, tmp_path: Path) -> None:
     with FileLock(f"{tmp_path}/layer", Rank.LAYER).exclusive():
         devices(*open_images([step]))
+
+
+def test_two_that_are_the_last_at_once(tmp_path: Path) -> None:
+    """The one finds done what it was about to do."""
+    folder = str(tmp_path)
+    (tmp_path / "ns").touch()
+    failed: list[OSError] = []
+
+    def last() -> None:
+        try:
+            dissolve(folder)
+        except OSError as error:
+            failed.append(error)
+
+    with FileLock(f"{folder}/guard", Rank.MOUNTS).exclusive():
+        other = threading.Thread(target=last)
+        other.start()
+        while not FileLock.is_held(hold_path(folder)):
+            os.sched_yield()
+        (tmp_path / "ns").unlink()
+    other.join()
+    assert failed == []
