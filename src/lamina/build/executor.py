@@ -113,7 +113,7 @@ class Executor:
         self._sink = sink
         self._finished: dict[int, State] = {}
         self._carried_out: set[int] = set()
-        self._places = {stage.number: stage.places for stage in plan.stages}
+        self._places = {stage.number: _numbered(stage) for stage in plan.stages}
         self._first: dict[int, int] = {}
         number = target.before + 1
         for stage in plan.stages:
@@ -311,9 +311,9 @@ class Executor:
         began = time.monotonic()
         nameless = f"stage-{stage.number}" if len(self._plan.names) > 1 else ""
         title = " ".join(filter(None, (self._target.title, stage.name or nameless)))
-        places = self._places[stage.number]
+        places, of = self._places[stage.number]
         place = places[index - self._first[stage.number]]
-        self._sink(StepStarted(index, self._total, text, title, line, place, max(places)))
+        self._sink(StepStarted(index, self._total, text, title, line, place, of))
 
         def report(outcome: Outcome) -> None:
             event: Event = StepDone(index, time.monotonic() - began, outcome.size, outcome.reason)
@@ -335,6 +335,11 @@ class Executor:
         except KeyboardInterrupt:
             self._sink(StepCanceled(index))
             raise
+
+
+def _numbered(stage: Stage) -> tuple[tuple[int, ...], int]:
+    """The numbers that people know a stage's steps by, and how many there are."""
+    return stage.places, max(stage.places)
 
 
 @contextmanager

@@ -153,10 +153,10 @@ class _Reader:
         if "<<" not in rest or name.upper() not in _HEREDOC_COMMANDS or json_list(rest) is not None:
             return []
         opened = heredoc.openings(rest)
-        return [each._replace(content=self._body(each, first)) for each in opened]
+        end = self._at  # of the line that opens them
+        return [each._replace(content=self._body(each, first, end)) for each in opened]
 
-    def _body(self, opened: Heredoc, first: int) -> str:
-        opening = self._position(first)
+    def _body(self, opened: Heredoc, first: int, end: int) -> str:
         lines: list[str] = []
         while self._at < len(self._lines):
             line = self._take()
@@ -164,7 +164,8 @@ class _Reader:
             if ended.rstrip("\r") == opened.name:
                 return "".join(f"{each}\n" for each in lines)
             lines.append(line)
-        raise opening.error(
+        self._at = end
+        raise self._position(first).error(
             f"unterminated heredoc: {opened.name} is never closed",
             hint=f"end it with a line that is only {opened.name}",
             near="<<",

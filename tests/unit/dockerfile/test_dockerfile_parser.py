@@ -552,3 +552,12 @@ def test_the_language_needs_no_heavy_module():
     code = f"import sys, lamina.dockerfile; print(sorted({heavy} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_an_unterminated_heredoc_points_at_what_opens_it_alone():
+    """And not at the bodies before it, which were put together once for each of them."""
+    with pytest.raises(DockerfileError) as caught:
+        parse("FROM a\nRUN <<A <<B\nx\nA\ny\n")
+    assert caught.value.brief == "unterminated heredoc: B is never closed"
+    marked = [row for row in caught.value.excerpt.split("\n") if " | >>> " in row]
+    assert marked == ["   2 | >>> RUN <<A <<B"]
