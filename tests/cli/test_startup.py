@@ -10,10 +10,10 @@ from lamina.engine.open import open_store
 from lamina.testing.trees import tar_of
 
 # modules beyond those that the interpreter has loaded before the command
-BUDGET = {"images": 123, "ps": 145, "--version": 46, "build": 191}
+BUDGET = {"images": 123, "ps": 138, "logs": 134, "exec": 163, "--version": 46, "build": 191}
 
 
-def modules(*words, root):
+def modules(*words, root, run_root=None):
     script = (
         "import sys; before = set(sys.modules)\n"
         "from lamina.cli.main import main\n"
@@ -23,6 +23,7 @@ def modules(*words, root):
     done = subprocess.run(
         [sys.executable, "-c", script, "--root", root, "--driver", "vfs", *words],
         capture_output=True,
+        env={**os.environ, **({"LAMINA_RUN_ROOT": run_root} if run_root else {})},
         text=True,
         check=True,
     )
@@ -38,6 +39,24 @@ def test_a_hot_command_imports_little(lamina, words):
     assert count <= BUDGET[words[0]], sorted(names)
     heavy = {"msgspec", "rich", "argparse", "dataclasses", "subprocess", "asyncio", "pathlib"}
     assert not names & heavy
+
+
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_beside_running_containers_hot_commands_import_as_little(
+    lamina, busybox_tar, needs_program
+):
+    """`exec` enters namespaces, by ctypes, and looks at the container's root beforehand."""
+    needs_program("crun")
+    lamina.driver = "vfs"
+    lamina.ok("import", busybox_tar, "base")
+    lamina.ok("run", "-d", "--name", "c1", "base", "sleep", "1000")
+    try:
+        for words in (["ps"], ["logs", "c1"], ["exec", "c1", "true"]):
+            count, names = modules(*words, root=lamina.root, run_root=lamina.env["LAMINA_RUN_ROOT"])
+            assert count <= BUDGET[words[0]], sorted(names)
+            assert not names & {"lamina.execution.room", "lamina.engine.images", "socket"}
+    finally:
+        lamina.ok("rm", "-f", "c1")
 
 
 def test_version_opens_no_store(lamina):

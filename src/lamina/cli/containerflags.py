@@ -1,6 +1,5 @@
 """The flags that `create` and `run` share, and the container they ask for."""
 
-import os
 import sys
 from contextlib import nullcontext
 
@@ -11,6 +10,7 @@ from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
 from lamina.cli.lastingflags import lasting
 from lamina.cli.platformflag import platform_of
 from lamina.cli.transfers import PULL, TLS_VERIFY, shown_on, verifies_tls
+from lamina.cli.variables import environment
 from lamina.engine import Engine
 from lamina.engine.container import Container
 from lamina.errors import UsageError
@@ -71,7 +71,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             events=events,
             name=given.one("name"),
             entrypoint=None if entrypoint is None else (entrypoint,) if entrypoint else (),
-            environment=_environment(given),
+            environment=environment(given),
             working_dir=given.one("workdir"),
             user=given.one("user"),
             network=_network(given.one("network") or given.one("net") or "host"),
@@ -85,32 +85,6 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             lasting=lasting(given),
             **mountflags.mounted(given),
         )
-
-
-def _environment(given: Parsed) -> list[str]:
-    """Files first; a name without a value takes ours, and where we have none it is not set."""
-    found = [text for path in given.all("env-file") for text in _env_file(path)]
-    found += [_with_ours(text) for text in given.all("env")]
-    for text in found:
-        if text.startswith("="):
-            raise UsageError(f"invalid environment variable {text!r}", hint="begin with a name")
-    return found
-
-
-def _env_file(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [line.strip("\n").lstrip() for line in file]
-    except OSError as error:
-        raise UsageError(f"reading {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"reading {path}: it is no text in UTF-8") from None
-    told = [_with_ours(line) for line in lines if line and not line.startswith("#")]
-    return [text for text in told if "=" in text]
-
-
-def _with_ours(text: str) -> str:
-    return f"{text}={os.environ[text]}" if "=" not in text and text in os.environ else text
 
 
 def _network(mode: str) -> str:

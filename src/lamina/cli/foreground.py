@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from threading import Timer
 from types import FrameType
 
-from lamina.execution.run import Running
+from lamina.execution.running import Running
 
 _FORWARDED = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),

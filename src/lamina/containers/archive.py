@@ -58,7 +58,7 @@ def _opened(store: ContainerStore, stored: StoredContainer) -> Iterator[int]:
 def _open_running(store: ContainerStore, stored: StoredContainer) -> int | None:
     """None when it has ended; it is waited for while it starts."""
     limit = time.monotonic() + _PATIENCE
-    while stored.status == "running" and time.monotonic() < limit:
+    while stored.is_up and time.monotonic() < limit:
         inside = store.open_running(stored)
         if inside is not None:
             return inside

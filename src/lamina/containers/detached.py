@@ -77,18 +77,13 @@ def _keeping(
         raise from_oserror(error, "making the folder of a container", folder) from error
     return Keeping(
         record=record,
-        log=log_path(store, stored.row.id) if lasting.log_files else "",
+        log=store.log_path(stored.row.id) if lasting.log_files else "",
         log_size=lasting.log_size,
         log_files=lasting.log_files,
         stdin_open=stored.settings.stdin_open,
         locks=locks,
         finish=finish,
     )
-
-
-def log_path(store: ContainerStore, container: ContainerID) -> str:
-    """Where what it writes is kept."""
-    return os.path.join(store.folder(container), f"{container}-json.log")
 
 
 def _launch(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from lamina.containers import records
+from lamina.containers.holding import unpause
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import ContainerNotFound, NotRunning
 from lamina.fs.processes import ended, handle, send
@@ -27,7 +28,7 @@ def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Callable
     once when it does not run.
     """
     row = stored.row
-    if stored.status != "running" or row.pid is None:
+    if not stored.is_up or row.pid is None:
         yield lambda: row.exit_code or 0
         return
     record = _open_record(store, row.id)
@@ -77,7 +78,7 @@ def _signal(store: ContainerStore, stored: StoredContainer, number: int) -> bool
     from lamina.execution.inside import first_process
 
     row = stored.row
-    if stored.status != "running" or row.pid is None:
+    if not stored.is_up or row.pid is None:
         return False
     with handle(row.pid, row.start_time) as keeper:
         if keeper is None:
@@ -99,12 +100,14 @@ def stop(
     Waits for its end. Nothing when it does not run.
     """
     row = stored.row
-    if stored.status != "running" or row.pid is None:
+    if not stored.is_up or row.pid is None:
         return
     with handle(row.pid, row.start_time) as keeper:
         if keeper is None:
             return
         _signal(store, stored, number)
+        if stored.status == "paused":
+            unpause(store, stored)  # or it could not do what it is asked to
         if not ended(keeper, patience):
             _kill_hard(store, stored, keeper)
     with suppress(ContainerNotFound), store.alone(row.id, _PATIENCE):

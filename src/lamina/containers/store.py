@@ -68,6 +68,11 @@ class StoredContainer(NamedTuple):
     settings: Settings
     status: Status
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, or would go on if it were not paused."""
+        return self.status in ("running", "paused")
+
 
 class ContainerStore:
     """Containers over `layers` and `images`; `run_root` is where their sockets and roots go."""
@@ -110,9 +115,19 @@ class ContainerStore:
         if row.pid is not None:
             row = _with_record(row, settings, records.read(self.folder(row.id)))
         now = status(row, self._root.boot_id)
+        if now == "running" and os.path.exists(self.pause_mark(row.id)):
+            now = "paused"
         if now == "exited" and row.exit_code is None:
             row = row._replace(exit_code=KILLED)  # with what kept it, which could record no more
         return StoredContainer(row, settings, now)
+
+    def log_path(self, container: ContainerID) -> str:
+        """Where what it writes is kept while it runs detached."""
+        return os.path.join(self.folder(container), f"{container}-json.log")
+
+    def pause_mark(self, container: ContainerID) -> str:
+        """The file that is there while it is paused; it goes with the room of its start."""
+        return os.path.join(self.run_root, container, "paused")
 
     def folder(self, container: ContainerID) -> str:
         """Where its log and its exit record lie, if it has any."""
@@ -221,7 +236,7 @@ class ContainerStore:
         try:
             lock.acquire(timeout=patience)
         except LockHeld:
-            doing = "is running" if self.get(container).status == "running" else "is in use"
+            doing = "is running" if self.get(container).is_up else "is in use"
             raise InUse(f"the container {stored.row.name} {doing}", hint="wait for it") from None
         try:
             yield self._looked_at_again(container, lock), lock
@@ -251,7 +266,7 @@ class ContainerStore:
     def paused(self, stored: StoredContainer) -> Iterator[None]:
         """Hold all processes of the container still meanwhile, if it runs; `RuntimeFailure`."""
         if stored.status != "running" or stored.row.pid is None:
-            yield
+            yield  # nothing moves
             return
         from lamina.execution.pausing import paused
 
@@ -342,7 +357,7 @@ class ContainerStore:
 
     def made(self, stored: StoredContainer) -> frozenset[bytes]:
         """What was made in its layer to mount on, while it runs."""
-        if stored.status == "running":
+        if stored.is_up:
             from lamina.execution.traces import mount_points
 
             return mount_points(os.path.join(self.run_root, stored.row.id))
@@ -366,7 +381,7 @@ class ContainerStore:
         if force:
             self._remove_anyway(stored, volumes)
             return
-        if stored.status == "running":
+        if stored.is_up:
             raise InUse(
                 f"the container {stored.row.name} is running",
                 hint="stop it first or remove it with --force",
@@ -430,7 +445,7 @@ def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -
 
 def kill(stored: StoredContainer) -> None:
     """Kill the container's process, if it runs, and wait until it is gone."""
-    if stored.status == "running" and stored.row.pid is not None:
+    if stored.is_up and stored.row.pid is not None:
         end(stored.row.pid, stored.row.start_time)
 
 

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from lamina.containers import logs, records
-from lamina.containers.detached import log_path
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import from_oserror
 from lamina.fs.processes import handle
-from lamina.kernel import inotify
 
 _LOOK = 1.0  # seconds between two looks where nobody can tell us of changes
 
@@ -22,9 +20,9 @@ def log_lines(
 
     Raises `StorageError`.
     """
-    path = log_path(store, stored.row.id)
+    path = store.log_path(stored.row.id)
     try:
-        if not follow or stored.status != "running" or stored.row.pid is None:
+        if not follow or not stored.is_up or stored.row.pid is None:
             yield from logs.read(path, wanted)
             return
         with handle(stored.row.pid, stored.row.start_time) as keeper:
@@ -41,7 +39,10 @@ class _News:
     """Tells when more may have been written to a folder by those who live as long as `keeper`."""
 
     def __init__(self, folder: str, keeper: int | None) -> None:
+        from lamina.kernel import inotify  # who does not follow needs none
+
         self._folder = folder
+        self._drain = inotify.drain
         self._keeper = keeper
         self._poller = select.poll()
         self._watch = -1
@@ -57,7 +58,7 @@ class _News:
             return False
         ready = self._poller.poll(None if self._watch >= 0 else _LOOK * 1000)
         if self._watch >= 0:
-            inotify.drain(self._watch)
+            self._drain(self._watch)
         return self._keeper not in dict(ready)
 
     def close(self) -> None:

@@ -44,7 +44,7 @@ def attached(
             found.append(Attached(stream, waiting))
 
         container.reload()
-        if start is not None and container.status != "running":
+        if start is not None and not container.is_up:
             container.start(stdio=start, before=connect)
         else:
             _connect(container, store, connect)
@@ -52,7 +52,7 @@ def attached(
 
 
 def _connect(container: "Container", store: ContainerStore, connect: Callable[[str], None]) -> None:
-    if container.status != "running":
+    if not container.is_up:
         raise NotRunning(
             f"the container {container.name} is not running", hint="start it with `lamina start -a`"
         )

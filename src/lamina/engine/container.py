@@ -1,17 +1,14 @@
 """One container: what it is, its life, its files. It is made by `lamina.engine.containers`."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.archive.entry import Write
-from lamina.archive.results import Change
 from lamina.containers.settings import Settings, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
-from lamina.engine.image import Image, tag_reference
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound
 from lamina.runtime.process import Volume
@@ -20,8 +17,14 @@ from lamina.values.digest import ImageID
 from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
+    from lamina.archive.entry import Write
+    from lamina.archive.results import Change
+    from lamina.containers.executing import Order
     from lamina.containers.logs import LogLine
+    from lamina.containers.processes import Processes
     from lamina.engine.attaching import Attached
+    from lamina.engine.executing import ExecResult
+    from lamina.engine.image import Image
     from lamina.execution.run import Running, Stdio
 
 _STOP_PATIENCE = 10.0  # seconds, as docker's
@@ -59,8 +62,13 @@ class Container:
 
     @property
     def status(self) -> Status:
-        """`created`, `running` or `exited`."""
+        """`created`, `running`, `paused` or `exited`."""
         return self._stored.status
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, or would go on if it were not paused."""
+        return self._stored.is_up
 
     @property
     def image(self) -> ImageID:
@@ -113,7 +121,7 @@ class Container:
     @property
     def pid(self) -> int:
         """Its first process's ID while it runs, else 0."""
-        if self.status != "running" or self._stored.row.pid is None:
+        if not self.is_up or self._stored.row.pid is None:
             return 0
         from lamina.execution.inside import first_pid
 
@@ -122,9 +130,7 @@ class Container:
     @property
     def log_path(self) -> str:
         """The file of what it writes while it runs detached; it need not be there."""
-        from lamina.containers.detached import log_path
-
-        return log_path(self._store, self.id)
+        return self._store.log_path(self.id)
 
     def source_of(self, volume: Volume) -> str:
         """Where what it is shown lies on this machine."""
@@ -160,7 +166,7 @@ class Container:
         from lamina.engine.finishing import command
 
         self.reload()
-        if self.status == "running":
+        if self.is_up:
             return
         finish = command(self._engine.config)
         detached.start(self._store, self.id, finish=finish, stdio=stdio, before=before)
@@ -196,7 +202,7 @@ class Container:
         """Give its terminal another size; nothing when it has none, or does not run."""
         from lamina.execution.inside import resize_terminal
 
-        if self.status == "running" and self._stored.row.pid is not None:
+        if self.is_up and self._stored.row.pid is not None:
             resize_terminal(self._stored.row.pid, size)
 
     def logs(
@@ -239,6 +245,63 @@ class Container:
         with suppress(ContainerNotFound):  # it was to be removed at its end
             self.reload()
 
+    def pause(self) -> None:
+        """Hold everything of it still; raises `NotRunning`, `Conflict` or `RuntimeFailure`."""
+        from lamina.containers.holding import pause
+
+        pause(self._store, self._store.get(self.id))
+        self.reload()
+
+    def unpause(self) -> None:
+        """Let it go on; raises `Conflict` when it is not paused."""
+        from lamina.containers.holding import unpause
+
+        unpause(self._store, self._store.get(self.id))
+        self.reload()
+
+    def executed(self, order: "Order", stdio: "Stdio") -> "AbstractContextManager[Running]":
+        """Execute one more command in it with these descriptors; it is waited for at the end.
+
+        Raises `NotRunning`, `InUse` while it is paused, `CommandNotFound`, `CommandNotExecutable`.
+        """
+        from lamina.containers.executing import executed
+
+        return executed(self._store, self._store.get(self.id), order, stdio)
+
+    def exec(
+        self,
+        command: Sequence[str],
+        *,
+        input: bytes = b"",
+        environment: Mapping[str, str] | Sequence[str] = (),
+        working_dir: str | None = None,
+        user: str | None = None,
+        privileged: bool = False,
+        timeout: float | None = None,
+        limit: int = 16 << 20,
+    ) -> "ExecResult":
+        """Execute one more command in it, and give its exit status and what it wrote.
+
+        Of each stream the first `limit` bytes are kept. After `timeout` seconds it is killed with
+        all that it started. Raises as `executed`.
+        """
+        from lamina.containers.executing import Order
+        from lamina.engine.executing import captured
+
+        said = environment
+        if isinstance(said, Mapping):
+            said = [f"{key}={value}" for key, value in said.items()]
+        order = Order(
+            tuple(command), tuple(said), working_dir, user, tty=False, privileged=privileged
+        )
+        return captured(lambda stdio: self.executed(order, stdio), input, timeout, limit)
+
+    def top(self, options: Sequence[str] = ("-ef",)) -> "Processes":
+        """What runs in it, as ps(1) with these options tells; raises `NotRunning`."""
+        from lamina.containers.processes import processes
+
+        return processes(self._store.get(self.id), options)
+
     @property
     def stop_signal(self) -> str:
         """What it is asked to end by: its own signal, its image's STOPSIGNAL, else SIGTERM."""
@@ -250,7 +313,7 @@ class Container:
         self.stop(timeout=timeout, signal=signal)
         self.start()
 
-    def diff(self) -> list[Change]:
+    def diff(self) -> "list[Change]":
         """What it changed over its image, in docker's A, C and D."""
         return list(self._store.changes(self._stored))
 
@@ -263,12 +326,13 @@ class Container:
         author: str = "",
         changes: Sequence[str] = (),
         pause: bool = True,
-    ) -> Image:
+    ) -> "Image":
         """Make an image of it as it is now, held still meanwhile unless `pause` is false.
 
         Durable when this returns.
         """
         from lamina.containers.commit import commit
+        from lamina.engine.image import Image, tag_reference
 
         name = f"{repository}:{tag}" if repository and tag else repository
         image = commit(
@@ -301,7 +365,7 @@ class Container:
         except ContainerNotFound:
             pass
 
-    def export(self, out: Write) -> None:
+    def export(self, out: "Write") -> None:
         """Write its whole tree as one plain tar."""
         from lamina.transfer.save import export_tree
 
@@ -313,7 +377,7 @@ class Container:
             finally:
                 view.close()
 
-    def get_archive(self, path: str, out: Write) -> None:
+    def get_archive(self, path: str, out: "Write") -> None:
         """Write the tar of a path in it; raises `PathNotFound`."""
         from lamina.containers import archive
 

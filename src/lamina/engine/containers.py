@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
-from lamina.engine.capturing import RunResult, captured
 from lamina.engine.container import Container
 from lamina.engine.parts import Parts
 from lamina.errors import ContainerNotFound, InUse
@@ -11,6 +10,7 @@ from lamina.runtime.process import Volume
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # what makes and starts containers is loaded when one is
+    from lamina.engine.capturing import RunResult
     from lamina.engine.wishes import Wanted
 
 
@@ -35,7 +35,7 @@ class Containers:
         input: bytes = b"",
         platform: str | None = None,
         **wishes: "Unpack[Wanted]",
-    ) -> RunResult: ...
+    ) -> "RunResult": ...
 
     @overload
     def run(
@@ -59,7 +59,7 @@ class Containers:
         input: bytes = b"",
         platform: str | None = None,
         **wishes: "Unpack[Wanted]",
-    ) -> RunResult | Container:
+    ) -> "RunResult | Container":
         """Run a container to its end and give what it wrote; `remove` removes it then.
 
         With `detach` it is started, and given: it lives on, also without us.
@@ -70,6 +70,8 @@ class Containers:
         )
         if detach:
             return self._detached(container, remove=remove)
+        from lamina.engine.capturing import captured
+
         try:
             return captured(container.running, input)
         finally:
@@ -153,4 +155,4 @@ class Containers:
     def list(self, *, everything: bool = False) -> list[Container]:
         """The running containers, or all; newest first."""
         found = [Container(self._engine, stored) for stored in self._engine.container_store.all()]
-        return [each for each in found if everything or each.status == "running"]
+        return [each for each in found if everything or each.is_up]

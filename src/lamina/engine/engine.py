@@ -6,7 +6,6 @@ from lamina.content.directory import BlobStore
 from lamina.drivers.api import Driver
 from lamina.drivers.select import Choice
 from lamina.engine.config import Config
-from lamina.engine.images import Images
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
@@ -17,6 +16,7 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.analyze.sharing import Sharing
     from lamina.containers.store import ContainerStore
     from lamina.engine.containers import Containers
+    from lamina.engine.images import Images
     from lamina.engine.migration import Migration
     from lamina.engine.registries import Registries
     from lamina.engine.system import System
@@ -69,8 +69,10 @@ class Engine(Closing):
         return self._containers
 
     @property
-    def images(self) -> Images:
+    def images(self) -> "Images":
         """Build, load, list, tag, save and remove images."""
+        from lamina.engine.images import Images
+
         return Images(self)
 
     @property

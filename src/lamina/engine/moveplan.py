@@ -89,7 +89,7 @@ def _containers(engine: Parts, copied: set[str]) -> list[Planned]:
             (stored.row.name,),
             engine.layers.usage(stored.row.layer_id).size,
             stored.row.layer_id in copied,
-            stored.status == "running",
+            stored.is_up,
         )
         for stored in engine.container_store.all()
     ]

@@ -191,11 +191,7 @@ class Moving:
         return old
 
     def _switch(self, bodies: Bodies, migration: Migration, events: Sink) -> Moved:
-        running = [
-            stored.row.name
-            for stored in self._engine.container_store.all()
-            if stored.status == "running"
-        ]
+        running = [stored.row.name for stored in self._engine.container_store.all() if stored.is_up]
         if running:
             raise InUse(
                 f"everything is copied to {migration.target}, but a container that runs cannot be "

@@ -3,6 +3,7 @@
 Settles the configuration, opens the root, chooses the driver and puts the areas together.
 """
 
+import fcntl
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -143,8 +144,9 @@ def _migration(meta: dict[str, str]) -> "Migration | None":
 
 def _clear_rooms(store: StoreRoot, run_root: str, events: Sink) -> None:
     """Take back what killed engines left of starts: their mount points are nobody's changes."""
-    if all(len(name) != _ID_DIGITS for name in os.listdir(run_root)):
-        return
+    rooms = (name for name in os.listdir(run_root) if len(name) == _ID_DIGITS)
+    if not any(_is_abandoned(os.path.join(run_root, name)) for name in rooms):
+        return  # whoever looks at containers that run has to load nothing of this
     from lamina.execution.room import sweep
     from lamina.metadata import containers
 
@@ -156,6 +158,21 @@ def _clear_rooms(store: StoreRoot, run_root: str, events: Sink) -> None:
         sweep(run_root, is_container)
     except (OSError, LaminaError) as error:
         events(Caution(f"what a killed container left cannot be cleared away: {error}"))
+
+
+def _is_abandoned(room: str) -> bool:
+    """Whether nobody holds the lock of a room; who is only looking at it too counts as one."""
+    try:
+        lock = os.open(os.path.join(room, "lock"), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def _run_root(settled: Config, store: StoreRoot) -> str:

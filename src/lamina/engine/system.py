@@ -173,7 +173,7 @@ class System:
             ContainerUsage(
                 stored.row.name,
                 engine.layers.usage(stored.row.layer_id).size,
-                stored.status == "running",
+                stored.is_up,
                 stored.row.image_id,
             )
             for stored in engine.container_store.all()

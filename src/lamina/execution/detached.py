@@ -17,9 +17,10 @@ from lamina.errors import ProgramMissing, RuntimeFailure
 from lamina.execution.job import Job, Scene, inspect
 from lamina.execution.limiting import refuse_impossible
 from lamina.execution.mountpoints import make
-from lamina.execution.oci import document, failure, last_error, refuse, runtime
+from lamina.execution.oci import document, refuse
 from lamina.execution.room import Room
 from lamina.execution.run import check, in_words
+from lamina.execution.runtimes import failure, last_error, runtime
 from lamina.execution.spawned import QUIET, Stdio, spawn
 from lamina.fs.atomic import write_all, write_file
 from lamina.fs.cgroups import counters
@@ -260,7 +261,8 @@ def _request(job: Job, isolation: Isolation, keeping: Keeping, room: Room) -> by
     # its address has 107 bytes: a name in the bundle, which both runtimes enter first
     console = ("--console-socket", "console") if job.process.tty else ()
     make_it = ("create", "--bundle", room.folder, "--pid-file", room.path("pid"), *console)
-    command = runtime(isolation, room, room.state_dir(isolation.name))
+    state = room.state_dir(isolation.name)
+    command = runtime(isolation, state, room.path("log"), in_group=room.group is not None)
     parts = (
         tuple(f"{key}={value}" for key, value in fields.items()),
         (*command, *make_it, room.name),

@@ -7,6 +7,8 @@ one: it is what the container's end hangs on.
 
 import fcntl
 import os
+import signal
+from contextlib import suppress
 
 from lamina.execution.inside import children, parent
 
@@ -42,6 +44,34 @@ class Family:
         if space not in self._known:
             self._known[space] = self._space in _ancestry(pid)
         return self._known[space]
+
+
+def kill_descendants(pid: int) -> None:
+    """Kill all that a process has started, and theirs; stopped first, so that none escapes.
+
+    What was let go (its parent has ended) is not among them.
+    """
+    held: dict[int, int] = {}
+    seen: set[int] = set()
+    try:
+        while new := [each for each in _descendants(pid) if each not in seen]:
+            seen.update(new)
+            for each in new:
+                with suppress(ProcessLookupError):
+                    held[each] = os.pidfd_open(each)
+            for each in new:
+                if each in held and (parent(each) in held or parent(each) == pid):
+                    _send(held[each], signal.SIGSTOP)
+        for handle in held.values():
+            _send(handle, signal.SIGKILL)
+    finally:
+        for handle in held.values():
+            os.close(handle)
+
+
+def _send(handle: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
 
 
 def _descendants(pid: int) -> list[int]:

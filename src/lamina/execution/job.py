@@ -1,10 +1,8 @@
 """What is to be started over what, and what was found out about it beforehand."""
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
-from lamina.errors import RuntimeFailure
 from lamina.execution.devices import shown
 from lamina.execution.extras import Extra
 from lamina.execution.mountpoints import (
@@ -18,14 +16,13 @@ from lamina.execution.mountpoints import (
     tmpfs_points,
     volume_points,
 )
+from lamina.execution.workdir import check_cwd
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
 from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
 from lamina.runtime.users import Credentials, resolve_user
-
-_UNCONFINED = frozenset((b"cwd", b"exe", b"fd", b"map_files", b"root"))
 
 
 class Job(NamedTuple):
@@ -74,7 +71,7 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
         hidden = (*SYSTEM, *(point.path for point in volumes))
         credentials = resolve_user(view, process.user, process.confinement.groups)
         check_program(view, process, hidden)
-        _check_cwd(view, process.cwd)
+        check_cwd(view, process.cwd)
         files = file_points(view, folder, readonly=process.readonly_root)
         return Scene(credentials, system_points(view), files, volumes)
     finally:
@@ -92,19 +89,3 @@ def _points(view: TreeView, job: Job, folder: str, init: str) -> list[Point]:
             *([file_point(view, init, INIT, readonly=True)] if init else ()),
         ]
     )
-
-
-def _check_cwd(view: TreeView, cwd: str) -> None:
-    """Refuse a working directory that is a link of /proc which no root confines (CVE-2024-21626).
-
-    Links of the image are followed first: they may lead there.
-    """
-    try:
-        parts = view.resolve(os.fsencode(cwd), follow_last=True).split(b"/")
-    except OSError as error:
-        raise RuntimeFailure(f"the working directory {cwd}: {error.strerror}") from error
-    if parts[0] == b"proc" and not _UNCONFINED.isdisjoint(parts[2:]):
-        raise RuntimeFailure(
-            f"the working directory {cwd} may lie outside of the container",
-            hint="choose one that is not a link of /proc",
-        )

@@ -1,16 +1,13 @@
-"""By an OCI runtime, crun or runc: bundle, private namespaces, and what it means when it fails."""
+"""By an OCI runtime, crun or runc: bundle, private namespaces, and how it ends."""
 
-import json
 import os
 import re
-import resource
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
 
-from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
+from lamina.errors import RuntimeFailure
 from lamina.execution.complaints import Complaints
-from lamina.execution.devices import nodes_of
 from lamina.execution.extras import attach_extras, place_of
 from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
@@ -19,16 +16,20 @@ from lamina.execution.limiting import out_of_memory
 from lamina.execution.mountpoints import make
 from lamina.execution.room import Room
 from lamina.execution.running import Running
+from lamina.execution.runtimes import (
+    failure,
+    host_for,
+    last_error,
+    message_of,
+    runtime,
+    terminal_size,
+)
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_file
 from lamina.fs.mounting import attach, cover, in_private_namespace, refuse_devices
-from lamina.kernel.namespaces import bounding_capabilities, is_mapped
 from lamina.runtime import bundle
 from lamina.runtime.confinement import HOST
-from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
-from lamina.runtime.program import why_unfit
-
-_LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
+from lamina.runtime.isolation import Isolation, needed_program
 
 
 def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
@@ -113,24 +114,15 @@ class _Tie(NamedTuple):
 
 def document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
     """The runtime's `config.json`."""
-    host = bundle.Host(
-        bounding=bounding_capabilities(),
-        core=resource.getrlimit(resource.RLIMIT_CORE)[1],
-        devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
-        has_tty_group=is_mapped(0, bundle.TTY),
-        nodes=nodes_of(job.process),
-        apparmor=has_apparmor(),
-        group=room.group.path if room.group is not None else "",
-    )
     mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(
         job.process,
         scene.credentials,
         root=room.root_path,
-        host=host,
+        host=host_for(job.process, room.group.path if room.group is not None else ""),
         mounts=mounts,
         hook=_hook(job, isolation, room),
-        terminal_size=_terminal_size(stdio) if job.process.tty else None,
+        terminal_size=terminal_size(stdio) if job.process.tty else None,
     )
 
 
@@ -138,13 +130,6 @@ def _hook(job: Job, isolation: Isolation, room: Room) -> tuple[str, ...]:
     if isolation.name != "crun" or job.process.privileged:
         return ()
     return _device_guard(job, room)
-
-
-def _terminal_size(stdio: Stdio) -> os.terminal_size | None:
-    try:
-        return None if stdio.stdin is None else os.get_terminal_size(stdio.stdin)
-    except OSError:
-        return None
 
 
 def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
@@ -171,20 +156,8 @@ def _command(isolation: Isolation, room: Room, bundle: str) -> list[str]:
     """crun keeps a copy of the bundle's document with its state: both lie in the same place."""
     in_memory = bundle != room.folder and isolation.name == "crun"
     state = os.path.join(bundle, "state") if in_memory else room.state_dir(isolation.name)
-    return [*runtime(isolation, room, state), "run", "--bundle", bundle, room.name]
-
-
-def runtime(isolation: Isolation, room: Room, state: str) -> list[str]:
-    """The runtime with its options, for any of its verbs.
-
-    In a mount namespace whose /proc shows the process namespace that the runtime is in.
-    """
-    options = ["--root", state]
-    options += ["--log", room.path("log"), "--log-format", "json"]
-    if isolation.name == "crun":
-        manager = "disabled" if room.group is None else "cgroupfs"
-        options.append(f"--cgroup-manager={manager}")
-    return [needed_program("unshare"), "--mount-proc", "--", isolation.program, *options]
+    command = runtime(isolation, state, room.path("log"), in_group=room.group is not None)
+    return [*command, "run", "--bundle", bundle, room.name]
 
 
 def _judge(job: Job, complaints: Complaints, room: Room) -> Callable[[Exit], Exit]:
@@ -206,74 +179,11 @@ def _meaning(room: Room) -> Callable[[bytes], str]:
     """
 
     def means(said: bytes) -> str:
-        words = _message(said.decode("utf-8", "replace").strip())
+        words = message_of(said.decode("utf-8", "replace").strip())
         return last_error(room.path("log")) or (words if _EXECVE.fullmatch(words) else "")
 
     return means
 
 
-def failure(message: str, command: str) -> RuntimeFailure:
-    """The error that a runtime's words mean; a command's own failure leaves no words."""
-    words = message.lower()
-    if any(each in words for each in _ABOUT_COMMAND):
-        if any(each in words for each in _MISSING):
-            return CommandNotFound(f"cannot run {command!r}: {_no_such(command, words)}")
-        for each, plainly in _UNUSABLE.items():
-            if each in words:
-                brief = f"cannot run {command!r}: {plainly}"
-                return CommandNotExecutable(brief, hint=why_unfit(plainly))
-    for prefix in _PREFIXES:
-        message = message.removeprefix(prefix)
-    return RuntimeFailure(f"cannot start the container: {message}")
-
-
-def _no_such(command: str, words: str) -> str:
-    if "/" not in command:
-        return "executable file not found in $PATH"
-    if words.startswith("exec"):  # the file itself is there, or it would not have got so far
-        return "no such file or directory: its interpreter or dynamic loader is missing"
-    return "no such file or directory"
-
-
 # `exec /x: exec format error` (runc), "exec container process `/x`: Exec format error" (crun)
 _EXECVE = re.compile(r"exec (container process (\([^)]*\) )?)?\S+: [A-Za-z ]+")
-_PREFIXES = (
-    "runc run failed: ",
-    "unable to start container process: ",
-    "error during container init: ",
-)
-_ABOUT_COMMAND = ("executable", "exec:", "exec /", "exec container process")
-_MISSING = ("not found", "no such file")
-_UNUSABLE = {
-    "permission denied": "permission denied",
-    "operation not permitted": "permission denied",  # crun's words for a directory
-    "exec format error": "exec format error",
-    "is a directory": "is a directory",
-    "not a directory": "not a directory",
-    "argument list too long": "the arguments and the environment are too long",
-}
-
-
-def last_error(log: str) -> str:
-    """What the runtime logged last as an error; nothing for a mere warning."""
-    try:
-        with open(log, encoding="utf-8", errors="replace") as file:
-            lines = file.read(_LOG_LIMIT).splitlines()
-    except FileNotFoundError:
-        return ""
-    for line in reversed(lines):
-        message = _message(line.strip())
-        if message and not message.startswith("Failed to remove"):  # runc's, after the end
-            return message
-    return ""
-
-
-def _message(line: str) -> str:
-    """What a line of a log says; nothing for a mere warning."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line
-    if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
-        return str(record.get("msg", "")).strip()
-    return ""

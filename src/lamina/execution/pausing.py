@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from lamina.errors import RuntimeFailure
 from lamina.execution.family import Family
@@ -41,6 +42,43 @@ def paused(holder: int) -> Iterator[None]:
         yield
     finally:
         guard.release()
+
+
+def hold(holder: int) -> None:
+    """Stop everything of a container until `let_go`; what fails lets all go on.
+
+    Raises `RuntimeFailure` when something cannot be stopped.
+    """
+    family = Family(holder)
+    try:
+        _stop_all(family, _Stopper(family))
+    except BaseException:
+        let_go(holder)
+        raise
+
+
+def let_go(holder: int) -> None:
+    """Let everything of a container go on."""
+    for pid in Family(holder).members():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+class _Stops(Protocol):
+    def stop(self, pids: Sequence[int]) -> None:
+        """Stop processes."""
+
+
+class _Stopper:
+    """Stops, and answers for nothing."""
+
+    def __init__(self, family: Family) -> None:
+        self._family = family
+
+    def stop(self, pids: Sequence[int]) -> None:
+        """Stop processes."""
+        for pid in pids:
+            _stop(pid, self._family)
 
 
 class _Guard:
@@ -104,7 +142,7 @@ def _stop(pid: int, family: Family) -> None:
         os.close(handle)
 
 
-def _stop_all(family: Family, guard: _Guard) -> None:
+def _stop_all(family: Family, guard: _Stops) -> None:
     """Until two looks find the same processes and none that moves.
 
     One look is not enough: between its list and its last question, one who was about to stop may

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lamina.errors import LaminaError, RuntimeFailure, from_oserror
-from lamina.execution.room import Room
 from lamina.execution.spawned import Exit, exit_of
 
 
@@ -24,6 +23,13 @@ class Tie(Protocol):
         """Tell the command that its terminal has another size."""
 
 
+class Closes(Protocol):
+    """What is given up last."""
+
+    def close(self) -> None:
+        """Give it up."""
+
+
 class Running:
     """A process that was started; whoever started it has to wait for it.
 
@@ -31,7 +37,7 @@ class Running:
     """
 
     def __init__(
-        self, pid: int, child: int, tie: Tie, room: Room, judge: Callable[[Exit], Exit]
+        self, pid: int, child: int, tie: Tie, room: Closes, judge: Callable[[Exit], Exit]
     ) -> None:
         """`child` is what ends as the command ends; `judge` may raise for how it did."""
         self.pid = pid
@@ -44,6 +50,11 @@ class Running:
         self._reaped = False
         self._result: Exit | None = None
         self._error: BaseException | None = None
+
+    @property
+    def child(self) -> int:
+        """The process that ends as the command ends; it is ours until it is waited for."""
+        return self._child
 
     def signal(self, number: int) -> None:
         """Send the command a signal; nothing once it has ended."""

@@ -133,6 +133,15 @@ def config(
     return dump(document)
 
 
+def process_document(
+    process: Process, credentials: Credentials, host: Host, terminal_size: os.terminal_size | None
+) -> bytes:
+    """The bytes of one more process for a container that runs (`exec --process`)."""
+    plain = process._replace(confinement=process.confinement._replace(init=False))
+    rights = granted(process, host.bounding)
+    return dump({**_process(plain, credentials, host, rights), **_console(terminal_size)})
+
+
 def granted(process: Process, bounding: int) -> tuple[str, ...]:
     """The capabilities of a process whose starter has that bounding set; `RuntimeFailure`."""
     confinement = process.confinement

@@ -35,8 +35,9 @@ def container_row(container: Container, now: float, *, size: bool = False) -> Do
 
 def status_text(container: Container, now: float) -> str:
     """`Up 2 seconds`, `Exited (0) 5 minutes ago`, `Created`."""
-    if container.status == "running" and container.started_at is not None:
-        return f"Up {age(now - container.started_at)}"
+    if container.is_up and container.started_at is not None:
+        held = " (Paused)" if container.status == "paused" else ""
+        return f"Up {age(now - container.started_at)}{held}"
     if container.status == "exited":
         ended = container.finished_at or container.started_at or now
         code = container.exit_code if container.exit_code is not None else 137
@@ -115,8 +116,8 @@ def _of_the_container(container: Container) -> Document:
 def _state(container: Container) -> Document:
     return {
         "Status": container.status,
-        "Running": container.status == "running",
-        "Paused": False,
+        "Running": container.is_up,
+        "Paused": container.status == "paused",
         "Restarting": False,
         "OOMKilled": container.error.startswith(OUT_OF_MEMORY),
         "Dead": False,
