@@ -69,6 +69,8 @@ OPERATIONS = {
     "rmi": Operation(("rmi", "second"), repeatable=False),
     "create": Operation(("create", "--name", "c2", "base", "true"), repeatable=False),
     "rm": Operation(("rm", "c1"), repeatable=False),
+    "fork": Operation(("fork", "--name", "c2", "c1"), repeatable=False),
+    "reset": Operation(("reset", "c1")),
     "run": Operation(
         ("run", "--name", "c2", "--network", "none", "box", "sh", "-c", "sleep 600 & echo x >/new"),
         box=True,

@@ -15,6 +15,8 @@ POINTS = {
     "commit": f"{_LAYER} {_IMAGE}",
     "rmi": "image-removed doomed erased",
     "rm": "container-removed erased",
+    "fork": "rw-staged rw-created layer-forked container-recorded",
+    "reset": "rw-staged rw-created layer-reset erased",
     "create": "rw-staged rw-created container-recorded",
     "run-rm": "rw-created container-recorded container-removed",
 }
@@ -25,6 +27,8 @@ _OF_DRIVERS = {
     "commit": "layer-created",
     "rmi": "doomed erased",
     "rm": "container-removed erased",
+    "fork": "rw-created layer-forked",
+    "reset": "rw-created layer-reset",
     "create": "rw-staged rw-created",
 }
 _DEVICES = "device-noted device-made device-counted"

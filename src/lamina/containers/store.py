@@ -148,7 +148,7 @@ class ContainerStore:
             check_name(each.name)
         if name is not None:
             names.check(name)
-            self._refuse_taken(name)
+            self.refuse_taken(name)
         layer = self.layers.create_rw(_top(config), size=wishes.storage_size)
         row = ContainerRow(
             container,
@@ -159,14 +159,21 @@ class ContainerStore:
             settings.to_json(),
             time.time(),
         )
+        return self.adopt(row, settings, volumes)
+
+    def adopt(
+        self, row: ContainerRow, settings: Settings, used: list[VolumeRow]
+    ) -> StoredContainer:
+        """Record a container with the layer made for it, which goes if that fails, and volumes."""
         try:
-            row = self._record(row, volumes, brief=settings.auto_remove)
+            row = self._record(row, used, brief=settings.auto_remove)
         except BaseException:
-            self.layers.remove_rw(layer)
+            self.layers.remove_rw(row.layer_id)
             raise
         return StoredContainer(row, settings, "created")
 
-    def _refuse_taken(self, name: str) -> None:
+    def refuse_taken(self, name: str) -> None:
+        """Raise `NameTaken` when a container has that name."""
         with self._root.database.read() as db:
             holders = [row for row in containers.find(db, name) if row.name == name]
         if holders:
@@ -366,7 +373,7 @@ class ContainerStore:
     def rename(self, stored: StoredContainer, name: str) -> None:
         """Give the container another name; raises `NameTaken` or `InvalidName`."""
         names.check(name)
-        self._refuse_taken(name)
+        self.refuse_taken(name)
         with self._root.database.write() as db:
             containers.rename(db, stored.row.id, name)
 

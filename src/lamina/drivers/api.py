@@ -174,6 +174,17 @@ class LimitsSize(Protocol):
 
 
 @runtime_checkable
+class CopiesOwn(Protocol):
+    """A driver that keeps what a layer itself holds in a directory: it can be copied as it is."""
+
+    def copy_own(self, layer: LayerID, source: LayerID) -> bool:
+        """Let the fresh read-write `layer` hold what `source` holds, over the same parent.
+
+        False where it cannot be copied so, and nothing was. Nobody may write to `source` meanwhile.
+        """
+
+
+@runtime_checkable
 class SharesMounts(Protocol):
     """A driver that keeps mounts for all its users, and gives them up when the last one closes."""
 

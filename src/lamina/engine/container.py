@@ -346,6 +346,37 @@ class Container:
         )
         return Image(self._engine, self._engine.image_store.row(image))
 
+    def fork(self, count: int = 1, *, name: str | None = None) -> "list[Container]":
+        """Make so many containers like this one, each with a copy of all that it has written.
+
+        None of them runs; this one is held still meanwhile if it does. With a `name` they are
+        called so, and NAME-2, NAME-3 ... where there are more.
+        """
+        from lamina.containers.forking import fork
+
+        stored = self._store.get(self.id)
+        called = [name if not number else f"{name}-{number + 1}" for number in range(count)]
+        return [
+            Container(self._engine, fork(self._store, stored, each if name else None))
+            for each in called
+        ]
+
+    def reset(self, *, force: bool = False) -> None:
+        """Take away all that it has written.
+
+        One that runs is killed for that, and started again, with `force`; raises `InUse` without.
+        """
+        from lamina.containers.forking import reset
+
+        self.reload()
+        runs = self.is_up
+        if runs and force:
+            self.stop(timeout=0, signal="KILL")
+        reset(self._store, self._stored)
+        self.reload()
+        if runs:
+            self.start()
+
     def rename(self, name: str) -> None:
         """Give it another name."""
         self._store.rename(self._stored, name)

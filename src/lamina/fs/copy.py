@@ -87,15 +87,17 @@ def _copy_by_hand(source: int, source_at: int, target: int, target_at: int, leng
         source_at, length = source_at + len(data), length - len(data)
 
 
-def copy_tree(source: int, target: int) -> None:
+def copy_tree(source: int, target: int, marks: tuple[bytes, ...] = ()) -> None:
     """Copy all below the directory `source` into the empty directory `target`, and its own
     metadata: modes, owners, times in nanoseconds, the attributes that a layer carries, holes,
     hard links, devices and FIFOs. Sockets are left out. Raises OSError.
+
+    `marks` are attributes of directories that are copied besides.
     """
     for name in _INHERITED:  # from where it was made; what is made below would go on inheriting
         xattr.remove(target, name)
-    own = _metadata(source, os.fstat(source))
-    copier = _TreeCopier(target)
+    own = _metadata(source, os.fstat(source), marks)
+    copier = _TreeCopier(target, marks)
     try:
         for found in walk(source):
             copier.copy(found)
@@ -110,8 +112,13 @@ class _Metadata(NamedTuple):
     xattrs: Xattrs
 
 
-def _metadata(origin: int, status: os.stat_result) -> _Metadata:
-    return _Metadata(status, carried_xattrs(origin))
+def _metadata(origin: int, status: os.stat_result, marks: tuple[bytes, ...] = ()) -> _Metadata:
+    found = carried_xattrs(origin)
+    for name in marks:
+        value = xattr.get(origin, name)
+        if value is not None:
+            found = (*found, (name, value))
+    return _Metadata(status, found)
 
 
 def _set_metadata(made: int, metadata: _Metadata) -> None:
@@ -127,8 +134,9 @@ def _set_metadata(made: int, metadata: _Metadata) -> None:
 class _TreeCopier:
     """Follows a walk on the target's side; a directory gets its metadata when it is left."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, marks: tuple[bytes, ...]) -> None:
         self._target = target
+        self._marks = marks
         self._descent = Descent(target)
         self._folders: list[tuple[bytes, _Metadata]] = []
         self._links: dict[tuple[int, int], bytes] = {}
@@ -146,7 +154,7 @@ class _TreeCopier:
     def _enter(self, found: Found) -> None:
         origin = open_folder(found.directory, found.name)
         try:
-            metadata = _metadata(origin, found.status)
+            metadata = _metadata(origin, found.status, self._marks)
         finally:
             os.close(origin)
         os.mkdir(found.name, 0o700, dir_fd=self._descent.here)

@@ -171,6 +171,17 @@ def copy_writable(source: Driver, target: Driver, row: LayerRow) -> None:
         )
 
 
+def copy_changes(driver: Driver, row: LayerRow, into: LayerRow, made: frozenset[bytes]) -> None:
+    """Let the fresh read-write layer `into` have changed what `row` has, over the same parent.
+
+    What was `made` in that to mount on is left out.
+    """
+    with pack.changed(driver, row, None, made) as changes:
+        if changes is not None:
+            _send(changes, driver, into)
+    _set_root(driver, into, _root_of(driver, row))
+
+
 def limit_of(driver: Driver, row: LayerRow) -> int | None:
     """How many bytes a read-write layer may hold."""
     return driver.limit(row.id) if isinstance(driver, LimitsSize) else None

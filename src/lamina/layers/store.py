@@ -13,13 +13,14 @@ or runs does not pay for it.
 """
 
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.drivers.api import CopiesParents, Driver, SharesMounts
+from lamina.drivers.api import CopiesParents, Driver, LimitsSize, SharesMounts
 from lamina.errors import InUse, LaminaError, LayerNotFound, LockHeld
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank, hold_shared
@@ -197,28 +198,57 @@ class LayerStore:
 
         Whatever of it is not adopted (a container's row does that) goes when its maker dies.
         """
-        layer = LayerID.from_random(os.urandom(32))
         driver = self.driver  # made, if need be, before others wait for the database
         with self.root.database.write() as db:
             below = self.parent_row(parent)
-            layers.stage(
-                db,
-                layer,
-                driver=driver.name,
-                kind="active",
-                parent=below.id if below else None,
-                lease=self.root.lease,
-                created=time.time(),
-                boot_id=self.root.boot_id,
-            )
+            layer = self._stage_rw(db, driver.name, below.id if below else None)
+        return self._made_rw(layer, below.id if below else None, size)
+
+    def create_rw_like(self, layer: LayerID) -> LayerID:
+        """Make a read-write layer over what another one stands on, with the same limit."""
+        row = self._row_by_id(layer)
+        with self.root.database.write() as db:
+            layer = self._stage_rw(db, self.driver.name, row.parent)
+        return self._made_rw(layer, row.parent, self.limit_of(row.id))
+
+    def _stage_rw(self, db: sqlite3.Connection, driver: str, parent: LayerID | None) -> LayerID:
+        layer = LayerID.from_random(os.urandom(32))
+        layers.stage(
+            db,
+            layer,
+            driver=driver,
+            kind="active",
+            parent=parent,
+            lease=self.root.lease,
+            created=time.time(),
+            boot_id=self.root.boot_id,
+        )
+        return layer
+
+    def _made_rw(self, layer: LayerID, parent: LayerID | None, size: int | None) -> LayerID:
         crash_point("rw-staged")
         try:
-            driver.create_rw(layer, below.id if below else None, size)
+            self.driver.create_rw(layer, parent, size)
         except BaseException:
             self.remove_rw(layer)
             raise
         crash_point("rw-created")
         return layer
+
+    def fork_rw(self, layer: LayerID, made: frozenset[bytes] = frozenset()) -> LayerID:
+        """Make a read-write layer that has changed what `layer` has; as `create_rw` else.
+
+        Nobody may write to `layer` meanwhile. What was `made` in it to mount on is left out.
+        """
+        from lamina.layers import forking
+
+        with self.using(layer):
+            return forking.fork(self, self._row_by_id(layer), made)
+
+    def limit_of(self, layer: LayerID) -> int | None:
+        """How many bytes a read-write layer may hold."""
+        driver = self.driver
+        return driver.limit(layer) if isinstance(driver, LimitsSize) else None
 
     def remove_rw(self, layer: LayerID) -> None:
         """Remove a read-write layer that is being made, or whose row says that it is to go.

@@ -150,6 +150,14 @@ def mark_exited(
     )
 
 
+def give_layer(db: sqlite3.Connection, row: ContainerRow, layer: LayerID) -> None:
+    """Let a container go on with another, staged read-write layer, and let go of its old one."""
+    layers.publish(db, layer, diff_id=None, chain_id=None, size=0, entries=0)
+    db.execute("UPDATE containers SET layer_id = ? WHERE id = ?", (layer, row.id))
+    refs.drop(db, refs.CONTAINER, row.id, [row.layer_id])
+    refs.add(db, refs.CONTAINER, row.id, layer)
+
+
 def lease_to(
     db: sqlite3.Connection, row: ContainerRow, lease: LeaseID, from_: LeaseID | None
 ) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
+from lamina.drivers import upper
 from lamina.drivers.api import OnPlaced, is_complete
 from lamina.drivers.erofs.layout import DATA, IMAGE, TAR, Layout
 from lamina.errors import from_oserror
 from lamina.fs.locks import FileLock, Rank
+from lamina.fs.marks import KERNEL
 from lamina.fs.mounting import (
     LOWERS,
     Bind,
@@ -83,6 +85,14 @@ class ErofsDriver:
                 self._layout.make_writable(layer)
         except OSError as error:
             raise from_oserror(error, "making an erofs layer in", self.home) from error
+
+    def copy_own(self, layer: LayerID, source: LayerID) -> bool:
+        """Copy the upper directory, sharing blocks where the file system can; not out of a file."""
+        if self._layout.limited(layer) or self._layout.limited(source):
+            return False
+        origin, made = (self._layout.path(each, "diff") for each in (source, layer))
+        upper.copy(origin, made, KERNEL, self.home)
+        return True
 
     def limit(self, layer: LayerID) -> int | None:
         """As it was noted when the layer was made."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lamina.archive.entry import Segment
 from lamina.archive.results import Change, Figures
+from lamina.drivers import upper
 from lamina.drivers.api import OPAQUE, Features, OnPlaced, is_complete
 from lamina.drivers.overlay2.layout import Layout
 from lamina.errors import from_oserror
@@ -92,6 +93,13 @@ class OverlayDriver:
 
         by_file = self.limits_by_file and not self._by_user  # a namespace has no loop devices
         limit.create(self._layout, layer, size, by_file, self.create, parent)
+
+    def copy_own(self, layer: LayerID, source: LayerID) -> bool:
+        """Copy the upper directory, sharing blocks where the file system can; not out of a file."""
+        if self._layout.is_limited(layer) or self._layout.is_limited(source):
+            return False
+        upper.copy(self._layout.diff(source), self._layout.diff(layer), self.marks, self.home)
+        return True
 
     def limit(self, layer: LayerID) -> int | None:
         """As it was noted when the layer was made."""
