@@ -1,6 +1,7 @@
 """The flags of `run` and `create`: kept with the container, shown by inspect, refused in one line."""
 
 import json
+import os
 
 import pytest
 
@@ -55,6 +56,14 @@ def host_config(base, *flags):
         (("--pids-limit", "-1"), "PidsLimit", None),
         (("--oom-score-adj", "7"), "OomScoreAdj", 7),
         (("--ulimit", "core=5:6"), "Ulimits", [{"Name": "core", "Soft": 5, "Hard": 6}]),
+        ((), "ExtraHosts", None),
+        (("--add-host", "db:10.0.0.5"), "ExtraHosts", ["db:10.0.0.5"]),
+        (("--dns", "1.1.1.1"), "Dns", ["1.1.1.1"]),
+        (("--dns-search", "a.b"), "DnsSearch", ["a.b"]),
+        (("--dns-option", "ndots:2", "--dns-opt", "rotate"), "DnsOptions", ["ndots:2", "rotate"]),
+        (("--sysctl", "kernel.sem=1 2 3 4"), "Sysctls", {"kernel.sem": "1 2 3 4"}),
+        (("--annotation", "a=b=c"), "Annotations", {"a": "b=c"}),
+        (("--restart", "no"), "RestartPolicy", {"Name": "no", "MaximumRetryCount": 0}),
         (
             ("--device", "/dev/null:/dev/x:rw"),
             "Devices",
@@ -87,6 +96,12 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--tmpfs", "/x:dev"), ("every disk", "--device")),
         (("--shm-size", "much"), ("invalid size 'much'",)),
         (("--uts", "host", "-h", "me"), ("UTS",)),
+        (("--add-host", "db"), ("invalid host 'db'",)),
+        (("--dns", "one"), ("invalid IP address 'one'",)),
+        (("--sysctl", "kernel.panic=1"), ("kernel.panic", "whole machine")),
+        (("--sysctl", "kernel.sem"), ("invalid sysctl",)),
+        (("--expose", "http"), ("invalid port 'http'",)),
+        (("--restart", "always"), ("'always'", "no daemon")),
         (("-m", "much"), ("invalid size 'much'",)),
         (("--memory=",), ("invalid size ''",)),
         (("--memory-swap", "", "-m", "8m"), ("invalid size ''",)),
@@ -140,3 +155,43 @@ def test_an_out_of_memory_kill_is_said_in_words(base):
     assert state["ExitCode"] == 137
     base.ok("run", "--name", "small", "-m", "16m", "base", "true")
     assert told(base, "inspect", "small")[0]["State"]["OOMKilled"] is False
+
+
+def test_the_id_goes_into_a_file_that_was_not_there(base):
+    path = f"{base.folder}/cid"
+    base.ok("run", "--cidfile", path, "base", "true")
+    with open(path) as file:
+        assert file.read() == base.ok("ps", "-aq", "--no-trunc").strip()
+    assert_complaint(
+        base("run", "--cidfile", path, "base", "true"), path, "there already", code=125
+    )
+    os.unlink(path)
+    assert base("create", "--cidfile", path, "no-such-image:1", "true").code == 1
+    assert not os.path.exists(path)
+
+
+def test_only_the_streams_that_are_asked_for(base):
+    script = "echo out; echo err >&2"
+    for streams, out, err in (("stdout", "out\n", ""), ("STDERR", "", "err\n")):
+        said = base("run", "--rm", "-a", streams, "base", "sh", "-c", script)
+        assert said == (0, out, err)
+    said = base("run", "--rm", "-a", "stdin", "-a", "stdout", "base", "cat", stdin=b"hello")
+    assert said.out == "hello"
+    assert_complaint(base("run", "-a", "both", "base", "true"), "no stream 'both'", code=125)
+    assert_complaint(base("run", "-d", "-a", "stdout", "base", "true"), "-a or -d", code=125)
+
+
+def test_noted_ports_are_in_the_config_and_in_commits(base):
+    base.ok("create", "--name", "c1", "--expose", "80-81", "--expose", "53/udp", "base", "true")
+    ports = {"80/tcp": {}, "81/tcp": {}, "53/udp": {}}
+    assert told(base, "inspect", "c1")[0]["Config"]["ExposedPorts"] == ports
+    base.ok("commit", "c1", "noted")
+    assert told(base, "inspect", "noted")[0]["Config"]["ExposedPorts"] == ports
+
+
+def test_labels_from_files(base):
+    path = base.write("labels", "# a comment\na=1\nb=2\n")
+    base.ok("create", "--name", "c1", "--label-file", path, "-l", "b=3", "base", "true")
+    assert told(base, "inspect", "c1")[0]["Config"]["Labels"] == {"a": "1", "b": "3"}
+    said = base("create", "--label-file", "/none", "base", "true")
+    assert_complaint(said, "/none", "No such file")

@@ -11,6 +11,7 @@ from lamina.errors import CommandNotFound, ProgramMissing, RuntimeFailure, Usage
 from lamina.execution import devices
 from lamina.runtime import init
 from lamina.runtime.confinement import Confinement, Device
+from lamina.runtime.naming import Naming
 from lamina.runtime.process import Tmpfs, Volume
 
 ISOLATIONS = ("crun", "runc", "chroot")
@@ -323,6 +324,24 @@ def test_an_init_that_is_not_there_names_its_packages(rig, monkeypatch, needs_pr
     monkeypatch.setattr(init, "find_program", lambda name: None)
     with pytest.raises(ProgramMissing, match="tini"):
         rig.run("crun", "true", **confined(init=True))
+
+
+def test_names_that_the_caller_says(rig, isolation):
+    said = Naming((("db", "10.0.0.5"),), ("1.1.1.1",), ("a.b",), ("ndots:2",))
+    script = "tail -n1 /etc/hosts || cat /etc/hosts; cat /etc/resolv.conf"
+    out = rig.run(isolation, "sh", "-c", script, naming=said).out
+    assert "10.0.0.5\tdb\n" in out
+    assert out.endswith("nameserver 1.1.1.1\nsearch a.b\noptions ndots:2\n")
+    assert rig.traces() == []
+
+
+def test_kernel_parameters_of_its_own(rig, isolation):
+    wanted = confined(sysctls=(("kernel.shmmax", "12345"),))
+    if isolation == "chroot":
+        with pytest.raises(RuntimeFailure, match="kernel parameters"):
+            rig.run(isolation, "true", **wanted)
+        return
+    assert rig.run(isolation, "cat", "/proc/sys/kernel/shmmax", **wanted).out == "12345\n"
 
 
 def test_what_is_read_only_is_so_with_what_is_mounted_below(rig, isolation, tmp_path):

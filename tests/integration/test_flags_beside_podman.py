@@ -130,6 +130,23 @@ def test_limits(pair, isolation):
     assert ours == theirs
 
 
+def test_names(pair):
+    flags = ("--add-host", "db:10.0.0.5", "--dns", "1.1.1.1", "--dns-search", "a.b")
+    theirs, ours = pair.both(*flags, "base", "cat", "/etc/hosts", "/etc/resolv.conf")
+    for line in ("10.0.0.5\tdb", "nameserver 1.1.1.1", "search a.b"):
+        assert line in ours.splitlines()
+        assert line in theirs.splitlines()
+    assert ours.count("nameserver") == theirs.count("nameserver")
+
+
+def test_a_volume_is_filled_as_podman_fills_it(pair):
+    script = "cp /etc/passwd /etc/mine; ls /etc; stat -c '%a %u %g' /etc"
+    flags = ("-v", "filled:/etc", "--mount", "type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700")
+    theirs, ours = pair.both(*flags, "base", "sh", "-c", script)
+    made = {"hosts", "resolv.conf", "hostname", "mtab"}  # mount points within, podman's and ours
+    assert set(ours.split()) - made == set(theirs.split()) - made
+
+
 def test_what_inspect_tells(pair):
     flags = ("--read-only", "--cap-drop", "CHOWN", "--shm-size", "1g")
     theirs, ours = pair.inspected(*flags)

@@ -1,9 +1,11 @@
 """The flags that `create` and `run` share, and the container they ask for."""
 
+import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
-from lamina.cli import confinementflags, limitflags, mountflags
+from lamina.cli import confinementflags, limitflags, mountflags, namingflags
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.labels import labels_of
 from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
@@ -18,6 +20,8 @@ from lamina.values.events import ignore
 from lamina.values.size import parse as parse_size
 
 _FLAGS = (
+    Flag("attach", "a", "STREAM", "only stdin, stdout, stderr (run in the foreground)", True),
+    Flag("cidfile", "", "FILE", "write the container's ID there"),
     Flag("entrypoint", "", "COMMAND", "instead of the image's entrypoint"),
     Flag("env", "e", "KEY[=VALUE]", "an environment variable; without a value, yours", True),
     Flag("env-file", "", "FILE", "a file of environment variables", True),
@@ -47,6 +51,7 @@ _THEMES = (
     confinementflags.FLAGS,
     limitflags.FLAGS,
     mountflags.FLAGS,
+    namingflags.FLAGS,
     LASTING_FLAGS,
 )
 FLAGS = tuple(sorted((flag for theme in _THEMES for flag in theme), key=lambda flag: flag.name))
@@ -57,7 +62,37 @@ RUN_FLAGS = (
 
 
 def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
-    """The container that the flags ask for; raises `UsageError`."""
+    """The container that the flags ask for, its ID in --cidfile; raises `UsageError`."""
+    path = given.one("cidfile")
+    if path is None:
+        return _made(opened, given, auto_remove=auto_remove)
+    with _reserved(path) as note:
+        container = _made(opened, given, auto_remove=auto_remove)
+        note(container.id)
+        return container
+
+
+@contextmanager
+def _reserved(path: str) -> Iterator[Callable[[str], None]]:
+    """A file that nobody had before, for one text; it goes again when an error is raised."""
+    try:
+        file = open(path, "x", encoding="ascii")  # noqa: SIM115 - closed below
+    except FileExistsError:
+        raise UsageError(
+            f"the container ID file {path} is there already",
+            hint="see that its container has ended, and remove it",
+        ) from None
+    except OSError as error:
+        raise UsageError(f"the container ID file {path}: {error.strerror}") from None
+    try:
+        with file:
+            yield lambda text: print(text, end="", file=file)
+    except BaseException:
+        os.unlink(path)
+        raise
+
+
+def _made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
     image, *command = given.operands
     entrypoint = given.one("entrypoint")
     with nullcontext(ignore) if given.has("quiet") else shown_on(sys.stderr) as events:
@@ -84,6 +119,7 @@ def made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             **limitflags.limited(given),
             lasting=lasting(given),
             **mountflags.mounted(given),
+            **namingflags.named(given),
         )
 
 

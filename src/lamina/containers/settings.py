@@ -13,6 +13,7 @@ from lamina.containers.lasting import Lasting
 from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, Confinement
 from lamina.runtime.limits import Limits
+from lamina.runtime.naming import Naming
 from lamina.runtime.process import Process, Tmpfs, Volume
 from lamina.spec.imageconfig import ContainerConfig
 from lamina.spec.strictjson import Json
@@ -45,6 +46,9 @@ class Wishes(NamedTuple):
     confinement: Confinement = Confinement()
     limits: Limits = Limits()
     lasting: Lasting = Lasting()
+    naming: Naming = Naming()
+    annotations: tuple[tuple[str, str], ...] = ()
+    exposed: tuple[str, ...] = ()
 
 
 class Settings(NamedTuple):
@@ -72,6 +76,9 @@ class Settings(NamedTuple):
     confinement: Confinement = Confinement()
     limits: Limits = Limits()
     lasting: Lasting = Lasting()
+    naming: Naming = Naming()
+    annotations: tuple[tuple[str, str], ...] = ()
+    exposed: tuple[str, ...] = ()
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -108,6 +115,9 @@ class Settings(NamedTuple):
             confinement=Confinement.from_facts(facts.get("confinement", {})),
             limits=Limits.from_facts(facts.get("limits", {})),
             lasting=Lasting(*facts.get("lasting", ())),
+            naming=Naming.from_facts(facts.get("naming", [])),
+            annotations=tuple((key, value) for key, value in facts.get("annotations", ())),
+            exposed=tuple(facts.get("exposed", ())),
         )
 
     def process(self) -> Process:
@@ -126,6 +136,8 @@ class Settings(NamedTuple):
             confinement=self.confinement,
             tmpfs=self.tmpfs,
             limits=self.limits,
+            naming=self.naming,
+            annotations=self.annotations,
         )
 
 
@@ -169,6 +181,9 @@ def settle(
         tmpfs=wishes.tmpfs,
         confinement=wishes.confinement,
         limits=wishes.limits,
+        naming=wishes.naming,
+        annotations=wishes.annotations,
+        exposed=wishes.exposed,
         lasting=wishes.lasting,
     )
 
@@ -220,5 +235,9 @@ def laid_over(config: dict[str, Json], settings: Settings) -> dict[str, Json]:
         "Labels": dict(settings.labels) or None,
         "OnBuild": None,
     }
+    ports = config.get("ExposedPorts")
+    if settings.exposed:
+        known = ports if isinstance(ports, dict) else {}
+        said["ExposedPorts"] = {**known, **{port: {} for port in settings.exposed}}
     kept = {key: value for key, value in config.items() if key not in said}
     return {**kept, **{key: value for key, value in said.items() if value is not None}}

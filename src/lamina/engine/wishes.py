@@ -56,7 +56,23 @@ class Limited(TypedDict, total=False):
     ulimits: Sequence[str]
 
 
-class Wanted(Confined, Limited, total=False):
+class Named(TypedDict, total=False):
+    """Whom it finds by which name, and what is noted of it.
+
+    `extra_hosts` are `NAME:ADDRESS` or a mapping; `dns`, `dns_search` and `dns_opt` stand for what
+    this machine's resolv.conf says; `expose` are `PORT[-PORT][/tcp|udp|sctp]`, merely noted.
+    """
+
+    extra_hosts: Mapping[str, str] | Sequence[str]
+    dns: Sequence[str]
+    dns_search: Sequence[str]
+    dns_opt: Sequence[str]
+    sysctls: Mapping[str, str]
+    annotations: Mapping[str, str]
+    expose: Sequence[str]
+
+
+class Wanted(Confined, Limited, Named, total=False):
     """What may be asked for of a container, under docker-py's names.
 
     `environment` is a mapping or a list of `KEY=value`, a bare KEY being one that is not to be

@@ -10,6 +10,8 @@ from lamina.runtime import mountspelling, spelling, tmpfs
 from lamina.runtime.capabilities import named
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.limits import UNLIMITED, Limits, check, cpus, ulimit
+from lamina.runtime.naming import Naming, naming
+from lamina.runtime.ports import ports
 from lamina.runtime.process import Tmpfs, Volume
 from lamina.values.size import parse as parse_size
 
@@ -45,6 +47,9 @@ def to_wishes(
         tmpfs=in_memory,
         confinement=_confinement(wanted),
         limits=_limits(wanted),
+        naming=_naming(wanted),
+        annotations=tuple(wanted.get("annotations", {}).items()),
+        exposed=ports(wanted.get("expose", ())),
         lasting=wanted.get("lasting", Lasting()),
     )
 
@@ -70,6 +75,19 @@ def _mounts(
     said = {each.target for each in volumes} | {each.target for each in in_memory}
     volumes += [each for each in taken if each.target not in said]
     return tuple(volumes), tuple(in_memory)
+
+
+def _naming(wanted: Wanted) -> Naming:
+    hosts = wanted.get("extra_hosts", ())
+    if isinstance(hosts, Mapping):
+        hosts = [f"{name}={address}" for name, address in hosts.items()]
+    return naming(
+        hosts,
+        wanted.get("dns", ()),
+        wanted.get("dns_search", ()),
+        wanted.get("dns_opt", ()),
+        wanted.get("network", "host"),
+    )
 
 
 def _limits(wanted: Wanted) -> Limits:
@@ -112,6 +130,9 @@ def _confinement(wanted: Wanted) -> Confinement:
         uts=spelling.uts_mode(wanted.get("uts_mode", "")),
         init=wanted.get("init", False),
     )
+    parameters = wanted.get("sysctls", {}).items()
+    network = wanted.get("network", "host")
+    said = said._replace(sysctls=spelling.sysctls(parameters, network, said.ipc))
     size = _bytes(wanted.get("shm_size"))
     if size:
         said = said._replace(shm_size=size)

@@ -124,6 +124,11 @@ def _raise_loopback() -> None:
 
 
 def _refuse_filters(confinement: Confinement) -> None:
+    if confinement.sysctls:
+        raise RuntimeFailure(
+            "a chroot cannot set kernel parameters of a container's own",
+            hint="install crun, or leave --sysctl out",
+        )
     for value, what in ((confinement.seccomp, "seccomp"), (confinement.apparmor, "AppArmor")):
         if value not in ("", UNCONFINED):
             raise RuntimeFailure(
@@ -163,7 +168,7 @@ def _refuse_mounts(job: Job) -> None:
 def _furnish(job: Job, scene: Scene, room: Room, root: str) -> None:
     """Lend files and devices; they go when the room is closed."""
     traces = room.enter(root)
-    data = contents(job.process.hostname, job.process.network)
+    data = contents(job.process)
     for point, (_, content) in zip(scene.files, data, strict=True):
         traces.lent_file(point.path, content)
     for name, minor in _NODES:

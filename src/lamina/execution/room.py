@@ -116,7 +116,7 @@ class Room:
 
     def write_host_files(self, job: Job) -> None:
         """Write what the container's /etc/hosts and its like are to be."""
-        for name, data in contents(job.process.hostname, job.process.network):
+        for name, data in contents(job.process):
             self.write(name, data, 0o644)
 
     def state_dir(self, runtime: str) -> str:

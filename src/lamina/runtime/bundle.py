@@ -128,6 +128,8 @@ def config(
         "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
         "linux": _linux(process, host, rights),
     }
+    if process.annotations:
+        document["annotations"] = dict(process.annotations)
     if process.confinement.uts != HOST:
         document["hostname"] = process.hostname
     return dump(document)
@@ -167,6 +169,8 @@ def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, J
         "readonlyPaths": list(read_only),
         "resources": {"devices": _device_rules(process, host), **resources(process.limits)},
     }
+    if process.confinement.sysctls:
+        document["sysctl"] = dict(process.confinement.sysctls)
     if host.group:
         document["cgroupsPath"] = host.group
     if process.privileged:

@@ -28,7 +28,7 @@ class Confinement(NamedTuple):
     `unconfined`, or the JSON text of a docker profile and the name of a loaded one. `pid`, `ipc`
     and `uts` are empty or `host` (`ipc` also `none`: without /dev/shm). `shm_size` is in bytes;
     `unmasked` shows what docker hides of /proc and /sys. With `init` a small one is the first
-    process and buries orphans.
+    process and buries orphans. `sysctls` are kernel parameters of its own namespaces.
     """
 
     cap_add: tuple[str, ...] = ()
@@ -44,10 +44,14 @@ class Confinement(NamedTuple):
     uts: str = ""
     shm_size: int = 64 << 20
     init: bool = False
+    sysctls: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def from_facts(cls, facts: dict[str, object]) -> Self:
         """Read back what `json.dumps(self._asdict())` wrote."""
         values = {key: tuple(v) if isinstance(v, list) else v for key, v in facts.items()}
         found = cls(**values)  # type: ignore[arg-type]  # what was written had these types
-        return found._replace(devices=tuple(Device(*device) for device in found.devices))
+        return found._replace(
+            devices=tuple(Device(*device) for device in found.devices),
+            sysctls=tuple((key, value) for key, value in found.sysctls),
+        )

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.limits import Limits
+from lamina.runtime.naming import Naming
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -56,6 +57,8 @@ class Process(NamedTuple):
     confinement: Confinement = Confinement()
     tmpfs: tuple[Tmpfs, ...] = ()
     limits: Limits = Limits()
+    naming: Naming = Naming()
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:

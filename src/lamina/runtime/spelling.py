@@ -9,6 +9,12 @@ from collections.abc import Iterable
 from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, UNCONFINED, Confinement, Device
 
+_OF_IPC = frozenset(  # those of an IPC namespace (ipc_namespaces(7))
+    (
+        *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem"),
+        *("kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"),
+    )
+)
 _PROFILE_LIMIT = 1 << 20  # bytes; docker's own has 15,000
 _ACCESS = frozenset("rwm")
 _OPTIONS = "no-new-privileges, seccomp=, apparmor=, systempaths=unconfined, label=disable"
@@ -88,6 +94,24 @@ def _text(path: str) -> str:
         raise UsageError(f"the seccomp profile {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"the seccomp profile {path} is no text in UTF-8") from None
+
+
+def sysctls(said: Iterable[tuple[str, str]], network: str, ipc: str) -> tuple[tuple[str, str], ...]:
+    """Kernel parameters that belong to the container alone; raises `UsageError` for others."""
+    found = tuple(said)
+    for key, _ in found:
+        if key.startswith("net."):
+            whose = "the host's network" if network == HOST else ""
+        elif key in _OF_IPC or key.startswith("fs.mqueue."):
+            whose = "the host's IPC namespace" if ipc == HOST else ""
+        else:
+            raise UsageError(
+                f"the kernel parameter {key[:60]!r} is one of the whole machine",
+                hint="there are net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm*",
+            )
+        if whose:
+            raise UsageError(f"the kernel parameter {key[:60]!r} is not allowed with {whose}")
+    return found
 
 
 def pid_mode(text: str) -> str:

@@ -4,6 +4,7 @@ from lamina.containers.settings import Settings
 from lamina.runtime.bundle import hidden_paths
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.limits import Limits
+from lamina.runtime.naming import Naming
 
 Document = dict[str, object]
 
@@ -40,6 +41,9 @@ def host_config(settings: Settings) -> Document:
         "UsernsMode": "",
         "ShmSize": confinement.shm_size,
         "Init": confinement.init or None,
+        "Sysctls": dict(confinement.sysctls),
+        "Annotations": dict(settings.annotations) or None,
+        **_naming(settings.naming),
         **_limits(settings.limits),
         "MaskedPaths": list(masked),
         "ReadonlyPaths": list(read_only),
@@ -53,6 +57,16 @@ def _security_options(confinement: Confinement) -> list[str] | None:
     if confinement.apparmor:
         found.append(f"apparmor={confinement.apparmor}")
     return found or None
+
+
+def _naming(naming: Naming) -> Document:
+    return {
+        "ExtraHosts": [f"{name}:{address}" for name, address in naming.hosts] or None,
+        "Dns": list(naming.servers),
+        "DnsSearch": list(naming.search),
+        "DnsOptions": list(naming.options),
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    }
 
 
 def _limits(limits: Limits) -> Document:

@@ -89,11 +89,14 @@ def test_environment(process, expected):
 
 
 def test_host_files():
-    files = dict(hostfiles.contents("h", "host"))
+    files = dict(hostfiles.contents(Process(("true",), hostname="h")))
     with open("/etc/hosts", "rb") as file:
         assert files["hosts"] == file.read()
     assert files["hostname"] == b"h\n"
-    assert b"127.0.0.1\tlocalhost" in dict(hostfiles.contents("h", "none"))["hosts"]
+    assert (
+        b"127.0.0.1\tlocalhost"
+        in dict(hostfiles.contents(Process(("true",), network="none")))["hosts"]
+    )
 
 
 def test_isolations_say_why(monkeypatch):

@@ -22,18 +22,22 @@ USAGE = Usage(
 )
 
 
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
 def run(context: Context, given: Parsed) -> int:
     """Run to the end; errors before the start end with 125, 126 or 127."""
     if given.has("tty") and not given.has("detach") and not os.isatty(0):
         raise UsageError("the input device is not a terminal", hint="leave out --tty")
     sys.stdout.flush()
     try:
+        stdio = _stdio(given)
         with engine(context) as opened:
             container = made(opened, given, auto_remove=given.has("rm"))
             if given.has("detach"):
                 return _detached(container, given)
             try:
-                return _foreground(container, given)
+                return in_foreground(lambda: container.running(stdio), tty=given.has("tty"))
             finally:
                 if given.has("rm"):
                     container.discard()
@@ -42,9 +46,21 @@ def run(context: Context, given: Parsed) -> int:
         raise
 
 
-def _foreground(container: Container, given: Parsed) -> int:
+def _stdio(given: Parsed) -> Stdio:
+    """Ours, or those of them that --attach names."""
     stdin = 0 if given.has("interactive") or given.has("tty") else None
-    return in_foreground(lambda: container.running(Stdio(stdin, 1, 2)), tty=given.has("tty"))
+    wanted = {text.lower() for text in given.all("attach")}
+    unknown = wanted - set(_STREAMS)
+    if unknown:
+        raise UsageError(
+            f"there is no stream {min(unknown)[:40]!r}", hint=f"there are {', '.join(_STREAMS)}"
+        )
+    if not wanted:
+        return Stdio(stdin, 1, 2)
+    if given.has("detach"):
+        raise UsageError("what runs by itself is attached to nothing", hint="leave out -a or -d")
+    kept = [number if name in wanted else None for number, name in enumerate(_STREAMS)]
+    return Stdio(kept[0] if kept[0] is not None else stdin, kept[1], kept[2])
 
 
 def _detached(container: Container, given: Parsed) -> int:
