@@ -287,6 +287,16 @@ def test_the_hosts_shared_memory(rig, isolation):
     assert (apart[0] == mine, name in apart) == (False, False)
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_queues_are_those_of_the_ipc_namespace(rig, runtime, needs_program, needs_mounts):
+    needs_program(runtime)
+    for ipc in ("", "host", "none"):
+        said = rig.run(
+            runtime, "grep", "-c", " /dev/mqueue mqueue ", "/proc/mounts", **confined(ipc=ipc)
+        )
+        assert said.out == "1\n", ipc
+
+
 def test_the_size_of_shared_memory(rig, isolation):
     script = "grep ' /dev/shm ' /proc/mounts"
     assert "size=65536k" in rig.run(isolation, "sh", "-c", script).out

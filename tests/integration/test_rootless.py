@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -93,6 +94,52 @@ def test_a_namespace_of_one_user_alone(isolation, folder, needs_program):
     lamina.ids = 0
     lamina.ok("import", "base.tar", "base")
     assert lamina.ok("run", "--rm", "base", "id", "-u") == "0\n"
+
+
+@pytest.fixture(params=["crun", "chroot"])
+def alone(request, folder, needs_program):
+    """In a namespace of one user, with an image."""
+    if request.param == "crun":
+        needs_program("crun")
+    lamina = Rootless(folder, sys.executable, 0, "overlay2", request.param)
+    lamina.ids = 0
+    lamina.ok("import", "base.tar", "base")
+    return lamina
+
+
+def test_nothing_of_the_hosts_sys_can_be_written_to(alone):
+    """Not the control groups below it either, which come along where no sysfs can be mounted."""
+    mounts = alone.ok("run", "--rm", "base", "cat", "/proc/mounts")
+    rows = [line.split() for line in mounts.splitlines()]
+    below = {row[1]: row[3].split(",")[0] for row in rows if f"{row[1]}/".startswith("/sys/")}
+    assert set(below.values()) == {"ro"}, below
+
+
+def test_a_privileged_container_has_this_namespaces_devices(alone, needs_fuse):
+    script = "stat -c %t:%T /dev/fuse; exec 3</dev/fuse && echo opened"
+    said = alone.ok("run", "--rm", "--privileged", "base", "sh", "-c", script)
+    assert said.split() == ["a:e5", "opened"]
+    assert "tmpfs" in alone.ok("run", "--rm", "--ipc", "host", "base", "cat", "/proc/mounts")
+
+
+def test_what_a_namespace_of_one_user_cannot_do_is_refused(folder, alone):
+    """unshare(1) forbids it to set groups."""
+    flags = (("--group-add", "5"), ("--ulimit", "nofile=1048576"), ("--oom-score-adj", "-999"))
+    script = ";".join(f"python -m lamina run {' '.join(words)} base true" for words in flags)
+    script = script.replace("python", alone.python)
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script]
+    said = subprocess.run(
+        command,
+        env=alone.env,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 2048)),
+    )
+    assert said.stderr.count("lamina: ") == 3
+    for words in ("the groups 5 cannot be added", "only go to 2048", "OOM score -999"):
+        assert words in said.stderr
 
 
 def test_an_ordinary_user_comes_as_far(folder, needs_program):

@@ -5,7 +5,6 @@ Everything is attached by descriptor beneath the root, in the calling thread's m
 
 import os
 import stat
-from contextlib import suppress
 
 from lamina.execution.devices import nodes_of
 from lamina.execution.mountpoints import Point
@@ -13,7 +12,7 @@ from lamina.fs.inroot import Root
 from lamina.fs.mounting import bind, open_empty
 from lamina.kernel import mount as kernel
 from lamina.kernel.namespaces import is_mapped
-from lamina.runtime.bundle import DEVICES, TTY, BindMount
+from lamina.runtime.bundle import DEVICES, TTY, BindMount, Node
 from lamina.runtime.confinement import HOST
 from lamina.runtime.process import Process
 from lamina.runtime.tmpfs import split
@@ -83,14 +82,24 @@ def _make_nodes(root: Root, process: Process) -> None:
         folder, _, name = os.fsencode(node.path).strip(b"/").rpartition(b"/")
         root.makedirs(folder)
         directory = root.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        kind = stat.S_IFBLK if node.kind == "b" else stat.S_IFCHR
         try:
-            with suppress(PermissionError):  # a user namespace makes none
-                os.mknod(name, kind, os.makedev(node.major, node.minor), dir_fd=directory)
-                os.chmod(name, node.mode, dir_fd=directory)
-                os.chown(name, node.uid, node.gid, dir_fd=directory)
+            _make_node(root, directory, name, node)
         finally:
             os.close(directory)
+
+
+def _make_node(root: Root, directory: int, name: bytes, node: Node) -> None:
+    kind = stat.S_IFBLK if node.kind == "b" else stat.S_IFCHR
+    try:
+        os.mknod(name, kind, os.makedev(node.major, node.minor), dir_fd=directory)
+    except PermissionError:  # a user namespace makes none: the host's own is shown
+        os.close(
+            os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+        )
+        bind(node.path, root, os.fsencode(node.path).strip(b"/"))
+        return
+    os.chmod(name, node.mode, dir_fd=directory)
+    os.chown(name, node.uid, node.gid, dir_fd=directory)
 
 
 def mount_point(root: Root, point: Point) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from lamina.errors import RuntimeFailure
 from lamina.execution.devices import shown
 from lamina.execution.extras import Extra
 from lamina.execution.mountpoints import (
@@ -19,6 +20,7 @@ from lamina.execution.mountpoints import (
 from lamina.execution.workdir import check_cwd
 from lamina.fs.mounting import MountPlan
 from lamina.fs.tree import TreeView
+from lamina.kernel.namespaces import can_set_groups
 from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
@@ -70,6 +72,7 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
         volumes = _points(view, job, folder, init)
         hidden = (*SYSTEM, *(point.path for point in volumes))
         credentials = resolve_user(view, process.user, process.confinement.groups)
+        _check_groups(process.confinement.groups)
         check_program(view, process, hidden)
         check_cwd(view, process.cwd)
         files = file_points(view, folder, readonly=process.readonly_root)
@@ -89,3 +92,12 @@ def _points(view: TreeView, job: Job, folder: str, init: str) -> list[Point]:
             *([file_point(view, init, INIT, readonly=True)] if init else ()),
         ]
     )
+
+
+def _check_groups(wanted: tuple[str, ...]) -> None:
+    """crun leaves them out without a word where they cannot be set."""
+    if wanted and not can_set_groups():
+        raise RuntimeFailure(
+            f"the groups {', '.join(wanted)} cannot be added: this user namespace sets none",
+            hint="leave out --group-add, or enter a namespace with IDs of /etc/subgid",
+        )

@@ -7,7 +7,7 @@ import resource
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.devices import nodes_of
 from lamina.execution.spawned import Stdio
-from lamina.kernel.namespaces import bounding_capabilities, is_mapped
+from lamina.kernel.namespaces import bounding_capabilities, is_mapped, user_namespace
 from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
 from lamina.runtime.process import Process
@@ -26,6 +26,7 @@ def host_for(process: Process, group: str = "") -> bundle.Host:
         nodes=nodes_of(process),
         apparmor=has_apparmor(),
         group=group,
+        user_namespace=bool(user_namespace()),
     )
 
 

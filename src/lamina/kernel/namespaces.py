@@ -60,6 +60,15 @@ def user_namespace() -> str:
     return "" if found == _ALL_IDS else ",".join("-".join(map(str, each)) for each in found)
 
 
+def can_set_groups() -> bool:
+    """Whether supplementary groups can be set here: one's own user namespace may forbid it."""
+    try:
+        with open("/proc/self/setgroups", encoding="ascii") as file:
+            return file.read().strip() != "deny"
+    except FileNotFoundError:
+        return True
+
+
 def is_mapped(uid: int, gid: int) -> bool:
     """Whether a file here can belong to both."""
     kinds: tuple[tuple[Literal["uid", "gid"], int], ...] = (("uid", uid), ("gid", gid))

@@ -86,7 +86,8 @@ class Host(NamedTuple):
     bytes (-1: none), `devices` those of `DEVICES` that are in its /dev; `has_tty_group` where its
     files can belong to that group (a user namespace may lack it). `nodes` are all devices of the
     host for a privileged process, else those that are shown besides; `apparmor` where it is on.
-    `group` is the control group that holds it to its limits, if there is one.
+    `group` is the control group that holds it to its limits, if there is one. A `user_namespace`
+    around the caller's mounts no sysfs for a network that is not its own.
     """
 
     bounding: int
@@ -96,6 +97,7 @@ class Host(NamedTuple):
     nodes: tuple[Node, ...] = ()
     apparmor: bool = False
     group: str = ""
+    user_namespace: bool = False
 
 
 def config(
@@ -283,31 +285,41 @@ def _tmpfs(mount: TmpfsMount) -> Json:
 def _system(process: Process, host: Host) -> list[Json]:
     quiet = ("nosuid", "noexec", "nodev")
     devices = ("nosuid",) if process.privileged else ("nosuid", "nodev")
-    sysfs = "rw" if process.privileged else "ro"
+    access = "rw" if process.privileged else "ro"
     terminals = ("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
     group = (f"gid={TTY}",) if host.has_tty_group else ()
     return [
         _mount("/proc", "proc", *quiet),
         _mount("/dev", "tmpfs", *devices, "strictatime", "mode=755", "size=65536k"),
         _mount("/dev/pts", "devpts", *terminals, *group),
-        *_shared_memory(process),
-        _mount("/sys", "sysfs", *quiet, sysfs),
+        *_shared_memory(process, host),
+        _sysfs(process, host, (*quiet, access)),
         # its own limits, which many programs look for
-        *([_mount("/sys/fs/cgroup", "cgroup", *quiet, sysfs)] if host.group else ()),
+        *([_mount("/sys/fs/cgroup", "cgroup", *quiet, access)] if host.group else ()),
     ]
 
 
-def _shared_memory(process: Process) -> list[Json]:
+def _sysfs(process: Process, host: Host, options: tuple[str, ...]) -> Json:
+    """Bound, all that is mounted on it comes along: the host's control groups among it."""
+    if host.user_namespace and process.network == "host":
+        below = () if process.privileged else ("rro",)
+        shown: list[Json] = ["rbind", "rprivate", *options, *below]
+        return {"destination": "/sys", "type": "bind", "source": "/sys", "options": shown}
+    return _mount("/sys", "sysfs", *options)
+
+
+def _shared_memory(process: Process, host: Host) -> list[Json]:
     quiet = ("nosuid", "noexec", "nodev")
     confinement = process.confinement
-    if confinement.ipc == HOST:
-        return [_bind(BindMount("/dev/shm", "/dev/shm", False))]
+    queues = _mount("/dev/mqueue", "mqueue", *quiet)
+    if confinement.ipc == HOST:  # whose queues a user namespace may not mount
+        shared = _bind(BindMount("/dev/shm", "/dev/shm", False))
+        return [shared] if host.user_namespace else [shared, queues]
     if confinement.ipc == "none":
-        return [_mount("/dev/mqueue", "mqueue", *quiet)]
-    size = f"size={confinement.shm_size}"
+        return [queues]
     return [
-        _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", size),
-        _mount("/dev/mqueue", "mqueue", *quiet),
+        _mount("/dev/shm", "tmpfs", *quiet, "mode=1777", f"size={confinement.shm_size}"),
+        queues,
     ]
 
 
