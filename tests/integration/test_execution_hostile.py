@@ -17,6 +17,7 @@ from lamina.errors import InUse, LaminaError, RuntimeFailure
 from lamina.execution.room import sweep
 from lamina.execution.traces import Traces, recover
 from lamina.fs.inroot import Root
+from lamina.runtime.confinement import Confinement
 from lamina.runtime.process import Volume
 
 ISOLATIONS = ("crun", "runc", "chroot")
@@ -444,6 +445,7 @@ sys.path.insert(0, {here!r})
 from test_execution_rig import Rig
 from lamina.errors import LaminaError
 from lamina.execution.run import Stdio, start
+from lamina.runtime.confinement import Confinement
 from lamina.runtime.isolation import choose
 from lamina.runtime.process import Volume
 rig = Rig.__new__(Rig)
@@ -578,6 +580,14 @@ def test_plain_errors(plain):
     kind, words = plain("true", volumes=(Volume("/tmp", "/v", False),))
     assert kind == "RuntimeFailure"
     assert "mounting something on /v needs the right to mount" in words
+
+
+@pytest.mark.parametrize("asked", [Confinement(shm_size=1 << 30), Confinement(ipc="none")])
+def test_plain_cannot_give_shared_memory(plain, asked):
+    plain.rig.settle()
+    kind, words = plain("true", confinement=asked)
+    assert kind == "RuntimeFailure"
+    assert "shared memory" in words
 
 
 def test_errors_are_one_line(unsettled, isolation):

@@ -157,6 +157,10 @@ def _refuse_mounts(job: Job) -> None:
         what = "a container without a network"
     elif process.readonly_root:
         what = "a root that is read-only"
+    elif process.confinement.ipc == "none":
+        what = "a container without shared memory"
+    elif process.confinement.shm_size != Confinement().shm_size:
+        what = "shared memory of another size"
     else:
         return
     raise RuntimeFailure(
