@@ -1,5 +1,6 @@
 """What a container may use at most, as the kernel holds it to it, by both runtimes."""
 
+import json
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from test_execution_rig import Rig, make_busybox
 from lamina.errors import RuntimeFailure
 from lamina.execution.limiting import may_need_group
 from lamina.execution.run import Stdio, start
+from lamina.execution.runtimes import last_error
 from lamina.fs import cgroups
 from lamina.runtime.confinement import Confinement, Device
 from lamina.runtime.isolation import choose
@@ -188,6 +190,22 @@ def test_a_limit_that_the_kernel_refuses_is_no_traceback(rig, needs_mounts, monk
     with pytest.raises(RuntimeFailure, match="nofile cannot be 9000000000:9000000000"):
         rig.run("chroot", "true", **limited(ulimits=(Ulimit("nofile", 9 * 10**9, 9 * 10**9),)))
     assert rig.left_over() == []
+
+
+def test_a_start_that_its_own_limits_hinder_is_told_in_words(rig, needs_program, needs_mounts):
+    """crun's own children are limited, too; what they log it logs as it is."""
+    needs_program("crun")
+    with pytest.raises(RuntimeFailure, match=r"cannot start the container: [a-z]"):
+        rig.run("crun", "true", **limited(ulimits=(Ulimit("as", 10**6, 10**6),)))
+    assert rig.left_over() == []
+
+
+def test_words_that_are_no_log_are_taken_as_they_are(tmp_path):
+    for words in ("[" * 60_000, '{"msg": 5'):
+        (tmp_path / "log").write_text(words)
+        assert last_error(str(tmp_path / "log")) == words
+    (tmp_path / "log").write_text(json.dumps({"msg": json.dumps({"msg": "deep"})}))
+    assert last_error(str(tmp_path / "log")) == "deep"
 
 
 def test_processors_that_are_not_there(rig, runtime, controllers):

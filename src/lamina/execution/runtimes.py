@@ -105,11 +105,15 @@ def last_error(log: str) -> str:
 
 
 def message_of(line: str) -> str:
-    """What a line of a log says; nothing for a mere warning."""
+    """What a line of a log says; nothing for a mere warning.
+
+    Of what its own children logged crun makes a message as it is, a line of a log in itself.
+    """
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # the container's own words may come here, too
         return line
     if isinstance(record, dict) and record.get("level", "error") in ("error", "fatal"):
-        return str(record.get("msg", "")).strip()
+        said = str(record.get("msg", "")).strip()
+        return message_of(said) if said.startswith("{") else said
     return ""
