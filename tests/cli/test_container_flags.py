@@ -102,6 +102,8 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--sysctl", "kernel.sem"), ("invalid sysctl",)),
         (("--expose", "http"), ("invalid port 'http'",)),
         (("--restart", "always"), ("'always'", "no daemon")),
+        (("--ipc", "host", "--shm-size", "1g"), ("IPC mode host", "--shm-size")),
+        (("--ipc", "none", "--shm-size", "1g"), ("IPC mode none", "--shm-size")),
         (("-m", "much"), ("invalid size 'much'",)),
         (("--memory=",), ("invalid size ''",)),
         (("--memory-swap", "", "-m", "8m"), ("invalid size ''",)),

@@ -201,6 +201,11 @@ def _refuse_contradictions(wishes: Wishes) -> None:
             "a container with the host's UTS namespace has the host's name, too",
             hint="leave out --hostname or --uts",
         )
+    if wishes.confinement.ipc and wishes.confinement.shm_size != Confinement().shm_size:
+        raise UsageError(
+            f"the IPC mode {wishes.confinement.ipc} brings no shared memory of a size of its own",
+            hint="leave out --shm-size or --ipc",
+        )
     for each in wishes.tmpfs:
         if "dev" in each.options and not wishes.privileged:
             raise UsageError(
