@@ -102,6 +102,8 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--sysctl", "kernel.sem"), ("invalid sysctl",)),
         (("--expose", "http"), ("invalid port 'http'",)),
         (("--restart", "always"), ("'always'", "no daemon")),
+        (("-h", "x" * 65), ("invalid host name", "64 bytes")),
+        (("-h", "a\n127.0.0.1 b"), ("invalid host name",)),
         (("--ipc", "host", "--shm-size", "1g"), ("IPC mode host", "--shm-size")),
         (("--ipc", "none", "--shm-size", "1g"), ("IPC mode none", "--shm-size")),
         (("-m", "much"), ("invalid size 'much'",)),

@@ -194,6 +194,15 @@ def test_a_tmpfs_in_an_impossible_place(rig, isolation, target):
         rig.run(isolation, "true", tmpfs=(Tmpfs(target),))
 
 
+def test_ones_own_file_stands_in_the_place_of_ours(rig, isolation, tmp_path):
+    """Also where the image has none."""
+    (tmp_path / "hosts").write_text("mine\n")
+    volumes = (Volume(str(tmp_path / "hosts"), "/etc/hosts", False),)
+    said = rig.run(isolation, "cat", "/etc/hosts", "/etc/hostname", volumes=volumes, hostname="h")
+    assert said.out == "mine\nh\n", said.err
+    assert rig.traces() == []
+
+
 def test_a_link_does_not_lead_a_tmpfs_elsewhere(unsettled, isolation, tmp_path):
     os.symlink("../../../../../../opt", f"{unsettled.base}/away")
     rig = unsettled.settle()

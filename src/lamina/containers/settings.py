@@ -18,6 +18,8 @@ from lamina.runtime.process import Process, Tmpfs, Volume
 from lamina.spec.imageconfig import ContainerConfig
 from lamina.spec.strictjson import Json
 
+_NAME_LIMIT = 64  # sethostname(2)
+
 
 class Wishes(NamedTuple):
     """What the caller asks for over the image's own settings; None leaves the image's.
@@ -200,6 +202,16 @@ def _refuse_contradictions(wishes: Wishes) -> None:
         raise UsageError(
             "a container with the host's UTS namespace has the host's name, too",
             hint="leave out --hostname or --uts",
+        )
+    name = wishes.hostname or ""
+    if (
+        len(name.encode(errors="surrogateescape")) > _NAME_LIMIT
+        or not name.isprintable()
+        or " " in name
+    ):
+        raise UsageError(
+            f"invalid host name {name[:80]!r}",
+            hint=f"it has at most {_NAME_LIMIT} bytes, no blanks",
         )
     if wishes.confinement.ipc and wishes.confinement.shm_size != Confinement().shm_size:
         raise UsageError(

@@ -75,7 +75,9 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
         _check_groups(process.confinement.groups)
         check_program(view, process, hidden)
         check_cwd(view, process.cwd)
-        files = file_points(view, folder, readonly=process.readonly_root)
+        taken = {point.path for point in volumes}
+        every = file_points(view, folder, readonly=process.readonly_root)
+        files = [point for point in every if point.path not in taken]
         return Scene(credentials, system_points(view), files, volumes)
     finally:
         view.close()

@@ -3,6 +3,7 @@
 docker's own come first (nosuid, nodev, noexec); what is said of the same thing replaces them.
 """
 
+import re
 from collections.abc import Iterable
 
 from lamina.errors import UsageError
@@ -21,7 +22,9 @@ _GROUPS = (
     ("diratime", "nodiratime"),
 )
 _GROUP_OF = {name: group[0] for group in _GROUPS for name in group}
-_VALUES = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge")
+_NUMBERS = ("size", "uid", "gid", "nr_inodes", "nr_blocks")
+_VALUES = (*_NUMBERS, "mode", "mpol", "huge")
+_NUMBER = re.compile(r"[0-9]{1,18}[kmgtpe%]?", re.IGNORECASE)
 _ATTRIBUTES = {
     "ro": kernel.MOUNT_ATTR_RDONLY,
     "nosuid": kernel.MOUNT_ATTR_NOSUID,
@@ -46,7 +49,8 @@ def checked(tmpfs: Tmpfs) -> Tmpfs:
     for option in tmpfs.options:
         key, equals, value = option.partition("=")
         known = value and key in _VALUES if equals else key in _GROUP_OF
-        if not known or (key == "mode" and not _is_mode(value)):
+        fits = _is_mode(value) if key == "mode" else key not in _NUMBERS or _NUMBER.fullmatch(value)
+        if not known or not fits:
             raise UsageError(
                 f"invalid option {option[:60]!r} of the tmpfs {tmpfs.target}",
                 hint="there are size=, mode=, uid=, gid=, ro, exec and others of tmpfs(5)",

@@ -239,6 +239,10 @@ def test_the_distributions_profile(needs_seccomp_profile):
     [
         ((), ("nosuid", "nodev", "noexec", "mode=755")),
         (("exec", "size=1m"), ("nosuid", "nodev", "exec", "mode=755", "size=1m")),
+        (
+            ("size=10%", "nr_inodes=5K"),
+            ("nosuid", "nodev", "noexec", "mode=755", "size=10%", "nr_inodes=5K"),
+        ),
         (("mode=700", "ro"), ("nosuid", "nodev", "noexec", "mode=700", "ro")),
     ],
 )
@@ -247,7 +251,21 @@ def test_options_of_a_tmpfs(options, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["x", "", "/x:what", "/x:size=", "/x:mode=rwx", "/x:size", "/x:ro=1"]
+    "text",
+    [
+        "x",
+        "",
+        "/x:what",
+        "/x:size=",
+        "/x:mode=rwx",
+        "/x:size",
+        "/x:ro=1",
+        "/x:size=-1",
+        "/x:size=much",
+        "/x:uid=root",
+        "/x:size=99999999999999999999",
+        "/x:nr_inodes=1\n",
+    ],
 )
 def test_what_is_no_tmpfs(text):
     with pytest.raises(UsageError, match="tmpfs"):
