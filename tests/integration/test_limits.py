@@ -281,6 +281,25 @@ def test_groups_that_a_container_made_go_with_it(rig, runtime, controllers):
     assert left(rig) == []
 
 
+def test_who_sweeps_comes_again_where_somebody_cannot_be_ended_yet(rig, controllers):
+    from lamina.execution.room import sweep
+
+    name, place = rig.name, cgroups.hierarchies().places[0]
+    os.makedirs(f"{place}/lamina/{name}/box")
+    os.makedirs(f"{rig.run_dir}/{name}")
+    for mark in ("group", "upper"):
+        with open(f"{rig.run_dir}/{name}/{mark}", "w") as file:
+            file.write(rig.upper if mark == "upper" else "")
+    with subprocess.Popen(["sleep", "600"]) as lingering:
+        with open(f"{place}/lamina/{name}/box/cgroup.procs", "w") as file:
+            file.write(str(lingering.pid))
+        assert sweep(rig.run_dir) == 0
+        assert left(rig) == [place]
+        lingering.kill()
+    assert sweep(rig.run_dir) == 1
+    assert left(rig) == []
+
+
 _VICTIM = """
 import sys, os, time
 sys.path.insert(0, sys.argv[1])

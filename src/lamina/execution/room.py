@@ -32,6 +32,7 @@ from lamina.runtime.hostfiles import contents
 
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
 _POLL = 0.01
+_GLANCE = 0.5  # seconds: who sweeps comes again with the next command
 _RUNTIMES = ("crun", "runc")  # folders of their own states, beside the rooms
 _GROUP = "group"
 _LASTING = ("rootfs", "lock", "upper", _GROUP, JOURNAL)
@@ -172,7 +173,8 @@ def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) ->
 
     A room whose root is not found keeps the content that is to go back there, for the next start,
     as long as there is a container of that ID.
-    What still lives is left alone. Raises OSError or `StorageError`.
+    So does one whose control groups somebody is still in. What still lives is left alone. Raises
+    OSError or `StorageError`.
     """
     cleared = 0
     for name in os.listdir(run_dir):
@@ -184,7 +186,7 @@ def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) ->
             continue
         try:
             clean = _recover_room(folder) or not is_container(name)
-            if clean and _remove_states(run_dir, name):
+            if clean and _remove_states(run_dir, name, _GLANCE):
                 remove_tree(folder)
                 cleared += 1
         finally:
@@ -267,20 +269,20 @@ def _try_lock(folder: str) -> int | None:
     return None
 
 
-def _remove_states(run_dir: str, name: str) -> bool:
+def _remove_states(run_dir: str, name: str, patience: float = _PATIENCE) -> bool:
     """What a killed runtime could not remove itself, and control groups; whether all are gone."""
     gone = True
     if os.path.exists(os.path.join(run_dir, name, _GROUP)):
-        gone = cgroups.remove(name)
+        gone = cgroups.remove(name, patience)
     for runtime in _RUNTIMES:
         state = os.path.join(run_dir, runtime, name)
         if os.path.isdir(state):
-            gone = _remove_cgroups(name) and gone
+            gone = _remove_cgroups(name, patience) and gone
             remove_tree(state)
     return gone
 
 
-def _remove_cgroups(name: str) -> bool:
+def _remove_cgroups(name: str, patience: float) -> bool:
     """runc makes a control group below ours in each hierarchy, named like the container."""
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
         rows = [line.rstrip("\n").split(":", 2) for line in file]
@@ -289,7 +291,8 @@ def _remove_cgroups(name: str) -> bool:
             f"{base}{path.rstrip('/')}/{name}"
             for _, controllers, path in rows
             for base in (_hierarchy(controllers), "/sys/fs/cgroup")
-        ]
+        ],
+        patience,
     )
 
 

@@ -208,19 +208,19 @@ def _counted(path: str) -> bool:
     return int(rows.get("oom_kill", "0")) > 0
 
 
-def remove(container: str) -> bool:
+def remove(container: str, patience: float = _PATIENCE) -> bool:
     """Remove a container's group in every hierarchy; whether nothing is left (see `clear`)."""
     places = hierarchies().places
-    return clear([os.path.join(place, _BASE, container) for place in places])
+    return clear([os.path.join(place, _BASE, container) for place in places], patience)
 
 
-def clear(groups: Sequence[str]) -> bool:
+def clear(groups: Sequence[str], patience: float) -> bool:
     """Remove groups, with all that was made in them; whether nothing is left to be removed.
 
-    Whom the kernel is still ending is waited for, some seconds at most: a killed engine's locks are
-    free before the last process has left its group.
+    Whom the kernel is still ending is waited for, so many seconds at most: a killed engine's locks
+    are free before the last process has left its group.
     """
-    limit = time.monotonic() + _PATIENCE
+    limit = time.monotonic() + patience
     while groups := [each for each in groups if os.path.isdir(each) and _is_held(each)]:
         if time.monotonic() > limit:
             return False
