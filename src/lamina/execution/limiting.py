@@ -9,7 +9,7 @@ import resource
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
-from lamina.fs.cgroups import Group, Need
+from lamina.fs.cgroups import SWAP, Group, Need
 from lamina.kernel.namespaces import (
     CAP_SYS_RESOURCE,
     bounding_capabilities,
@@ -33,12 +33,7 @@ _RULES = tuple(
     _Rule(field, Need(flag, controller, files))
     for field, flag, controller, files in (
         ("memory", "--memory", "memory", ("memory.limit_in_bytes", "memory.max")),
-        (
-            "memory_swap",
-            "--memory-swap",
-            "memory",
-            ("memory.memsw.limit_in_bytes", "memory.swap.max"),
-        ),
+        ("memory_swap", "--memory-swap", "memory", SWAP),
         (
             "memory_reservation",
             "--memory-reservation",

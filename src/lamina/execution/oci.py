@@ -114,12 +114,15 @@ class _Tie(NamedTuple):
 
 def document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
     """The runtime's `config.json`."""
+    group = room.group
+    swap = group is not None and group.counts_swap
+    host = host_for(job.process, "" if group is None else group.path, counts_swap=swap)
     mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(
         job.process,
         scene.credentials,
         root=room.root_path,
-        host=host_for(job.process, room.group.path if room.group is not None else ""),
+        host=host,
         mounts=mounts,
         hook=_hook(job, isolation, room),
         terminal_size=terminal_size(stdio) if job.process.tty else None,

@@ -16,7 +16,7 @@ from lamina.runtime.program import why_unfit
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
-def host_for(process: Process, group: str = "") -> bundle.Host:
+def host_for(process: Process, group: str = "", *, counts_swap: bool = True) -> bundle.Host:
     """What this machine lets a process have; `group` is its control group, if it has one."""
     return bundle.Host(
         bounding=bounding_capabilities(),
@@ -26,6 +26,7 @@ def host_for(process: Process, group: str = "") -> bundle.Host:
         nodes=nodes_of(process),
         apparmor=has_apparmor(),
         group=group,
+        counts_swap=counts_swap,
         user_namespace=bool(user_namespace()),
     )
 

@@ -22,6 +22,7 @@ from lamina.kernel import mountinfo
 
 _BASE = "lamina"
 BOX = "box"
+SWAP = ("memory.memsw.limit_in_bytes", "memory.swap.max")  # of version 1, of version 2
 _PATIENCE = 10.0  # seconds for the kernel to end what was killed
 _POLL = 0.01
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -110,6 +111,12 @@ class Group:
         """What the runtime is told (cgroupsPath)."""
         return f"/{_BASE}/{self._container}/{BOX}"
 
+    @property
+    def counts_swap(self) -> bool:
+        """Whether it can hold memory and swap together, or swap alone, to a limit."""
+        folder = os.path.join(self._hierarchy("memory"), _BASE, self._container)
+        return any(os.path.exists(os.path.join(folder, name)) for name in SWAP)
+
     def ran_out_of_memory(self) -> bool:
         """Whether the kernel has killed a process of it for want of memory."""
         if self._alarm >= 0:
@@ -171,7 +178,7 @@ class Group:
         self._memory = self._found.of["memory"]
         folder = os.path.join(self._memory, _BASE, self._container)
         _write(os.path.join(folder, "memory.limit_in_bytes"), str(memory - _PAGE))
-        both = os.path.join(folder, "memory.memsw.limit_in_bytes")
+        both = os.path.join(folder, SWAP[0])
         if swap > 0 and os.path.exists(both):
             _write(both, str(swap - _PAGE))
         self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

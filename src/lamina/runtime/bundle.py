@@ -86,7 +86,8 @@ class Host(NamedTuple):
     bytes (-1: none), `devices` those of `DEVICES` that are in its /dev; `has_tty_group` where its
     files can belong to that group (a user namespace may lack it). `nodes` are all devices of the
     host for a privileged process, else those that are shown besides; `apparmor` where it is on.
-    `group` is the control group that holds it to its limits, if there is one. A `user_namespace`
+    `group` is the control group that holds it to its limits, if there is one, and `counts_swap`
+    where that can limit swap. A `user_namespace`
     around the caller's mounts no sysfs for a network that is not its own.
     """
 
@@ -97,6 +98,7 @@ class Host(NamedTuple):
     nodes: tuple[Node, ...] = ()
     apparmor: bool = False
     group: str = ""
+    counts_swap: bool = True
     user_namespace: bool = False
 
 
@@ -169,7 +171,10 @@ def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, J
         "namespaces": _namespaces(process),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
-        "resources": {"devices": _device_rules(process, host), **resources(process.limits)},
+        "resources": {
+            "devices": _device_rules(process, host),
+            **resources(process.limits, swap=host.counts_swap),
+        },
     }
     if process.confinement.sysctls:
         document["sysctl"] = dict(process.confinement.sysctls)

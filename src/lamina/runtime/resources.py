@@ -6,25 +6,27 @@ from lamina.spec.strictjson import Json
 _UNLIMITED = (1 << 64) - 1  # RLIM_INFINITY, asm-generic/resource.h
 
 
-def resources(limits: Limits) -> dict[str, Json]:
+def resources(limits: Limits, *, swap: bool = True) -> dict[str, Json]:
     """What stands beneath `linux.resources`; nothing for what has no limit.
+
+    Without `swap` that of memory brings none of swap, as in docker: a kernel may not count it.
 
     A share of disks is given to the control group around the container alone: crun knows but one
     of the kernel's schedulers.
     """
     said: dict[str, Json] = {
-        "memory": _memory(limits),
+        "memory": _memory(limits, swap),
         "cpu": _processors(limits),
         "pids": {"limit": limits.pids} if limits.pids else None,
     }
     return {key: value for key, value in said.items() if value}
 
 
-def _memory(limits: Limits) -> dict[str, Json]:
+def _memory(limits: Limits, swap: bool) -> dict[str, Json]:
     found: dict[str, Json] = {}
     if limits.memory:
         found["limit"] = limits.memory
-        found["swap"] = limits.swap
+        found |= {"swap": limits.swap} if swap else {}
     if limits.memory_reservation:
         found["reservation"] = limits.memory_reservation
     if limits.memory_swappiness >= 0:

@@ -88,6 +88,7 @@ def test_what_docker_refuses(said, words):
 
 def test_a_limit_of_memory_brings_one_of_swap():
     assert resources(Limits(memory=8 * _MB))["memory"] == {"limit": 8 * _MB, "swap": 16 * _MB}
+    assert resources(Limits(memory=8 * _MB), swap=False)["memory"] == {"limit": 8 * _MB}
     assert resources(Limits(memory=1 << 62))["memory"]["swap"] == (1 << 63) - 1
     check(Limits(memory_swap=-1), 2)
     unlimited = resources(Limits(memory=8 * _MB, memory_swap=-1))
