@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.build.secrets import Secret
     from lamina.build.statcache import StatCache
     from lamina.build.stop import Stop
+    from lamina.build.surroundings import Surroundings
     from lamina.dockerfile import Dockerfile
     from lamina.execution.extras import File, Scratch
     from lamina.execution.run import Running, Stdio
@@ -53,6 +54,7 @@ class BuildRequest(NamedTuple):
     result does. The image is made for each of `platforms` (none: this machine's), with the bases
     for it; the store then has the one for this machine, else the first.
     `stages` are what a Dockerfile would be read as, in the place of one.
+    `surroundings` are what RUN may use and which hosts it knows.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     """
 
@@ -79,6 +81,7 @@ class BuildRequest(NamedTuple):
     inline_cache: bool = False
     tells_used: bool = False
     platforms: tuple[str, ...] = ()
+    surroundings: "Surroundings | None" = None
 
 
 class Used(NamedTuple):
@@ -222,6 +225,7 @@ class Command(NamedTuple):
     mounts: tuple[Mounted, ...] = ()
     confidential: bool = False
     insecure: bool = False
+    surroundings: "Surroundings | None" = None
 
 
 Output = Callable[[int, bytes], None]

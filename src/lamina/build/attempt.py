@@ -201,7 +201,7 @@ class Attempt:
         return Made(config, used, state.own_layers, walk.carried_out)
 
     def _steps(self, layers: Layers, cache: Cache, made: set[str], stop: Stop) -> Steps:
-        settings = Settings(self._epoch, self._parts.clock)
+        settings = Settings(self._epoch, self._parts.clock, self._request.surroundings)
         memory = Memory(layers, cache, stop, settings.now, self._caches.ancestors, made)
         work = Once(lambda: self._work(layers, settings, stop))
         return Steps(layers, cache, settings, memory, work, stop)

@@ -22,6 +22,7 @@ from lamina.runtime.process import Process, Volume
 from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:
+    from lamina.build.surroundings import Surroundings
     from lamina.execution.run import Job, Running
     from lamina.execution.spawned import Stdio
 
@@ -102,6 +103,8 @@ class LayerRunner:
             privileged=command.insecure,
             tty=tty,
         )
+        if command.surroundings is not None:
+            process = _within(process, command.surroundings)
         return Job(
             container_id=os.urandom(32).hex(),
             plan=self._layers.mounts(layer, writable=True),
@@ -123,6 +126,13 @@ class LayerRunner:
     def _tree(self, mount: LayerMount) -> Tree:
         plan = self._layers.mounts(mount.layer, writable=mount.writable)
         return Tree(plan, mount.path, mount.is_directory, mount.target, mount.readonly)
+
+
+def _within(process: Process, around: "Surroundings") -> Process:
+    confinement = process.confinement
+    if around.shm_size:
+        confinement = confinement._replace(shm_size=around.shm_size)
+    return process._replace(limits=around.limits, naming=around.naming, confinement=confinement)
 
 
 class _Pump:

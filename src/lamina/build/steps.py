@@ -88,7 +88,7 @@ class Steps:
             lambda believing: self._look_at_run(parent, run, bound, believing),
             place,
             lambda: self._work().run(parent, run, output, bound, origins),
-            lambda _: _is_told_whole(run),
+            lambda _: _is_told_whole(run) and not self._settings.facts,
         )
 
     def _look_at_run(
@@ -102,6 +102,7 @@ class Steps:
             "user": run.user,
             "network": run.network,
             **facts_of(run),
+            **self._settings.facts,
         }
         told = False
         for each in bound:

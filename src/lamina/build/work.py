@@ -90,6 +90,7 @@ class Work:
                     ready.mounts,
                     ready.confidential,
                     run.insecure,
+                    self._settings.surroundings,
                 )
                 status = self._runner().run(layer, command, tail, self._stop)
                 crash_point("command-ended")

@@ -3,10 +3,12 @@
 Knows lines and columns; knows no instruction.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.dockerfile.excerpt import Passage, Spot, excerpt
 from lamina.errors import DockerfileError
+
+if TYPE_CHECKING:  # only what goes wrong is shown
+    from lamina.dockerfile.excerpt import Spot
 
 
 class Position(NamedTuple):
@@ -46,13 +48,17 @@ class Position(NamedTuple):
         """The instruction with what stands around it, as a text for people."""
         return self._excerpt(None)
 
-    def _spot(self, near: str) -> Spot | None:
+    def _spot(self, near: str) -> "Spot | None":
+        from lamina.dockerfile.excerpt import Spot
+
         for number, line in enumerate(self.source.split("\n"), self.first):
             if near and near in line:
                 return Spot(number, line.find(near), len(near))
         return None
 
-    def _excerpt(self, spot: Spot | None) -> str:
+    def _excerpt(self, spot: "Spot | None") -> str:
+        from lamina.dockerfile.excerpt import Passage, excerpt
+
         lines, start = (self.lines, 1) if self.lines else (self.source.split("\n"), self.first)
         passage = Passage(lines, self.first, self.last, start)
         return excerpt(

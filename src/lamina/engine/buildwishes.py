@@ -1,20 +1,22 @@
 """What a build may be told beyond its context, as keywords with types."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from lamina.build import BuildRequest
 from lamina.build.named import parse_named
 from lamina.engine.building import assembled
+from lamina.engine.wishes import Limited
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:
     from lamina.archive.compress import ByteStream
     from lamina.build.secrets import Secret
     from lamina.build.stage import Stage
+    from lamina.build.surroundings import Surroundings
 
 
-class BuildWishes(TypedDict, total=False):
+class BuildWishes(Limited, total=False):
     """All of them have docker's defaults.
 
     `dockerfile` is the path of a Dockerfile, `dockerfile_text` what one holds. What FROM and COPY
@@ -26,7 +28,9 @@ class BuildWishes(TypedDict, total=False):
     stages are worked on at once (None: as many as there are processors, two at least). With
     `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from` and
     `cache_to` are as for `lamina build`: caches to ask and to write. `source_date_epoch` is in
-    seconds: no time in the image is later. It is made for each of `platforms`.
+    seconds: no time in the image is later. It is made for each of `platforms`. What RUN may use is
+    said as of a container (`mem_limit`, `ulimits`, `shm_size` and their like); `extra_hosts` are
+    `NAME:ADDRESS`.
     """
 
     dockerfile: str | None
@@ -50,6 +54,8 @@ class BuildWishes(TypedDict, total=False):
     cache_from: Sequence[str]
     cache_to: Sequence[str]
     platforms: Sequence[str]
+    shm_size: int | str | None
+    extra_hosts: Sequence[str]
     events: Sink | None
 
 
@@ -78,4 +84,14 @@ def request_of(
         platforms=tuple(wishes.get("platforms", ())),
         contexts=dict(parse_named(f"{name}={value}") for name, value in named),
         stages=None if stage is None else assembled(stage),
+        surroundings=_surroundings(wishes),
     )
+
+
+def _surroundings(wishes: BuildWishes) -> "Surroundings | None":
+    known = Limited.__optional_keys__ | {"shm_size", "extra_hosts"}
+    if not known & wishes.keys():
+        return None
+    from lamina.engine.surrounding import surroundings
+
+    return surroundings(wishes, wishes.get("shm_size"), wishes.get("extra_hosts", ()))

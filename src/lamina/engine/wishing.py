@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from lamina.containers.lasting import Lasting
 from lamina.containers.settings import Wishes
-from lamina.engine.wishes import Wanted
+from lamina.engine.wishes import Limited, Wanted
 from lamina.runtime import mountspelling, spelling, tmpfs
 from lamina.runtime.capabilities import named
 from lamina.runtime.confinement import Confinement
@@ -46,7 +46,7 @@ def to_wishes(
         read_only=wanted.get("read_only", False),
         tmpfs=in_memory,
         confinement=_confinement(wanted),
-        limits=_limits(wanted),
+        limits=limits_of(wanted),
         naming=_naming(wanted),
         annotations=tuple(wanted.get("annotations", {}).items()),
         exposed=ports(wanted.get("expose", ())),
@@ -90,7 +90,8 @@ def _naming(wanted: Wanted) -> Naming:
     )
 
 
-def _limits(wanted: Wanted) -> Limits:
+def limits_of(wanted: Limited) -> Limits:
+    """What is asked for, as values; raises `UsageError`."""
     number = wanted.get("cpus")
     swappiness = wanted.get("mem_swappiness")
     swap = wanted.get("memswap_limit")

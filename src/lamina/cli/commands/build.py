@@ -7,87 +7,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.cli.flags import Flag, Parsed, Usage
+from lamina.cli.buildflags import FLAGS, listed, policy_of, request_of
+from lamina.cli.flags import Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.platformflag import platforms_of
 from lamina.cli.progress import Built, Progress, Silent
-from lamina.cli.progressflag import PROGRESS, is_quiet, kind_of_progress
+from lamina.cli.progressflag import is_quiet, kind_of_progress
 from lamina.cli.session import engine
-from lamina.cli.streams import source_date_epoch, stdin_stream, written, written_file
-from lamina.cli.transfers import TLS_VERIFY, verifies_tls
+from lamina.cli.streams import written, written_file
+from lamina.cli.transfers import verifies_tls
 from lamina.engine import Engine
 from lamina.errors import LaminaError, RuntimeFailure, StepFailed, UsageError
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # the help does not load what builds
-    from lamina.archive.compress import ByteStream
-    from lamina.build import BuildRequest, BuildResult
+    from lamina.build import BuildResult
     from lamina.build.api import Debug, Shell
-    from lamina.build.named import Named
     from lamina.build.outputs import Output
-    from lamina.build.secrets import Secret
 
-_TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
-USAGE = Usage(
-    "[OPTIONS] PATH|URL|-",
-    "Build an image from a Dockerfile",
-    (
-        Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
-        Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
-        Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
-        Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
-        Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
-        Flag("check", "", "", "say what the build checks find, and build nothing"),
-        Flag("debug-shell", "", "", "open a shell where a command failed, on what it began with"),
-        Flag("explain", "", "", "say of each step why it was or was not carried out"),
-        Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
-        Flag("force-rm", "", "", "accepted for docker's sake"),
-        Flag("iidfile", "", "FILE", "write the image's ID there"),
-        Flag("jobs", "", "N", "stages at once; as many as there are processors, two at least"),
-        Flag("label", "", "KEY=VALUE", "a label of the image", True),
-        Flag("load", "", "", "keep the image in the store beside what -o asks for"),
-        Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
-        Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
-        Flag("no-cache", "", "", "carry out every step anew"),
-        Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
-        Flag(
-            "output",
-            "o",
-            "OUTPUT",
-            "type=oci|docker|tar|local,dest=PATH instead, or registry",
-            True,
-        ),
-        Flag(
-            "platform",
-            "",
-            "OS/ARCH",
-            "what to build for, perhaps several (DOCKER_DEFAULT_PLATFORM; this machine)",
-            True,
-        ),
-        PROGRESS,
-        Flag("provenance", "", "WHICH", "accepted as =false: a build attests nothing", bare="true"),
-        Flag(
-            "pull",
-            "",
-            "WHEN",
-            "pull bases always; or when missing (the default), newer, never",
-            bare="always",
-        ),
-        Flag("push", "", "", "push every name that the image gets"),
-        Flag("quiet", "q", "", "print only the image's ID"),
-        Flag("rm", "", "", "accepted for docker's sake"),
-        Flag("sbom", "", "WHICH", "accepted as =false: see `lamina sbom`", bare="true"),
-        Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
-        Flag("squash", "", "", "make one layer of those that the build adds"),
-        Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
-        Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
-        Flag("target", "", "STAGE", "build up to that stage"),
-        TLS_VERIFY,
-    ),
-    1,
-    1,
-)
+USAGE = Usage("[OPTIONS] PATH|URL|-", "Build an image from a Dockerfile", FLAGS, 1, 1)
 
 
 def run(context: Context, given: Parsed) -> int:
@@ -102,8 +41,13 @@ def run(context: Context, given: Parsed) -> int:
         raise UsageError("what is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
     with engine(context) as opened, _output_of_failures(quiet), progress.running():
         result = opened.images.carry_out(
-            _request(given, outputs, names),
-            pull=_policy(given.one("pull")),
+            request_of(
+                given,
+                names if _is_stored(outputs) else (),
+                stored=_is_stored(outputs),
+                kept=bool(outputs) or given.has("push"),
+            ),
+            pull=policy_of(given),
             verify_tls=verifies_tls(given),
             cache_from=given.all("cache-from"),
             cache_to=given.all("cache-to"),
@@ -159,39 +103,11 @@ def _check(context: Context, given: Parsed) -> int:
     from lamina.cli.checks import shown
 
     with engine(context) as opened:
-        checked = opened.images.check(_request(given, [], []))
+        checked = opened.images.check(request_of(given, (), stored=True, kept=False))
     print(shown(checked), end="")
     if checked.error is not None:
         raise checked.error
     return 1 if checked.warnings else 0
-
-
-def _request(given: Parsed, outputs: "list[Output]", names: list[str]) -> "BuildRequest":
-    from lamina.engine.building import BuildRequest
-
-    context, text, file = _read_from(given.operands[0], given.one("file"))
-    return BuildRequest(
-        context=context,
-        dockerfile=file,
-        dockerfile_text=text,
-        tags=tuple(names) if _is_stored(outputs) else (),
-        build_args=dict(_argument(each) for each in given.all("build-arg")),
-        target=given.one("target"),
-        labels=dict(_pair(each) for each in given.all("label")),
-        network=given.one("network") or "default",
-        no_cache=given.has("no-cache"),
-        source_date_epoch=source_date_epoch(os.environ),
-        secrets=_secrets(given.all("secret")),
-        agents=_agents(given.all("ssh")),
-        allow=frozenset(given.all("allow")),
-        contexts=_contexts(given.all("build-context")),
-        squash=given.has("squash"),
-        stored=_is_stored(outputs),
-        kept=bool(outputs) or given.has("push"),
-        no_cache_stages=frozenset(_listed(given.all("no-cache-filter"))),
-        jobs=_number(given.one("jobs")),
-        platforms=tuple(_listed(platforms_of(given))),
-    )
 
 
 def _debug(given: Parsed, progress: Progress) -> "Debug | None":
@@ -250,7 +166,7 @@ def _outputs(given: Parsed) -> "list[Output]":
     outputs = [parse_output(text) for text in texts]
     if given.has("load") and not _is_stored(outputs):
         outputs.append(parse_output("type=image"))
-    refuse_several(outputs, len(list(_listed(platforms_of(given)))))
+    refuse_several(outputs, len(list(listed(platforms_of(given)))))
     if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
     if given.has("push") and not _is_stored(outputs):
@@ -309,78 +225,3 @@ def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) 
         }
         with written_file(metadata) as write:
             write(json.dumps(document, indent=2).encode() + b"\n")
-
-
-# --- reading what was given -------------------------------------------------------------
-
-
-def _read_from(
-    path: str, file: str | None
-) -> "tuple[str | ByteStream | None, bytes | None, str | None]":
-    """The context, the text and the name of the Dockerfile: standard input can be either."""
-    if path != "-" and file != "-":
-        return path, None, file
-    if sys.stdin.isatty():
-        raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
-    if path != "-":
-        return path, sys.stdin.buffer.read(_TEXT), None
-    from lamina.engine.buildwords import Begun, is_archive
-
-    begun = Begun(stdin_stream(sys.stdin.buffer))
-    if not is_archive(begun.start):
-        return None, begun.text(_TEXT), None
-    if file == "-":
-        raise UsageError("standard input cannot be both the context and the Dockerfile")
-    return begun, None, file
-
-
-def _secrets(texts: Sequence[str]) -> "dict[str, Secret]":
-    if not texts:
-        return {}
-    from lamina.engine.buildwords import parse_secret
-
-    return dict(parse_secret(each, os.environ) for each in texts)
-
-
-def _agents(texts: Sequence[str]) -> dict[str, str]:
-    if not texts:
-        return {}
-    from lamina.engine.buildwords import parse_agent
-
-    return dict(parse_agent(each, os.environ) for each in texts)
-
-
-def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
-    if not texts:
-        return {}
-    from lamina.engine.buildwords import parse_named
-
-    return dict(parse_named(each) for each in texts)
-
-
-def _policy(text: str | None) -> str:
-    """docker's `--pull` is a switch, podman's takes a word."""
-    return {"true": "always", "false": "missing"}.get(text or "", text or "missing")
-
-
-def _listed(texts: Sequence[str]) -> Iterator[str]:
-    for text in texts:
-        yield from (each.strip().lower() for each in text.split(",") if each.strip())
-
-
-def _number(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 5):
-        raise UsageError(f"--jobs {text!r} is no number of stages")
-    return int(text)
-
-
-def _argument(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    return key, value if equals else os.environ.get(key, "")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key, value

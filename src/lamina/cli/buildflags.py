@@ -1,0 +1,217 @@
+"""What `lamina build` is told, and the request that it comes to."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from lamina.cli.flags import Flag, Parsed
+from lamina.cli.platformflag import platforms_of
+from lamina.cli.progressflag import PROGRESS
+from lamina.cli.streams import source_date_epoch, stdin_stream
+from lamina.cli.transfers import TLS_VERIFY
+from lamina.errors import UsageError
+
+if TYPE_CHECKING:  # the help does not load what builds
+    from lamina.archive.compress import ByteStream
+    from lamina.build import BuildRequest
+    from lamina.build.named import Named
+    from lamina.build.secrets import Secret
+    from lamina.build.surroundings import Surroundings
+
+_TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
+_SAKE = "accepted for docker's sake"
+FLAGS = (
+    Flag(
+        "add-host", "", "NAME:ADDRESS", "a host that RUN knows (host-gateway: this machine)", True
+    ),
+    Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
+    Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
+    Flag("builder", "", "NAME", _SAKE),
+    Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
+    Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
+    Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
+    Flag("check", "", "", "say what the build checks find, and build nothing"),
+    Flag("compress", "", "", _SAKE),
+    Flag("cpu-period", "", "MICROSECONDS", "the time in which --cpu-quota may be used by RUN"),
+    Flag("cpu-quota", "", "MICROSECONDS", "processor time of RUN in each --cpu-period"),
+    Flag("cpu-shares", "c", "NUMBER", "RUN's share of busy processors (1024)"),
+    Flag("cpuset-cpus", "", "LIST", "which processors RUN may use, as 0-3,5"),
+    Flag("cpuset-mems", "", "LIST", "which memory nodes RUN may use"),
+    Flag("debug", "D", "", _SAKE),
+    Flag("debug-shell", "", "", "open a shell where a command failed, on what it began with"),
+    Flag("disable-content-trust", "", "", _SAKE),
+    Flag("explain", "", "", "say of each step why it was or was not carried out"),
+    Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
+    Flag("force-rm", "", "", _SAKE),
+    Flag("iidfile", "", "FILE", "write the image's ID there"),
+    Flag("jobs", "", "N", "stages at once; as many as there are processors, two at least"),
+    Flag("label", "", "KEY=VALUE", "a label of the image", True),
+    Flag("load", "", "", "keep the image in the store beside what -o asks for"),
+    Flag("memory", "m", "BYTES", "how much memory RUN may use, as 512m"),
+    Flag("memory-swap", "", "BYTES", "memory and swap of RUN together; -1 for unlimited swap"),
+    Flag("metadata-file", "", "FILE", "write what was built there, as JSON"),
+    Flag("network", "", "MODE", "of RUN: host (the default, for now) or none"),
+    Flag("no-cache", "", "", "carry out every step anew"),
+    Flag("no-cache-filter", "", "STAGE", "carry out every step of that stage anew", True),
+    Flag(
+        "output",
+        "o",
+        "OUTPUT",
+        "type=oci|docker|tar|local,dest=PATH instead, or registry",
+        True,
+    ),
+    Flag(
+        "platform",
+        "",
+        "OS/ARCH",
+        "what to build for, perhaps several (DOCKER_DEFAULT_PLATFORM; this machine)",
+        True,
+    ),
+    PROGRESS,
+    Flag("provenance", "", "WHICH", "accepted as =false: a build attests nothing", bare="true"),
+    Flag(
+        "pull",
+        "",
+        "WHEN",
+        "pull bases always; or when missing (the default), newer, never",
+        bare="always",
+    ),
+    Flag("push", "", "", "push every name that the image gets"),
+    Flag("quiet", "q", "", "print only the image's ID"),
+    Flag("rm", "", "", _SAKE),
+    Flag("sbom", "", "WHICH", "accepted as =false: see `lamina sbom`", bare="true"),
+    Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
+    Flag("shm-size", "", "BYTES", "the size of RUN's /dev/shm (64m)"),
+    Flag("squash", "", "", "make one layer of those that the build adds"),
+    Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
+    Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
+    Flag("target", "", "STAGE", "build up to that stage"),
+    TLS_VERIFY,
+    Flag("ulimit", "", "NAME=SOFT[:HARD]", "a limit of each process of RUN, as nofile=1024", True),
+)
+_LIMITS = (
+    *("add-host", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems"),
+    *("memory", "memory-swap", "shm-size", "ulimit"),
+)
+
+
+def request_of(given: Parsed, tags: Sequence[str], *, stored: bool, kept: bool) -> "BuildRequest":
+    """The build that is asked for; reads standard input where that is meant.
+
+    Raises `UsageError`.
+    """
+    from lamina.engine.building import BuildRequest
+
+    context, text, file = _read_from(given.operands[0], given.one("file"))
+    return BuildRequest(
+        context=context,
+        dockerfile=file,
+        dockerfile_text=text,
+        tags=tuple(tags),
+        build_args=_arguments(given.all("build-arg")),
+        target=given.one("target"),
+        labels=dict(_pair(each) for each in given.all("label")),
+        network=given.one("network") or "default",
+        no_cache=given.has("no-cache"),
+        source_date_epoch=source_date_epoch(os.environ),
+        secrets=_secrets(given.all("secret")),
+        agents=_agents(given.all("ssh")),
+        allow=frozenset(given.all("allow")),
+        contexts=_contexts(given.all("build-context")),
+        squash=given.has("squash"),
+        stored=stored,
+        kept=kept,
+        no_cache_stages=frozenset(listed(given.all("no-cache-filter"))),
+        jobs=_number(given.one("jobs")),
+        platforms=tuple(listed(platforms_of(given))),
+        surroundings=_surroundings(given),
+    )
+
+
+def _read_from(
+    path: str, file: str | None
+) -> "tuple[str | ByteStream | None, bytes | None, str | None]":
+    """The context, the text and the name of the Dockerfile: standard input can be either."""
+    if path != "-" and file != "-":
+        return path, None, file
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal, and a Dockerfile is expected there")
+    if path != "-":
+        return path, sys.stdin.buffer.read(_TEXT), None
+    from lamina.engine.buildwords import Begun, is_archive
+
+    begun = Begun(stdin_stream(sys.stdin.buffer))
+    if not is_archive(begun.start):
+        return None, begun.text(_TEXT), None
+    if file == "-":
+        raise UsageError("standard input cannot be both the context and the Dockerfile")
+    return begun, None, file
+
+
+def _secrets(texts: Sequence[str]) -> "dict[str, Secret]":
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_secret
+
+    return dict(parse_secret(each, os.environ) for each in texts)
+
+
+def _agents(texts: Sequence[str]) -> dict[str, str]:
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_agent
+
+    return dict(parse_agent(each, os.environ) for each in texts)
+
+
+def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
+    if not texts:
+        return {}
+    from lamina.engine.buildwords import parse_named
+
+    return dict(parse_named(each) for each in texts)
+
+
+def policy_of(given: Parsed) -> str:
+    """When bases are pulled: docker's `--pull` is a switch, podman's takes a word."""
+    text = given.one("pull") or "missing"
+    return {"true": "always", "false": "missing"}.get(text, text)
+
+
+def listed(texts: Sequence[str]) -> Iterator[str]:
+    """The words of flags that hold several each, in lower case."""
+    for text in texts:
+        yield from (each.strip().lower() for each in text.split(",") if each.strip())
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise UsageError(f"--jobs {text!r} is no number of stages")
+    return int(text)
+
+
+def _arguments(texts: Sequence[str]) -> dict[str, str]:
+    """Build arguments; one without a value has the environment's, or is none."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if equals or key in os.environ:
+            found[key] = value if equals else os.environ[key]
+    return found
+
+
+def _surroundings(given: Parsed) -> "Surroundings | None":
+    if not any(given.all(name) for name in _LIMITS):
+        return None
+    from lamina.cli.limitflags import limited
+    from lamina.engine.surrounding import surroundings
+
+    return surroundings(limited(given), given.one("shm-size"), given.all("add-host"))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value

@@ -1,0 +1,84 @@
+"""What RUN has around it besides its Dockerfile: limits, /dev/shm, hosts; and docker's flags."""
+
+import pytest
+
+import lamina as library
+from tests.cli.rig import assert_complaint, nothing_left
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+LOOK = "RUN ulimit -n; ulimit -Hn; df -k /dev/shm | tail -n 1; grep -E 'db|six|gw' /etc/hosts\n"
+
+
+def seen(said):
+    """What the second step wrote."""
+    assert said.code == 0, said
+    lines = [line.removeprefix("#2 ") for line in said.err.splitlines() if line[:3] == "#2 "]
+    return [" ".join(line.split()[:2]) for line in lines[1:-1]]
+
+
+def test_a_command_has_what_was_asked_for(base):
+    base.write("Dockerfile", "FROM base\n" + LOOK)
+    words = ["--add-host", "db:10.1.2.3", "--add-host=six=[::1]", "--add-host=gw:host-gateway"]
+    limits = ["--ulimit", "nofile=77:88", "--shm-size", "1m", "-c", "512", "-m", "64m"]
+    said = base("build", *words, *limits, base.folder)
+    if "control group" in said.err:
+        pytest.skip(said.err.splitlines()[-1])
+    soft, hard, shm, *hosts = seen(said)
+    assert (soft, hard, shm.split()[1]) == ("77", "88", "1024")
+    assert hosts == ["10.1.2.3 db", "::1 six", "127.0.0.1 gw"]
+
+
+def test_of_these_a_result_is_known_by_the_limits_of_processes_alone(base):
+    base.write("Dockerfile", "FROM base\nRUN echo hi > /x\n")
+
+    def told(*words):
+        said = base("build", "--explain", *words, base.folder)
+        assert said.code == 0, said
+        return [line for line in said.err.splitlines() if line.startswith("#2 ")][-1]
+
+    told()
+    assert "CACHED" in told("--add-host", "db:10.1.2.3", "--shm-size=32m")
+    assert "ulimits changed" in told("--ulimit", "nofile=77")
+    assert "CACHED" in told("--ulimit", "nofile=77:77", "--add-host", "db:10.1.2.4")
+    assert "ulimits changed" in told("--ulimit", "nofile=78")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--add-host", "db"], "invalid host 'db'"),
+        (["--add-host", "db:10.1.2"], "invalid IP address '10.1.2'"),
+        (["--add-host", "a\nb:10.1.2.3"], "NAME:ADDRESS"),
+        (["--ulimit", "what=1"], "unknown limit 'what'"),
+        (["--memory", "1k"], "a memory limit must be 6m at least"),
+        (["--shm-size", "large"], "large"),
+        (["--cpu-quota", "much"], "--cpu-quota 'much' is no whole number"),
+    ],
+)
+def test_what_means_nothing(base, words, complaint):
+    base.write("Dockerfile", "FROM base\nRUN true\n")
+    with nothing_left(base):
+        assert_complaint(base("build", *words, base.folder), complaint)
+
+
+def test_the_library_has_them_as_of_containers(base):
+    base.write("Dockerfile", "FROM base\nRUN ulimit -n > /n; grep db /etc/hosts > /h\n")
+    with library.open(base.root, run_root=base.env["LAMINA_RUN_ROOT"]) as engine:
+        wishes = {"ulimits": ["nofile=99"], "extra_hosts": ["db:10.1.2.3"]}
+        engine.images.build(base.folder, tags=["made"], **wishes)
+    assert base.ok("cat", "made:/n") == "99\n"
+    assert base.ok("cat", "made:/h").split() == ["10.1.2.3", "db"]
+
+
+def test_a_build_argument_without_a_value_is_the_environments_or_none(base):
+    base.write("Dockerfile", "FROM base\nARG A=default\nRUN echo $A\n")
+    assert "#3 default\n" in base("build", "--build-arg", "A", base.folder).err
+    assert "#3 given\n" in base("build", "--build-arg", "A", base.folder, env={"A": "given"}).err
+    assert "#3 \n" in base("build", "--build-arg", "A=", base.folder).err
+
+
+def test_flags_of_dockers_that_mean_nothing_here(base):
+    base.write("Dockerfile", "FROM base\nLABEL a=b\n")
+    words = ["--compress", "--disable-content-trust", "-D", "--builder", "default", "--rm=false"]
+    base.ok("build", "-q", *words, base.folder)
