@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # only a check needs the rules, only what is elsewhere what f
     from lamina.build.imported import Imports, Remote
     from lamina.dockerfile.giturl import Git
     from lamina.dockerfile.lint import Checked
+    from lamina.dockerfile.targets import Goal
 
 _CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
@@ -160,6 +161,13 @@ class Builder:
         """
         with self._opened(request, ignore) as context:
             return self._checked(request, context, _text(context))
+
+    def targets(self, request: BuildRequest) -> "tuple[Goal, ...]":
+        """The stages that could be built; raises `DockerfileError`."""
+        from lamina.dockerfile.targets import targets
+
+        with self._opened(request, ignore) as context:
+            return targets(_text(context), filename=context.dockerfile.name)
 
     @contextmanager
     def _opened(self, request: BuildRequest, sink: Sink) -> Iterator[Opened]:

@@ -7,7 +7,8 @@ from lamina.errors import UsageError
 
 STORE, DOCKER, OCI, TAR, LOCAL = "image", "docker", "oci", "tar", "local"
 REGISTRY = "registry"  # docker's short word for an image that is pushed
-_KINDS = (STORE, REGISTRY, DOCKER, OCI, TAR, LOCAL)
+NOWHERE = "cacheonly"  # docker's word for a build of which only the cache is wanted
+_KINDS = (STORE, REGISTRY, DOCKER, OCI, TAR, LOCAL, NOWHERE)
 _OPTIONS = ("type", "dest", "compression", "name", "tar", "push")
 
 
@@ -24,6 +25,11 @@ class Output(NamedTuple):
     plain: bool = False
     folder: bool = False
     push: bool = False
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the image is to be in the store."""
+        return not self.dest and self.kind != NOWHERE
 
 
 def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
@@ -54,6 +60,8 @@ def parse_output(text: str) -> Output:
     if kind == REGISTRY:
         kind = STORE
     folder = fields.get("tar", "true").lower() in ("false", "0")
+    if kind == NOWHERE:
+        return Output(kind, "")
     if not dest and kind not in (STORE, DOCKER):
         if kind == LOCAL or folder:
             raise UsageError(f"--output {text!r} needs dest=DIR")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build.surroundings import Surroundings
 
 _TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
+_PROGRESS = "BUILDKIT_PROGRESS"
 _SAKE = "accepted for docker's sake"
 FLAGS = (
     Flag(
@@ -31,6 +32,7 @@ FLAGS = (
     Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
     Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
     Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
+    Flag("call", "", "WHAT", "check: as --check; targets: list the stages; or build"),
     Flag("check", "", "", "say what the build checks find, and build nothing"),
     Flag("compress", "", "", _SAKE),
     Flag("cpu-period", "", "MICROSECONDS", "the time in which --cpu-quota may be used by RUN"),
@@ -171,6 +173,23 @@ def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
     from lamina.engine.buildwords import parse_named
 
     return dict(parse_named(each) for each in texts)
+
+
+def call_of(given: Parsed) -> str:
+    """What is to be done: build, check or targets; raises `UsageError`."""
+    said = "check" if given.has("check") else (given.one("call") or "build").partition(",")[0]
+    said = "check" if said == "lint" else said
+    if said not in ("build", "check", "targets"):
+        raise UsageError(f"--call {said!r} is not known", hint="it is build, check or targets")
+    return said
+
+
+def with_environment(given: Parsed) -> Parsed:
+    """The same, with what docker's own variable says of the progress where no flag does."""
+    said = os.environ.get(_PROGRESS, "")
+    if not said or given.one(PROGRESS.name) or given.has("quiet"):
+        return given
+    return Parsed({**given.values, PROGRESS.name: [said]}, given.operands)
 
 
 def policy_of(given: Parsed) -> str:

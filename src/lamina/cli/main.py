@@ -152,7 +152,7 @@ GROUPS = {
     "sbom": {"attach": "sbom attach", "ls": "sbom ls", "list": "sbom ls", "make": "sbom make"},
     "system": {"df": "df", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
-    "buildx": {"build": "build", "prune": "builder prune"},
+    "buildx": {"build": "build", "du": "cache ls", "prune": "builder prune"},
     "volume": {
         "create": "volume create",
         "inspect": "volume inspect",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what builds is loaded by who builds
     from lamina.build.api import Debug
     from lamina.build.stage import Stage
     from lamina.dockerfile.lint import Checked
+    from lamina.dockerfile.targets import Goal
     from lamina.engine.buildwishes import BuildWishes
 
 
@@ -61,6 +62,13 @@ class ImageBuilding:
 
         bases = Bases(self._store, "never", True, self._store.events)
         return builder(self._store, bases).check(request)
+
+    def targets(self, request: "BuildRequest") -> "tuple[Goal, ...]":
+        """The stages of a Dockerfile that could be built; nothing is built or pulled."""
+        from lamina.engine.building import Bases, builder
+
+        bases = Bases(self._store, "never", True, self._store.events)
+        return builder(self._store, bases).targets(request)
 
     def carry_out(
         self,

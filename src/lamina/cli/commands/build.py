@@ -7,7 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.cli.buildflags import FLAGS, listed, policy_of, request_of
+from lamina.cli.buildflags import (
+    FLAGS,
+    call_of,
+    listed,
+    policy_of,
+    request_of,
+    with_environment,
+)
 from lamina.cli.flags import Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.platformflag import platforms_of
@@ -31,8 +38,11 @@ USAGE = Usage("[OPTIONS] PATH|URL|-", "Build an image from a Dockerfile", FLAGS,
 
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
-    if given.has("check"):
+    given, call = with_environment(given), call_of(given)
+    if call == "check":
         return _check(context, given)
+    if call == "targets":
+        return _targets(context, given)
     quiet, progress = is_quiet(given), _progress(given)
     _refuse_attestations(given)
     outputs = _outputs(given)
@@ -108,6 +118,21 @@ def _check(context: Context, given: Parsed) -> int:
     if checked.error is not None:
         raise checked.error
     return 1 if checked.warnings else 0
+
+
+def _targets(context: Context, given: Parsed) -> int:
+    """The stages, as docker lists them."""
+    from lamina.cli.cells import harmless
+
+    with engine(context) as opened:
+        found = opened.images.targets(request_of(given, (), stored=True, kept=False))
+    rows = [("TARGET", "DESCRIPTION")]
+    for name, description, is_default in found:
+        rows.append((" ".join(filter(None, (name, "(default)" * is_default))), description))
+    width = max(len(name) for name, _ in rows)
+    for name, description in rows:
+        print(f"{name:<{width}}  {harmless(description)}".rstrip())
+    return 0
 
 
 def _debug(given: Parsed, progress: Progress) -> "Debug | None":
@@ -191,7 +216,7 @@ def _refuse_attestations(given: Parsed) -> None:
 
 def _is_stored(outputs: "Sequence[Output]") -> bool:
     """Whether the image is to be in the store: it is the only output, or one of them."""
-    return not outputs or any(not each.dest for each in outputs)
+    return not outputs or any(each.is_stored for each in outputs)
 
 
 def _export(opened: Engine, result: "BuildResult", output: "Output", names: list[str]) -> str:
