@@ -100,10 +100,10 @@ class Bringer:
 
     def _repository(self, git: Git, what: str) -> Brought:
         commit = resolve(git, self._agent)
-        self._say(f"{what} is {git.url} at {commit[:12]}")
+        self._say(f"{what} is {git.shown} at {commit[:12]}")
         folder = self._held.enter_context(self._workplace())
         check_out(git._replace(keeps_git=self._keeps_git), commit, self._agent, folder)
-        return Brought(git.url, _beneath(folder, git))
+        return Brought(git.shown, _beneath(folder, git))
 
     def _fetched(self, url: str, what: str) -> Brought:
         title = shown_url(url)
@@ -158,7 +158,7 @@ def _beneath(folder: str, git: Git) -> str:
         try:
             found = root.open(os.fsencode(git.subdir), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
-            raise PathNotFound(f"{git.url} has no directory {git.subdir}") from None
+            raise PathNotFound(f"{git.shown} has no directory {git.subdir}") from None
         try:
             return os.readlink(f"/proc/self/fd/{found}")
         finally:

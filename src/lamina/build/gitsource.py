@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 
 from lamina.build.sources import Child, ContextTree
-from lamina.dockerfile.giturl import Git
+from lamina.dockerfile.giturl import Git, without_user
 from lamina.errors import BuildError, DigestMismatch
 from lamina.fs.remove import remove_tree
 from lamina.fs.spawn import run
@@ -51,7 +51,7 @@ class GitTree:
         self._workplace = workplace
         self._held = ExitStack()
         self._opened: ContextTree | None = None
-        self.title = f"the repository {git.url}"
+        self.title = f"the repository {git.shown}"
 
     @property
     def chain(self) -> ChainID:
@@ -107,7 +107,7 @@ def resolve(git: Git, agent: str) -> str:
     """The commit that is meant; raises `BuildError` or `DigestMismatch`."""
     commit = git.ref if git.is_fixed else _asked(git, agent)
     if git.commit and not commit.startswith(git.commit):
-        raise DigestMismatch(f"{git.url} is at the commit {commit}, and {git.commit} is expected")
+        raise DigestMismatch(f"{git.shown} is at the commit {commit}, and {git.commit} is expected")
     return commit
 
 
@@ -122,7 +122,7 @@ def _asked(git: Git, agent: str) -> str:
         if ref in found:
             return found[ref]
     known = ", ".join(ref.rpartition("/")[2] for ref in list(found)[:8] if "/" in ref)
-    raise BuildError(f"{git.url} has no {name!r}", hint=f"it has {known}" if known else "")
+    raise BuildError(f"{git.shown} has no {name!r}", hint=f"it has {known}" if known else "")
 
 
 def check_out(git: Git, commit: str, agent: str, folder: str) -> None:
@@ -138,6 +138,8 @@ def check_out(git: Git, commit: str, agent: str, folder: str) -> None:
     _git(agent, *at, "checkout", "-q", "--detach", commit)
     if git.submodules:
         _git(agent, *at, "submodule", "-q", "update", "--init", "--recursive")
+    if git.keeps_git:
+        _git(agent, *at, "remote", "set-url", "origin", git.shown)
     seconds = int(_git(agent, *at, "log", "-1", "--format=%ct"))
     _settle(folder, seconds, keeps_git=git.keeps_git)
 
@@ -166,6 +168,8 @@ def _git(agent: str, *words: str) -> str:
         lines = said.errors.splitlines() or [f"it ended with status {said.status}"]
         verb = next(word for word in words if word in _VERBS)
         complaint = next((line for line in lines if line.startswith("fatal:")), lines[-1])
+        for word in words:
+            complaint = complaint.replace(word, without_user(word))
         raise BuildError(f"git {verb}: {complaint.removeprefix('fatal: ')}")
     return said.output
 

@@ -11,6 +11,7 @@ from lamina.errors import DockerfileError
 
 _SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9][A-Za-z0-9.-]*:(?!//)[^#?]+", re.ASCII)
 _URL = re.compile(r"(?:https?://[^#?]+\.git|ssh://[^#?]+|git://[^#?]+)/?", re.ASCII | re.IGNORECASE)
+_USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/@]*@", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./+@-]{0,250}", re.ASCII)
 _PREFIX = re.compile(r"[0-9a-f]{7,64}", re.ASCII)
@@ -34,6 +35,11 @@ class Git(NamedTuple):
     keeps_git: bool
 
     @property
+    def shown(self) -> str:
+        """The address as messages show it: without a password."""
+        return without_user(self.url)
+
+    @property
     def is_fixed(self) -> bool:
         """Whether the state can never change: it is a whole commit hash."""
         return _COMMIT.fullmatch(self.ref) is not None
@@ -54,12 +60,12 @@ def parse(text: str, *, checksum: str = "", keeps_git: bool = False) -> Git | No
     for key in asked:
         if key not in _KNOWN:
             raise DockerfileError(
-                f"{url}: unknown query {key!r}", hint=f"it is {', '.join(_KNOWN)}"
+                f"{without_user(url)}: unknown query {key!r}", hint=f"it is {', '.join(_KNOWN)}"
             )
     ref, _, subdir = fragment.partition(":")
     named = [asked[key] for key in ("ref", "branch", "tag") if asked.get(key)]
     if (mark and (named or asked.get("subdir"))) or len(named) > 1:
-        raise DockerfileError(f"{url}: the state is named twice")
+        raise DockerfileError(f"{without_user(url)}: the state is named twice")
     commit = checksum or asked.get("checksum", "") or asked.get("commit", "")
     ref = ref or (named[0] if named else "") or asked.get("commit", "")
     return _checked(
@@ -74,9 +80,14 @@ def parse(text: str, *, checksum: str = "", keeps_git: bool = False) -> Git | No
     )
 
 
+def without_user(url: str) -> str:
+    """A URL without who asks; what is no URL (`git@host:name.git`) as it is."""
+    return _USER.sub(r"\1", url)
+
+
 def _checked(git: Git) -> Git:
     if git.ref and not _REF.fullmatch(git.ref):
-        raise DockerfileError(f"{git.url}: {git.ref[:80]!r} is no name of a state")
+        raise DockerfileError(f"{git.shown}: {git.ref[:80]!r} is no name of a state")
     if git.commit and not _PREFIX.fullmatch(git.commit):
         raise DockerfileError(
             f"invalid --checksum={git.commit[:80]}",

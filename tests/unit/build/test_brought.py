@@ -211,6 +211,16 @@ def test_a_repository_with_a_state_and_a_directory(rig, repository):
     assert said == f"the context is {repository.url} at {repository('rev-parse', 'HEAD')[:12]}"
     carry_out(rig, f"{repository.url}#main:sub")
     assert rig.cached() == [True]
+    secret = repository.url.replace("http://", "http://me:secret@")
+    carry_out(rig, f"{secret}#main:sub")
+    assert not [event for event in rig.events if "secret" in str(event)]
+    for wrong in (f"{secret}#nope", secret.replace("a.git", "b.git")):
+        with pytest.raises(BuildError) as caught:
+            carry_out(rig, wrong)
+        assert "secret" not in str(caught.value)
+    whole = rig.build(f"FROM scratch\nADD --keep-git-dir {secret} /r\n")
+    assert repository.url in rig.tree(whole)["r/.git/config"]
+    assert not [name for name, text in rig.tree(whole).items() if "secret" in text]
     named = carry_out(rig, repository.url, dockerfile="sub/Dockerfile")
     assert {"a": "1", "sub/b": "newer"}.items() <= rig.tree(named).items()
     assert ".git" not in rig.tree(named)
