@@ -62,6 +62,14 @@ def test_what_means_nothing(base, words, complaint):
         assert_complaint(base("build", *words, base.folder), complaint)
 
 
+def test_a_command_that_needs_more_memory_says_so(base):
+    base.write("Dockerfile", "FROM base\nRUN exec dd if=/dev/zero of=/dev/null bs=60M count=1\n")
+    said = base("build", "-m", "16m", base.folder)
+    if "control group" in said.err:
+        pytest.skip(said.err.splitlines()[-1])
+    assert_complaint(said, "Dockerfile:2: ", "ended with exit status 137: out of memory: ", "16MiB")
+
+
 def test_the_library_has_them_as_of_containers(base):
     base.write("Dockerfile", "FROM base\nRUN ulimit -n > /n; grep db /etc/hosts > /h\n")
     with library.open(base.root, run_root=base.env["LAMINA_RUN_ROOT"]) as engine:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.build.surroundings import Surroundings
     from lamina.dockerfile import Dockerfile
     from lamina.execution.extras import File, Scratch
-    from lamina.execution.run import Running, Stdio
+    from lamina.execution.run import Exit, Running, Stdio
     from lamina.fs.tree import TreeView
     from lamina.layers.kinds import Source
     from lamina.layers.layer import Layer
@@ -235,8 +235,8 @@ Output = Callable[[int, bytes], None]
 class Runner(Protocol):
     """Runs commands."""
 
-    def run(self, layer: LayerID, command: Command, output: Output, stop: "Stop") -> int:
-        """Run over a read-write layer and give the exit status; raises `RuntimeFailure`.
+    def run(self, layer: LayerID, command: Command, output: Output, stop: "Stop") -> "Exit":
+        """Run over a read-write layer and say how it ended; raises `RuntimeFailure`.
 
         A `stop` kills the command.
         """

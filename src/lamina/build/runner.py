@@ -23,7 +23,7 @@ from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:
     from lamina.build.surroundings import Surroundings
-    from lamina.execution.run import Job, Running
+    from lamina.execution.run import Exit, Job, Running
     from lamina.execution.spawned import Stdio
 
 HOSTNAME = "buildkitsandbox"  # what BuildKit calls it; some Dockerfiles have come to rely on it
@@ -55,7 +55,7 @@ class LayerRunner:
         self._isolation = isolation
         self._run_dir = run_dir
 
-    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
+    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> "Exit":
         """Run `command` and give its exit status; raises `RuntimeFailure` when it cannot start.
 
         `output` is called from another thread, never twice at once, and not after the end. A `stop`
@@ -69,7 +69,7 @@ class LayerRunner:
             try:
                 pump.started()
                 with stop.cutting(running.kill):
-                    return running.wait().code
+                    return running.wait()
             finally:  # a Ctrl-C may come before the waiting begins
                 running.kill()
                 running.wait()

@@ -92,15 +92,16 @@ class Work:
                     run.insecure,
                     self._settings.surroundings,
                 )
-                status = self._runner().run(layer, command, tail, self._stop)
+                ended = self._runner().run(layer, command, tail, self._stop)
                 crash_point("command-ended")
-                if status and self._debug is not None:
+                if ended.code and self._debug is not None:
                     self._look_around(parent, command, self._debug)
             self._stop.check()
-            if status:
+            if ended.code:
+                why = f": {ended.words}" if ended.words else ""
                 raise StepFailed(
-                    f"the command {_shown(run.argv)} ended with exit status {status}",
-                    status=status,
+                    f"the command {_shown(run.argv)} ended with exit status {ended.code}{why}",
+                    status=ended.code,
                     details=tail.text(),
                 )
             return self._layers.snapshot_rw(layer, clamp=self._settings.epoch)

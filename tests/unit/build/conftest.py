@@ -18,6 +18,7 @@ from lamina.build.stop import Stop
 from lamina.content.directory import BlobStore
 from lamina.drivers.vfs import VfsDriver
 from lamina.errors import RuntimeFailure
+from lamina.execution.run import Exit
 from lamina.fs.tree import FlatTree
 from lamina.images.store import ImageStore
 from lamina.layers.store import LayerStore
@@ -105,7 +106,7 @@ class ToyRunner:
         self.cut: list[bool] = []
         self._meeting = threading.Barrier(2, timeout=30)
 
-    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> int:
+    def run(self, layer: LayerID, command: Command, output: Output, stop: Stop) -> Exit:
         self.commands.append(command)
         root = self._layers.driver.writable_root(layer)
         status = 0
@@ -135,7 +136,7 @@ class ToyRunner:
                 with stop.cutting(ended.set):
                     self.cut.append(ended.wait(30))
                 status = 137
-        return status
+        return Exit(status)
 
     def shell(self, layer, command, stdio, *, tty):
         """There is nothing to be started."""
