@@ -278,6 +278,73 @@ def test_inspect_and_formats(base):
     assert "can't evaluate field Nope" in said.err
 
 
+@pytest.fixture
+def several(base):
+    """Containers that ended with 0 and 1, one that was only made, and an image on another."""
+    base.ok("run", "--name", "web", "-l", "tier=front", "-l", "x", "base", "true")
+    assert base("run", "--name", "web-2", "-l", "tier=back", "base", "false").code == 1
+    base.ok("build", "-q", "-t", "child", "-", stdin=b"FROM base\nRUN echo > /added\n")
+    base.ok("create", "--name", "job", "--network", "none", "child", "true")
+    return base
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (["name=web"], "web-2 web"),
+        (["name=^/?web$"], "web"),
+        (["name=^/web$", "name=job"], "job web"),
+        (["exited=0"], "web"),
+        (["exited=0", "exited=1"], "web-2 web"),
+        (["status=exited", "status=created"], "job web-2 web"),
+        (["status=exited", "name=2"], "web-2"),
+        (["status=running"], ""),
+        (["label=tier"], "web-2 web"),
+        (["label=tier", "label=x"], "web"),
+        (["label=tier=back"], "web-2"),
+        (["ancestor=base"], "job web-2 web"),
+        (["ancestor=child"], "job"),
+        (["ancestor=no-such-image"], ""),
+        (["before=job"], "web-2 web"),
+        (["since=web"], "job web-2"),
+        (["network=none"], "job"),
+    ],
+)
+def test_filters_choose_as_dockers_do(several, filters, found):
+    words = [word for text in filters for word in ("--filter", text)]
+    assert several.ok("ps", "-a", "--format", "{{.Names}}", *words).split() == found.split()
+
+
+def test_a_filter_alone_shows_no_container_that_does_not_run(several):
+    assert several.ok("ps", "-q", "--filter", "name=web") == ""
+    assert several.ok("ps", "-q", "--filter", "status=created").count("\n") == 1
+    assert several.ok("ps", "-n", "1", "-f", "exited=0", "--format", "{{.Names}}") == "web\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("color=red", "Invalid filter 'color'; there are ancestor, before"),
+        ("name", "the filter 'name' has no value"),
+        ("status=ended", "there is no status 'ended' to filter by; there are created"),
+        ("name=[", "'[' is no regular expression"),
+        ("exited=no", "'no' is no exit status"),
+        ("before=nobody", "no such container: nobody"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_told(base, text, words):
+    said = base("ps", "--filter", text)
+    assert said.code == 1
+    assert words in said.err
+
+
+def test_a_command_stands_on_one_line_with_its_words_told_apart(base):
+    base.ok("create", "--name", "c1", "base", "sh", "-c", 'echo "a\nb"; true')
+    whole, cut = (base.ok("ps", "-a", *more).splitlines()[1:] for more in (["--no-trunc"], []))
+    assert r""" "sh -c 'echo \"a\nb\"; true'" """ in whole[0]
+    assert r""" "sh -c 'echo \"a\nb\"; …" """ in cut[0]
+
+
 def test_the_image_of_a_container_is_kept(base):
     base.ok("create", "--name", "c1", "base", "true")
     said = base("rmi", "base")

@@ -1,6 +1,8 @@
 """Containers as `docker ps` and `docker inspect` show them."""
 
+import json
 import os
+from collections.abc import Sequence
 
 from lamina.engine.container import Container
 from lamina.runtime.limits import OUT_OF_MEMORY
@@ -10,15 +12,19 @@ from lamina.values.ages import age
 from lamina.values.size import human
 
 Document = dict[str, object]
+_COMMAND_WIDTH = 20  # docker's
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def container_row(container: Container, now: float, *, size: bool = False) -> Document:
-    """One row; the size is only measured when it is asked for."""
+def container_row(
+    container: Container, now: float, *, size: bool = False, short: bool = False
+) -> Document:
+    """One row; the size is only measured when it is asked for, and `short` cuts ID and command."""
+    command = command_text(container.settings.args)
     return {
-        "ID": container.id,
+        "ID": container.short_id if short else container.id,
         "Image": container.image_name,
-        "Command": '"' + " ".join(container.settings.args) + '"',
+        "Command": json.dumps(_shortened(command) if short else command, ensure_ascii=False),
         "CreatedAt": format_time(container.created_at),
         "RunningFor": f"{age(now - container.created_at)} ago",
         "Status": status_text(container, now),
@@ -31,6 +37,16 @@ def container_row(container: Container, now: float, *, size: bool = False) -> Do
         "Mounts": ",".join(each.name or each.source for each in container.settings.volumes),
         "LocalVolumes": str(sum(1 for each in container.settings.volumes if each.name)),
     }
+
+
+def command_text(args: Sequence[str]) -> str:
+    """A command as docker writes it on one line: an argument of several words in quotes."""
+    head, *rest = args
+    return " ".join([head, *(f"'{each}'" if " " in each else each for each in rest)])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _COMMAND_WIDTH else text[: _COMMAND_WIDTH - 1] + "…"
 
 
 def status_text(container: Container, now: float) -> str:

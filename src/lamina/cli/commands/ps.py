@@ -1,13 +1,13 @@
 """`lamina ps`."""
 
 import time
-from collections.abc import Callable
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.output import show
 from lamina.cli.session import engine
-from lamina.cli.tables import shortened
+from lamina.engine.container import Container
+from lamina.engine.engine import Engine
 from lamina.errors import UsageError
 from lamina.views.containers import container_row
 
@@ -16,7 +16,7 @@ USAGE = Usage(
     "List running containers, or all",
     (
         Flag("all", "a", "", "all, not only running ones"),
-        Flag("filter", "f", "KEY=VALUE", "id=ID, name=TEXT, status=STATE, label=KEY[=VALUE]", True),
+        Flag("filter", "f", "KEY=VALUE", "name=REGEX, status=STATE, ancestor=IMAGE, ...", True),
         Flag("format", "", "FORMAT", "table, json, or a Go template"),
         Flag("last", "n", "NUMBER", "the newest ones, whatever their state"),
         Flag("latest", "l", "", "the newest one"),
@@ -38,19 +38,16 @@ _COLUMNS = (
 
 def run(context: Context, given: Parsed) -> int:
     """List."""
-    last, filters = _last(given), _filters(given)
-    everything = given.has("all") or last is not None or bool(filters)
+    last, filters = _last(given), given.all("filter")
+    by_status = any(text.startswith("status=") for text in filters)
+    everything = given.has("all") or last is not None or by_status
     now = time.time()
     with engine(context) as opened:
         found = opened.containers.list(everything=everything)
-        if last is not None:
-            found = found[:last]
-        rows = [container_row(each, now, size=given.has("size")) for each in found]
-    rows = [row for row in rows if _matches(row, filters)]
-    if not given.has("no-trunc"):
-        for row in rows:
-            row["ID"] = str(row["ID"])[:12]
-            row["Command"] = '"' + shortened(str(row["Command"])[1:-1], 20) + '"'
+        if filters:
+            found = _fitting(opened, found, filters)
+        size, short = given.has("size"), not given.has("no-trunc")
+        rows = [container_row(each, now, size=size, short=short) for each in found[:last]]
     if given.has("quiet"):
         print("".join(f"{row['ID']}\n" for row in rows), end="")
         return 0
@@ -59,31 +56,13 @@ def run(context: Context, given: Parsed) -> int:
     return 0
 
 
-def _filters(given: Parsed) -> list[tuple[str, str]]:
-    found = []
-    for text in given.all("filter"):
-        key, _, value = text.partition("=")
-        if key not in _FILTERS:
-            raise UsageError(f"Invalid filter {key!r}", hint=f"there are {', '.join(_FILTERS)}")
-        found.append((key, value))
-    return found
+def _fitting(opened: Engine, found: list[Container], filters: list[str]) -> list[Container]:
+    from lamina.cli.psfilters import (
+        tests_of,
+    )  # regular expressions are dear where none is asked for
 
-
-def _matches(row: dict[str, object], filters: list[tuple[str, str]]) -> bool:
-    return all(_FILTERS[key](row, value) for key, value in filters)
-
-
-def _has_label(row: dict[str, object], wanted: str) -> bool:
-    pairs = str(row["Labels"]).split(",")
-    return wanted in pairs or any(pair.startswith(f"{wanted}=") for pair in pairs)
-
-
-_FILTERS: dict[str, Callable[[dict[str, object], str], bool]] = {
-    "id": lambda row, wanted: str(row["ID"]).startswith(wanted),
-    "name": lambda row, wanted: wanted in str(row["Names"]),
-    "status": lambda row, wanted: wanted == row["State"],
-    "label": _has_label,
-}
+    tests = tests_of(opened, filters)
+    return [each for each in found if all(test(each) for test in tests)]
 
 
 def _last(given: Parsed) -> int | None:
