@@ -345,6 +345,20 @@ def test_a_command_stands_on_one_line_with_its_words_told_apart(base):
     assert r""" "sh -c 'echo \"a\nb\"; …" """ in cut[0]
 
 
+def test_what_is_removed_by_force_need_not_be_there(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    assert base("rm", "no-such", "c1").code == 1
+    said = base("rm", "-f", "no-such")
+    assert (said.code, said.out) == (0, "")
+    assert "no such container: no-such" in said.err
+    base.ok("create", "--name", "c1", "base", "true")
+    assert base.ok("rm", "-f", "no-such", "c1") == "c1\n"
+    assert base("rmi", "no-such").code == 1
+    said = base("rmi", "-f", "no-such")
+    assert (said.code, said.out) == (0, "")
+    assert "no such image: no-such" in said.err
+
+
 def test_the_image_of_a_container_is_kept(base):
     base.ok("create", "--name", "c1", "base", "true")
     said = base("rmi", "base")

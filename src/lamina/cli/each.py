@@ -6,8 +6,15 @@ from collections.abc import Callable, Iterable
 from lamina.errors import LaminaError
 
 
-def for_each(names: Iterable[str], work: Callable[[str], None]) -> int:
-    """Call `work` on each name, go on after an error; 1 when there was one."""
+def for_each(
+    names: Iterable[str],
+    work: Callable[[str], None],
+    told: type[LaminaError] | tuple[()] = (),
+) -> int:
+    """Call `work` on each name, go on after an error; 1 when there was one that is not just `told`.
+
+    So a script may clear away by force what need not be there.
+    """
     status = 0
     for name in names:
         try:
@@ -15,5 +22,5 @@ def for_each(names: Iterable[str], work: Callable[[str], None]) -> int:
         except LaminaError as error:
             sys.stdout.flush()
             print(f"lamina: {error}", file=sys.stderr)
-            status = 1
+            status = status if isinstance(error, told) else 1
     return status

@@ -4,6 +4,7 @@ from lamina.cli.each import for_each
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
+from lamina.errors import ContainerNotFound
 
 USAGE = Usage(
     "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -27,4 +28,4 @@ def run(context: Context, given: Parsed) -> int:
             )
             print(name)
 
-        return for_each(given.operands, remove)
+        return for_each(given.operands, remove, ContainerNotFound if given.has("force") else ())

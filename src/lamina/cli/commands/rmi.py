@@ -4,6 +4,7 @@ from lamina.cli.each import for_each
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
+from lamina.errors import ImageNotFound
 
 USAGE = Usage(
     "[OPTIONS] IMAGE [IMAGE...]",
@@ -25,4 +26,4 @@ def run(context: Context, given: Parsed) -> int:
             for removed in opened.images.remove(name, force=given.has("force")):
                 print(f"{removed.what}: {removed.subject}")
 
-        return for_each(given.operands, remove)
+        return for_each(given.operands, remove, ImageNotFound if given.has("force") else ())
