@@ -102,3 +102,23 @@ def test_what_nobody_can_attach_to(apart):
         assert foreground.stdout.readline() == b"up\n"
         assert_complaint(apart("attach", "c2"), "in the foreground")
         foreground.kill()
+
+
+@by_either
+def test_a_build_server_may_ask_for_a_terminal_that_it_has_not(apart):
+    said = apart("run", "--rm", "-t", "base", "sh", "-c", "test -t 1 && echo at; exit 6")
+    assert (said.code, said.out) == (6, "at\r\n")
+    assert apart.ok("ps", "-aq") == ""
+    said = apart("run", "--rm", "-it", "base", "true")
+    assert_complaint(said, "the input device is not a terminal")
+
+
+def test_what_is_sent_to_a_shown_terminal_goes_to_the_container(apart):
+    script = "trap 'exit 4' TERM; echo up; while :; do sleep 0.1; done"
+    words = apart.command("run", "--rm", "-t", "base", "sh", "-c", script)
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=apart.env, cwd=apart.folder
+    ) as shown:
+        assert shown.stdout.read(4) == b"up\r\n"
+        shown.terminate()
+        assert shown.wait(60) == 4

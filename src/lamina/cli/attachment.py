@@ -31,11 +31,15 @@ def follow(
 ) -> int | None:
     """Show and feed until it ends, and give its exit status; None when the keys were typed.
 
-    `keys` are the detach keys, as docker writes them. With `proxy` signals go to the container.
+    `keys` are the detach keys, as docker writes them. With `proxy` signals go to the container,
+    as far as what is typed does not reach it as it is.
     """
     tty = container.settings.tty
     typed = _Keys(keys_of(keys)) if tty and stdin else None
-    with _raw_terminal(tty and stdin), _forwarding(container, proxy=proxy, tty=tty):
+    with (
+        _raw_terminal(tty and stdin),
+        _forwarding(container, proxy=proxy and not (tty and stdin), tty=tty),
+    ):
         is_over = _exchange(attached, stdin=stdin, typed=typed)
     if not is_over:
         return None
@@ -116,7 +120,7 @@ def _forwarding(container: Container, *, proxy: bool, tty: bool) -> Iterator[Non
         with suppress(OSError):
             container.resize(os.get_terminal_size(0))
 
-    handlers = dict.fromkeys(_FORWARDED, hand_on) if proxy and not tty else {}
+    handlers = dict.fromkeys(_FORWARDED, hand_on) if proxy else {}
     if tty and sys.stdin.isatty():
         handlers[signal.SIGWINCH] = resize
     before = {number: signal.signal(number, each) for number, each in handlers.items()}

@@ -28,6 +28,7 @@ def run(context: Context, given: Parsed) -> int:
         container = opened.containers.get(given.operands[0])
         stdin = container.settings.stdin_open and not given.has("no-stdin")
         with container.attached(stdin=stdin) as attached:
+            proxy = proxy and not container.settings.tty  # one who only looks ends the looking
             code = follow(container, attached, stdin=stdin, keys=keys, proxy=proxy)
     return 0 if code is None else code
 

@@ -27,7 +27,8 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 def run(context: Context, given: Parsed) -> int:
     """Run to the end; errors before the start end with 125, 126 or 127."""
-    if given.has("tty") and not given.has("detach") and not os.isatty(0):
+    needs_terminal = given.has("tty") and given.has("interactive") and not given.has("detach")
+    if needs_terminal and not os.isatty(0):
         raise UsageError("the input device is not a terminal", hint="leave out --tty")
     sys.stdout.flush()
     try:
@@ -37,13 +38,19 @@ def run(context: Context, given: Parsed) -> int:
             if given.has("detach"):
                 return _detached(container, given)
             try:
-                return in_foreground(lambda: container.running(stdio), tty=given.has("tty"))
+                return _foreground(container, given, stdio)
             finally:
                 if given.has("rm"):
                     container.discard()
     except LaminaError as error:
         error.exit_code = error.exit_code if error.exit_code in (126, 127) else 125
         raise
+
+
+def _foreground(container: Container, given: Parsed, stdio: Stdio) -> int:
+    if given.has("tty") and not os.isatty(0):
+        return _shown(container)
+    return in_foreground(lambda: container.running(stdio), tty=given.has("tty"))
 
 
 def _stdio(given: Parsed) -> Stdio:
@@ -61,6 +68,15 @@ def _stdio(given: Parsed) -> Stdio:
         raise UsageError("what runs by itself is attached to nothing", hint="leave out -a or -d")
     kept = [number if name in wanted else None for number, name in enumerate(_STREAMS)]
     return Stdio(kept[0] if kept[0] is not None else stdin, kept[1], kept[2])
+
+
+def _shown(container: Container) -> int:
+    """With a terminal of its own where we have none, as on a build server."""
+    from lamina.cli.attachment import follow  # rare
+
+    with container.attached(start=Stdio(0, None, None)) as attached:
+        code = follow(container, attached, stdin=False)
+    return 0 if code is None else code
 
 
 def _detached(container: Container, given: Parsed) -> int:
