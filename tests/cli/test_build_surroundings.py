@@ -86,6 +86,38 @@ def test_a_build_argument_without_a_value_is_the_environments_or_none(base):
     assert "#3 \n" in base("build", "--build-arg", "A=", base.folder).err
 
 
+PROXIES = (
+    '{"proxies": {"default": {"httpProxy": "http://me:pass@p:3128", "noProxy": "a,b"},'
+    ' "tcp://x": {"httpsProxy": "http://other"}}}'
+)
+
+
+def test_dockers_configuration_names_proxies(base):
+    base.env["DOCKER_CONFIG"] = base.folder
+    base.write("config.json", PROXIES)
+    base.write("Dockerfile", "FROM base\nRUN env | grep -i _proxy | sort > /p; echo $https_proxy\n")
+    said = base("build", "-t", "made", base.folder)
+    assert (said.code, "pass" in said.err, "warning" in said.err) == (0, False, False)
+    proxy = "http://me:pass@p:3128"
+    lines = [f"HTTP_PROXY={proxy}", "NO_PROXY=a,b", f"http_proxy={proxy}", "no_proxy=a,b"]
+    assert base.ok("cat", "made:/p").splitlines() == lines
+    assert "pass" not in base.ok("history", "--no-trunc", "made") + base.ok("inspect", "made")
+    given = ["--build-arg", "http_proxy=http://given", "--no-cache"]
+    base.ok("build", "-q", "-t", "made", *given, base.folder)
+    lines[2] = "http_proxy=http://given"
+    assert base.ok("cat", "made:/p").splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"proxies": 1}', '{"proxies": {"default": [1]}}', "\0"]
+)
+def test_a_configuration_of_dockers_that_is_none_names_no_proxies(base, text):
+    base.env["DOCKER_CONFIG"] = base.folder
+    base.write("config.json", text)
+    base.write("Dockerfile", "FROM base\nLABEL a=b\n")
+    base.ok("build", "-q", base.folder)
+
+
 def test_flags_of_dockers_that_mean_nothing_here(base):
     base.write("Dockerfile", "FROM base\nLABEL a=b\n")
     words = ["--compress", "--disable-content-trust", "-D", "--builder", "default", "--rm=false"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build.surroundings import Surroundings
 
 _TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
+_CONFIGURATION = 1 << 20  # bytes of docker's configuration file
 _PROGRESS = "BUILDKIT_PROGRESS"
 _SAKE = "accepted for docker's sake"
 FLAGS = (
@@ -111,7 +112,7 @@ def request_of(given: Parsed, tags: Sequence[str], *, stored: bool, kept: bool) 
         dockerfile=file,
         dockerfile_text=text,
         tags=tuple(tags),
-        build_args=_arguments(given.all("build-arg")),
+        build_args={**_proxies(), **_arguments(given.all("build-arg"))},
         target=given.one("target"),
         labels=dict(_pair(each) for each in given.all("label")),
         network=given.one("network") or "default",
@@ -220,6 +221,21 @@ def _arguments(texts: Sequence[str]) -> dict[str, str]:
         if equals or key in os.environ:
             found[key] = value if equals else os.environ[key]
     return found
+
+
+def _proxies() -> dict[str, str]:
+    """Those of docker's configuration, where there is one."""
+    folder = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    try:
+        with open(os.path.join(folder, "config.json"), "rb") as file:
+            data = file.read(_CONFIGURATION)
+    except OSError:
+        return {}
+    if b'"proxies"' not in data:
+        return {}
+    from lamina.engine.proxies import proxies_of
+
+    return proxies_of(data)
 
 
 def _surroundings(given: Parsed) -> "Surroundings | None":
