@@ -123,6 +123,11 @@ LAST_WORDS = re.compile(r"^------\n > .*:\n(?:.*\n)*?------\n", re.MULTILINE)
 """The end of what a failed step wrote."""
 
 
+def untimed(text: str) -> str:
+    """A build's plain progress without the seconds beside what steps write."""
+    return re.sub(r"^(#\d+) \d+\.\d{1,3} ", r"\1 ", text, flags=re.MULTILINE)
+
+
 def assert_complaint(said: Said, *wanted: str, code: int = 1) -> None:
     """One line of complaint that says all of `wanted`, beneath a build's progress if any."""
     assert said.code == code, said

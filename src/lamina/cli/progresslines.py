@@ -1,6 +1,7 @@
 """A build's events as lines: as people know them from BuildKit's plain progress, or as JSON."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
@@ -24,6 +25,7 @@ from lamina.values.events import (
 )
 from lamina.values.size import human
 
+_LONGEST = 1 << 16  # bytes of a line, after which what has come is written as one
 _ENDS = ("complete", "already exists")  # of a base's layer that is pulled
 
 
@@ -51,15 +53,29 @@ def failure(title: str, written: Sequence[str]) -> list[str]:
     return ["------", f" > {title}:", *written, "------"] if written else []
 
 
+def _elapsed(seconds: float) -> str:
+    """Seconds in four digits or so, as BuildKit writes them beside output."""
+    digits = 3 if seconds < 10 else 2 if seconds < 100 else 1
+    return f"{seconds:.{digits}f}"
+
+
 class Plain(Progress):
-    """Writes one line per event; a step's output is prefixed with its number.
+    """Writes one line per event; a step's output is prefixed with its number and its seconds.
 
     With `explains` each step says why it was, or was not, carried out. Otherwise one that only
     edits the config, which is done in no time, is not worth a line unless it fails.
     """
 
-    def __init__(self, out: TextIO, *, explains: bool = False) -> None:
+    def __init__(
+        self,
+        out: TextIO,
+        *,
+        explains: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._out = out
+        self._clock = clock
+        self._began: dict[int, float] = {}
         self._explains = explains
         self._pending: dict[int, bytes] = {}
         self._titles: dict[int, str] = {}
@@ -98,6 +114,7 @@ class Plain(Progress):
             self._line(f"warning: {event.text}")
 
     def _begin(self, event: StepStarted) -> None:
+        self._began[event.step] = self._clock()
         title = self._titles[event.step] = self._shown(title_of(event))
         if event.number or self._explains:
             self._line(f"#{event.step} {title}")
@@ -141,15 +158,21 @@ class Plain(Progress):
         data = self._pending.pop(event.step, b"") + event.data
         *lines, rest = data.split(b"\n")
         for line in lines:
-            text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
-            self._line(f"#{event.step} {self._shown(text)}")
-        if rest:
+            self._wrote(event.step, line)
+        if len(rest) > _LONGEST:
+            self._wrote(event.step, rest)
+        elif rest:
             self._pending[event.step] = rest
+
+    def _wrote(self, index: int, line: bytes) -> None:
+        """A line that a step wrote, and how long it went on by then."""
+        text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
+        self._line(f"#{index} {_elapsed(self._clock() - self._began[index])} {self._shown(text)}")
 
     def _flush(self, index: int) -> None:
         rest = self._pending.pop(index, b"")
         if rest:
-            self._line(f"#{index} {self._shown(rest.decode('utf-8', 'replace'))}")
+            self._wrote(index, rest)
 
     def _line(self, text: str) -> None:
         self._out.write(text + "\n")
