@@ -244,6 +244,13 @@ def test_users(rig, isolation, user, expected):
     assert said.out.strip() == expected, said.err
 
 
+@pytest.mark.parametrize(("user", "groups"), [("", "0"), ("5:6", "6"), ("app", "29 1001")])
+def test_no_change_of_group_shakes_off_ones_own(rig, isolation, user, groups):
+    """CVE-2022-36109: `id -G` names the group itself, so the kernel's list is asked."""
+    said = rig.run(isolation, "sh", "-c", "sed -n 's/^Groups://p' /proc/self/status", user=user)
+    assert said.out.split() == groups.split()
+
+
 def test_an_unknown_user_is_named_with_those_there_are(rig, isolation):
     with pytest.raises(RuntimeFailure, match=r"unable to find user joe.*root, app"):
         rig.run(isolation, "true", user="joe")

@@ -73,6 +73,8 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
         hidden = (*SYSTEM, *(point.path for point in volumes))
         credentials = resolve_user(view, process.user, process.confinement.groups)
         _check_groups(process.confinement.groups)
+        if can_set_groups():
+            credentials = credentials.in_own_group()
         check_program(view, process, hidden)
         check_cwd(view, process.cwd)
         taken = {point.path for point in volumes}

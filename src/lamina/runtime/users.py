@@ -28,6 +28,15 @@ class Credentials(NamedTuple):
     groups: tuple[int, ...]
     home: str
 
+    def in_own_group(self) -> "Credentials":
+        """The same with the primary group among the supplementary ones, too.
+
+        Else a set-group-ID program takes the process out of its group, and past a file that is
+        closed to this group and open to all others (CVE-2022-36109).
+        """
+        others = (gid for gid in self.groups if gid != self.gid)
+        return self._replace(groups=(self.gid, *others))
+
 
 class _User(NamedTuple):
     name: str
