@@ -12,6 +12,7 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # what makes and starts containers is loaded when one is
     from lamina.engine.capturing import RunResult
     from lamina.engine.wishes import Wanted
+    from lamina.values.narrowing import Narrowing
 
 
 class Containers:
@@ -88,10 +89,14 @@ class Containers:
             raise
         return container
 
-    def prune(self) -> list[Container]:
-        """Remove every container that does not run; gives what went."""
+    def prune(self, only: "Narrowing | None" = None) -> list[Container]:
+        """Remove every container that does not run, or `only` some of them; gives what went."""
         gone = []
         for container in self.list(everything=True):
+            if only is not None and not only.admits(
+                container.created_at, dict(container.settings.labels)
+            ):
+                continue
             try:
                 container.remove()
             except (InUse, ContainerNotFound):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # what builds and what speaks to registries is loaded by what
     from lamina.archive.entry import Write
     from lamina.engine.registries import Registries
     from lamina.engine.slimming import Slimmed
+    from lamina.values.narrowing import Narrowing
 
 
 class Pruned(NamedTuple):
@@ -120,8 +121,11 @@ class Images(ImageBuilding, ImageMoving):
         """What `rmi` does; gives what was untagged and deleted. Raises `InUse`."""
         return self._images.remove(name, force=force)
 
-    def prune(self, *, unused: bool = False) -> Pruned:
-        """Remove the images without names, or with `unused` all that no container uses."""
+    def prune(self, *, unused: bool = False, only: "Narrowing | None" = None) -> Pruned:
+        """Remove the images without names, or with `unused` all that no container uses.
+
+        Or `only` some of these.
+        """
         from lamina.layers import gc
         from lamina.metadata import containers
 
@@ -129,7 +133,11 @@ class Images(ImageBuilding, ImageMoving):
         with self._store.layers.root.database.read() as db:
             used = {row.image_id for row in containers.all_rows(db)}
         doomed = [
-            image for image in self.list() if image.id not in used and (unused or not image.names)
+            image
+            for image in self.list()
+            if image.id not in used
+            and (unused or not image.names)
+            and (only is None or only.admits(image.created, image.labels))
         ]
         before = sum(layer.size for layer in self._store.layers.all())
         removed: list[Removed] = []

@@ -204,12 +204,16 @@ class System:
             if row.chain_id in layers
         )
 
-    def prune_cache(self) -> int:
-        """Forget the build cache and collect what it alone held; gives the bytes."""
+    def prune_cache(self, until: float | None = None) -> int:
+        """Forget the build cache and collect what it alone held; gives the bytes.
+
+        With `until` (seconds since the epoch) only what was recorded before.
+        """
         engine = self._engine
         with engine.layers.root.database.write() as db:
             for row in cache_rows.all_rows(db):
-                cache_rows.forget(db, row.key)
+                if until is None or row.created < until:
+                    cache_rows.forget(db, row.key)
             refs.note_garbage(db, engine.layers.root.lease)
         return sum(layer.size for layer in engine.layers.reclaim())
 

@@ -2,11 +2,15 @@
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from lamina.containers.volumes import StoredVolume
 from lamina.engine.parts import Parts
 from lamina.errors import InUse, VolumeNotFound
 from lamina.fs.usage import Usage, usage_of
+
+if TYPE_CHECKING:  # only who prunes needs it
+    from lamina.values.narrowing import Narrowing
 
 
 class Volume:
@@ -74,14 +78,19 @@ class Volumes:
         """The volume of that name; raises `VolumeNotFound`."""
         return Volume(self._engine, self._store.get(name))
 
-    def prune(self, *, named: bool = False) -> list[tuple[str, int]]:
+    def prune(
+        self, *, named: bool = False, only: "Narrowing | None" = None
+    ) -> list[tuple[str, int]]:
         """Remove those that no container uses; of those with a name only with `named`.
 
+        Or `only` some of these.
         Gives what went, with its bytes.
         """
         gone = []
         for volume in self.list():
             if volume.users or not (named or volume.is_anonymous):
+                continue
+            if only is not None and not only.admits(volume.created_at, volume.labels):
                 continue
             size = volume.size
             try:

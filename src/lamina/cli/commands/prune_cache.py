@@ -2,11 +2,11 @@
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.pruning import FORCE, prune_cache, reported
+from lamina.cli.pruning import FILTER, FORCE, prune_cache, reported
 
 _ALL = Flag("all", "a", "", "accepted for docker's sake: all of it goes anyway")
 
-USAGE = Usage("[OPTIONS]", "Empty the build cache", (_ALL, FORCE))
+USAGE = Usage("[OPTIONS]", "Empty the build cache", (_ALL, FILTER, FORCE))
 
 
 def run(context: Context, given: Parsed) -> int:

@@ -2,12 +2,12 @@
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.pruning import FORCE, prune_volumes, reported
+from lamina.cli.pruning import FILTER, FORCE, prune_volumes, reported
 
 USAGE = Usage(
     "[OPTIONS]",
     "Remove the volumes that no container uses and nobody gave a name",
-    (Flag("all", "a", "", "those with a name, too"), FORCE),
+    (Flag("all", "a", "", "those with a name, too"), FILTER, FORCE),
 )
 
 
