@@ -199,3 +199,20 @@ def test_labels_from_files(base):
     assert told(base, "inspect", "c1")[0]["Config"]["Labels"] == {"a": "1", "b": "3"}
     said = base("create", "--label-file", "/none", "base", "true")
     assert_complaint(said, "/none", "No such file")
+
+
+def test_a_seccomp_profile_for_all_containers(base, needs_program):
+    needs_program("crun")
+    profile = base.write("profile", '{"defaultAction": "SCMP_ACT_ALLOW"}')
+    config = base.write("daemon.json", json.dumps({"seccomp-profile": profile}))
+    command = ("base", "grep", "^Seccomp:", "/proc/self/status")
+    for flags, mode in (
+        ((), "2"),
+        (("--security-opt", "seccomp=unconfined"), "0"),
+        (("--security-opt", "no-new-privileges"), "2"),
+        (("--privileged",), "0"),
+    ):
+        assert base.ok("--config", config, "run", "--rm", *flags, *command).split()[1] == mode
+    config = base.write("daemon.json", json.dumps({"seccomp-profile": "/none"}))
+    said = base("--config", config, "run", "base", "true")
+    assert_complaint(said, "/none", "No such file", code=125)

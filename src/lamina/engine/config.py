@@ -24,7 +24,8 @@ class Config(NamedTuple):
 
     `driver_source` says where the driver's name came from, for `info --why`; `isolation` is None
     where the best that works is to be taken. `environ` is what was handed in, for credentials
-    and proxies; `registry_timeout` in seconds; `registry_chunk_size` in bytes, 0 for blobs that are
+    and proxies; `seccomp_profile` is a file, for containers of which nothing else is said;
+    `registry_timeout` in seconds; `registry_chunk_size` in bytes, 0 for blobs that are
     sent whole.
     """
 
@@ -39,6 +40,7 @@ class Config(NamedTuple):
     environ: Mapping[str, str] = {}
     registry_timeout: float = _TIMEOUT
     registry_chunk_size: int = 0
+    seccomp_profile: str = ""
 
 
 def settle(
@@ -70,6 +72,7 @@ def settle(
         environ,
         _timeout(environ, facts),
         _chunk_size(environ, facts),
+        facts.seccomp_profile or "",
     )
 
 
@@ -119,6 +122,7 @@ class _File(NamedTuple):
     registry_mirrors: tuple[str, ...] = ()
     registry_timeout: object = _TIMEOUT
     registry_chunk_size: object = 0
+    seccomp_profile: str | None = None
 
 
 def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
@@ -145,6 +149,7 @@ def _read(file: str | None, environ: Mapping[str, str], uid: int) -> _File:
         _texts(document, "registry-mirrors", path),
         document.get("registry-timeout", _TIMEOUT),
         document.get("registry-chunk-size", 0),
+        _text(document, "seccomp-profile", path),
     )
 
 

@@ -141,10 +141,18 @@ class Containers:
         stored = self._engine.container_store.create(
             found.image,
             found.name,
-            to_wishes(command, auto_remove, wishes, self._taken(wishes)),
+            to_wishes(command, auto_remove, self._filtered(wishes), self._taken(wishes)),
             wishes.get("name"),
         )
         return Container(self._engine, stored)
+
+    def _filtered(self, wishes: "Wanted") -> "Wanted":
+        """The same, with the seccomp profile of the configuration where none is asked for."""
+        profile = self._engine.config.seccomp_profile
+        said = wishes.get("security_opt", ())
+        if not profile or wishes.get("privileged") or any("seccomp" in each for each in said):
+            return wishes
+        return {**wishes, "security_opt": (f"seccomp={profile}", *said)}
 
     def _taken(self, wishes: "Wanted") -> "tuple[Volume, ...]":
         """The volumes of the containers that `volumes_from` names; of two, the later one's."""

@@ -74,7 +74,8 @@ def _seccomp(value: str) -> str:
     if value == "builtin":
         raise UsageError(
             "there is no seccomp profile built in",
-            hint="give a file, as containers-common brings: /usr/share/containers/seccomp.json",
+            hint="give a file, as containers-common brings: /usr/share/containers/seccomp.json;"
+            " `seccomp-profile` in daemon.json is for all containers",
         )
     is_json = value.lstrip().startswith("{")  # as docker's API has it
     text, what = (value, "") if is_json else (_text(value), f" {value}")
