@@ -11,7 +11,8 @@ TESTS ?= tests
 CODE := src tests demo bench scripts
 SUITE := tests/conformance/test_drivers.py
 VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs $(SUITE)::TestDevicemapper \
-  tests/conformance/test_devicemapper.py tests/conformance/test_project_quota.py
+  tests/conformance/test_devicemapper.py tests/conformance/test_project_quota.py \
+  tests/integration/test_limits.py
 
 ##@ The two commands
 demo: setup ## two real Debian images on one shared base, from nothing (BASE=archive, FRESH=1)

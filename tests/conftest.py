@@ -116,6 +116,8 @@ def needs_program() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def needs_fuse() -> None:
     """Skip where there is no /dev/fuse to be opened."""
+    if not os.path.exists("/dev/fuse") and shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", "fuse"], check=False)
     if not os.path.exists("/dev/fuse"):
         kernel_lacks("needs /dev/fuse")
 

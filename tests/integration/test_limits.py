@@ -110,6 +110,23 @@ def test_a_container_sees_its_limits(rig, runtime, controllers):
     )
 
 
+def test_a_container_sees_its_limits_in_version_2(rig, runtime, controllers):
+    if controllers:
+        pytest.skip("names of version 2")
+    place = "/sys/fs/cgroup"
+    said = rig.run(
+        runtime,
+        *("cat", "/proc/self/cgroup", f"{place}/memory.max", f"{place}/memory.swap.max"),
+        *(f"{place}/pids.max", f"{place}/cpu.max", f"{place}/cpuset.cpus"),
+        **limited(memory=16 * _MB, pids=50, nano_cpus=5 * 10**8, cpuset_cpus="0"),
+    )
+    assert said.out.split() == [*("0::/", "16777216", "16777216", "50", "50000", "100000", "0")], (
+        said.err
+    )
+    script = f"echo 1 >{place}/cgroup.procs"
+    assert "Read-only" in rig.run(runtime, "sh", "-c", script, **limited(pids=50)).err
+
+
 def test_too_many_processes(rig, runtime, controllers):
     script = "for i in 1 2 3 4 5 6 7 8 9; do sleep 9 & done; echo all"
     said = rig.run(runtime, "sh", "-c", script, **limited(pids=5))
@@ -120,16 +137,17 @@ def test_too_many_processes(rig, runtime, controllers):
 
 def test_shares_count_beside_other_containers(rig, runtime, controllers):
     """The group that the runtime makes stands alone in ours: ours is what is weighed."""
-    if "cpu" not in controllers:
-        pytest.skip("names of version 1")
+    place, file, weight = controllers.get("cpu", ""), "cpu.shares", "256\n"
+    if not place:
+        place, file, weight = cgroups.hierarchies().unified, "cpu.weight", "10\n"
     reader, writer = os.pipe2(os.O_CLOEXEC)
     job = rig.job("sh", "-c", "echo up; sleep 600", **limited(cpu_shares=256))
     running = start(job, choose(runtime), Stdio(None, writer, None))
     os.close(writer)
     try:
         os.read(reader, 3)
-        with open(f"{controllers['cpu']}/lamina/{rig.name}/cpu.shares") as file:
-            assert file.read() == "256\n"
+        with open(f"{place}/lamina/{rig.name}/{file}") as shares:
+            assert shares.read() == weight
     finally:
         os.close(reader)
         running.kill()

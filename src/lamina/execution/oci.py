@@ -114,9 +114,7 @@ class _Tie(NamedTuple):
 
 def document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> bytes:
     """The runtime's `config.json`."""
-    group = room.group
-    swap = group is not None and group.counts_swap
-    host = host_for(job.process, "" if group is None else group.path, counts_swap=swap)
+    host = host_for(job.process, room.group)
     mounts = tuple(point.mount for point in (*scene.files, *scene.volumes))
     return bundle.config(
         job.process,

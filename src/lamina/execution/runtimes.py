@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+from typing import TYPE_CHECKING
 
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.devices import nodes_of
@@ -13,10 +14,13 @@ from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
 from lamina.runtime.process import Process
 from lamina.runtime.program import why_unfit
 
+if TYPE_CHECKING:  # only what is started in one has it
+    from lamina.fs.cgroups import Group
+
 _LOG_LIMIT = 1 << 16  # bytes; a runtime says one or two lines
 
 
-def host_for(process: Process, group: str = "", *, counts_swap: bool = True) -> bundle.Host:
+def host_for(process: Process, group: "Group | None" = None) -> bundle.Host:
     """What this machine lets a process have; `group` is its control group, if it has one."""
     return bundle.Host(
         bounding=bounding_capabilities(),
@@ -25,8 +29,9 @@ def host_for(process: Process, group: str = "", *, counts_swap: bool = True) -> 
         has_tty_group=is_mapped(0, bundle.TTY),
         nodes=nodes_of(process),
         apparmor=has_apparmor(),
-        group=group,
-        counts_swap=counts_swap,
+        group="" if group is None else group.path,
+        counts_swap=group is not None and group.counts_swap,
+        is_unified=group is not None and group.is_unified,
         user_namespace=bool(user_namespace()),
     )
 

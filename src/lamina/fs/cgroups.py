@@ -155,14 +155,16 @@ class Group:
             raise _missing(need, why)
 
     def _hierarchy(self, controller: str) -> str:
-        return self._found.of.get(controller, self._found.unified if self._is_unified() else "")
+        return self._found.of.get(controller, self._found.unified if self.is_unified else "")
 
     def _share(self, controller: str, name: str, text: str) -> None:
         path = os.path.join(self._hierarchy(controller), _BASE, self._container, name)
         if os.path.exists(path):
             _write(path, text)
 
-    def _is_unified(self) -> bool:
+    @property
+    def is_unified(self) -> bool:
+        """Whether it is one of version 2."""
         return bool(self._found.unified) and not _CONTROLLERS.intersection(self._found.of)
 
     def _hand_on(self, controller: str) -> None:
@@ -172,7 +174,7 @@ class Group:
             _write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
 
     def _watch(self, memory: int, swap: int) -> None:
-        if self._is_unified():
+        if self.is_unified:
             self._memory = self._found.unified
             return
         self._memory = self._found.of["memory"]

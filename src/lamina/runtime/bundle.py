@@ -87,8 +87,9 @@ class Host(NamedTuple):
     files can belong to that group (a user namespace may lack it). `nodes` are all devices of the
     host for a privileged process, else those that are shown besides; `apparmor` where it is on.
     `group` is the control group that holds it to its limits, if there is one, and `counts_swap`
-    where that can limit swap. A `user_namespace`
-    around the caller's mounts no sysfs for a network that is not its own.
+    where that can limit swap; where it `is_unified` (version 2), the container sees it as the root
+    of all, as docker's do. A `user_namespace` around the caller's mounts no sysfs for a network
+    that is not its own.
     """
 
     bounding: int
@@ -99,6 +100,7 @@ class Host(NamedTuple):
     apparmor: bool = False
     group: str = ""
     counts_swap: bool = True
+    is_unified: bool = False
     user_namespace: bool = False
 
 
@@ -168,7 +170,7 @@ def hidden_paths(process: Process) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, Json]:
     masked, read_only = hidden_paths(process)
     document: dict[str, Json] = {
-        "namespaces": _namespaces(process),
+        "namespaces": _namespaces(process, host),
         "maskedPaths": list(masked),
         "readonlyPaths": list(read_only),
         "resources": {
@@ -269,11 +271,13 @@ def _console(size: os.terminal_size | None) -> dict[str, Json]:
     return {"consoleSize": {"height": size.lines, "width": size.columns}} if size else {}
 
 
-def _namespaces(process: Process) -> Json:
+def _namespaces(process: Process, host: Host) -> Json:
     confinement = process.confinement
     kinds = ["mount"]
     modes = {"pid": confinement.pid, "ipc": confinement.ipc, "uts": confinement.uts}
     kinds += [kind for kind, mode in modes.items() if mode != HOST]
+    if host.group and host.is_unified:
+        kinds.append("cgroup")
     if process.network == "none":
         kinds.append("network")  # both runtimes bring its loopback up
     return [{"type": kind} for kind in kinds]
