@@ -254,3 +254,28 @@ def test_no_device_but_whiteouts_lies_in_its_layers(folder):
     devices = [each.st_rdev for each in found if stat.S_ISCHR(each.st_mode)]
     assert devices
     assert set(devices) == {0}
+
+
+@pytest.mark.parametrize("isolation", ["crun", "chroot"])
+def test_volumes_and_flags(isolation, folder, needs_program):
+    if isolation == "crun":
+        needs_program("crun")
+    lamina = Rootless(folder, sys.executable, 0, "overlay2", isolation)
+    with open(f"{folder}/Dockerfile", "w") as file:
+        file.write(
+            "FROM base\nRUN mkdir /data && echo seed >/data/f && chown bob /data\nVOLUME /data\n"
+        )
+    lamina.ok("import", "base.tar", "base")
+    lamina.ok("build", "-q", "-t", "built", ".")
+    shown = ("-v", "kept:/data", "--tmpfs", "/t", "--read-only", "--cap-drop", "ALL", "--init")
+    script = "stat -c %U /data; cat /data/f; touch /t/x; grep CapEff /proc/self/status"
+    said = lamina.ok("run", "--rm", *shown, "built", "sh", "-c", script)
+    assert said.split() == ["bob", "seed", "CapEff:", "0" * 16]
+    lamina.ok("run", "--rm", "built", "true")
+    assert lamina.ok("volume", "ls", "-q") == "kept\n"
+    lamina.ok("volume", "rm", "kept")
+    assert os.listdir(f"{folder}/root/volumes") == []
+    assert (
+        lamina("run", "--rm", "--ulimit", "nofile=100", "built", "sh", "-c", "ulimit -n").out
+        == "100\n"
+    )
