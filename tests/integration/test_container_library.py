@@ -95,6 +95,23 @@ def test_one_that_is_removed_at_its_end(engine):
         assert wait() == 137
 
 
+def test_one_process_sees_the_same_as_many(up, tmp_path):
+    """What the next opener would clear away is not seen, and goes with the container."""
+    up.exec(["touch", "/made"])
+    assert [each.path for each in up.diff()] == [b"made"]
+    up.stop(timeout=0)
+    assert [each.path for each in up.diff()] == [b"made"]
+    (fork,) = up.fork()
+    assert [each.path for each in fork.diff()] == [b"made"]
+    up.reset()
+    assert up.diff() == []
+    (store,) = os.listdir(tmp_path / "run")
+    for each in (up, fork):
+        each.start()
+        each.remove(force=True)
+    assert [each for each in os.listdir(tmp_path / "run" / store) if len(each) == 64] == []
+
+
 def test_no_child_is_left_to_the_caller(up):
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

@@ -363,12 +363,13 @@ class ContainerStore:
         return self.layers.changes(stored.row.layer_id, self.made(stored))
 
     def made(self, stored: StoredContainer) -> frozenset[bytes]:
-        """What was made in its layer to mount on, while it runs."""
-        if stored.is_up:
-            from lamina.execution.traces import mount_points
+        """What was made in its layer to mount on, and is not taken back yet."""
+        room = os.path.join(self.run_root, stored.row.id)
+        if not os.path.isdir(room):
+            return frozenset()
+        from lamina.execution.traces import mount_points
 
-            return mount_points(os.path.join(self.run_root, stored.row.id))
-        return frozenset()
+        return mount_points(room)
 
     def rename(self, stored: StoredContainer, name: str) -> None:
         """Give the container another name; raises `NameTaken` or `InvalidName`."""
@@ -413,6 +414,10 @@ class ContainerStore:
             stored = self.get(stored.row.id)
 
     def _erase(self, stored: StoredContainer, volumes: bool) -> None:
+        if os.path.isdir(os.path.join(self.run_root, stored.row.id)):
+            from lamina.execution.room import discard
+
+            discard(self.run_root, stored.row.id)
         with self.layers.unused(stored.row.layer_id):
             with self._root.database.write() as db:
                 if volumes:

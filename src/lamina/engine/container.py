@@ -10,7 +10,7 @@ from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
 from lamina.engine.parts import Parts
-from lamina.errors import ContainerNotFound
+from lamina.errors import ContainerNotFound, UsageError
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
@@ -216,7 +216,12 @@ class Container:
         """What it wrote while it ran detached, a line at a time; with `follow` until it ends.
 
         The last `tail` lines alone; from `since` on and before `until` (seconds since the epoch).
+        Raises `UsageError` when it was made to keep no log.
         """
+        if not self.settings.lasting.log_files:
+            raise UsageError(
+                f"the container {self.name} keeps no log", hint="it was made with --log-driver none"
+            )
         from lamina.containers.logs import Selection, instant
         from lamina.containers.telling import log_lines
 

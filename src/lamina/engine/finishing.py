@@ -17,6 +17,7 @@ _CODE = (
     "import sys; sys.path[:] = sys.argv[1].split(chr(1));"
     " from lamina.engine.finishing import finish; finish(*sys.argv[2:])"
 )
+_ANY = "-"  # the driver that the store itself decides for
 _OUTSIDE = 5  # a descriptor of the mount namespace; see lamina.execution.detached
 
 
@@ -25,13 +26,14 @@ def command(config: Config) -> tuple[str, ...]:
     if not sys.executable:
         return ()
     path = "\1".join(os.path.abspath(each) for each in sys.path if each)
-    store = (config.root, config.run_root, *((config.driver,) if config.driver else ()))
+    store = (config.root, config.run_root, config.driver or _ANY, *config.storage_opts)
     return (os.path.realpath(sys.executable), "-I", "-S", "-c", _CODE, path, *store)
 
 
-def finish(root: str, run_root: str, driver: str | None = None) -> None:
+def finish(root: str, run_root: str, driver: str, *storage_opts: str) -> None:
     """Open and close the store; what hinders that is for the next one to tell."""
     setns(_OUTSIDE, CLONE_NEWNS)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    chosen = None if driver == _ANY else driver
     with suppress(LaminaError, OSError):
-        open_store(root, run_root=run_root, driver=driver).close()
+        open_store(root, run_root=run_root, driver=chosen, storage_opts=storage_opts).close()

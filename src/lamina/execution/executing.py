@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from lamina.errors import NotRunning, RuntimeFailure, UsageError
+from lamina.errors import NotRunning, RuntimeFailure, UsageError, hint_of
 from lamina.execution.family import kill_descendants
 from lamina.execution.inside import resize_terminal
 from lamina.execution.running import Running
@@ -58,6 +58,18 @@ def execute(kept: Kept, process: Process, stdio: Stdio, *, detach: bool = False)
     if process.tty and not detach and (stdio.stdin is None or not os.isatty(stdio.stdin)):
         raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
     isolation = _isolation(kept)
+    try:
+        return _execute(kept, process, stdio, isolation, detach=detach)
+    except OSError as error:
+        raise RuntimeFailure(
+            f"cannot execute a command in the container: {error.strerror or error}",
+            hint=hint_of(error),
+        ) from error
+
+
+def _execute(
+    kept: Kept, process: Process, stdio: Stdio, isolation: Isolation, *, detach: bool
+) -> Running:
     document = _document(kept, process, stdio)
     with ExitStack() as ending:
         described = _memory(ending, "process", document)

@@ -194,6 +194,19 @@ def sweep(run_dir: str, is_container: Callable[[str], bool] = lambda _: True) ->
     return cleared
 
 
+def discard(run_dir: str, container: str) -> None:
+    """Clear away what is left of a start of a container that is going, its layer included."""
+    folder = os.path.join(run_dir, container)
+    lock = _try_lock(folder)
+    if lock is None:
+        return
+    try:
+        if _remove_states(run_dir, container):  # else for the next opener to clear away
+            remove_tree(folder)
+    finally:
+        os.close(lock)
+
+
 def _plans_of(job: Job) -> list[MountPlan]:
     return [job.plan, *(each.plan for each in job.extras if isinstance(each, Tree))]
 

@@ -1,5 +1,7 @@
 """`lamina logs`."""
 
+import os
+import sys
 import time
 
 from lamina.cli.flags import Flag, Parsed, Usage
@@ -36,6 +38,11 @@ def run(context: Context, given: Parsed) -> int:
         )
         for line in lines:
             _show(line, timestamps=given.has("timestamps"))
+        if container.started_at is not None and not os.path.exists(container.log_path):
+            print(
+                f"lamina: what {container.name} wrote in the foreground was shown there",
+                file=sys.stderr,
+            )
     return 0
 
 
