@@ -6,7 +6,7 @@ descriptor and no link is followed by the kernel; what the ignore file excludes 
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from lamina.fs.status import is_directory, packed
@@ -76,6 +76,15 @@ class Ignore(Protocol):
         """Whether it has a `!` pattern at all."""
 
 
+def _statuses(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[bytes, bytes]]:
+    for entry in entries:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            continue  # it went since it was listed, as an editor's and a compiler's files do
+        yield os.fsencode(entry.name), packed(status)
+
+
 class ContextTree:
     """A directory of this machine, less what `ignore` excludes."""
 
@@ -120,10 +129,7 @@ class ContextTree:
         directory = self._enter(path)
         try:
             with os.scandir(directory) as entries:
-                found = sorted(
-                    (os.fsencode(entry.name), packed(entry.stat(follow_symlinks=False)))
-                    for entry in entries
-                )
+                found = sorted(_statuses(entries))
         finally:
             os.close(directory)
         if self._ignore is None:

@@ -3,6 +3,7 @@
 import hashlib
 import mmap
 import os
+from contextlib import contextmanager
 
 import pytest
 
@@ -172,6 +173,25 @@ def test_a_file_that_changes_while_it_is_read(context, path):
     tree.open = meddling
     with pytest.raises(BuildError, match="'d/a' changed while it was read; build again"):
         digest(tree)
+
+
+def test_what_goes_while_it_is_listed_was_not_there(context, path, monkeypatch):
+    tree = context(TREE)
+    less(path)
+    before = digest(tree)
+    (path / "b").write_text("b")
+
+    @contextmanager
+    def listed(directory):
+        with scandir(directory) as entries:
+            found = list(entries)
+        if any(entry.name == "b" for entry in found):
+            less(path)
+        yield found
+
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", listed)
+    assert digest(tree) == before
 
 
 def laid(tree, chosen, stage):
