@@ -30,7 +30,7 @@ from lamina.kernel.openat import RESOLVE_NO_SYMLINKS, openat2
 
 DEFAULT_ACL = b"system.posix_acl_default"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KEPT = 192  # directories kept open at once
+_KEPT = 64  # directories kept open at once, by one of perhaps several threads
 _ALIASES = 1024  # names that lead through links, remembered at once
 _PATH = 4000  # bytes of a path that one call takes, PATH_MAX less some room
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

@@ -18,6 +18,7 @@ from lamina.values.reference import Reference, refuse_ambiguous
 _EPOCH = "SOURCE_DATE_EPOCH"
 _ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
 _INLINE = "BUILDKIT_INLINE_CACHE"
+_OPEN = 256  # descriptors that a stage may need: its sources, what it stands on, what it writes
 _EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
 
@@ -85,9 +86,13 @@ def wants_inline(request: BuildRequest) -> bool:
 
 
 def jobs_of(request: BuildRequest) -> int:
-    """How many stages are worked on at once; a command that only waits is no work."""
+    """How many stages are worked on at once; a command that only waits is no work.
+
+    Not more than have descriptors enough for the directories that each keeps open.
+    """
     if request.jobs is None:
-        return max(2, len(os.sched_getaffinity(0)))
+        processors, limit = len(os.sched_getaffinity(0)), os.sysconf("SC_OPEN_MAX")
+        return max(2, processors if limit < 0 else min(processors, limit // _OPEN))
     if request.jobs < 1:
         raise UsageError(f"{request.jobs} stages at once are none", hint="give 1 or more jobs")
     return request.jobs

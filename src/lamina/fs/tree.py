@@ -20,7 +20,6 @@ from lamina.kernel import xattr
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 LINK_LIMIT = 40  # as the kernel's, path_resolution(7)
-_OPEN = 256  # descriptors that one tree keeps beside its roots; a process has 1,024 by default
 _KNOWN = 1024  # directories remembered at once, those that are not there included
 _NO_NAMES = (b"..", b".", b"")  # in no path of a tree: `..` would lead out of it
 _READABLE = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)  # opening a link says ELOOP
@@ -89,12 +88,13 @@ class StackedTree:
     """Directories united as overlayfs unites them, topmost first; takes over the descriptors.
 
     `marks` is how this union's maker marks what is hidden: other marks may be set by anybody in a
-    container and mean nothing here. Beside the layers' own roots at most 256 directories are open
+    container and mean nothing here. Beside the layers' own roots at most 128 directories are open
     at once (more only while one directory alone lies in more layers). Not for several threads at
     once.
     """
 
     _united = True
+    _most = 128  # descriptors kept beside the roots; a process with many threads has 1,024
 
     def __init__(self, descriptors: Iterable[int], *, marks: Marks = KERNEL) -> None:
         self._roots = tuple(descriptors)
@@ -171,7 +171,7 @@ class StackedTree:
     def _remember(self, path: bytes, stack: tuple[int, ...]) -> None:
         self._stacks[path] = stack
         self._open += len(stack)
-        while len(self._stacks) > 1 and (self._open > _OPEN or len(self._stacks) > _KNOWN):
+        while len(self._stacks) > 1 and (self._open > self._most or len(self._stacks) > _KNOWN):
             oldest = self._stacks.popitem(last=False)[1]
             self._open -= len(oldest)
             _close(oldest)
@@ -301,6 +301,7 @@ class FlatTree(StackedTree):
     """One directory as it is: a character device 0:0 in it is just that."""
 
     _united = False
+    _most = 32  # enough for a walk: each directory is but one
 
     def __init__(self, descriptor: int) -> None:
         super().__init__((descriptor,))

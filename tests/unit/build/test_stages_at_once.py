@@ -2,15 +2,18 @@
 
 import itertools
 import os
+import resource
 import threading
+from contextlib import contextmanager
 
 import pytest
 
 from lamina.archive.entry import Entry, Segment
-from lamina.build import steps
+from lamina.build import BuildRequest, steps
 from lamina.build.chosen import Chosen
 from lamina.build.crew import Crew
 from lamina.build.stop import Stop, Stopped
+from lamina.build.wishes import jobs_of
 from lamina.build.work import Stoppable
 from lamina.errors import StepFailed, UsageError
 from lamina.values.events import StepCanceled, StepDone, StepOutput, StepStarted
@@ -158,6 +161,40 @@ def test_binds_share_what_is_kept_of_them(rig, monkeypatch):
     binds = " ".join(f"--mount=target=/{number},source=d" for number in range(4))
     rig.build(f"FROM scratch\nRUN {binds} say x\n")
     assert (len(kept), sum(kept) < 45) == (4, True)
+
+
+@contextmanager
+def descriptors(count):
+    """So many more than are open may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_four_stages_of_many_directories_at_once(rig):
+    """A thousand descriptors must be enough for four processors, and leave some."""
+    for number in range(300):
+        os.makedirs(f"{rig.context}/d/{number}/e")
+    stages = "".join(f"FROM scratch AS s{n}\nRUN put /{n} x\nCOPY d /{n}d\n" for n in range(4))
+    copies = "".join(f"COPY --from=s{n} / /\n" for n in range(4))
+    with descriptors(600):
+        config = rig.build(f"{stages}FROM scratch\n{copies}", jobs=4)
+    assert len(rig.tree(config)) == 4 * (1 + 1 + 2 * 300)
+
+
+@pytest.mark.parametrize(("limit", "processors", "jobs"), [(1024, 64, 4), (1024, 3, 3), (64, 8, 2)])
+def test_no_more_stages_at_once_than_descriptors_allow(monkeypatch, limit, processors, jobs):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        assert jobs_of(BuildRequest()) == jobs
+        assert jobs_of(BuildRequest(jobs=9)) == 9
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_interrupt_ends_all_that_runs(rig):

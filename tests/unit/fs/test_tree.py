@@ -73,23 +73,18 @@ def test_a_tree_may_be_very_deep(deep, flat, few_descriptors):
     assert tree.lstat(b"d/d/d") is not None
 
 
-def test_descriptors_are_bounded(tmp_path, stacked, few_descriptors):
+def test_descriptors_are_bounded(tmp_path, stacked, few_descriptors, monkeypatch):
     """Ten layers of a hundred directories each are a thousand descriptors."""
     names = [f"layer{number}" for number in range(10)]
     for name in names:
         for number in range(100):
             (tmp_path / name / f"d{number}").mkdir(parents=True)
     open_before = len(os.listdir("/proc/self/fd"))
-    import lamina.fs.tree
-
-    limit, lamina.fs.tree._OPEN = lamina.fs.tree._OPEN, 40
-    try:
-        tree = stacked(*names)
-        for number in range(100):
-            assert tree.listdir(b"d%d" % number) == []
-            assert len(os.listdir("/proc/self/fd")) <= open_before + 10 + 40
-    finally:
-        lamina.fs.tree._OPEN = limit
+    monkeypatch.setattr(StackedTree, "_most", 40)
+    tree = stacked(*names)
+    for number in range(100):
+        assert tree.listdir(b"d%d" % number) == []
+        assert len(os.listdir("/proc/self/fd")) <= open_before + 10 + 40
 
 
 def test_what_is_not_there_is_remembered_within_bounds(tmp_path, flat):
