@@ -85,6 +85,14 @@ def hint_of(error: OSError) -> str:
 def from_oserror(error: OSError, action: str, subject: str = "") -> StorageError:
     """The storage error for `error`: `action` on `subject`, in the kernel's own words."""
     kind = _BY_ERRNO.get(error.errno or 0, StorageError)
-    on = subject or (str(error.filename) if error.filename is not None else "")
+    on = subject or _named(error.filename)
     words = error.strerror or str(error)
-    return kind(f"{action}{' ' + on if on else ''}: {words}", hint=hint_of(error))
+    what = f"{action} {on}" if on else action.removesuffix(":")
+    return kind(f"{what}: {words}", hint=hint_of(error))
+
+
+def _named(filename: object) -> str:
+    """What an OSError is about: a path of either kind, a descriptor, or nothing."""
+    if isinstance(filename, bytes):
+        return filename.decode("utf-8", "surrogateescape")
+    return "" if filename is None else str(filename)
