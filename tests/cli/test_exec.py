@@ -46,6 +46,16 @@ def test_it_has_what_the_container_has_and_its_own_exit_status(up):
 
 
 @by_either
+def test_a_privileged_one_has_what_the_container_dropped(apart):
+    apart.ok("run", "-d", "--name", "c1", "--cap-drop", "ALL", "base", "sleep", "1000")
+    rights = ("grep", "CapEff", "/proc/self/status")
+    assert int(apart.ok("exec", "c1", *rights).split()[1], 16) == 0
+    with open("/proc/self/status") as file:
+        mine = next(line.split()[1] for line in file if line.startswith("CapBnd"))
+    assert apart.ok("exec", "--privileged", "c1", *rights).split()[1] == mine
+
+
+@by_either
 def test_what_cannot_be_executed(up):
     assert up("exec", "c1", "no-such").code == 127
     assert up("exec", "c1", "/etc/passwd").code == 126

@@ -73,7 +73,11 @@ def _process(settings: Settings, order: Order) -> Process:
         raise UsageError(
             f"the working directory {cwd!r} is not absolute", hint="begin it with a slash"
         )
+    confinement = plain.confinement
+    if order.privileged:  # what was dropped is the container's own matter
+        confinement = confinement._replace(cap_add=(), cap_drop=())
     return plain._replace(
+        confinement=confinement,
         args=order.args,
         env=merge_env(settings.env, order.environment),
         cwd=cwd,
