@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 
 import pytest
 from test_execution_rig import Rig, make_busybox, write
@@ -100,6 +101,34 @@ def test_a_privileged_process_opens_the_devices_of_a_volume(rig, isolation, tmp_
         said = rig.run(isolation, "sh", "-c", script, privileged=True, volumes=volumes)
         assert said.out.split() == ["1", "null", "zero"], said.err
     assert sorted(os.listdir(folder)) == ["null", "zero"]
+
+
+_HEIR = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_execution_rig import Rig
+from lamina.runtime.confinement import Confinement
+rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
+none = Confinement(cap_drop=("ALL",))
+print(rig.run(sys.argv[4], "grep", "^Cap", "/proc/self/status", confinement=none).out)
+"""
+
+
+def test_what_this_process_hands_down_does_not_come_to_the_container(
+    template, tmp_path, isolation, needs_program
+):
+    """Inheritable and ambient capabilities pass by the bounding set."""
+    handing = [needs_program("setpriv"), "--inh-caps=+chown,+net_admin", "--ambient-caps=+chown"]
+    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, isolation]
+    done = subprocess.run(
+        [*handing, sys.executable, "-c", _HEIR, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    rows = dict(line.split() for line in done.stdout.splitlines() if line)
+    assert len(rows) == 5, done.stderr
+    assert {int(mask, 16) for mask in rows.values()} == {0}
 
 
 def test_no_new_privileges(rig, isolation):

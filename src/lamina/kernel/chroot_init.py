@@ -33,6 +33,7 @@ _OURS = (  # what nobody can catch, and what means this program itself
 _FORWARDED = signal.valid_signals() - {*_OURS}
 _MS_QUIET = 2 | 4 | 8  # MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 32, 4096, 16384
+_CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _PR_SET_PDEATHSIG = 1
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
@@ -210,10 +211,11 @@ def _enter(request: dict) -> None:  # type: ignore[type-arg]
 
 
 def _become(request: dict) -> None:  # type: ignore[type-arg]
-    libc = ctypes.CDLL(None)
+    libc = ctypes.CDLL(None, use_errno=True)
     for capability in range(64):
         if capability not in request["kept"]:
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _bequeath_nothing(libc)
     try:
         os.setgroups(request["groups"])
     except PermissionError:
@@ -224,6 +226,20 @@ def _become(request: dict) -> None:  # type: ignore[type-arg]
     os.umask(0o022)
     if request["no_new_privileges"]:
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _bequeath_nothing(libc: ctypes.CDLL) -> None:
+    """Empty the inheritable set, and the ambient one with it: root's programs get what is in it,
+    whatever the bounding set says (capabilities(7)).
+    """
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits of each
+    if libc.capget(header, data) == 0:
+        data[2] = data[5] = 0
+        if libc.capset(header, data) == 0:
+            return
+    error = ctypes.get_errno()
+    raise OSError(error, os.strerror(error))
 
 
 def _execute(request: dict) -> None:  # type: ignore[type-arg]
