@@ -243,6 +243,28 @@ def test_the_score_by_which_the_kernel_chooses(rig, isolation):
     assert said.out == "321\n"
 
 
+_SPARED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_execution_rig import Rig
+with open("/proc/self/oom_score_adj", "w") as file:
+    file.write("-500")
+rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
+print(rig.run(sys.argv[4], "cat", "/proc/self/oom_score_adj").out)
+"""
+
+
+def test_who_is_spared_does_not_spare_its_containers(template, tmp_path, isolation):
+    """As a service that must not be killed is, or docker's own."""
+    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, isolation]
+    done = subprocess.run(
+        [sys.executable, "-c", _SPARED, *arguments], capture_output=True, text=True, check=False
+    )
+    if "PermissionError" in done.stderr:
+        pytest.skip("this process may not lower its score (no CAP_SYS_RESOURCE)")
+    assert done.stdout.strip() == "0", done.stderr
+
+
 _WITHOUT = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -33,6 +33,7 @@ from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_all
 from lamina.fs.mounting import Bind, attach, in_private_namespace, refuse_devices
+from lamina.fs.processes import oom_score
 from lamina.kernel import chroot_init
 from lamina.kernel.namespaces import (
     CAP_MKNOD,
@@ -243,6 +244,7 @@ class _Helper:
     def _request(self, job: Job, scene: Scene) -> bytes:
         credentials = scene.credentials
         rights = granted(job.process, bounding_capabilities())
+        score = job.process.limits.oom_score_adj
         masked, read_only = hidden_paths(job.process) if self._hides else ((), ())
         return json.dumps(
             {
@@ -252,7 +254,7 @@ class _Helper:
                     (each.name, number_of(each.name), each.soft, each.hard)
                     for each in job.process.limits.ulimits
                 ],
-                "oom_score_adj": job.process.limits.oom_score_adj,
+                "oom_score_adj": score if score or oom_score() < 0 else None,
                 "no_new_privileges": job.process.confinement.no_new_privileges,
                 "alone": self._alone,
                 "masked": masked,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
 from lamina.fs.cgroups import SWAP, Group, Need
+from lamina.fs.processes import oom_score
 from lamina.kernel.namespaces import (
     CAP_SYS_RESOURCE,
     bounding_capabilities,
@@ -137,7 +138,7 @@ def refuse_impossible(process: Process, isolation: str) -> None:
     for each in limits.ulimits:
         _refuse_raised(each)
     score = limits.oom_score_adj
-    if score and score < _present_score() and not _may_raise():
+    if score and score < oom_score() and not _may_raise():
         raise RuntimeFailure(
             f"the OOM score {score} cannot be set: it is lower than that of this process,"
             " which may not lower any (no CAP_SYS_RESOURCE)",
@@ -178,11 +179,6 @@ def _refuse_raised(wanted: Ulimit) -> None:
 def number_of(name: str) -> int:
     """The number of a limit (getrlimit(2)) by docker's name for it."""
     return _LOCKS if name == "locks" else int(getattr(resource, f"RLIMIT_{name.upper()}"))
-
-
-def _present_score() -> int:
-    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
-        return int(file.read())
 
 
 def out_of_memory(limits: Limits) -> str:

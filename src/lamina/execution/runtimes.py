@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.errors import CommandNotExecutable, CommandNotFound, RuntimeFailure
 from lamina.execution.devices import nodes_of
 from lamina.execution.spawned import Stdio
+from lamina.fs.processes import oom_score
 from lamina.kernel.namespaces import bounding_capabilities, is_mapped, user_namespace
 from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, has_apparmor, needed_program
@@ -53,7 +54,15 @@ def runtime(isolation: Isolation, state: str, log: str, *, in_group: bool) -> li
     if isolation.name == "crun":
         manager = "cgroupfs" if in_group else "disabled"
         options.append(f"--cgroup-manager={manager}")
-    return [needed_program("unshare"), "--mount-proc", "--", isolation.program, *options]
+    apart = [needed_program("unshare"), "--mount-proc", "--"]
+    return [*_as_others(), *apart, isolation.program, *options]
+
+
+def _as_others() -> list[str]:
+    """Who is spared when memory is out does not spare its containers; crun knows no score of 0."""
+    if oom_score() >= 0:
+        return []
+    return [needed_program("sh"), "-c", 'echo 0 >/proc/self/oom_score_adj; exec "$0" "$@"']
 
 
 def failure(message: str, command: str) -> RuntimeFailure:

@@ -23,6 +23,12 @@ def start_time(pid: int) -> int | None:
     return int(fields[19])
 
 
+def oom_score() -> int:
+    """The calling process's own: below 0 the kernel spares it when memory is out (proc(5))."""
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return int(file.read())
+
+
 @contextmanager
 def handle(pid: int, began: int | None) -> Iterator[int | None]:
     """A descriptor of the process (pidfd_open(2)); None when it has ended."""

@@ -197,7 +197,7 @@ def _limit(request: dict) -> None:  # type: ignore[type-arg]
             resource.setrlimit(number, (soft, hard))
         except ValueError as error:  # what Python makes of EPERM
             _fail(125, f"the limit {name} cannot be {soft}:{hard}: {error}")
-    if request["oom_score_adj"]:
+    if request["oom_score_adj"] is not None:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write(str(request["oom_score_adj"]))
 
