@@ -6,7 +6,7 @@ import threading
 import pytest
 
 import lamina
-from lamina.errors import CommandNotFound, NotRunning
+from lamina.errors import CommandNotFound, NotRunning, UsageError
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -48,6 +48,29 @@ def test_what_is_executed_gives_a_typed_result(up):
     up.stop(timeout=0)
     with pytest.raises(NotRunning):
         up.exec(["true"])
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"command": ["echo", "a\0b"]},
+        {"command": ["echo"], "environment": {"A": "\0b"}},
+        {"command": ["echo"], "working_dir": "/a\0b"},
+        {"command": ["echo"], "devices": ["/dev/null\0:/dev/x"]},
+        {"command": ["echo"], "tmpfs": {"/x\0y": ""}},
+    ],
+)
+def test_a_nul_is_refused(engine, wanted):
+    """C's programs would see what stands before it, and not what was looked at."""
+    with pytest.raises(UsageError, match="NUL"):
+        engine.containers.run("base", **wanted)
+    assert engine.containers.list(everything=True) == []
+
+
+def test_a_nul_is_refused_of_what_is_executed(up):
+    for command, more in ((["echo", "a\0b"], {}), (["echo"], {"environment": {"A": "\0"}})):
+        with pytest.raises(UsageError, match="NUL"):
+            up.exec(command, **more)
 
 
 def test_output_is_bounded_and_so_is_time(up):

@@ -11,7 +11,7 @@ from lamina.errors import InUse, NotRunning, UsageError
 from lamina.execution.executing import Kept, execute
 from lamina.execution.running import Running
 from lamina.execution.spawned import Stdio
-from lamina.runtime.process import Process
+from lamina.runtime.process import Process, refuse_nul
 
 
 class Order(NamedTuple):
@@ -66,6 +66,7 @@ def _root(store: ContainerStore, stored: StoredContainer) -> int:
 
 
 def _process(settings: Settings, order: Order) -> Process:
+    refuse_nul(order)
     plain = settings.process()
     user = plain.user if order.user is None else order.user
     cwd = order.working_dir or plain.cwd

@@ -14,7 +14,7 @@ from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, Confinement
 from lamina.runtime.limits import Limits
 from lamina.runtime.naming import Naming
-from lamina.runtime.process import Process, Tmpfs, Volume
+from lamina.runtime.process import Process, Tmpfs, Volume, refuse_nul
 from lamina.spec.imageconfig import ContainerConfig
 from lamina.spec.strictjson import Json
 
@@ -198,6 +198,7 @@ def _declared(config: ContainerConfig, wishes: Wishes) -> list[Volume]:
 
 
 def _refuse_contradictions(wishes: Wishes) -> None:
+    refuse_nul(wishes)
     if wishes.hostname and wishes.confinement.uts == HOST:
         raise UsageError(
             "a container with the host's UTS namespace has the host's name, too",

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from lamina.errors import UsageError
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.limits import Limits
 from lamina.runtime.naming import Naming
@@ -74,6 +75,15 @@ def environment(process: Process, home: str) -> tuple[str, ...]:
         defaults["TERM"] = "xterm"
     defaults["HOME"] = home
     return (*(f"{key}={value}" for key, value in defaults.items() if key not in given), *own)
+
+
+def refuse_nul(said: object) -> None:
+    """Raise `UsageError` for a text with a NUL, in tuples too: the kernel would see less of it."""
+    if isinstance(said, str) and "\0" in said:
+        raise UsageError(f"{said[:80]!r} holds a NUL byte, which no program can be given")
+    if isinstance(said, tuple):
+        for each in said:
+            refuse_nul(each)
 
 
 def variable(process: Process, name: str, default: str) -> str:
