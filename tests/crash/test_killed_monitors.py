@@ -6,9 +6,11 @@ started and removed.
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,12 @@ class Store:
         limit = time.monotonic() + _PATIENCE
         while any(FileLock.is_held(path) for path in self._locks()):
             assert time.monotonic() < limit, "something goes on"
+
+    def await_tracer(self, pid):
+        """Until somebody traces the process."""
+        limit = time.monotonic() + _PATIENCE
+        while "TracerPid:\t0\n" in Path(f"/proc/{pid}/status").read_text():
+            assert time.monotonic() < limit, "it is not traced"
 
     def _locks(self):
         for folder in (f"{self.root}/locks/containers", f"{self.root}/locks/layers"):
@@ -126,3 +134,49 @@ def test_killed_while_it_is_removed(store, point):
     store.assert_sound()
     assert store.containers() == []
     assert os.listdir(f"{store.root}/containers") == []
+
+
+_CALLS = ("wait4", "kill", "read", "write", "pwrite64", "poll", "vfork", "clone", "execve", "close")
+_MOST = 40  # calls of one name that are tried
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("brief", [False, True])
+@pytest.mark.parametrize("call", _CALLS)
+def test_a_monitor_killed_at_every_call_of_an_end(store, scratch, needs_program, call, brief):
+    """By strace, attached while the container runs; until it ends before it is killed."""
+    needs_program("strace")
+    log = f"{scratch}/calls"
+    for number in range(1, _MOST):
+        words = ("run", "-d", *(("--rm",) if brief else ()), "--name", "c1", "box", "sleep", "1000")
+        store.ok(*words)
+        (line,) = store.ok("top", "c1", "-o", "pid,ppid").splitlines()[1:]
+        first, monitor = map(int, line.split())
+        inject = f"inject={call}:signal=KILL:when={number}"
+        tracer = subprocess.Popen(
+            [
+                "strace",
+                "-q",
+                "-o",
+                log,
+                "-e",
+                f"trace={call}",
+                "-e",
+                inject,
+                "-p",
+                str(monitor),
+            ]
+        )
+        with tracer:
+            store.await_tracer(monitor)
+            os.kill(first, signal.SIGTERM)  # in vain: the first process is deaf to it
+            os.kill(first, signal.SIGKILL)
+            tracer.wait(_PATIENCE)
+        store.assert_sound()
+        known = store.containers()
+        assert known == ([] if brief else ["c1 exited"]), (call, number, known)
+        if not brief:
+            assert json.loads(store.ok("inspect", "c1"))[0]["State"]["ExitCode"] == 137
+            store.ok("rm", "c1")
+        if "+++ exited with" in Path(log).read_text():
+            return
