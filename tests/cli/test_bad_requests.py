@@ -143,6 +143,11 @@ STEPS = {
     "an empty file": ("", "Dockerfile: file with no instructions"),
     "no UTF-8": (b"FROM scratch\n\xff\xfe\n", "Dockerfile: it is not UTF-8 text"),
     "an unknown base": ("FROM nope", "Dockerfile:1: no such image: nope"),
+    "a base that is no name": ("FROM Debian", "Dockerfile:1: invalid reference 'Debian': the name"),
+    "a base without its tag": (
+        "ARG T\nFROM small:$T",
+        "Dockerfile:2: invalid reference 'small:': '' is no tag; give its ARG a default or",
+    ),
     "an unknown stage": ("FROM scratch\nCOPY --from=later a b", "Dockerfile:2: no such image: la"),
     "a source that is not there": ("FROM scratch\nCOPY nope /x", "Dockerfile:2: the build context"),
     "a source above": ("FROM scratch\nCOPY ../x /x", "the build context has no '../x'"),

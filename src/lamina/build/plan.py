@@ -27,7 +27,14 @@ from lamina.dockerfile import (
     expand,
     parse_fragment,
 )
-from lamina.errors import DockerfileError, ImageNotFound, RegistryError, UsageError
+from lamina.errors import (
+    DockerfileError,
+    ImageNotFound,
+    InvalidReference,
+    RegistryError,
+    UsageError,
+)
+from lamina.values.reference import Reference
 
 SCRATCH = "scratch"
 _PREDEFINED = PROXY_NAMES | {"SOURCE_DATE_EPOCH"}
@@ -289,7 +296,7 @@ class _Planner:
         if given is not None:
             return FromImage(given) if isinstance(given, str) else given
         earlier = self._by_name(name, number)
-        return FromImage(name) if earlier is None else FromStage(earlier)
+        return _image(name, line) if earlier is None else FromStage(earlier)
 
     def _triggered(self, number: int, line: From, base: Base, platform: str) -> Iterator[Step]:
         """The base's triggers, as the stage's first steps."""
@@ -364,6 +371,16 @@ def _mounted(texts: tuple[str, ...]) -> list[str]:
     from lamina.dockerfile import mounts  # of few Dockerfiles
 
     return [mounts.origin_of(text) for text in texts]
+
+
+def _image(name: str, line: From) -> FromImage:
+    """The image of that name; raises `DockerfileError` where nothing can be called so."""
+    try:
+        Reference.parse(name)
+    except InvalidReference as error:
+        hint = "give its ARG a default or a --build-arg" if "$" in line.image else error.hint
+        raise line.position.error(error.brief, hint=hint, near=line.image) from None
+    return FromImage(name)
 
 
 def origins_of(instruction: Instruction) -> list[str]:

@@ -108,7 +108,8 @@ def test_an_undefined_variable_in_from_is_warned_of():
 
 def test_scratch_is_scratch_in_lower_case_only():
     assert planned("FROM scratch\n").stages[0].base == FromScratch()
-    assert planned("FROM Scratch\n").stages[0].base == FromImage("Scratch")
+    with pytest.raises(DockerfileError, match="'Scratch': the name must be in lower case"):
+        planned("FROM Scratch\n")
 
 
 def test_a_stage_hides_an_image_of_its_name_only_after_it():

@@ -140,7 +140,8 @@ def _debug(given: Parsed, progress: Progress) -> "Debug | None":
         return None
     if "-" in (given.operands[0], given.one("file")):
         raise UsageError(
-            "standard input is the Dockerfile, and a shell needs it", hint="name a file"
+            "standard input is read by the build, and a shell needs it",
+            hint="name a file or a directory",
         )
 
     def debug(shell: "Shell") -> None:
