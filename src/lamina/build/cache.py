@@ -41,7 +41,7 @@ class StoreCache:
             return StatCache(None)
         digest = hashlib.sha256(os.fsencode(context)).hexdigest()
         path = self._root.folder("contexts", digest[:32])
-        return StatCache(path, self._root.scratch("context"))
+        return StatCache(path, lambda: self._root.scratch("context"))
 
     @contextmanager
     def single_flight(self, key: str, stop: Stop) -> Iterator[None]:

@@ -14,6 +14,7 @@ and where it differs nothing is believed any more (`distrust`).
 import os
 import struct
 from binascii import crc32
+from collections.abc import Callable
 from itertools import islice
 
 from lamina.fs.atomic import unlink_if_there, write_file
@@ -28,10 +29,10 @@ _KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago go
 class StatCache:
     """Digests by packed status, loaded from `path` and saved there; in memory when it is None.
 
-    `temporary` is where a file that is not yet complete may be left by a kill.
+    `temporary` says where a file that is not yet complete may be left by a kill.
     """
 
-    def __init__(self, path: str | None, temporary: str | None = None) -> None:
+    def __init__(self, path: str | None, temporary: Callable[[], str] | None = None) -> None:
         self.path = path
         self._temporary = temporary
         self._known = _load(path) if path is not None else {}
@@ -69,7 +70,8 @@ class StatCache:
                 return
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             _make_room(os.path.dirname(self.path))
-            write_file(self.path, self._pack(), mode=0o600, temporary=self._temporary)
+            temporary = self._temporary() if self._temporary is not None else None
+            write_file(self.path, self._pack(), mode=0o600, temporary=temporary)
         except OSError:
             return
         self._fresh = False
