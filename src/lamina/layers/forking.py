@@ -16,11 +16,11 @@ from lamina.metadata.layers import LayerRow
 from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:
-    from lamina.layers.store import LayerStore
+    from lamina.layers.active import ActiveLayers
 
 
-def fork(store: "LayerStore", row: LayerRow, made: frozenset[bytes]) -> LayerID:
-    """See `LayerStore.fork_rw`; nothing is left when it raises."""
+def fork(store: "ActiveLayers", row: LayerRow, made: frozenset[bytes]) -> LayerID:
+    """See `ActiveLayers.fork_rw`; nothing is left when it raises."""
     layer = store.create_rw_like(row.id)
     try:
         _fill(store, row, layer, made)
@@ -31,7 +31,7 @@ def fork(store: "LayerStore", row: LayerRow, made: frozenset[bytes]) -> LayerID:
     return layer
 
 
-def _fill(store: "LayerStore", row: LayerRow, layer: LayerID, made: frozenset[bytes]) -> None:
+def _fill(store: "ActiveLayers", row: LayerRow, layer: LayerID, made: frozenset[bytes]) -> None:
     driver = store.driver
     if isinstance(driver, CopiesOwn) and driver.copy_own(layer, row.id):
         with Root.at(driver.writable_root(layer)) as root:

@@ -11,7 +11,7 @@ import pytest
 from lamina.drivers.vfs import VfsDriver
 from lamina.errors import InUse, LayerNotFound, LockHeld
 from lamina.fs.mounting import detached, take_holds
-from lamina.layers import gc, store
+from lamina.layers import active, gc
 from lamina.layers.store import LayerStore
 from lamina.metadata.root import StoreRoot
 from lamina.testing.trees import tar_of
@@ -28,7 +28,7 @@ class HoldingDriver(VfsDriver):
 
 @pytest.fixture
 def layers(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_PATIENCE", 0.01)
+    monkeypatch.setattr(active, "_PATIENCE", 0.01)
     root = StoreRoot.open(str(tmp_path / "root"))
     made = LayerStore(root, lambda: HoldingDriver(root.folder("vfs")))
     yield made
