@@ -41,7 +41,7 @@ def host_config(base, *flags):
         (("--shm-size", "1g"), "ShmSize", 1 << 30),
         ((), "Init", None),
         (("--init",), "Init", True),
-        (("--privileged",), "MaskedPaths", []),
+        (("--privileged",), "MaskedPaths", None),
         ((), "Memory", 0),
         (("-m", "512m"), "Memory", 512 << 20),
         (("-m", "512m"), "MemorySwap", 1 << 30),

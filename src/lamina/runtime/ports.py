@@ -17,7 +17,7 @@ def ports(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _spread(text: str) -> list[str]:
-    numbers, _, kind = text.partition("/")
+    numbers, _, kind = text.lower().partition("/")
     first, dash, last = numbers.partition("-")
     ends = [first, last if dash else first]
     if (kind or "tcp") not in _KINDS or not all(_is_port(each) for each in ends):

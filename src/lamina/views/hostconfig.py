@@ -19,7 +19,9 @@ def host_config(settings: Settings) -> Document:
         "Binds": [
             f"{volume.name or volume.source}:{volume.target}" + (":ro" if volume.readonly else "")
             for volume in settings.volumes
-        ],
+            if not _is_drawn(volume.name)
+        ]
+        or None,
         "Privileged": settings.privileged,
         "ReadonlyRootfs": settings.read_only,
         "Tmpfs": {each.target: ",".join(each.options) for each in settings.tmpfs},
@@ -45,9 +47,14 @@ def host_config(settings: Settings) -> Document:
         "Annotations": dict(settings.annotations) or None,
         **_naming(settings.naming),
         **_limits(settings.limits),
-        "MaskedPaths": list(masked),
-        "ReadonlyPaths": list(read_only),
+        "MaskedPaths": list(masked) or None,
+        "ReadonlyPaths": list(read_only) or None,
     }
+
+
+def _is_drawn(name: str) -> bool:
+    """Whether nobody gave a volume that name: docker tells of it among the mounts alone."""
+    return len(name) == 64 and frozenset("0123456789abcdef").issuperset(name)
 
 
 def _security_options(confinement: Confinement) -> list[str] | None:
@@ -86,5 +93,6 @@ def _limits(limits: Limits) -> Document:
         "OomScoreAdj": limits.oom_score_adj,
         "Ulimits": [
             {"Name": each.name, "Soft": each.soft, "Hard": each.hard} for each in limits.ulimits
-        ],
+        ]
+        or None,
     }
