@@ -49,7 +49,9 @@ class Contexts:
         try:
             yield
         except Changed:
-            for each in (self.main_cache, *self._known.values()):
+            with self._lock:
+                known = (self.main_cache, *self._known.values())
+            for each in known:
                 each.distrust()
             raise
 
