@@ -115,7 +115,7 @@ class Plain(Progress):
 
     def _begin(self, event: StepStarted) -> None:
         self._began[event.step] = self._clock()
-        title = self._titles[event.step] = self._shown(title_of(event))
+        title = self._titles[event.step] = title_of(event)
         if event.number or self._explains:
             self._line(f"#{event.step} {title}")
         else:
@@ -147,8 +147,8 @@ class Plain(Progress):
             yield
         finally:
             for event in self._failed:
-                lines = [self._shown(line) for line in event.output.split("\n")]
-                for line in failure(self._titles[event.step], lines if event.output else []):
+                lines = event.output.split("\n") if event.output else []
+                for line in failure(self._titles[event.step], lines):
                     self._line(line)
 
     def _because(self, reason: str) -> str:
@@ -175,7 +175,8 @@ class Plain(Progress):
             self._wrote(index, rest)
 
     def _line(self, text: str) -> None:
-        self._out.write(text + "\n")
+        """A line; whatever is named in it (a file, a step) does not steer a terminal."""
+        self._out.write(self._shown(text) + "\n")
         self._out.flush()
 
     def finish(self, built: Built) -> None:
