@@ -313,9 +313,8 @@ def test_a_limit_without_its_controller_is_refused(
 
 
 def test_groups_that_a_container_made_go_with_it(rig, runtime, controllers):
-    if "memory" not in controllers:
-        pytest.skip("names of version 1")
-    script = "cd /sys/fs/cgroup/memory; mkdir -p a/b c && echo $$ >a/b/tasks; echo made"
+    place = "/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup"
+    script = f"cd {place}; mkdir -p a/b c && echo $$ >a/b/cgroup.procs && echo made"
     said = rig.run(runtime, "sh", "-c", script, privileged=True, **limited(memory=16 * _MB))
     assert said.out == "made\n", said.err
     assert left(rig) == []
@@ -348,7 +347,10 @@ from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
 from lamina.runtime.limits import Limits
 rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
-script = "cd /sys/fs/cgroup/memory && mkdir -p a/b && echo $$ >a/b/tasks; echo up; sleep 600"
+script = (
+    "cd /sys/fs/cgroup; test ! -e memory || cd memory; mkdir -p a/b && echo $$ >a/b/cgroup.procs"
+    " && echo up; sleep 600"
+)
 job = rig.job("sh", "-c", script, privileged=True, limits=Limits(memory=16 << 20))
 running = start(job, choose(sys.argv[4]), Stdio(None, 1, None))
 print(rig.name, file=sys.stderr, flush=True)
