@@ -4,7 +4,7 @@ A try ends early where an imported cache does not keep what it promised; the nex
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,6 +63,7 @@ class Parts(NamedTuple):
     bases: Bases
     ask: "Ask"
     clock: Callable[[], float] = time.time
+    proxies: Mapping[str, str] = {}
 
 
 class Made(NamedTuple):
@@ -221,10 +222,10 @@ class Attempt:
         return Work(layers, self._parts.runner, mounting, settings, stop, self._debug)
 
     def _repository(self, git: "Git") -> "GitTree":
-        from lamina.build.gitsource import GitTree, resolve
+        from lamina.build.gitsource import GitTree, asking_of, resolve
 
-        agent = self._request.agents.get("default", "")
-        return GitTree(git, resolve(git, agent), agent, self._parts.mount_store().workplace)
+        how = asking_of(self._request, self._parts.proxies)
+        return GitTree(git, resolve(git, how), how, self._parts.mount_store().workplace)
 
     def _fetching(self, cache: Cache) -> "Callable[[Remote], Fetched]":
         """What fetches, within one build; loaded by the first that is to be fetched."""

@@ -21,7 +21,7 @@ from lamina.archive.header import BLOCK
 from lamina.archive.reader import read
 from lamina.build.begun import is_archive
 from lamina.build.fetch import Fetcher, shown_url
-from lamina.build.gitsource import check_out, resolve
+from lamina.build.gitsource import Asking, check_out, resolve
 from lamina.build.named import Address, Folder, Repository
 from lamina.build.operation import Remote
 from lamina.dockerfile.giturl import Git
@@ -56,13 +56,13 @@ class Bringer:
         fetcher: Fetcher,
         say: Callable[[str], None],
         *,
-        agent: str = "",
+        asking: Asking,
         keeps_git: bool = False,
     ) -> None:
         self._workplace = workplace
         self._fetcher = fetcher
         self._say = say
-        self._agent = agent
+        self._asking = asking
         self._keeps_git = keeps_git
         self._held = ExitStack()
         self._folders: dict[str, Folder] = {}
@@ -99,10 +99,10 @@ class Bringer:
         return self._fetched(source, what)
 
     def _repository(self, git: Git, what: str) -> Brought:
-        commit = resolve(git, self._agent)
+        commit = resolve(git, self._asking)
         self._say(f"{what} is {git.shown} at {commit[:12]}")
         folder = self._held.enter_context(self._workplace())
-        check_out(git._replace(keeps_git=self._keeps_git), commit, self._agent, folder)
+        check_out(git._replace(keeps_git=self._keeps_git), commit, self._asking, folder)
         return Brought(git.shown, _beneath(folder, git))
 
     def _fetched(self, url: str, what: str) -> Brought:

@@ -7,7 +7,7 @@ Puts the parts together and knows no detail of any.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -63,6 +63,7 @@ def _lay_nothing(_missing: "Sequence[Remote]", _below: ChainID | None, _events: 
     pass
 
 
+NO_PROXIES: Mapping[str, str] = {}
 NO_CACHES = Caches((), _lay_nothing)
 
 
@@ -82,13 +83,16 @@ class Builder:
         layouts: Layouts = no_layouts,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
+        proxies: Mapping[str, str] = NO_PROXIES,
     ) -> None:
         self._layers = layers
         self._images = images
         self._bases = bases or self._from_store
         self._layouts = layouts
         self._host = platform or Platform.of_machine(os.uname().machine)
-        self._parts = Parts(layers, images, cache, runner, mount_store, self._bases, ask, clock)
+        self._parts = Parts(
+            layers, images, cache, runner, mount_store, self._bases, ask, clock, proxies
+        )
 
     def build(
         self,
@@ -188,13 +192,14 @@ class Builder:
     def _bringer(self, request: BuildRequest, sink: Sink) -> "Bringer":
         from lamina.build.brought import Bringer
         from lamina.build.fetch import Fetcher
+        from lamina.build.gitsource import asking_of
 
         parts, places = self._parts, self._parts.mount_store()
         return Bringer(
             places.workplace,
             Fetcher(parts.ask, parts.cache, places.scratch, parts.clock, no_cache=True),
             lambda text: sink(Notice(text)),
-            agent=request.agents.get("default", ""),
+            asking=asking_of(request, parts.proxies),
             keeps_git=request.build_args.get(_KEEP_GIT, "").lower() in ("1", "true"),
         )
 

@@ -9,9 +9,12 @@ follows only http, https, ssh and git; what it checks out lies in a layer that g
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from typing import NamedTuple
 
+from lamina.build.api import BuildRequest
+from lamina.build.operation import PROXY_NAMES
 from lamina.build.sources import Child, ContextTree
 from lamina.dockerfile.giturl import Git, without_user
 from lamina.errors import BuildError, DigestMismatch
@@ -26,11 +29,28 @@ umask 022
 export HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_TERMINAL_PROMPT=0
 export GIT_ALLOW_PROTOCOL=http:https:ssh:git GIT_ASKPASS=/bin/false SSH_ASKPASS=/bin/false
 export GIT_SSH_COMMAND='ssh -oBatchMode=yes -oConnectTimeout=30'
-agent=$1; shift
-if [ -n "$agent" ]; then export SSH_AUTH_SOCK="$agent"; fi
 exec git -c core.hooksPath=/dev/null -c protocol.file.allow=never -c core.fsmonitor=false \
   -c http.lowSpeedLimit=100 -c http.lowSpeedTime=60 -c advice.detachedHead=false "$@"
 """
+
+
+class Asking(NamedTuple):
+    """How git asks: the socket of an ssh agent ("": none), and proxies by their variables."""
+
+    agent: str = ""
+    proxies: Mapping[str, str] = {}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What git is to find in its environment."""
+        agent = {"SSH_AUTH_SOCK": self.agent} if self.agent else {}
+        return {**self.proxies, **agent}
+
+
+def asking_of(request: BuildRequest, proxies: Mapping[str, str]) -> Asking:
+    """As a build wants it: by its agent, and its own proxies before the machine's."""
+    own = {name: value for name, value in request.build_args.items() if name in PROXY_NAMES}
+    return Asking(request.agents.get("default", ""), {**proxies, **own})
 
 
 class GitTree:
@@ -42,12 +62,12 @@ class GitTree:
         self,
         git: Git,
         commit: str,
-        agent: str,
+        asking: Asking,
         workplace: Callable[[], AbstractContextManager[str]],
     ) -> None:
         self._git = git
         self._commit = commit
-        self._agent = agent
+        self._asking = asking
         self._workplace = workplace
         self._held = ExitStack()
         self._opened: ContextTree | None = None
@@ -97,24 +117,24 @@ class GitTree:
     def _tree(self) -> ContextTree:
         if self._opened is None:
             folder = self._held.enter_context(self._workplace())
-            check_out(self._git, self._commit, self._agent, folder)
+            check_out(self._git, self._commit, self._asking, folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._opened = ContextTree(descriptor, None)
         return self._opened
 
 
-def resolve(git: Git, agent: str) -> str:
+def resolve(git: Git, asking: Asking) -> str:
     """The commit that is meant; raises `BuildError` or `DigestMismatch`."""
-    commit = git.ref if git.is_fixed else _asked(git, agent)
+    commit = git.ref if git.is_fixed else _asked(git, asking)
     if git.commit and not commit.startswith(git.commit):
         raise DigestMismatch(f"{git.shown} is at the commit {commit}, and {git.commit} is expected")
     return commit
 
 
-def _asked(git: Git, agent: str) -> str:
+def _asked(git: Git, asking: Asking) -> str:
     name = git.ref or "HEAD"
     found = {}
-    for line in _git(agent, "ls-remote", "--", git.url).splitlines():
+    for line in _git(asking, "ls-remote", "--", git.url).splitlines():
         commit, _, ref = line.partition("\t")
         found[ref] = commit
     wanted = (f"refs/tags/{name}^{{}}", f"refs/tags/{name}", f"refs/heads/{name}", name)
@@ -125,22 +145,22 @@ def _asked(git: Git, agent: str) -> str:
     raise BuildError(f"{git.shown} has no {name!r}", hint=f"it has {known}" if known else "")
 
 
-def check_out(git: Git, commit: str, agent: str, folder: str) -> None:
+def check_out(git: Git, commit: str, asking: Asking, folder: str) -> None:
     """Lay a repository's files out in an empty directory; raises `BuildError`."""
     at = ("-C", folder)
-    _git(agent, *at, "init", "-q")
-    _git(agent, *at, "remote", "add", "origin", git.url)
+    _git(asking, *at, "init", "-q")
+    _git(asking, *at, "remote", "add", "origin", git.url)
     try:
-        _git(agent, *at, "fetch", "-q", "--depth", "1", "origin", commit)
+        _git(asking, *at, "fetch", "-q", "--depth", "1", "origin", commit)
     except BuildError:  # a server that gives no single commit, or no history in part
         everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
-        _git(agent, *at, "fetch", "-q", "origin", *everything)
-    _git(agent, *at, "checkout", "-q", "--detach", commit)
+        _git(asking, *at, "fetch", "-q", "origin", *everything)
+    _git(asking, *at, "checkout", "-q", "--detach", commit)
     if git.submodules:
-        _git(agent, *at, "submodule", "-q", "update", "--init", "--recursive")
+        _git(asking, *at, "submodule", "-q", "update", "--init", "--recursive")
     if git.keeps_git:
-        _git(agent, *at, "remote", "set-url", "origin", git.shown)
-    seconds = int(_git(agent, *at, "log", "-1", "--format=%ct"))
+        _git(asking, *at, "remote", "set-url", "origin", git.shown)
+    seconds = int(_git(asking, *at, "log", "-1", "--format=%ct"))
     _settle(folder, seconds, keeps_git=git.keeps_git)
 
 
@@ -159,11 +179,11 @@ def _settle(folder: str, seconds: int, *, keeps_git: bool) -> None:
         os.utime(base, (seconds, seconds))
 
 
-def _git(agent: str, *words: str) -> str:
+def _git(asking: Asking, *words: str) -> str:
     """What git says; raises `BuildError` with its complaint, or `ProgramMissing`."""
     needed_program("git")
     shell = needed_program("sh")
-    said = run([shell, "-c", _SETTINGS, "git", agent, *words])
+    said = run([shell, "-c", _SETTINGS, "git", *words], environment=asking.environment)
     if said.status:
         lines = said.errors.splitlines() or [f"it ended with status {said.status}"]
         verb = next(word for word in words if word in _VERBS)

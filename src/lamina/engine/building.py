@@ -48,13 +48,16 @@ def _asking(config: Config) -> "Ask":
             from lamina.registry.hosts import Settings
             from lamina.registry.transport import Transport
 
-            environ = config.environ
-            names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
-            proxies = {name: environ[name] for name in names if environ.get(name)}
-            transports.append(Transport(Settings(proxies=proxies), f"lamina/{__version__}"))
+            settings = Settings(proxies=_proxies(config))
+            transports.append(Transport(settings, f"lamina/{__version__}"))
         return transports[0].ask("GET", url, headers)
 
     return ask
+
+
+def _proxies(config: Config) -> dict[str, str]:
+    names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
+    return {name: config.environ[name] for name in names if config.environ.get(name)}
 
 
 def assembled(stage: "Stage") -> "Dockerfile":
@@ -107,6 +110,7 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         bases=bases,
         ask=_asking(engine.config),
         layouts=lambda layout: _take_in(engine, layout),
+        proxies=_proxies(engine.config),
     )
 
 

@@ -81,8 +81,14 @@ class Said(NamedTuple):
     errors: str
 
 
-def run(args: list[str], held: tuple[int, ...] = ()) -> Said:
+def run(
+    args: list[str],
+    held: tuple[int, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Said:
     """Run a program to its end, in the C locale; it has the descriptors `held` as 3, 4 ... too.
+
+    Its environment is `environment`, beside PATH.
 
     Raises OSError when it cannot be started.
     """
@@ -92,7 +98,7 @@ def run(args: list[str], held: tuple[int, ...] = ()) -> Said:
         given: dict[int, int | None] = {0: None, 1: writer, 2: errors}
         given.update(enumerate(held, 3))
         try:
-            child = spawn(args, given, {"LC_ALL": "C"})
+            child = spawn(args, given, {"LC_ALL": "C", **(environment or {})})
         finally:
             os.close(writer)
         output = read_all(reader)

@@ -1,10 +1,14 @@
 """ADD of repositories, from a server on this machine that knows nothing but files."""
 
+import http.server
 import os
+from urllib.parse import urlsplit
 
 import pytest
 
+from lamina.build import BuildRequest
 from lamina.errors import BuildError, DockerfileError
+from tests.unit.build.servers import served
 
 THEN = 1577934245
 
@@ -95,3 +99,39 @@ def test_a_link_in_a_repository_leads_nowhere(rig, repository):
 def test_lines_that_mean_nothing(rig, line, complaint):
     with pytest.raises(DockerfileError, match=complaint):
         rig.build(f"FROM scratch\n{line}\n")
+
+
+class Proxy(http.server.BaseHTTPRequestHandler):
+    """Answers for every host from one folder; `asked` is for which."""
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        self.server.asked.add(parts.netloc)
+        path = os.path.join(self.server.folder, parts.path.lstrip("/"))
+        found = os.path.isfile(path)
+        self.send_response(200 if found else 404)
+        self.end_headers()
+        if found:
+            with open(path, "rb") as file:
+                self.wfile.write(file.read())
+
+    def log_message(self, *_words):
+        pass
+
+
+def test_git_asks_through_the_proxy_that_the_build_names(rig, repository):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    server.daemon_threads = True
+    server.asked, server.folder = set(), os.path.dirname(repository.bare)
+    url = "http://git.example/a.git"
+    proxy = {"http_proxy": f"http://127.0.0.1:{server.server_port}"}
+    with served(server):
+        assert rig.tree(rig.build(f"FROM scratch\nADD {url} /\n", build_args=proxy))["a"] == "1"
+        repository.commit("second", {"Dockerfile": "FROM scratch\nCOPY a /b\n"})
+        repository.serve()
+        request = BuildRequest(context=url, build_args=proxy)
+        made = rig.builder.build(request)
+        assert rig.tree(rig.images.config(made.image_id)) == {"b": "1"}
+    assert server.asked == {"git.example"}
+    with pytest.raises(BuildError, match="git ls-remote: "):
+        rig.build(f"FROM scratch\nADD {url} /\n", no_cache=True)
