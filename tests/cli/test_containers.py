@@ -110,7 +110,7 @@ def test_nothing_of_the_host_files_is_in_the_diff(either):
 def test_what_a_killed_command_leaves_can_be_removed(base):
     base.ok("create", "--name", "c1", "base", "true")
     assert "Created" in base.ok("ps", "-a")
-    assert "Created" in base.ok("ps", "-f", f"id={base.ok('ps', '-aq')[:6]}")
+    assert "Created" in base.ok("ps", "-a", "-f", f"id={base.ok('ps', '-aq')[:6]}")
     assert base.ok("ps", "-q", "-f", "id=nothing") == ""
     assert base.ok("rm", "c1") == "c1\n"
     assert base("rm", "c1").code == 1

@@ -180,10 +180,7 @@ def test_a_killed_run_leaves_no_volume_without_a_name(app):
 
 def test_a_copy_that_was_killed_is_begun_anew(app):
     app.ok("create", "--name", "c1", "-v", "vol:/data", "app", "true")
-    done = app(
-        "cp", "c1:/data/f", "-", env={}
-    )  # what the image has is there before the first start
-    assert done.code == 0
+    os.makedirs(f"{app.root}/volumes/vol/_data")
     os.makedirs(f"{app.root}/volumes/vol/_new/half")
     said = app.ok("run", "--rm", "--volumes-from", "c1", "base", "ls", "/data")
     assert said == ""  # c1 uses it, too, and has yet to start
@@ -202,3 +199,28 @@ def test_the_library_keeps_volumes(app):
         assert [each.name for each in engine.volumes.list()] == ["mine"]
         volume.remove()
         assert engine.volumes.list() == []
+
+
+def test_files_are_copied_from_and_to_what_a_stopped_container_is_shown(app):
+    app.ok("volume", "create", "out")
+    shown = ("-v", "out:/made/here", "-v", f"{app.folder}:/host:ro")
+    app.ok("create", "--name", "c1", *shown, "app", "sh", "-c", "cat /made/here/sub/in")
+    app.ok("cp", "c1:/data/f", f"{app.folder}/seed")  # what the image has there
+    assert os.path.exists(f"{app.folder}/seed")
+    app.write("given/sub/in", "from outside\n")
+    app.ok("cp", f"{app.folder}/given/.", "c1:/made/here")
+    assert app.ok("start", "-a", "c1") == "from outside\n"
+    assert app.ok("diff", "c1") == ""
+    app.ok("cp", "c1:/made/here", f"{app.folder}/back")
+    with open(f"{app.folder}/back/sub/in") as file:
+        assert file.read() == "from outside\n"
+    os.makedirs(f"{app.folder}/into")
+    app.ok("cp", "c1:/made/here/sub", f"{app.folder}/into")
+    assert os.listdir(f"{app.folder}/into") == ["sub"]
+    app.ok("cp", "c1:/host/given/sub/in", f"{app.folder}/single")
+    assert os.path.exists(f"{app.folder}/single")
+    said = app("cp", f"{app.folder}/single", "c1:/host/new")
+    assert_complaint(said, "read-only")
+    assert_complaint(app("cp", "c1:/made/here/none", "-"), "no such path", "/made/here/none")
+    app.ok("cp", f"{app.folder}/single", "c1:/etc/beside")
+    assert app.ok("diff", "c1") == "C /etc\nA /etc/beside\n"

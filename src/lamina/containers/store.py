@@ -292,7 +292,7 @@ class ContainerStore:
         row = stored.row
         volumes = stored.settings.volumes
         if any(each.is_kept for each in volumes):
-            volumes = self._kept(stored, volumes)
+            volumes = self.placed(stored)
         process = stored.settings.process()._replace(volumes=volumes)
         return Job(
             row.id,
@@ -303,10 +303,14 @@ class ContainerStore:
             lambda: self.layers.view(row.layer_id),
         )
 
-    def _kept(self, stored: StoredContainer, volumes: tuple[Volume, ...]) -> tuple[Volume, ...]:
-        """The same, each volume where it lies; before a first start, empty ones are filled."""
+    def placed(self, stored: StoredContainer) -> tuple[Volume, ...]:
+        """What it is shown, each volume where it lies; before a first start empty ones are filled.
+
+        To be called while nobody else may start it. Raises `StorageError`.
+        """
         from lamina.containers.filling import fill
 
+        volumes = stored.settings.volumes
         if stored.row.started is None:
             plan = self.layers.mounts(stored.row.layer_id, writable=True)
             try:

@@ -417,19 +417,19 @@ class Container:
         """Write the tar of a path in it; raises `PathNotFound`."""
         from lamina.containers import archive
 
-        with archive.opened_root(self._store, self._stored) as root:
-            archive.get(root, path, out)
+        with archive.opened(self._store, self._stored, path) as place:
+            archive.get(place, out)
 
     def put_archive(self, path: str, stream: ByteStream) -> None:
         """Unroll a tar into the directory `path` in it; raises `PathNotFound`."""
         from lamina.containers import archive
 
-        with archive.opened_root(self._store, self._stored) as root:
-            archive.put(root, path, stream)
+        with archive.opened(self._store, self._stored, path, writing=True) as place:
+            archive.put(place, stream)
 
     def stat(self, path: str) -> os.stat_result:
         """The status of a path in it; raises `PathNotFound`."""
         from lamina.containers import archive
 
-        with archive.opened_root(self._store, self._stored) as root:
-            return archive.stat_of(root, path)
+        with archive.opened(self._store, self._stored, path) as place:
+            return archive.stat_of(place)
