@@ -11,7 +11,7 @@ FLAGS = (
     Flag("group-add", "", "GROUP", "a group that it is in besides", True),
     Flag("init", "", "", "start a small init first, which buries orphans"),
     Flag("ipc", "", "MODE", "private (the default), host, or none"),
-    Flag("pid", "", "MODE", "host: see the processes of this machine"),
+    Flag("pid", "", "MODE", "host: see the processes of this machine (by a chroot alone, for now)"),
     Flag("privileged", "", "", "all capabilities and devices that this process has"),
     Flag("read-only", "", "", "a root that it cannot write to"),
     Flag("security-opt", "", "OPTION", "no-new-privileges, seccomp=FILE|unconfined, ...", True),
