@@ -46,6 +46,14 @@ def test_it_has_what_the_container_has_and_its_own_exit_status(up):
 
 
 @by_either
+def test_it_is_killed_as_soon_as_the_container_when_memory_is_out(apart):
+    apart.ok("run", "-d", "--name", "c1", "--oom-score-adj", "321", "base", "sleep", "1000")
+    both = ("cat", "/proc/1/oom_score_adj", "/proc/self/oom_score_adj")
+    assert apart.ok("exec", "c1", *both) == "321\n321\n"
+    assert apart("exec", "c1", "sh", "-c", "exit 7") == (7, "", "")
+
+
+@by_either
 def test_a_privileged_one_has_what_the_container_dropped(apart):
     apart.ok("run", "-d", "--name", "c1", "--cap-drop", "ALL", "base", "sleep", "1000")
     rights = ("grep", "CapEff", "/proc/self/status")

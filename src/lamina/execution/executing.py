@@ -75,7 +75,8 @@ def _execute(
         described = _memory(ending, "process", document)
         log = os.memfd_create("log", os.MFD_CLOEXEC)
         try:
-            command = _command(kept, isolation, detach=detach)
+            score = process.limits.oom_score_adj
+            command = _command(kept, isolation, score, detach=detach)
             child = _in_its_namespaces(kept, command, stdio, described, log)
         except BaseException:
             os.close(log)
@@ -107,11 +108,11 @@ def _isolation(kept: Kept) -> Isolation:
     )
 
 
-def _command(kept: Kept, isolation: Isolation, *, detach: bool) -> list[str]:
+def _command(kept: Kept, isolation: Isolation, score: int, *, detach: bool) -> list[str]:
     state = os.path.join(kept.run_dir, isolation.name)
     log = f"/proc/self/fd/{_LOG}"
     in_group = os.path.exists(os.path.join(kept.room, "group"))
-    words = [*runtime(isolation, state, log, in_group=in_group), "exec"]
+    words = [*runtime(isolation, state, log, in_group=in_group, score=score), "exec"]
     if detach:
         words.append("--detach")
     return [*words, "--process", f"/proc/self/fd/{_PROCESS}", kept.container_id]

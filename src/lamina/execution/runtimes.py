@@ -45,8 +45,10 @@ def terminal_size(stdio: Stdio) -> os.terminal_size | None:
         return None
 
 
-def runtime(isolation: Isolation, state: str, log: str, *, in_group: bool) -> list[str]:
-    """The runtime with its options, for any of its verbs.
+def runtime(
+    isolation: Isolation, state: str, log: str, *, in_group: bool, score: int = 0
+) -> list[str]:
+    """The runtime with its options, for any of its verbs; `score` is what it hands on itself.
 
     In a mount namespace whose /proc shows the process namespace that the runtime is in.
     """
@@ -55,14 +57,19 @@ def runtime(isolation: Isolation, state: str, log: str, *, in_group: bool) -> li
         manager = "cgroupfs" if in_group else "disabled"
         options.append(f"--cgroup-manager={manager}")
     apart = [needed_program("unshare"), "--mount-proc", "--"]
-    return [*_as_others(), *apart, isolation.program, *options]
+    return [*_with_score(score), *apart, isolation.program, *options]
 
 
-def _as_others() -> list[str]:
-    """Who is spared when memory is out does not spare its containers; crun knows no score of 0."""
-    if oom_score() >= 0:
+def _with_score(score: int) -> list[str]:
+    """How soon the kernel kills what is started when memory is out, where ours is another.
+
+    Who is spared does not spare its containers. crun sets no score of 0, and none in `exec`.
+    """
+    own = oom_score()
+    if own == score or (own > 0 and not score):
         return []
-    return [needed_program("sh"), "-c", 'echo 0 >/proc/self/oom_score_adj; exec "$0" "$@"']
+    script = 'echo "$0" >/proc/self/oom_score_adj; exec "$@"'
+    return [needed_program("sh"), "-c", script, str(score)]
 
 
 def failure(message: str, command: str) -> RuntimeFailure:
