@@ -102,6 +102,8 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--sysctl", "kernel.sem"), ("invalid sysctl",)),
         (("--expose", "http"), ("invalid port 'http'",)),
         (("--restart", "always"), ("'always'", "no daemon")),
+        (("--privileged", "--device", "/dev/null:r"), ("/dev/null", "--privileged")),
+        (("--tmpfs", "/t", "--tmpfs", "/a/../t/"), ("duplicate mount point: /t",)),
         (("-h", "x" * 65), ("invalid host name", "64 bytes")),
         (("-h", "a\n127.0.0.1 b"), ("invalid host name",)),
         (("--ipc", "host", "--shm-size", "1g"), ("IPC mode host", "--shm-size")),

@@ -199,26 +199,35 @@ def _declared(config: ContainerConfig, wishes: Wishes) -> list[Volume]:
 
 def _refuse_contradictions(wishes: Wishes) -> None:
     refuse_nul(wishes)
-    if wishes.hostname and wishes.confinement.uts == HOST:
-        raise UsageError(
-            "a container with the host's UTS namespace has the host's name, too",
-            hint="leave out --hostname or --uts",
-        )
-    name = wishes.hostname or ""
-    if (
-        len(name.encode(errors="surrogateescape")) > _NAME_LIMIT
-        or not name.isprintable()
-        or " " in name
-    ):
-        raise UsageError(
-            f"invalid host name {name[:80]!r}",
-            hint=f"it has at most {_NAME_LIMIT} bytes, no blanks",
-        )
+    _refuse_name(wishes.hostname or "", wishes.confinement)
+    _refuse_devices(wishes)
     if wishes.confinement.ipc and wishes.confinement.shm_size != Confinement().shm_size:
         raise UsageError(
             f"the IPC mode {wishes.confinement.ipc} brings no shared memory of a size of its own",
             hint="leave out --shm-size or --ipc",
         )
+
+
+def _refuse_name(name: str, confinement: Confinement) -> None:
+    if name and confinement.uts == HOST:
+        raise UsageError(
+            "a container with the host's UTS namespace has the host's name, too",
+            hint="leave out --hostname or --uts",
+        )
+    if not name.isprintable() or " " in name or len(name.encode()) > _NAME_LIMIT:
+        raise UsageError(
+            f"invalid host name {name[:80]!r}",
+            hint=f"it has at most {_NAME_LIMIT} bytes, no blanks",
+        )
+
+
+def _refuse_devices(wishes: Wishes) -> None:
+    for device in wishes.confinement.devices if wishes.privileged else ():
+        if not {"r", "w"}.issubset(device.access):
+            raise UsageError(
+                f"a privileged container reads and writes every device, {device.source} too",
+                hint=f"leave out :{device.access}, or --privileged",
+            )
     for each in wishes.tmpfs:
         if "dev" in each.options and not wishes.privileged:
             raise UsageError(

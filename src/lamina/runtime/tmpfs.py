@@ -3,6 +3,7 @@
 docker's own come first (nosuid, nodev, noexec); what is said of the same thing replaces them.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable
 
@@ -41,7 +42,8 @@ def spelled(text: str) -> Tmpfs:
     target, _, options = text.partition(":")
     if not target.startswith("/"):
         raise UsageError(f"invalid tmpfs {text[:100]!r}", hint="write it as /PATH[:OPTIONS]")
-    return checked(Tmpfs(target, tuple(each for each in options.split(",") if each)))
+    place = "/" + posixpath.normpath(target).strip("/")
+    return checked(Tmpfs(place, tuple(each for each in options.split(",") if each)))
 
 
 def checked(tmpfs: Tmpfs) -> Tmpfs:
