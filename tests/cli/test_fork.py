@@ -101,6 +101,10 @@ def test_named_volumes_are_shared_and_others_are_new(base):
 def test_what_cannot_be_forked(base):
     base.ok("create", "--name", "c1", "base", "true")
     assert_complaint(base("fork", "--name", "c1", "c1"), "in use")
+    base.ok("create", "--name", "c2-3", "base", "true")
+    assert_complaint(base("fork", "-n", "3", "--name", "c2", "c1"), "c2-3")
+    assert sorted(base.ok("ps", "-a", "--format", "{{.Names}}").split()) == ["c1", "c2-3"]
+    base.ok("rm", "c2-3")
     assert_complaint(base("fork", "-n", "0", "c1"), "number")
     assert_complaint(base("fork", "none"), "no such container")
     assert_complaint(base("reset", "none"), "no such container")

@@ -7,6 +7,7 @@ import pytest
 
 import lamina
 from lamina.errors import CommandNotFound, NotRunning, UsageError
+from lamina.execution.inside import children
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -135,6 +136,9 @@ def test_one_process_sees_the_same_as_many(up, tmp_path):
     assert [each for each in os.listdir(tmp_path / "run" / store) if len(each) == 64] == []
 
 
-def test_no_child_is_left_to_the_caller(up):
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+def test_no_child_is_left_to_the_caller(engine):
+    before = children(os.getpid())
+    container = engine.containers.run("base", ["sleep", "1000"], detach=True)
+    container.exec(["true"])
+    container.stop(timeout=0)
+    assert children(os.getpid()) == before

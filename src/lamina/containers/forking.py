@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from lamina.containers import names
@@ -19,22 +20,52 @@ _PATIENCE = 10.0  # seconds for whoever is about to be done with a container
 
 
 def fork(
-    store: ContainerStore, stored: StoredContainer, name: str | None = None
-) -> StoredContainer:
-    """Make a container like another one, with all that it has written; nothing of it runs.
+    store: ContainerStore, stored: StoredContainer, called: Sequence[str | None]
+) -> list[StoredContainer]:
+    """Make containers like another one, with all that it has written; nothing of them runs.
 
-    One that runs is held still meanwhile. Raises `NameTaken`, `InvalidName`, `InUse`,
-    `RuntimeFailure` or `StorageError`.
+    One for each name (None: a drawn one), all as of one moment: one that runs is held still
+    meanwhile. Raises `NameTaken`, `InvalidName`, `InUse`, `RuntimeFailure` or `StorageError`.
     """
-    if name is not None:
-        names.check(name)
-        store.refuse_taken(name)
+    for name in called:
+        if name is not None:
+            names.check(name)
+            store.refuse_taken(name)
+    forked = _forked(store, stored, len(called))
+    made = []
+    try:
+        for name in called:
+            made.append(_adopted(store, stored, forked[0], name))
+            forked.pop(0)
+    finally:
+        for layer in forked[1:]:  # the first one is gone with what failed
+            store.layers.remove_rw(layer)
+    return made
+
+
+def _forked(store: ContainerStore, stored: StoredContainer, count: int) -> list[LayerID]:
+    layers_made: list[LayerID] = []
     with ExitStack() as ending:
         if stored.is_up:
             ending.enter_context(store.paused(stored))
         else:
             stored = ending.enter_context(store.alone(stored.row.id, _PATIENCE))
-        layer = store.layers.fork_rw(stored.row.layer_id, store.made(stored))
+        made = store.made(stored)
+        try:
+            for _ in range(count):
+                layer = store.layers.fork_rw(stored.row.layer_id, made)
+                layers_made.append(layer)
+        except BaseException:
+            for layer in layers_made:
+                store.layers.remove_rw(layer)
+            raise
+    return layers_made
+
+
+def _adopted(
+    store: ContainerStore, stored: StoredContainer, layer: LayerID, name: str | None
+) -> StoredContainer:
+    """A container with that layer; it is removed when that fails."""
     container = ContainerID.from_random(os.urandom(32))
     settings, used = with_names(_settings(store, stored, container), container)
     row = ContainerRow(

@@ -354,17 +354,15 @@ class Container:
     def fork(self, count: int = 1, *, name: str | None = None) -> "list[Container]":
         """Make so many containers like this one, each with a copy of all that it has written.
 
-        None of them runs; this one is held still meanwhile if it does. With a `name` they are
-        called so, and NAME-2, NAME-3 ... where there are more.
+        All as of one moment: this one is held still meanwhile if it runs. None of them does.
+        With a `name` they are called so, and NAME-2, NAME-3 ... where there are more.
         """
         from lamina.containers.forking import fork
 
-        stored = self._store.get(self.id)
-        called = [name if not number else f"{name}-{number + 1}" for number in range(count)]
-        return [
-            Container(self._engine, fork(self._store, stored, each if name else None))
-            for each in called
-        ]
+        more = (f"{name}-{number}" for number in range(2, count + 1))
+        called = [name, *more] if name is not None else [None] * count
+        made = fork(self._store, self._store.get(self.id), called[:count])
+        return [Container(self._engine, each) for each in made]
 
     def reset(self, *, force: bool = False) -> None:
         """Take away all that it has written.
