@@ -76,31 +76,31 @@ def the_whole_way(lamina):
     assert lamina.ok("check", "--full") == "clean\n"
 
 
-@pytest.mark.parametrize("isolation", ["crun", "chroot"])
+@pytest.mark.parametrize("isolation", ["crun", "runc", "chroot"])
 @pytest.mark.parametrize("driver", ["overlay2", "fuse-overlayfs"])
 def test_the_whole_way(driver, isolation, site, folder, needs_program):
     site(driver)
-    if isolation == "crun":
-        needs_program("crun")
+    if isolation != "chroot":
+        needs_program(isolation)
     the_whole_way(Rootless(folder, sys.executable, 0, driver, isolation))
 
 
-@pytest.mark.parametrize("isolation", ["crun", "chroot"])
+@pytest.mark.parametrize("isolation", ["crun", "runc", "chroot"])
 def test_a_namespace_of_one_user_alone(isolation, folder, needs_program):
     """As `unshare --map-root-user` makes it, without a range in /etc/subuid."""
-    if isolation == "crun":
-        needs_program("crun")
+    if isolation != "chroot":
+        needs_program(isolation)
     lamina = Rootless(folder, sys.executable, 0, "overlay2", isolation)
     lamina.ids = 0
     lamina.ok("import", "base.tar", "base")
     assert lamina.ok("run", "--rm", "base", "id", "-u") == "0\n"
 
 
-@pytest.fixture(params=["crun", "chroot"])
+@pytest.fixture(params=["crun", "runc", "chroot"])
 def alone(request, folder, needs_program):
     """In a namespace of one user, with an image."""
-    if request.param == "crun":
-        needs_program("crun")
+    if request.param != "chroot":
+        needs_program(request.param)
     lamina = Rootless(folder, sys.executable, 0, "overlay2", request.param)
     lamina.ids = 0
     lamina.ok("import", "base.tar", "base")
@@ -113,6 +113,13 @@ def test_nothing_of_the_hosts_sys_can_be_written_to(alone):
     rows = [line.split() for line in mounts.splitlines()]
     below = {row[1]: row[3].split(",")[0] for row in rows if f"{row[1]}/".startswith("/sys/")}
     assert set(below.values()) == {"ro"}, below
+
+
+def test_devices_that_every_container_has(alone):
+    script = "echo x >/dev/null; head -c1 /dev/zero | wc -c; ls /dev"
+    said = alone.ok("run", "--rm", "base", "sh", "-c", script).split()
+    assert {"full", "null", "random", "tty", "urandom", "zero", "ptmx"} <= set(said)
+    assert said[0] == "1"
 
 
 def test_a_privileged_container_has_this_namespaces_devices(alone, needs_fuse):

@@ -26,7 +26,7 @@ def host_for(process: Process, group: "Group | None" = None) -> bundle.Host:
     return bundle.Host(
         bounding=bounding_capabilities(),
         core=resource.getrlimit(resource.RLIMIT_CORE)[1],
-        devices=tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}")),
+        devices=_devices(),
         has_tty_group=is_mapped(0, bundle.TTY),
         nodes=nodes_of(process),
         apparmor=has_apparmor(),
@@ -35,6 +35,13 @@ def host_for(process: Process, group: "Group | None" = None) -> bundle.Host:
         is_unified=group is not None and group.is_unified,
         user_namespace=bool(user_namespace()),
     )
+
+
+def _devices() -> tuple[str, ...]:
+    """In a user namespace both runtimes bring them, and runc fails where they are already."""
+    if user_namespace():
+        return ()
+    return tuple(name for name in bundle.DEVICES if os.path.exists(f"/dev/{name}"))
 
 
 def terminal_size(stdio: Stdio) -> os.terminal_size | None:
