@@ -401,8 +401,6 @@ def test_a_device_in_the_root_cannot_be_opened(unsettled, isolation):
 
 
 def test_a_read_only_root(rig, isolation):
-    if isolation == "chroot":
-        pytest.skip("a chroot has no read-only form")
     said = rig.run(isolation, "sh", "-c", "echo x >/x", readonly_root=True)
     assert "Read-only" in said.err
     assert rig.traces() == []
