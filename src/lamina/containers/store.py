@@ -1,6 +1,7 @@
 """The containers of one store: make, find, run in the foreground, remove.
 
-What lives without the command that started it is the business of lamina.containers.detached.
+What lives without the command that started it is the business of lamina.containers.detached, and
+removing of lamina.containers.removing.
 
 A container's row and its read-write layer appear in one transaction and go in one; what a
 killed process leaves between is a staged or doomed layer, which recovery takes away.
@@ -22,7 +23,6 @@ from lamina.containers.volumes import (
     VolumeStore,
     check_name,
     claim,
-    doom_anonymous,
     with_names,
 )
 from lamina.errors import (
@@ -39,12 +39,11 @@ from lamina.errors import (
 from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
-from lamina.fs.processes import end, start_time
+from lamina.fs.processes import start_time
 from lamina.images.store import ImageStore
 from lamina.kernel.namespaces import CAP_SYS_ADMIN, has_capability
-from lamina.layers import gc
 from lamina.layers.store import LayerStore
-from lamina.metadata import containers, images, layers, refs
+from lamina.metadata import containers, images, refs
 from lamina.metadata.containers import ContainerRow
 from lamina.metadata.volumes import VolumeRow
 from lamina.runtime.isolation import Isolation
@@ -360,7 +359,7 @@ class ContainerStore:
         with self._root.database.write() as db:
             containers.mark_exited(db, container, finished=time.time(), exit_code=code, error=error)
 
-    # --- changing and removing ----------------------------------------------------------
+    # --- changing ----------------------------------------------------------
 
     def changes(self, stored: StoredContainer) -> Iterator[Change]:
         """What the container changed over its image."""
@@ -382,63 +381,6 @@ class ContainerStore:
         with self._root.database.write() as db:
             containers.rename(db, stored.row.id, name)
 
-    def remove(
-        self, stored: StoredContainer, *, force: bool = False, volumes: bool = False
-    ) -> None:
-        """Remove the container with its layer; a running one only with `force` (it is killed).
-
-        With `volumes` those of its own that have no name go, too.
-        Raises `InUse` while a command runs or mounts it, or reads its layer.
-        """
-        if force:
-            self._remove_anyway(stored, volumes)
-            return
-        if stored.is_up:
-            raise InUse(
-                f"the container {stored.row.name} is running",
-                hint="stop it first or remove it with --force",
-            )
-        with self.alone(stored.row.id, _MOMENT) as now:
-            self._erase(now, volumes)
-
-    def _remove_anyway(self, stored: StoredContainer, volumes: bool) -> None:
-        """It may be about to start, and removed by the command that runs it as it ends."""
-        limit = time.monotonic() + _PATIENCE
-        while True:
-            kill(stored)
-            try:
-                with self.alone(stored.row.id, _MOMENT) as now:
-                    self._erase(now, volumes)
-                break
-            except ContainerNotFound:
-                break
-            except InUse:
-                if time.monotonic() >= limit:
-                    raise
-            stored = self.get(stored.row.id)
-
-    def _erase(self, stored: StoredContainer, volumes: bool) -> None:
-        if os.path.isdir(os.path.join(self.run_root, stored.row.id)):
-            from lamina.execution.room import discard
-
-            discard(self.run_root, stored.row.id)
-        with self.layers.unused(stored.row.layer_id):
-            with self._root.database.write() as db:
-                if volumes:
-                    doom_anonymous(db, stored.row.id)
-                containers.remove(db, stored.row.id)
-                layers.doom(db, [stored.row.layer_id], self._root.lease)
-                last = images.get(db, stored.row.image_id) is None
-                if last:  # the image is gone: the container alone may have held its layers
-                    refs.note_garbage(db, self._root.lease)
-            crash_point("container-removed")
-            self.layers.erase_doomed(stored.row.layer_id)
-            gc.erase_folders(self._root)
-        self.volumes.settle()
-        if last:
-            self.layers.reclaim()
-        unlink_if_there(self._root.folder("locks", "containers", stored.row.id))
-
 
 def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -> ContainerRow:
     """The row as it is once what the exit record says is known."""
@@ -457,12 +399,6 @@ def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -
         start_time=None,
         error=words,
     )
-
-
-def kill(stored: StoredContainer) -> None:
-    """Kill the container's process, if it runs, and wait until it is gone."""
-    if stored.is_up and stored.row.pid is not None:
-        end(stored.row.pid, stored.row.start_time)
 
 
 def _top(config: ImageConfig) -> ChainID | None:

@@ -5,16 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING
 
-from lamina.containers.settings import Settings, laid_over
-from lamina.containers.state import Status
-from lamina.containers.store import StoredContainer
 from lamina.content.verified import ByteStream
-from lamina.engine.parts import Parts
+from lamina.engine.containerfacts import ContainerFacts
 from lamina.errors import ContainerNotFound, UsageError
-from lamina.runtime.process import Volume
-from lamina.spec.strictjson import Json
-from lamina.values.digest import ImageID
-from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.archive.entry import Write
@@ -30,121 +23,8 @@ if TYPE_CHECKING:  # what starts processes is loaded when one is started
 _STOP_PATIENCE = 10.0  # seconds, as docker's
 
 
-class Container:
-    """One container; `reload` looks again."""
-
-    def __init__(self, engine: Parts, stored: StoredContainer) -> None:
-        self._engine = engine
-        self._store = engine.container_store
-        self._stored = stored
-
-    def __repr__(self) -> str:
-        return f"<Container: {self.short_id} {self.name}>"
-
-    def reload(self) -> None:
-        """Look again; raises `ContainerNotFound` when it is gone."""
-        self._stored = self._store.get(self.id)
-
-    @property
-    def id(self) -> ContainerID:
-        """Its ID."""
-        return self._stored.row.id
-
-    @property
-    def short_id(self) -> str:
-        """Twelve digits of it."""
-        return self._stored.row.id.short
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._stored.row.name
-
-    @property
-    def status(self) -> Status:
-        """`created`, `running`, `paused` or `exited`."""
-        return self._stored.status
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it runs, or would go on if it were not paused."""
-        return self._stored.is_up
-
-    @property
-    def image(self) -> ImageID:
-        """The image it was made from."""
-        return self._stored.row.image_id
-
-    @property
-    def image_name(self) -> str:
-        """What the image was called when it was made."""
-        return self._stored.row.image_name
-
-    @property
-    def settings(self) -> Settings:
-        """How it is run."""
-        return self._stored.settings
-
-    @property
-    def config(self) -> dict[str, Json]:
-        """Its image's `config` object with what it was told itself: what a commit starts from."""
-        from lamina.images.edit import config_of  # a listing makes none
-
-        image = self._engine.image_store.config(self.image)
-        return laid_over(config_of(image.document), self.settings)
-
-    @property
-    def created_at(self) -> float:
-        """When it was made, in seconds since the epoch."""
-        return self._stored.row.created
-
-    @property
-    def started_at(self) -> float | None:
-        """When it was last started."""
-        return self._stored.row.started
-
-    @property
-    def finished_at(self) -> float | None:
-        """When it last ended."""
-        return self._stored.row.finished
-
-    @property
-    def exit_code(self) -> int | None:
-        """Its last exit status, as a shell shows it."""
-        return self._stored.row.exit_code
-
-    @property
-    def error(self) -> str:
-        """Why it could not be started, if so."""
-        return self._stored.row.error
-
-    @property
-    def pid(self) -> int:
-        """Its first process's ID while it runs, else 0."""
-        if not self.is_up or self._stored.row.pid is None:
-            return 0
-        from lamina.execution.inside import first_pid
-
-        return first_pid(self._stored.row.pid, self._store.root_path(self.id))
-
-    @property
-    def log_path(self) -> str:
-        """The file of what it writes while it runs detached; it need not be there."""
-        return self._store.log_path(self.id)
-
-    def source_of(self, volume: Volume) -> str:
-        """Where what it is shown lies on this machine."""
-        return self._store.volumes.path(volume.name) if volume.name else volume.source
-
-    @property
-    def graph_driver(self) -> tuple[tuple[str, str], ...]:
-        """Where its read-write layer lies, as the driver tells it."""
-        return self._engine.layers.driver.data(self._stored.row.layer_id)
-
-    @property
-    def size(self) -> int:
-        """Apparent bytes of what it wrote."""
-        return self._engine.layers.usage(self._stored.row.layer_id).size
+class Container(ContainerFacts):
+    """One container: its life and its files."""
 
     def running(self, stdio: "Stdio") -> "AbstractContextManager[Running]":
         """Start it with these descriptors; it is waited for when the block ends.
@@ -389,7 +269,9 @@ class Container:
 
         With `volumes` those of its own that have no name go, too.
         """
-        self._store.remove(self._stored, force=force, volumes=volumes)
+        from lamina.containers.removing import remove
+
+        remove(self._store, self._stored, force=force, volumes=volumes)
 
     def discard(self) -> None:
         """Remove it whatever it does, unless it is gone already."""
