@@ -3,16 +3,18 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
-from lamina.archive.diff import changed_entries
 from lamina.archive.results import Change
 from lamina.archive.whiteout import is_reserved
 from lamina.drivers.api import Driver
 from lamina.errors import BadArchive, from_oserror
 from lamina.fs.inroot import shown
 from lamina.fs.tree import TreeView
-from lamina.layers.source import EntrySource
 from lamina.metadata.layers import LayerRow
+
+if TYPE_CHECKING:
+    from lamina.layers.source import EntrySource
 
 
 def sync_limited(driver: Driver, row: LayerRow) -> None:
@@ -77,12 +79,15 @@ def _facts(view: TreeView, path: bytes) -> tuple[object, ...]:
 @contextmanager
 def changed(
     driver: Driver, row: LayerRow, clamp: int | None, made: frozenset[bytes] = frozenset()
-) -> Iterator[EntrySource | None]:
+) -> "Iterator[EntrySource | None]":
     """The diff of `row` against its parent as a layer source; None when nothing changed.
 
     Times are clamped to `clamp`, in seconds since the epoch, when it is given. `made` as for
     `changes_without`.
     """
+    from lamina.archive.diff import changed_entries  # a list of what changed packs nothing
+    from lamina.layers.source import EntrySource
+
     changes = changes_without(driver, row, made)
     if not changes:
         yield None

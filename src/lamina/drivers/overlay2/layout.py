@@ -17,7 +17,6 @@
 Knows names and files; mounts nothing.
 """
 
-import base64
 import os
 import stat
 
@@ -107,7 +106,7 @@ class Layout:
         os.chmod(self.path(layer), 0o710)
         os.mkdir(self.diff(layer))
         os.chmod(self.diff(layer), 0o755)
-        short = base64.b32encode(os.urandom(_SHORT_BYTES)).decode().rstrip("=")
+        short = _short(os.urandom(_SHORT_BYTES))
         os.symlink(f"../{layer}/diff", self.path("l", short))
         self._write(layer, "link", short)
 
@@ -149,10 +148,9 @@ class Layout:
 
     def link_flat(self, layer: LayerID) -> str:
         """The short link of a layer's flat tree, made where it is not there yet; idempotent."""
-        import hashlib  # OpenSSL takes 3 ms to load, and hardly any layer has a flat tree
+        from hashlib import sha256  # OpenSSL takes 3 ms, and hardly any layer has a flat tree
 
-        name = base64.b32encode(hashlib.sha256(f"{layer}/flat".encode()).digest()[:_SHORT_BYTES])
-        short = f"l/{name.decode().rstrip('=')}"
+        short = f"l/{_short(sha256(f'{layer}/flat'.encode()).digest()[:_SHORT_BYTES])}"
         try:
             os.symlink(f"../{layer}/flat", self.path(short))
         except FileExistsError:
@@ -189,3 +187,9 @@ class Layout:
         for name in os.listdir(self.path("l")):
             if os.readlink(self.path("l", name)) == f"../{layer}/{folder}":
                 os.unlink(self.path("l", name))
+
+
+def _short(data: bytes) -> str:
+    from base64 import b32encode  # what only looks at layers names none
+
+    return b32encode(data).decode().rstrip("=")
