@@ -43,6 +43,8 @@ def test_it_has_what_the_container_has_and_its_own_exit_status(up):
         "sleep"
     )
     assert up.ok("exec", "c1", "cat") == "", "without -i it has no input"
+    own = ("exec", "-u", "5:6", "c1", "sed", "-n", "s/^Groups://p", "/proc/self/status")
+    assert up.ok(*own).split() == ["6"], "no set-group-ID program takes it out of its group"
 
 
 @by_either

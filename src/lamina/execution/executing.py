@@ -28,7 +28,7 @@ from lamina.runtime import bundle
 from lamina.runtime.isolation import Isolation, needed_program
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
-from lamina.runtime.users import resolve_user
+from lamina.runtime.users import acting_as
 
 _PROCESS, _LOG = 3, 4  # descriptors that the runtime gets
 _RUNTIMES = ("crun", "runc")
@@ -88,7 +88,7 @@ def _document(kept: Kept, process: Process, stdio: Stdio) -> bytes:
     """Everything looked at beforehand in the root as the container has it now."""
     tree = FlatTree(os.dup(kept.root))
     try:
-        credentials = resolve_user(tree, process.user, process.confinement.groups)
+        credentials = acting_as(tree, process.user, process.confinement.groups)
         check_program(tree, process, (b"proc", b"sys", b"dev"))
         check_cwd(tree, process.cwd)
     finally:

@@ -24,7 +24,7 @@ from lamina.kernel.namespaces import can_set_groups
 from lamina.runtime.init import PLACE as INIT
 from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
-from lamina.runtime.users import Credentials, resolve_user
+from lamina.runtime.users import Credentials, acting_as
 
 
 class Job(NamedTuple):
@@ -71,10 +71,8 @@ def inspect(job: Job, folder: str, init: str = "") -> Scene:
     try:
         volumes = _points(view, job, folder, init)
         hidden = (*SYSTEM, *(point.path for point in volumes))
-        credentials = resolve_user(view, process.user, process.confinement.groups)
+        credentials = acting_as(view, process.user, process.confinement.groups)
         _check_groups(process.confinement.groups)
-        if can_set_groups():
-            credentials = credentials.in_own_group()
         check_program(view, process, hidden)
         check_cwd(view, process.cwd)
         taken = {point.path for point in volumes}

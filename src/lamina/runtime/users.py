@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure, hint_of
 from lamina.fs.tree import TreeView
+from lamina.kernel.namespaces import can_set_groups
 
 _FILE_LIMIT = 4 << 20  # bytes; a passwd file of 50,000 users is smaller
 _LINE_LIMIT = 64 << 10
@@ -27,15 +28,6 @@ class Credentials(NamedTuple):
     gid: int
     groups: tuple[int, ...]
     home: str
-
-    def in_own_group(self) -> "Credentials":
-        """The same with the primary group among the supplementary ones, too.
-
-        Else a set-group-ID program takes the process out of its group, and past a file that is
-        closed to this group and open to all others (CVE-2022-36109).
-        """
-        others = (gid for gid in self.groups if gid != self.gid)
-        return self._replace(groups=(self.gid, *others))
 
 
 class _User(NamedTuple):
@@ -67,6 +59,19 @@ def resolve_user(tree: TreeView, text: str, more_groups: tuple[str, ...] = ()) -
     known = _all_groups(tree) if more_groups else []
     added = {_group_id(known, each) for each in more_groups}
     return Credentials(user.uid, gid, tuple(sorted({*groups, *added})), user.home)
+
+
+def acting_as(tree: TreeView, text: str, more_groups: tuple[str, ...]) -> Credentials:
+    """As `resolve_user`, for a process: its primary group is among the supplementary ones, too.
+
+    Else a set-group-ID program takes it out of its group, and past a file that is closed to this
+    group and open to all others (CVE-2022-36109). A user namespace may forbid that it has any.
+    """
+    found = resolve_user(tree, text, more_groups)
+    if not can_set_groups():
+        return found
+    others = (gid for gid in found.groups if gid != found.gid)
+    return found._replace(groups=(found.gid, *others))
 
 
 def resolve_ids(tree: TreeView, text: str) -> tuple[int, int]:
