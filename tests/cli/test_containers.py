@@ -345,6 +345,13 @@ def test_a_command_stands_on_one_line_with_its_words_told_apart(base):
     assert r""" "sh -c 'echo \"a\nb\"; …" """ in cut[0]
 
 
+def test_what_an_image_does_not_say_is_empty_and_no_error(base):
+    base.ok("import", "-", "bare", stdin=b"\0" * 1024)
+    template = "<{{.Config.User}}{{range .Config.Env}}{{.}}{{end}}{{index .Config.Labels `a`}}>"
+    assert base.ok("inspect", "-f", template, "bare") == "<>\n"
+    assert base.ok("inspect", "-f", "{{json .Config.Entrypoint}}", "bare") == "null\n"
+
+
 def test_what_is_removed_by_force_need_not_be_there(base):
     base.ok("create", "--name", "c1", "base", "true")
     assert base("rm", "no-such", "c1").code == 1

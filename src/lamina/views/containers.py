@@ -64,6 +64,7 @@ def status_text(container: Container, now: float) -> str:
 def container_document(container: Container, driver: str) -> Document:
     """A container as `docker inspect` shows it."""
     from lamina.views.hostconfig import host_config  # a listing makes none
+    from lamina.views.images import UNSAID
 
     settings = container.settings
     return {
@@ -84,7 +85,7 @@ def container_document(container: Container, driver: str) -> Document:
             *(_mount(volume, container.source_of(volume)) for volume in settings.volumes),
             *({"Type": "tmpfs", "Destination": each.target, "RW": True} for each in settings.tmpfs),
         ],
-        "Config": {**_UNSAID, **_of_the_container(container), **container.config},
+        "Config": {**UNSAID, **_of_the_container(container), **container.config},
     }
 
 
@@ -99,19 +100,6 @@ def _mount(volume: Volume, source: str) -> Document:
         "RW": not volume.readonly,
         "Propagation": "" if volume.name else "rprivate",
     }
-
-
-# What docker's users find in every container's Config, whether anybody said it or not.
-_UNSAID: Document = {
-    "User": "",
-    "Env": [],
-    "Cmd": None,
-    "Volumes": None,
-    "WorkingDir": "",
-    "Entrypoint": None,
-    "OnBuild": None,
-    "Labels": {},
-}
 
 
 def _of_the_container(container: Container) -> Document:

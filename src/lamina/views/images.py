@@ -71,6 +71,23 @@ def history_rows(rows: list[HistoryRow], now: float) -> list[Document]:
     ]
 
 
+# What docker's users find in every Config, an image's or a container's, said by anybody or not.
+UNSAID: Document = {
+    "User": "",
+    "Env": [],
+    "Cmd": None,
+    "Volumes": None,
+    "WorkingDir": "",
+    "Entrypoint": None,
+    "OnBuild": None,
+    "Labels": {},
+}
+
+
+def _own_config(found: object) -> Document:
+    return dict(found) if isinstance(found, dict) else {}
+
+
 def image_document(image: Image, driver: str) -> Document:
     """An image as `docker inspect` shows it."""
     config = image.config
@@ -83,7 +100,7 @@ def image_document(image: Image, driver: str) -> Document:
         "Comment": last.comment if last else "",
         "Created": config.created,
         "Author": config.author,
-        "Config": config.document.get("config") or {},
+        "Config": UNSAID | _own_config(config.document.get("config")),
         "Architecture": config.architecture,
         "Os": config.os,
         "Size": image.size,
