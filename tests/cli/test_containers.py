@@ -271,6 +271,11 @@ def test_inspect_and_formats(base):
     assert document["State"]["ExitCode"] == 3
     assert document["Config"]["Labels"] == {"a": "b"}
     assert base.ok("inspect", "-f", "{{.State.Status}} {{.Name}}", "c1") == "exited /c1\n"
+    assert base.ok("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "c1") == "\n"
+    networks = (
+        "{{range $name, $one := .NetworkSettings.Networks}}{{$name}}:{{$one.IPAddress}}{{end}}"
+    )
+    assert base.ok("inspect", "-f", networks, "c1") == "host:\n"
     assert base.ok("ps", "-a", "--format", "{{.Names}}: {{.Image}}") == "c1: base\n"
     assert json.loads(base.ok("ps", "-a", "--format", "json"))["State"] == "exited"
     said = base("ps", "-a", "--format", "{{.Nope}}")

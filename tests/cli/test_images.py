@@ -93,6 +93,7 @@ def test_images_are_filtered_by_age_and_labels(lamina):
     assert shown(lamina, "-f", "since=x:1", "-f", "before=x:3") == ["x:2"]
     assert shown(lamina, "-f", "label=a=3", "-f", "label=b") == ["x:3"]
     assert "there are before, dangling" in lamina("images", "-f", "age=3").err
+    assert "not 'maybe'" in lamina("images", "-f", "dangling=maybe").err
 
 
 def test_an_import_may_be_for_another_platform(lamina):

@@ -86,6 +86,7 @@ def container_document(container: Container, driver: str) -> Document:
             *({"Type": "tmpfs", "Destination": each.target, "RW": True} for each in settings.tmpfs),
         ],
         "Config": {**UNSAID, **_of_the_container(container), **container.config},
+        "NetworkSettings": _network(settings.network),
     }
 
 
@@ -100,6 +101,12 @@ def _mount(volume: Volume, source: str) -> Document:
         "RW": not volume.readonly,
         "Propagation": "" if volume.name else "rprivate",
     }
+
+
+def _network(mode: str) -> Document:
+    """What scripts read of a container that has this machine's network, or none: no address."""
+    address = {"IPAddress": "", "Gateway": "", "MacAddress": ""}
+    return {"Ports": {}, **address, "Networks": {mode: dict(address)}}
 
 
 def _of_the_container(container: Container) -> Document:

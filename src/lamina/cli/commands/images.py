@@ -60,7 +60,7 @@ def run(context: Context, given: Parsed) -> int:
 def _own_rows(context: Context, given: Parsed) -> list[dict[str, object]]:
     filters = _filters(given.all("filter"))
     wanted = [*given.operands, *filters["reference"]]
-    dangling = {"true": True, "false": False}.get((filters["dangling"] or [""])[-1])
+    dangling = _truth(filters["dangling"])
     with engine(context) as opened:
         images = opened.images.list(dangling=dangling)
         for label in filters["label"]:
@@ -100,6 +100,16 @@ def _filters(texts: list[str]) -> dict[str, list[str]]:
             raise UsageError(f"Invalid filter {key!r}", hint=f"there are {', '.join(_FILTERS)}")
         found[key].append(value)
     return found
+
+
+def _truth(texts: list[str]) -> bool | None:
+    """What `dangling` says last; None where nobody says anything."""
+    if not texts:
+        return None
+    word = texts[-1].lower()
+    if word not in ("true", "1", "false", "0"):
+        raise UsageError(f"dangling is true or false, and not {word[:40]!r}")
+    return word in ("true", "1")
 
 
 def _has_label(labels: dict[str, str], wanted: str) -> bool:
