@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -57,11 +58,11 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory, needs_program, busybox_tar):
-    folder = str(tmp_path_factory.mktemp("pair"))
-    yield Pair(folder, needs_program("podman"), busybox_tar)
-    if os.path.ismount(f"{folder}/podman/overlay"):  # podman mounts it over itself and leaves it
-        subprocess.run(["umount", f"{folder}/podman/overlay"], check=True)
+def pair(needs_program, busybox_tar):
+    with tempfile.TemporaryDirectory(prefix="pair") as folder:  # podman takes no long paths
+        yield Pair(folder, needs_program("podman"), busybox_tar)
+        if os.path.ismount(f"{folder}/podman/overlay"):  # it mounts that over itself and leaves it
+            subprocess.run(["umount", f"{folder}/podman/overlay"], check=True)
 
 
 @pytest.mark.parametrize("isolation", ["crun", "runc"])
