@@ -2,7 +2,7 @@
 # `make help`, which prints the comments behind the targets below.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test check lint types floors crash differential real-builds test-vm bench bench-drivers docs reference wheel lock clean
+.PHONY: help setup setup-dev demo test check lint types floors crash differential real-builds matrices test-vm bench bench-drivers docs reference wheel lock clean
 MAKEFLAGS += --no-print-directory
 
 VENV := .venv/bin
@@ -18,8 +18,9 @@ VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs $(SUITE)::TestDevicemappe
 demo: setup ## two real Debian images on one shared base, from nothing (BASE=archive, FRESH=1)
 	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
 
-test: check ## lint, types, import floors and all tests (TESTS=tests/unit for a part)
-	@$(VENV)/pytest -q -n auto -m "not exhaustive and not differential and not real_builds and not vm" $(TESTS)
+test: check ## lint, types, import floors and the tests (TESTS=tests/unit for a part)
+	@$(VENV)/pytest -q -n auto \
+	  -m "not matrix and not exhaustive and not differential and not real_builds and not vm" $(TESTS)
 
 ##@ The rest
 setup: ## the command alone, at .venv/bin/lamina
@@ -46,6 +47,9 @@ reference: setup ## docs/reference/cli.md, written anew from the command's parse
 
 docs: setup ## links, commands and snippets of the documentation hold
 	@$(VENV)/python -m scripts.check_docs
+
+matrices: setup-dev ## a kill at every named point, a store moved between every two drivers
+	@$(VENV)/pytest -q -n auto -m "matrix and not exhaustive" tests
 
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 	@$(VENV)/pytest -q -n auto -m exhaustive tests

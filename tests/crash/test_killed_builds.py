@@ -10,6 +10,8 @@ import pytest
 from lamina.testing.fake_registry import fake_registry
 from tests.crash.crash_victim import Operation, assert_between, was_killed
 
+pytestmark = pytest.mark.matrix
+
 _CACHE = "type=local,dest=cache,mode=max"
 _STAGES = """FROM box AS one
 RUN --mount=type=cache,target=/c echo x >/c/x; echo one >/one

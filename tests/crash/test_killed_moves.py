@@ -4,6 +4,8 @@ import pytest
 
 from tests.crash.crash_victim import was_killed
 
+pytestmark = pytest.mark.matrix
+
 _COPYING = ("copy-noted", "copy-made", "copy-filled", "copy-indexed", "copy-settled")
 _SWITCHING = ("switch-synced", "switched")
 _CLEARING = ("body-erased", "home-removed")

@@ -4,6 +4,8 @@ import pytest
 
 from tests.crash.crash_victim import OPERATIONS, assert_between, was_killed
 
+pytestmark = pytest.mark.matrix
+
 _LAYER = "layer-staged layer-created layer-extracted diff-noted index-placed layer-published"
 _IMAGE = "blob-announced image-blobs image-created synced durable"
 POINTS = {

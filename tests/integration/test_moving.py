@@ -158,6 +158,7 @@ def homes(root):
     return {name for name in DRIVERS if os.path.lexists(f"{root}/{entry(name).home}")}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_a_store_moves_between_any_two_drivers(mover_of, source, target, busybox_tar):
     mover = mover_of(source, target)
