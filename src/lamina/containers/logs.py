@@ -36,12 +36,14 @@ EVERYTHING = Selection()
 
 
 def instant(seconds: float | None) -> str:
-    """A time in seconds since the epoch, as lines carry it; empty for none."""
+    """A time in seconds since the epoch, as lines carry it; empty for none.
+
+    To the microsecond: today's seconds in a float have no more.
+    """
     if seconds is None:
         return ""
-    whole = int(seconds // 1)
-    rest = int((seconds - whole) * 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:09d}Z"
+    whole, rest = divmod(round(seconds * 1_000_000), 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{rest:06d}000Z"
 
 
 def read(

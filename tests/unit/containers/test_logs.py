@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -154,3 +155,10 @@ def test_instants_compare_as_texts():
     assert instant(None) == ""
     assert instant(0) == "1970-01-01T00:00:00.000000000Z"
     assert instant(1.5) < instant(1.75) < instant(2)
+
+
+@pytest.mark.parametrize("microseconds", [0, 1, 123456, 499999, 999999])
+def test_an_instant_is_the_microsecond_that_was_typed(microseconds):
+    typed = f"2026-11-26T21:04:25.{microseconds:06d}"
+    seconds = datetime.fromisoformat(f"{typed}+00:00").timestamp()
+    assert instant(seconds) == f"{typed}000Z"
