@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from lamina.drivers import devicemapper
 from lamina.drivers.erofs import probe
@@ -21,6 +22,8 @@ from lamina.testing.filesystems import Unavailable, loop_mounted, zfs_pool
 DRIVERS = ["overlay2", "fuse-overlayfs", "btrfs", "zfs", "erofs", "vfs"]
 if os.path.exists("/dev/mapper/control"):  # else each of its tests would skip for the same reason
     DRIVERS.append("devicemapper")
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")  # a busy machine fails no test
 SMALL = ("dm.basesize=64m", "dm.loopdatasize=1g", "dm.loopmetadatasize=16m")
 
 
