@@ -179,6 +179,13 @@ def test_a_step_that_cannot_be_carried_out(store, name):
 
 
 @pytest.mark.usefixtures("needs_root", "needs_mounts")
+def test_a_platform_that_is_none_has_its_place(base):
+    base.write("c/Dockerfile", "FROM --platform=foo base\n")
+    said = base("build", f"{base.folder}/c")
+    assert "Dockerfile:1: 'foo' is no platform; platforms look like linux/amd64" in said.err
+    assert ">>> FROM --platform=foo base" in said.err
+
+
 def test_a_command_that_fails_is_named_and_leaves_nothing(base):
     base.write("c/Dockerfile", "FROM base\nRUN echo about to fail; exit 3\n")
     with nothing_left(base):

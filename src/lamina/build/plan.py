@@ -319,6 +319,8 @@ class _Planner:
     ) -> tuple[str, ...]:
         try:
             return self._triggers(reference, platform)
+        except UsageError as error:  # a platform that is none
+            raise position.error(error.brief, hint=error.hint, near=platform) from error
         except (ImageNotFound, RegistryError) as error:
             meant = perhaps_a_stage(error, reference, stages)
             brief = f"{position.file}:{position.first}: {meant.brief}"
