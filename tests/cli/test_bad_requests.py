@@ -178,7 +178,6 @@ def test_a_step_that_cannot_be_carried_out(store, name):
         assert f" {int(line):3d} | >>> {text.splitlines()[int(line) - 1]}\n" in rows
 
 
-@pytest.mark.usefixtures("needs_root", "needs_mounts")
 def test_a_platform_that_is_none_has_its_place(base):
     base.write("c/Dockerfile", "FROM --platform=foo base\n")
     said = base("build", f"{base.folder}/c")
@@ -186,6 +185,7 @@ def test_a_platform_that_is_none_has_its_place(base):
     assert ">>> FROM --platform=foo base" in said.err
 
 
+@pytest.mark.usefixtures("needs_root", "needs_mounts")
 def test_a_command_that_fails_is_named_and_leaves_nothing(base):
     base.write("c/Dockerfile", "FROM base\nRUN echo about to fail; exit 3\n")
     with nothing_left(base):
