@@ -100,6 +100,7 @@ def one_of_many_changed(this: Round) -> None:
             this.take("changed-100k", contender.name, argv, contender)
             this.prepare(contender, "image", "prune", "-f")  # a disk has only so many inodes
         this.prepare(contender, "rmi", "-f", "changed:1")
+        this.prepare(contender, "builder", "prune", "-a", "-f")
 
 
 def _written(this: Round, name: str, text: str) -> str:
