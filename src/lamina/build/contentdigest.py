@@ -20,7 +20,7 @@ from lamina.build.statcache import StatCache
 from lamina.errors import from_oserror
 from lamina.fs.status import Status, unpacked
 
-ROOM = 48 << 20  # bytes that a step keeps of its sources between digest and copy
+ROOM = 64 << 20  # bytes that a step keeps of its sources between digest and copy
 _NODE = 500  # bytes that a node takes, without its names and what its file holds
 _XATTR = 130  # bytes that an attribute takes beyond its name and value
 _WORTH_KEEPING = 64 << 10  # bytes of a file, up to which opening it again costs as much as reading
