@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.cli.rig import assert_complaint, told
+from tests.cli.rig import assert_complaint, told, tree
 from tests.cli.terminal import Terminal
 from tests.cli.test_detached import apart, by_either, keeper_of, see, state, until
 
@@ -71,7 +71,7 @@ def test_what_cannot_be_executed(up):
     assert up("exec", "c1", "/etc/passwd").code == 126
     assert_complaint(up("exec", "-u", "nobody-here", "c1", "true"), "nobody-here", code=125)
     assert_complaint(up("exec", "none", "true"), "no such container")
-    assert_complaint(up("exec", "-t", "c1", "true"), "terminal")
+    assert_complaint(up("exec", "-it", "c1", "true"), "the input device is not a terminal")
     assert_complaint(up("exec", "-w", "relative", "c1", "true"), "absolute")
     up.ok("stop", "-t", "0", "c1")
     assert_complaint(up("exec", "c1", "true"), "not running")
@@ -108,6 +108,81 @@ def test_at_a_terminal(up):
         assert at.end() == 5
     finally:
         at.close()
+
+
+@by_either
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_what_a_short_command_writes_at_a_terminal_is_never_lost(up, lines):
+    for _ in range(15):
+        # in one another's way, so that the command has mostly ended before anybody reads
+        one = ("chrt", "-b", "0", "taskset", "-c", str(min(os.sched_getaffinity(0))))
+        command = [*one, *up.command("exec", "-it", "c1", "seq", str(lines))]
+        at = Terminal(command, up.env, up.folder, (33, 77))
+        try:
+            at.see(b"%d\r" % lines)
+            assert at.end() == 0
+        finally:
+            at.close()
+
+
+def test_at_a_terminal_that_we_have_not(up):
+    said = up("exec", "-t", "c1", "sh", "-c", "test -t 0 && test -t 1 && echo at; exit 6")
+    assert (said.code, said.out) == (6, "at\r\n")
+    said = up("exec", "-t", "c1", "none")
+    assert_complaint(said, "executable file not found", code=127)
+    fds = up.ok("exec", "-t", "c1", "ls", "-l", "/proc/self/fd")
+    assert not [line for line in fds.splitlines() if "memfd" in line or "console" in line], fds
+    assert not [each for each in tree(up.env["LAMINA_RUN_ROOT"]) if "console" in each]
+
+
+@pytest.fixture
+def at(up):
+    """A function that executes a shell script at a terminal."""
+    made = []
+
+    def start(script):
+        command = up.command("exec", "-it", "c1", "sh", "-c", script)
+        made.append(Terminal(command, up.env, up.folder, (33, 77)))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@by_either
+def test_a_terminal_is_the_commands_own(at):
+    counting = "trap 'n=x$n; echo caught $n' INT; trap 'echo now $(stty size)' WINCH; echo up"
+    shell = at(f"{counting}; until read x; do :; done; cat; echo at its end; exit 3")
+    shell.see(b"up")
+    shell.type(b"\x03")
+    shell.see(b"caught x\r")
+    shell.resize(44, 99)
+    shell.see(b"now 44 99")
+    shell.type(b"go on\r\x04")
+    shell.see(b"at its end")
+    assert shell.end() == 3
+
+
+def test_what_stays_behind_at_a_terminal_keeps_nobody_waiting(at):
+    shell = at("trap '' HUP; setsid sleep 1000 & echo done")
+    shell.see(b"done")
+    assert shell.end() == 0
+
+
+def test_a_command_that_closes_its_terminal_lives_on(at):
+    shell = at("exec <&- >&- 2>&-; sleep 0.2; echo again >/dev/tty; exit 4")
+    shell.see(b"again")
+    assert shell.end() == 4
+
+
+@by_either
+def test_a_command_whose_terminal_hangs_up_is_ended(at, up):
+    shell = at("trap '' HUP; echo ready; while :; do sleep 0.1; done")
+    shell.see(b"ready")
+    shell.hang_up()
+    shell.process.wait(30)
+    until(lambda: "trap" not in up.ok("exec", "c1", "ps"))
 
 
 def test_a_signal_reaches_it_and_a_killed_client_leaves_the_container(up):

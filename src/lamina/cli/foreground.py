@@ -19,7 +19,12 @@ _GRACE = 2.0  # seconds for a container whose terminal has hung up
 
 def in_foreground(start: Callable[[], AbstractContextManager[Running]], *, tty: bool) -> int:
     """Start it, wait for its end and give its exit status; raises what `start` raises."""
-    with _terminal_kept(tty), _forwarding(tty) as forwarder, start() as process:
+    has_terminal = tty and os.isatty(0)
+    with (
+        _terminal_kept(has_terminal),
+        _forwarding(has_terminal) as forwarder,
+        start() as process,
+    ):
         forwarder.begin(process)
         ended = process.wait()
     if ended.words:
@@ -34,8 +39,8 @@ class _Forwarder:
     soon after.
     """
 
-    def __init__(self, tty: bool) -> None:
-        self._tty = tty
+    def __init__(self, has_terminal: bool) -> None:
+        self._has_terminal = has_terminal
         self._process: Running | None = None
         self._waiting: list[int] = []
 
@@ -56,7 +61,7 @@ class _Forwarder:
                 process.resize(os.get_terminal_size(0))
             return
         process.signal(number)
-        if number == signal.SIGHUP and self._tty and not os.isatty(0):
+        if number == signal.SIGHUP and self._has_terminal and not os.isatty(0):
             _end_soon(process)
 
 
@@ -67,9 +72,9 @@ def _end_soon(process: Running) -> None:
 
 
 @contextmanager
-def _forwarding(tty: bool) -> Iterator[_Forwarder]:
+def _forwarding(has_terminal: bool) -> Iterator[_Forwarder]:
     """What is sent to us is meant for the container; its end is ours."""
-    forwarder = _Forwarder(tty)
+    forwarder = _Forwarder(has_terminal)
     before = {number: signal.signal(number, forwarder) for number in _FORWARDED}
     try:
         yield forwarder
@@ -80,7 +85,7 @@ def _forwarding(tty: bool) -> Iterator[_Forwarder]:
 
 @contextmanager
 def _terminal_kept(is_used: bool) -> Iterator[None]:
-    """The runtime sets the terminal to raw mode; when it is killed, nobody else sets it back."""
+    """A runtime sets the terminal to raw mode; when it is killed, nobody else sets it back."""
     if not is_used:
         yield
         return

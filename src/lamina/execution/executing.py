@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.errors import NotRunning, RuntimeFailure, UsageError, hint_of
 from lamina.execution.family import kill_descendants
@@ -30,7 +30,10 @@ from lamina.runtime.process import Process
 from lamina.runtime.program import check_program
 from lamina.runtime.users import acting_as
 
-_PROCESS, _LOG = 3, 4  # descriptors that the runtime gets
+if TYPE_CHECKING:  # what passes a terminal on is loaded where there is one
+    from lamina.execution.console import Console
+
+_PROCESS, _LOG, _CONSOLE = 3, 4, 5  # descriptors that the runtime gets
 _RUNTIMES = ("crun", "runc")
 
 
@@ -55,9 +58,9 @@ def execute(kept: Kept, process: Process, stdio: Stdio, *, detach: bool = False)
     With `detach` what is waited for is its start. Raises `CommandNotFound`,
     `CommandNotExecutable`, another `RuntimeFailure`, `NotRunning`, or `UsageError`.
     """
-    if process.tty and not detach and (stdio.stdin is None or not os.isatty(stdio.stdin)):
-        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
     isolation = _isolation(kept)
+    if process.tty and not detach:
+        _refuse_no_terminal(isolation, stdio)
     try:
         return _execute(kept, process, stdio, isolation, detach=detach)
     except OSError as error:
@@ -67,6 +70,14 @@ def execute(kept: Kept, process: Process, stdio: Stdio, *, detach: bool = False)
         ) from error
 
 
+def _refuse_no_terminal(isolation: Isolation, stdio: Stdio) -> None:
+    """Input has to be a terminal's; crun gives a terminal also where there is no input."""
+    if stdio.stdin is None and isolation.name == "crun":
+        return
+    if stdio.stdin is None or not os.isatty(stdio.stdin):
+        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
+
+
 def _execute(
     kept: Kept, process: Process, stdio: Stdio, isolation: Isolation, *, detach: bool
 ) -> Running:
@@ -74,14 +85,51 @@ def _execute(
     with ExitStack() as ending:
         described = _memory(ending, "process", document)
         log = os.memfd_create("log", os.MFD_CLOEXEC)
+        console = None
         try:
+            if process.tty and not detach:
+                console = _console(kept, isolation, stdio)
             score = process.limits.oom_score_adj
-            command = _command(kept, isolation, score, detach=detach)
-            child = _in_its_namespaces(kept, command, stdio, described, log)
+            command = _command(
+                kept, isolation, score, detach=detach, gives_terminal=console is not None
+            )
+            child = _started(kept, command, stdio, (described, log), console)
         except BaseException:
             os.close(log)
+            if console is not None:
+                console.close()
             raise
-    return Running(child, child, _Tie(child), _Log(log), _judge(log, process.args[0]))
+    return Running(child, child, _Tie(child, console), _Log(log), _judge(log, process.args[0]))
+
+
+def _console(kept: Kept, isolation: Isolation, stdio: Stdio) -> "Console | None":
+    """runc passes its terminal on to the end, and gives it away only when it does not wait."""
+    if isolation.name != "crun":
+        return None
+    from lamina.execution.console import Console  # few need it
+
+    return Console(kept.room, stdio)
+
+
+def _started(
+    kept: Kept,
+    command: list[str],
+    stdio: Stdio,
+    given: tuple[int, int],
+    console: "Console | None",
+) -> int:
+    """The runtime, which has the descriptors `given`, with somebody who takes its terminal."""
+    extra = tuple(zip(given, (_PROCESS, _LOG), strict=True))
+    if console is None:
+        return _in_its_namespaces(kept, command, stdio, extra)
+    stdio = Stdio(None, None, stdio.stderr)
+    child = _in_its_namespaces(kept, command, stdio, (*extra, (console.end, _CONSOLE)))
+    try:
+        console.listen()
+    except BaseException:
+        _give_up(child)
+        raise
+    return child
 
 
 def _document(kept: Kept, process: Process, stdio: Stdio) -> bytes:
@@ -108,18 +156,22 @@ def _isolation(kept: Kept) -> Isolation:
     )
 
 
-def _command(kept: Kept, isolation: Isolation, score: int, *, detach: bool) -> list[str]:
+def _command(
+    kept: Kept, isolation: Isolation, score: int, *, detach: bool, gives_terminal: bool
+) -> list[str]:
     state = os.path.join(kept.run_dir, isolation.name)
     log = f"/proc/self/fd/{_LOG}"
     in_group = os.path.exists(os.path.join(kept.room, "group"))
     words = [*runtime(isolation, state, log, in_group=in_group, score=score), "exec"]
     if detach:
         words.append("--detach")
+    if gives_terminal:
+        words += ["--console-socket", f"/proc/self/fd/{_CONSOLE}"]
     return [*words, "--process", f"/proc/self/fd/{_PROCESS}", kept.container_id]
 
 
 def _in_its_namespaces(
-    kept: Kept, command: list[str], stdio: Stdio, described: int, log: int
+    kept: Kept, command: list[str], stdio: Stdio, extra: tuple[tuple[int, int], ...]
 ) -> int:
     with ExitStack() as ending:
         spaces = [_namespace(ending, kept, name) for name in ("mnt", "pid")]
@@ -130,7 +182,6 @@ def _in_its_namespaces(
             unshare(CLONE_FS)
             setns(spaces[0], CLONE_NEWNS)
             setns(spaces[1], CLONE_NEWPID)
-            extra = ((described, _PROCESS), (log, _LOG))
             environment = {"_LIBCONTAINER_STATEDIR": kept.room}
             return spawn(command, stdio, extra=extra, environment=environment)
 
@@ -184,13 +235,16 @@ class _Tie(NamedTuple):
     """The process and what it started; `child` is the runtime, which waits for it."""
 
     child: int
+    console: "Console | None"
 
     def cut(self) -> None:
         """Kill it, and all that it started and did not let go; does not wait."""
         kill_descendants(self.child)
 
     def end(self) -> None:
-        """It has ended; what it left behind belongs to the container."""
+        """It has ended; what it left behind belongs to the container, and its words to us."""
+        if self.console is not None:
+            self.console.finish()
 
     def resize(self, size: os.terminal_size) -> None:
         """Give its terminal another size."""

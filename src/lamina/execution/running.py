@@ -46,7 +46,7 @@ class Running:
         self._room = room
         self._judge = judge
         self._waiting = threading.Lock()
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()  # a signal handler comes while its own thread waits
         self._reaped = False
         self._result: Exit | None = None
         self._error: BaseException | None = None
@@ -74,7 +74,8 @@ class Running:
     def kill(self) -> None:
         """Kill the command and all that it started; `wait` then tells 137."""
         with self._sending:
-            self._tie.cut()
+            if not self._reaped:
+                self._tie.cut()
 
     def wait(self) -> Exit:
         """Wait until nothing is left of it; the same answer however often it is asked.

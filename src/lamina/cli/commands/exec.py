@@ -35,7 +35,8 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Execute it; 126 and 127 for a command that cannot be, 1 for a container that does not run."""
     detach = given.has("detach")
-    if given.has("tty") and not detach and not os.isatty(0):
+    needs_terminal = given.has("tty") and given.has("interactive") and not detach
+    if needs_terminal and not os.isatty(0):
         raise UsageError("the input device is not a terminal", hint="leave out --tty")
     name, *command = given.operands
     order = Order(
@@ -53,7 +54,8 @@ def run(context: Context, given: Parsed) -> int:
         if detach:
             with container.executed(order, QUIET) as process:
                 return process.wait().code
-        stdin = 0 if given.has("interactive") or given.has("tty") else None
+        is_typed = given.has("tty") and os.isatty(0)
+        stdin = 0 if given.has("interactive") or is_typed else None
         return in_foreground(
             lambda: container.executed(order, Stdio(stdin, 1, 2)), tty=given.has("tty")
         )
