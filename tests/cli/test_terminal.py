@@ -42,6 +42,34 @@ def test_a_shell_at_a_terminal(terminal):
     assert at.end() == 7
 
 
+@pytest.mark.parametrize("lines", [1, 2000])
+def test_what_a_short_command_writes_is_never_lost(terminal, lines):
+    at = terminal("seq", str(lines))
+    at.see(b"%d\r" % lines)
+    assert at.end() == 0
+
+
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_a_runtime_that_comes_late_loses_nothing(base, needs_program, verb):
+    """By a crun that is held up until its command has ended."""
+    held_up = "inject=epoll_create1:delay_enter=200000"  # microseconds
+    words = (needs_program("strace"), "-o", "/dev/null", "-e", held_up, needs_program("crun"))
+    base.write("bin/crun", f'#!/bin/sh\nexec {" ".join(words)} "$@"\n')
+    os.chmod(os.path.join(base.folder, "bin/crun"), 0o755)
+    base.env["PATH"] = f"{base.folder}/bin:{base.env['PATH']}"
+    base.env["LAMINA_ISOLATION"] = "crun"
+    base.ok("run", "-d", "--name", "up", "base", "sleep", "1000")
+    place = ("up",) if verb == "exec" else ("base",)
+    command = base.command(verb, "-it", *place, "echo", "said")
+    at = Terminal(command, base.env, base.folder, (33, 77))
+    try:
+        at.see(b"said\r")
+        assert at.end() == 0
+    finally:
+        at.close()
+        base.ok("rm", "-f", "up")
+
+
 def test_a_new_size_is_the_containers_too(terminal):
     at = terminal(
         "sh", "-c", "trap 'echo now $(stty size)' WINCH; echo up; while :; do sleep 0.1; done"

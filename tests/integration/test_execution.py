@@ -473,9 +473,31 @@ def test_waiting_from_another_thread(rig, isolation):
     assert found == [5, 5, 5]
 
 
-def test_a_terminal_needs_one(rig, isolation):
-    with pytest.raises(UsageError, match="the input device is not a TTY"):
-        run(rig.job("true", tty=True), choose(isolation), Stdio(None, None, None))
+def test_input_at_a_terminal_is_a_terminals(rig, isolation):
+    reader, writer = os.pipe()
+    try:
+        with pytest.raises(UsageError, match="the input device is not a TTY"):
+            run(rig.job("true", tty=True), choose(isolation), Stdio(reader, None, None))
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_terminal_without_input(rig, isolation):
+    reader, writer = os.pipe()
+    job = rig.job("sh", "-c", "test -t 0 && test -t 1 && echo at", tty=True)
+    try:
+        if isolation != "crun":
+            with pytest.raises(UsageError, match="the input device is not a TTY"):
+                run(job, choose(isolation), Stdio(None, writer, None))
+            return
+        before = os.listdir("/proc/self/fd")
+        assert run(job, choose(isolation), Stdio(None, writer, None)).code == 0
+        assert os.read(reader, 100) == b"at\r\n"
+        assert os.listdir("/proc/self/fd") == before
+    finally:
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_terminal(rig, isolation):

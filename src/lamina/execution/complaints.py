@@ -39,13 +39,13 @@ class Complaints:
 
     def listen(self, child: int) -> None:
         """Pass on what the runtime `child` and its container write, on a thread of its own."""
-        self._close_end()
         self._ended.acquire()
         try:
             _thread.start_new_thread(self._pass_on, (child,))
         except BaseException:
             self._ended.release()
             raise
+        self._close_end()
 
     def finish(self) -> None:
         """Wait until all of it is passed on; to be called when nobody can write any more."""

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
-from lamina.errors import NotRunning, RuntimeFailure, UsageError, hint_of
+from lamina.errors import NotRunning, RuntimeFailure, hint_of
 from lamina.execution.family import kill_descendants
 from lamina.execution.inside import resize_terminal
 from lamina.execution.running import Running
 from lamina.execution.runtimes import failure, host_for, last_error, runtime, terminal_size
-from lamina.execution.spawned import Exit, Stdio, spawn
+from lamina.execution.spawned import Exit, Stdio, refuse_no_terminal, spawn
 from lamina.execution.workdir import check_cwd
 from lamina.fs.private import on_private_thread
 from lamina.fs.processes import start_time
@@ -60,7 +60,7 @@ def execute(kept: Kept, process: Process, stdio: Stdio, *, detach: bool = False)
     """
     isolation = _isolation(kept)
     if process.tty and not detach:
-        _refuse_no_terminal(isolation, stdio)
+        refuse_no_terminal(stdio, isolation.name)
     try:
         return _execute(kept, process, stdio, isolation, detach=detach)
     except OSError as error:
@@ -68,14 +68,6 @@ def execute(kept: Kept, process: Process, stdio: Stdio, *, detach: bool = False)
             f"cannot execute a command in the container: {error.strerror or error}",
             hint=hint_of(error),
         ) from error
-
-
-def _refuse_no_terminal(isolation: Isolation, stdio: Stdio) -> None:
-    """Input has to be a terminal's; crun gives a terminal also where there is no input."""
-    if stdio.stdin is None and isolation.name == "crun":
-        return
-    if stdio.stdin is None or not os.isatty(stdio.stdin):
-        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
 
 
 def _execute(

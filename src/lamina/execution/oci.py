@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.errors import RuntimeFailure
 from lamina.execution.complaints import Complaints
@@ -31,13 +31,18 @@ from lamina.runtime import bundle
 from lamina.runtime.confinement import HOST
 from lamina.runtime.isolation import Isolation, needed_program
 
+if TYPE_CHECKING:  # what passes a terminal on is loaded where there is one
+    from lamina.execution.console import Console
+
+_CONSOLE = 3  # a descriptor that the runtime gets
+
 
 def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
 
     refuse(job, isolation)
 
-    def work(stderr: int) -> tuple[Life, int]:
+    def work() -> tuple[Life, int]:
         attach(job.plan, room.root_path)
         if job.needs_memory:
             attach_extras(job.extras, room.folder)
@@ -51,26 +56,25 @@ def begin(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: Stdio
         write_file(os.path.join(bundle, "config.json"), data, mode=0o600)
         life = Life(room.locks)
         try:
-            return life, _spawn(isolation, room, bundle, stdio._replace(stderr=stderr))
+            return life, _spawn(isolation, room, bundle, streams)
         except BaseException:
             life.end()
             raise
 
     room.write_host_files(job)
-    complaints = Complaints(stdio.stderr, isolation.program, _meaning(room))
+    streams = _streams(job, isolation, room, stdio)
     try:
-        life, child = in_private_namespace(lambda: work(complaints.end), _give_up)
-        try:
-            complaints.listen(child)
-        except BaseException:
-            _give_up((life, child))
-            raise
+        life, child = in_private_namespace(work, _give_up)
     except BaseException:
-        complaints.close()
+        streams.close()
         raise
-    return Running(
-        life.pid, child, _Tie(life, complaints, child), room, _judge(job, complaints, room)
-    )
+    try:
+        streams.listen(child)
+    except BaseException:
+        _give_up((life, child))
+        raise
+    judge = _judge(job, streams.complaints, room)
+    return Running(life.pid, child, _Tie(life, streams, child), room, judge)
 
 
 def refuse(job: Job, isolation: Isolation) -> None:
@@ -91,11 +95,69 @@ def _give_up(started: tuple[Life, int]) -> None:
     life.end()
 
 
+class _Streams(NamedTuple):
+    """What passes on what the runtime and its container write, and what is typed."""
+
+    stdio: Stdio
+    complaints: Complaints
+    console: "Console | None"
+
+    def theirs(self) -> tuple[Stdio, tuple[tuple[int, int], ...]]:
+        """The runtime's standard streams, and the pairs (ours, its) of what else it has."""
+        stdio = self.stdio._replace(stderr=self.complaints.end)
+        if self.console is None:
+            return stdio, ()
+        return stdio._replace(stdin=None, stdout=None), ((self.console.end, _CONSOLE),)
+
+    def listen(self, child: int) -> None:
+        """Pass on from now on; `child` is the runtime. All is closed when it raises."""
+        if self.console is not None:
+            try:
+                self.console.listen()
+            except BaseException:
+                self.close()
+                raise
+        try:
+            self.complaints.listen(child)
+        except BaseException:
+            self.complaints.close()
+            if self.console is not None:
+                self.console.finish()
+            raise
+
+    def finish(self) -> None:
+        """Wait until all that was said is passed on."""
+        self.complaints.finish()
+        if self.console is not None:
+            self.console.finish()
+
+    def close(self) -> None:
+        """Let go of everything, when nobody came to listen."""
+        self.complaints.close()
+        if self.console is not None:
+            self.console.close()
+
+
+def _streams(job: Job, isolation: Isolation, room: Room, stdio: Stdio) -> _Streams:
+    """runc passes its terminal on to the end, and gives it away only when it does not wait."""
+    console = None
+    if job.process.tty and isolation.name == "crun":
+        from lamina.execution.console import Console  # few need it
+
+        console = Console(room.folder, stdio)
+    try:
+        return _Streams(stdio, Complaints(stdio.stderr, isolation.program, _meaning(room)), console)
+    except BaseException:
+        if console is not None:
+            console.close()
+        raise
+
+
 class _Tie(NamedTuple):
     """The container's life, and what it still says as it ends; `child` is the runtime."""
 
     life: Life
-    complaints: Complaints
+    streams: _Streams
     child: int
 
     def cut(self) -> None:
@@ -105,7 +167,7 @@ class _Tie(NamedTuple):
     def end(self) -> None:
         """Let everything be killed, and wait until all that was said is passed on."""
         self.life.end()
-        self.complaints.finish()
+        self.streams.finish()
 
     def resize(self, size: os.terminal_size) -> None:
         """Give the container's terminal another size."""
@@ -144,11 +206,16 @@ def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
     return needed_program("sh"), "-c", 'read -r _; exec "$0" "$@"', *command
 
 
-def _spawn(isolation: Isolation, room: Room, bundle: str, stdio: Stdio) -> int:
+def _spawn(isolation: Isolation, room: Room, bundle: str, streams: _Streams) -> int:
     """It seals a copy of itself (CVE-2019-5736) by a file, which a kill leaves: not in /tmp."""
+    stdio, extra = streams.theirs()
+    command = _command(isolation, room, bundle)
+    if streams.console is not None:
+        command += ["--console-socket", f"/proc/self/fd/{_CONSOLE}"]
     return spawn(
-        _command(isolation, room, bundle),
+        [*command, room.name],
         stdio,
+        extra=extra,
         environment={"_LIBCONTAINER_STATEDIR": room.folder},
     )
 
@@ -158,7 +225,7 @@ def _command(isolation: Isolation, room: Room, bundle: str) -> list[str]:
     in_memory = bundle != room.folder and isolation.name == "crun"
     state = os.path.join(bundle, "state") if in_memory else room.state_dir(isolation.name)
     command = runtime(isolation, state, room.path("log"), in_group=room.group is not None)
-    return [*command, "run", "--bundle", bundle, room.name]
+    return [*command, "run", "--bundle", bundle]
 
 
 def _judge(job: Job, complaints: Complaints, room: Room) -> Callable[[Exit], Exit]:

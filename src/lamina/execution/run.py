@@ -8,7 +8,6 @@ that the kernel ends when this process ends (see lamina.execution.life). So a ki
 leaves no mount and no container behind.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,7 @@ from lamina.execution.job import Job, inspect
 from lamina.execution.limiting import refuse_impossible
 from lamina.execution.room import Room
 from lamina.execution.running import Running
-from lamina.execution.spawned import Exit, Stdio
+from lamina.execution.spawned import Exit, Stdio, refuse_no_terminal
 from lamina.runtime.init import find_init
 from lamina.runtime.isolation import Isolation
 
@@ -31,8 +30,8 @@ def start(job: Job, isolation: Isolation, stdio: Stdio) -> Running:
     a root that cannot be mounted, or `UsageError`.
     """
     check(job)
-    if job.process.tty and (stdio.stdin is None or not os.isatty(stdio.stdin)):
-        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
+    if job.process.tty:
+        refuse_no_terminal(stdio, isolation.name)
     refuse_impossible(job.process, isolation.name)
     with in_words():
         room = Room(job, can_group=isolation.name != "chroot")

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from lamina.errors import RuntimeFailure
+from lamina.errors import RuntimeFailure, UsageError
 from lamina.fs.spawn import spawn as spawn_program
 
 
@@ -49,6 +49,17 @@ def spawn(
         return spawn_program(args, given, environment, deaf=deaf)
     except OSError as error:
         raise RuntimeFailure(f"cannot execute {args[0]}: {error.strerror}") from error
+
+
+def refuse_no_terminal(stdio: Stdio, isolation: str) -> None:
+    """Raise `UsageError` where a command cannot be given a terminal.
+
+    Input has to be a terminal's; crun gives a terminal also where there is no input.
+    """
+    if stdio.stdin is None and isolation == "crun":
+        return
+    if stdio.stdin is None or not os.isatty(stdio.stdin):
+        raise UsageError("the input device is not a TTY", hint="leave out --tty (-t)")
 
 
 def exit_of(status: int) -> Exit:
