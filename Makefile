@@ -48,7 +48,7 @@ reference: setup ## docs/reference/cli.md, written anew from the command's parse
 docs: setup ## links, commands and snippets of the documentation hold
 	@$(VENV)/python -m scripts.check_docs
 
-matrices: setup-dev ## a kill at every named point, a store moved between every two drivers
+matrices: setup-dev ## a kill at every named point, stores moved between every two drivers
 	@$(VENV)/pytest -q -n auto -m "matrix and not exhaustive" tests
 
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)

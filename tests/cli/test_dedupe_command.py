@@ -10,7 +10,7 @@ from lamina.testing.sample_images import as_tar, classic, sample
 from tests.cli.rig import Lamina, assert_complaint, tree
 from tests.conftest import loop_mounted
 
-pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+pytestmark = [pytest.mark.usefixtures("needs_root", "needs_mounts"), pytest.mark.matrix]
 SAME = "".join(random.Random(3).choices("abcdefgh", k=300_000))
 OTHER = SAME[:-1] + "-"
 

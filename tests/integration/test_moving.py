@@ -22,7 +22,7 @@ from lamina.fs.inroot import Root
 from tests.cli.rig import Lamina, assert_complaint, tree
 from tests.conftest import DRIVERS, SMALL
 
-pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+pytestmark = [pytest.mark.usefixtures("needs_root", "needs_mounts"), pytest.mark.matrix]
 
 PAIRS = list(itertools.permutations(DRIVERS, 2))
 # Layers that add, change, delete, link, replace, and hold the same name twice.
@@ -158,7 +158,6 @@ def homes(root):
     return {name for name in DRIVERS if os.path.lexists(f"{root}/{entry(name).home}")}
 
 
-@pytest.mark.matrix
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 def test_a_store_moves_between_any_two_drivers(mover_of, source, target, busybox_tar):
     mover = mover_of(source, target)
