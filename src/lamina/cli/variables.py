@@ -17,6 +17,11 @@ def environment(given: Parsed) -> list[str]:
 
 
 def _env_file(path: str) -> list[str]:
+    return [text for text in map(_with_ours, lines_of(path)) if "=" in text]
+
+
+def lines_of(path: str) -> list[str]:
+    """The lines of a file of KEY=VALUE, less empty ones and remarks; raises `UsageError`."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = [line.strip("\n").lstrip() for line in file]
@@ -24,8 +29,7 @@ def _env_file(path: str) -> list[str]:
         raise UsageError(f"reading {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"reading {path}: it is no text in UTF-8") from None
-    told = [_with_ours(line) for line in lines if line and not line.startswith("#")]
-    return [text for text in told if "=" in text]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _with_ours(text: str) -> str:
