@@ -8,7 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, cast
 
@@ -77,20 +77,27 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def _cut(self, proxy: Cutting, half: bytes, size: int) -> None:
         if proxy.leaks:
-            there = http.client.HTTPConnection(proxy.behind)
-            there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():
-                there.putheader(name, value)
-            there.endheaders(half)
-            there.close()
+            with closing(http.client.HTTPConnection(proxy.behind)) as there:
+                self._leak(there, half)
         self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
 
+    def _leak(self, there: http.client.HTTPConnection, half: bytes) -> None:
+        """Hand half a request on, and wait until the registry has given it up."""
+        there.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            there.putheader(name, value)
+        there.endheaders(half)
+        there.sock.shutdown(socket.SHUT_WR)
+        while there.sock.recv(1 << 16):
+            pass
+
     def _hand_on(self, proxy: Cutting, body: bytes) -> None:
-        there = http.client.HTTPConnection(proxy.behind)
-        there.request(self.command, self.path, body, dict(self.headers.items()))
-        answer = there.getresponse()
-        data = answer.read()
+        with closing(http.client.HTTPConnection(proxy.behind)) as there:
+            with suppress(BrokenPipeError):  # a registry may answer before it has all of a body
+                there.request(self.command, self.path, body, dict(self.headers.items()))
+            answer = there.getresponse()
+            data = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("content-length", "connection", "date", "transfer-encoding"):
@@ -99,7 +106,6 @@ class _Exchange(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length or str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-        there.close()
 
     do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle
 
