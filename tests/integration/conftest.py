@@ -1,4 +1,4 @@
-"""A docker daemon of the tests' own, where dockerd is installed: what Lamina is held against."""
+"""Roots to run in by each isolation, and a docker daemon of the tests' own to be held against."""
 
 import contextlib
 import os
@@ -11,9 +11,41 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.conftest import lacking
+from tests.integration.execution_rig import ISOLATIONS, Rig, make_busybox
 
 Docker = Callable[..., str]
 _PATIENCE = 30.0  # seconds; a bound, never a wait
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A root of busybox, which each rig has a copy of."""
+    path = str(tmp_path_factory.mktemp("template"))
+    make_busybox(path)
+    return path
+
+
+@pytest.fixture(params=ISOLATIONS)
+def isolation(
+    request: pytest.FixtureRequest, needs_program: Callable[[str], str], needs_mounts: None
+) -> str:
+    """Each isolation in turn."""
+    name: str = request.param
+    if name != "chroot":
+        needs_program(name)
+    return name
+
+
+@pytest.fixture
+def unsettled(template: str, tmp_path: os.PathLike[str]) -> Rig:
+    """An overlay whose base may still be edited."""
+    return Rig(os.path.join(tmp_path, "rig"), template, "overlay")
+
+
+@pytest.fixture
+def rig(unsettled: Rig) -> Rig:
+    """One that is ready to be run in."""
+    return unsettled.settle()
 
 
 @pytest.fixture(scope="module")

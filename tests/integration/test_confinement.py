@@ -3,10 +3,8 @@
 import os
 import socket
 import subprocess
-import sys
 
 import pytest
-from test_execution_rig import Rig, make_busybox, write
 
 from lamina.errors import CommandNotFound, ProgramMissing, RuntimeFailure, UsageError
 from lamina.execution import devices
@@ -14,33 +12,9 @@ from lamina.runtime import init
 from lamina.runtime.confinement import Confinement, Device
 from lamina.runtime.naming import Naming
 from lamina.runtime.process import Tmpfs, Volume
+from tests.integration.execution_rig import in_python, write
 
-ISOLATIONS = ("crun", "runc", "chroot")
 RUNTIMES = ("crun", "runc")
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> str:
-    path = str(tmp_path_factory.mktemp("busybox"))
-    make_busybox(path)
-    return path
-
-
-@pytest.fixture(params=ISOLATIONS)
-def isolation(request, needs_program, needs_mounts) -> str:
-    if request.param != "chroot":
-        needs_program(request.param)
-    return request.param
-
-
-@pytest.fixture
-def unsettled(template, tmp_path) -> Rig:
-    return Rig(str(tmp_path / "rig"), template, "overlay")
-
-
-@pytest.fixture
-def rig(unsettled) -> Rig:
-    return unsettled.settle()
 
 
 def status(rig, isolation, row, **more) -> str:
@@ -105,12 +79,11 @@ def test_a_privileged_process_opens_the_devices_of_a_volume(rig, isolation, tmp_
 
 _HEIR = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from test_execution_rig import Rig
+from tests.integration.execution_rig import Rig
 from lamina.runtime.confinement import Confinement
-rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
+rig = Rig(sys.argv[1], sys.argv[2], "overlay").settle()
 none = Confinement(cap_drop=("ALL",))
-print(rig.run(sys.argv[4], "grep", "^Cap", "/proc/self/status", confinement=none).out)
+print(rig.run(sys.argv[3], "grep", "^Cap", "/proc/self/status", confinement=none).out)
 """
 
 
@@ -119,9 +92,9 @@ def test_what_this_process_hands_down_does_not_come_to_the_container(
 ):
     """Inheritable and ambient capabilities pass by the bounding set."""
     handing = [needs_program("setpriv"), "--inh-caps=+chown,+net_admin", "--ambient-caps=+chown"]
-    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, isolation]
+    script = in_python(_HEIR, str(tmp_path / "rig"), template, isolation)
     done = subprocess.run(
-        [*handing, sys.executable, "-c", _HEIR, *arguments],
+        [*handing, *script],
         capture_output=True,
         text=True,
         check=False,

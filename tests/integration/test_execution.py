@@ -7,7 +7,6 @@ import sys
 import threading
 
 import pytest
-from test_execution_rig import Rig, make_busybox, write
 
 from lamina.errors import (
     CommandNotExecutable,
@@ -19,34 +18,15 @@ from lamina.execution.run import Stdio, run, start
 from lamina.fs.mounting import Bind, MountPlan
 from lamina.runtime.isolation import choose, find_program
 from lamina.runtime.process import Volume
+from tests.integration.execution_rig import ISOLATIONS, Rig, write
 
-ISOLATIONS = ("crun", "runc", "chroot")
 DOCKERS = "00000000a80425fb"  # docker's fourteen capabilities
 _LIBC_SIGNALS = 0x180000000  # 32 and 33 are the C library's own: no program can set them
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> str:
-    path = str(tmp_path_factory.mktemp("busybox"))
-    make_busybox(path)
-    return path
-
-
-@pytest.fixture(params=ISOLATIONS)
-def isolation(request, needs_program, needs_mounts) -> str:
-    if request.param != "chroot":
-        needs_program(request.param)
-    return request.param
 
 
 @pytest.fixture(params=("flat", "overlay"))
 def unsettled(request, template, tmp_path) -> Rig:
     return Rig(str(tmp_path / "rig"), template, request.param)
-
-
-@pytest.fixture
-def rig(unsettled) -> Rig:
-    return unsettled.settle()
 
 
 def test_status_output_and_nothing_left(rig, isolation):

@@ -6,12 +6,10 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
-from test_execution_rig import Rig, fingerprint, make_busybox, write
 
 from lamina.errors import InUse, LaminaError, RuntimeFailure
 from lamina.execution.room import sweep
@@ -19,28 +17,9 @@ from lamina.execution.traces import Traces, recover
 from lamina.fs.inroot import Root
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.process import Volume
+from tests.integration.execution_rig import Rig, fingerprint, in_python, write
 
-ISOLATIONS = ("crun", "runc", "chroot")
 PATIENCE = 20.0  # seconds; a bound, never a wait
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> str:
-    path = str(tmp_path_factory.mktemp("busybox"))
-    make_busybox(path)
-    return path
-
-
-@pytest.fixture(params=ISOLATIONS)
-def isolation(request, needs_program, needs_mounts) -> str:
-    if request.param != "chroot":
-        needs_program(request.param)
-    return request.param
-
-
-@pytest.fixture
-def unsettled(template, tmp_path) -> Rig:
-    return Rig(str(tmp_path / "rig"), template, "overlay")
 
 
 @pytest.fixture
@@ -177,13 +156,11 @@ def test_text_that_is_no_utf8(unsettled, isolation):
 # --- a killed engine ----------------------------------------------------------------------
 
 _ENGINE = """
-import os, sys
-sys.path.insert(0, {here!r})
-from test_execution_rig import Rig
+import os
+from tests.integration.execution_rig import Rig
 from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
-rig = Rig.__new__(Rig)
-rig.__dict__.update({facts!r})
+rig = Rig.again({facts!r})
 running = start(rig.job(*{args!r}), choose({isolation!r}), Stdio(None, 1, None))
 os.write(1, b"started\\n")
 running.wait()
@@ -194,10 +171,8 @@ running.wait()
 def _engine(
     rig: Rig, isolation: str, *args: str, under: tuple[str, ...] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    here = os.path.dirname(__file__)
-    script = _ENGINE.format(here=here, facts=dict(rig.__dict__), args=args, isolation=isolation)
-    command = [*under, sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as engine:
+    script = _ENGINE.format(facts=dict(rig.__dict__), args=args, isolation=isolation)
+    with subprocess.Popen([*under, *in_python(script)], stdout=subprocess.PIPE) as engine:
         try:
             yield engine
         finally:
@@ -440,16 +415,14 @@ def test_what_the_command_made_of_a_mount_point_stays(tmp_path):
 # --- without the right to mount -----------------------------------------------------------
 
 _PLAIN = """
-import json, os, sys
-sys.path.insert(0, {here!r})
-from test_execution_rig import Rig
+import json
+from tests.integration.execution_rig import Rig
 from lamina.errors import LaminaError
 from lamina.execution.run import Stdio, start
 from lamina.runtime.confinement import Confinement
 from lamina.runtime.isolation import choose
 from lamina.runtime.process import Volume
-rig = Rig.__new__(Rig)
-rig.__dict__.update({facts!r})
+rig = Rig.again({facts!r})
 chosen = choose(None)
 try:
     code = rig.run(chosen.name, *{args!r}, **{more!r})
@@ -466,11 +439,10 @@ def plain(template, tmp_path, needs_program, needs_root):
     rig = Rig(str(tmp_path / "rig"), template, "flat")
 
     def run(*args: str, drop: str = "-sys_admin", **more: object) -> list[object]:
-        here = os.path.dirname(__file__)
-        script = _PLAIN.format(here=here, facts=dict(rig.__dict__), args=args, more=more)
+        script = _PLAIN.format(facts=dict(rig.__dict__), args=args, more=more)
         limits = [f"--bounding-set={drop}", "--inh-caps=-all"]
         done = subprocess.run(
-            [setpriv, *limits, sys.executable, "-c", script],
+            [setpriv, *limits, *in_python(script)],
             check=False,
             capture_output=True,
             text=True,
@@ -530,13 +502,11 @@ def test_plain_kills_what_is_left(plain):
 
 
 _SUPERVISED = """
-import os, sys
-sys.path.insert(0, {here!r})
-from test_execution_rig import Rig
+import os
+from tests.integration.execution_rig import Rig
 from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
-rig = Rig.__new__(Rig)
-rig.__dict__.update({facts!r})
+rig = Rig.again({facts!r})
 reader, writer = os.pipe()
 running = start(rig.job("sh", "-c", {script!r}), choose("chroot"), Stdio(None, writer, None))
 os.close(writer)
@@ -554,11 +524,10 @@ def test_plain_leaves_nothing_when_a_supervisor_is_killed(plain, needs_program, 
     rig = plain.rig.settle()
     mark = f"50{os.getpid()}{time.monotonic_ns() % 10**9}"
     script = f"setsid sh -c 'sleep {mark}; :' >/dev/null 2>&1 & echo up; sleep {mark}; true"
-    here = os.path.dirname(__file__)
-    code = _SUPERVISED.format(here=here, facts=dict(rig.__dict__), script=script, which=which)
+    code = _SUPERVISED.format(facts=dict(rig.__dict__), script=script, which=which)
     limits = ["--bounding-set=-sys_admin", "--inh-caps=-all"]
     done = subprocess.run(
-        [needs_program("setpriv"), *limits, sys.executable, "-c", code],
+        [needs_program("setpriv"), *limits, *in_python(code)],
         check=False,
         capture_output=True,
         text=True,

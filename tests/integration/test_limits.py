@@ -5,11 +5,9 @@ import os
 import resource
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
-from test_execution_rig import Rig, make_busybox
 
 from lamina.errors import RuntimeFailure
 from lamina.execution.limiting import may_need_group
@@ -19,33 +17,15 @@ from lamina.fs import cgroups
 from lamina.runtime.confinement import Confinement, Device
 from lamina.runtime.isolation import choose
 from lamina.runtime.limits import Limits, Ulimit
+from tests.integration.execution_rig import in_python
 
 _MB = 1 << 20
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory) -> str:
-    path = str(tmp_path_factory.mktemp("busybox"))
-    make_busybox(path)
-    return path
 
 
 @pytest.fixture(params=["crun", "runc"])
 def runtime(request, needs_program, needs_mounts) -> str:
     needs_program(request.param)
     return request.param
-
-
-@pytest.fixture(params=["crun", "runc", "chroot"])
-def isolation(request, needs_program, needs_mounts) -> str:
-    if request.param != "chroot":
-        needs_program(request.param)
-    return request.param
-
-
-@pytest.fixture
-def rig(template, tmp_path) -> Rig:
-    return Rig(str(tmp_path / "rig"), template, "overlay").settle()
 
 
 @pytest.fixture
@@ -245,20 +225,19 @@ def test_the_score_by_which_the_kernel_chooses(rig, isolation):
 
 _SPARED = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from test_execution_rig import Rig
+from tests.integration.execution_rig import Rig
 with open("/proc/self/oom_score_adj", "w") as file:
     file.write("-500")
-rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
-print(rig.run(sys.argv[4], "cat", "/proc/self/oom_score_adj").out)
+rig = Rig(sys.argv[1], sys.argv[2], "overlay").settle()
+print(rig.run(sys.argv[3], "cat", "/proc/self/oom_score_adj").out)
 """
 
 
 def test_who_is_spared_does_not_spare_its_containers(template, tmp_path, isolation):
     """As a service that must not be killed is, or docker's own."""
-    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, isolation]
+    arguments = (str(tmp_path / "rig"), template, isolation)
     done = subprocess.run(
-        [sys.executable, "-c", _SPARED, *arguments], capture_output=True, text=True, check=False
+        in_python(_SPARED, *arguments), capture_output=True, text=True, check=False
     )
     if "PermissionError" in done.stderr:
         pytest.skip("this process may not lower its score (no CAP_SYS_RESOURCE)")
@@ -267,8 +246,7 @@ def test_who_is_spared_does_not_spare_its_containers(template, tmp_path, isolati
 
 _WITHOUT = """
 import sys
-sys.path.insert(0, sys.argv[1])
-from test_execution_rig import Rig
+from tests.integration.execution_rig import Rig
 from lamina.errors import RuntimeFailure
 from lamina.kernel import mount
 from lamina.kernel.namespaces import CLONE_NEWNS, unshare
@@ -276,12 +254,12 @@ from lamina.runtime.limits import Limits
 unshare(CLONE_NEWNS)
 mount.mount("none", "/", "", mount.MS_REC | mount.MS_PRIVATE)
 {change}
-rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
+rig = Rig(sys.argv[1], sys.argv[2], "overlay").settle()
 try:
-    rig.run(sys.argv[4], "true", limits=Limits(memory=16 << 20))
+    rig.run(sys.argv[3], "true", limits=Limits(memory=16 << 20))
 except RuntimeFailure as error:
     print(error)
-print(rig.run(sys.argv[4], "echo", "others", limits=Limits(pids=20)).out, rig.left_over())
+print(rig.run(sys.argv[3], "echo", "others", limits=Limits(pids=20)).out, rig.left_over())
 """
 
 
@@ -301,9 +279,9 @@ def test_a_limit_without_its_controller_is_refused(
     if "memory" not in controllers:
         pytest.skip("controllers cannot be taken away one by one")
     script = _WITHOUT.format(change=change.format(memory=controllers["memory"]))
-    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, runtime]
+    arguments = (str(tmp_path / "rig"), template, runtime)
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False
+        in_python(script, *arguments), capture_output=True, text=True, check=False
     )
     refusal = done.stdout.partition("\n")[0]
     assert "--memory cannot be held on this machine" in refusal, done.stderr
@@ -340,19 +318,18 @@ def test_who_sweeps_comes_again_where_somebody_cannot_be_ended_yet(rig, controll
 
 
 _VICTIM = """
-import sys, os, time
-sys.path.insert(0, sys.argv[1])
-from test_execution_rig import Rig
+import sys
+from tests.integration.execution_rig import Rig
 from lamina.execution.run import Stdio, start
 from lamina.runtime.isolation import choose
 from lamina.runtime.limits import Limits
-rig = Rig(sys.argv[2], sys.argv[3], "overlay").settle()
+rig = Rig(sys.argv[1], sys.argv[2], "overlay").settle()
 script = (
     "cd /sys/fs/cgroup; test ! -e memory || cd memory; mkdir -p a/b && echo $$ >a/b/cgroup.procs"
     " && echo up; sleep 600"
 )
 job = rig.job("sh", "-c", script, privileged=True, limits=Limits(memory=16 << 20))
-running = start(job, choose(sys.argv[4]), Stdio(None, 1, None))
+running = start(job, choose(sys.argv[3]), Stdio(None, 1, None))
 print(rig.name, file=sys.stderr, flush=True)
 running.wait()
 """
@@ -361,9 +338,9 @@ running.wait()
 def test_a_killed_engine_leaves_no_control_group(template, tmp_path, runtime, controllers):
     from lamina.execution.room import sweep
 
-    arguments = [os.path.dirname(__file__), str(tmp_path / "rig"), template, runtime]
+    arguments = (str(tmp_path / "rig"), template, runtime)
     victim = subprocess.Popen(
-        [sys.executable, "-c", _VICTIM, *arguments],
+        in_python(_VICTIM, *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

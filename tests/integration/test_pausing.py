@@ -7,9 +7,6 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 
-import pytest
-from test_execution_rig import Rig, make_busybox
-
 from lamina.execution.family import Family
 from lamina.execution.inside import children
 from lamina.execution.pausing import paused
@@ -47,25 +44,6 @@ with paused(int(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    path = str(tmp_path_factory.mktemp("busybox"))
-    make_busybox(path)
-    return path
-
-
-@pytest.fixture(params=["crun", "runc", "chroot"])
-def isolation(request, needs_program, needs_mounts):
-    if request.param != "chroot":
-        needs_program(request.param)
-    return request.param
-
-
-@pytest.fixture
-def rig(template, tmp_path):
-    return Rig(str(tmp_path / "rig"), template, "overlay").settle()
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""What the execution tests share (holds no test): small roots, and a way to run in them."""
+"""What the execution tests share: small roots, and a way to run in them, here and elsewhere."""
 
 import os
 import shutil
 import stat
 import subprocess
+import sys
 from typing import NamedTuple
 
 from lamina.archive.diff import tree_changes, upper_changes
@@ -13,6 +14,8 @@ from lamina.fs.tree import FlatTree, StackedTree, TreeView
 from lamina.runtime.isolation import choose
 from lamina.runtime.process import Process
 
+ISOLATIONS = ("crun", "runc", "chroot")
+_SOURCES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _APPLETS = (
     "sh cat ls id env pwd true false sleep echo head mkdir touch ip mknod ln rm hostname kill ps"
     " readlink grep stat cut wc ifconfig test tr sort tty setsid chmod mv find dd sync"
@@ -40,6 +43,16 @@ def write(path: str, text: str, mode: int = 0o644) -> None:
     os.chmod(path, mode)
 
 
+def in_python(script: str, *arguments: str) -> list[str]:
+    """The command line of another interpreter, in which this module can be imported."""
+    return [
+        sys.executable,
+        "-c",
+        f"import sys\nsys.path.insert(0, {_SOURCES!r})\n{script}",
+        *arguments,
+    ]
+
+
 class Result(NamedTuple):
     code: int
     out: str
@@ -61,6 +74,13 @@ class Rig:
         os.makedirs(f"{folder}/work")
         if shape == "overlay":
             os.mkdir(self.upper, 0o755)
+
+    @classmethod
+    def again(cls, facts: dict[str, str]) -> "Rig":
+        """The same rig in another process, by its `__dict__`."""
+        made = cls.__new__(cls)
+        made.__dict__.update(facts)
+        return made
 
     def settle(self) -> "Rig":
         """No more edits of the base: from here on writes go to `upper`."""
