@@ -27,6 +27,10 @@ class Lamina:
         self.env = {**os.environ, "LAMINA_RUN_ROOT": os.path.join(folder, "run")}
         self.driver = driver
 
+    def begin_as(self, template: str) -> None:
+        """Have a store of its own that is a copy of another's root."""
+        subprocess.run(["cp", "-a", template, self.root], check=True)
+
     def command(self, *words: str) -> list[str]:
         """The whole command line."""
         driver = ["--driver", self.driver] if self.driver is not None else []

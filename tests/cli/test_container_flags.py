@@ -10,9 +10,9 @@ from tests.cli.rig import assert_complaint, nothing_left, told
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 
-def host_config(base, *flags):
-    base.ok("create", "--name", "asked", *flags, "base", "true")
-    return told(base, "inspect", "asked")[0]["HostConfig"]
+def host_config(lamina, *flags):
+    made = lamina.ok("create", *flags, "base", "true").strip()
+    return told(lamina, "inspect", made)[0]["HostConfig"]
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def host_config(base, *flags):
         ),
     ],
 )
-def test_inspect_shows_what_was_asked_for(base, flags, key, value):
-    assert host_config(base, *flags)[key] == value
+def test_inspect_shows_what_was_asked_for(standing, flags, key, value):
+    assert host_config(standing, *flags)[key] == value
 
 
 def test_the_content_of_a_seccomp_profile_is_kept(base):
@@ -118,11 +118,12 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--ulimit", "files=1"), ("unknown limit 'files'", "nofile")),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_made(base, flags, words):
-    with nothing_left(base):
-        assert_complaint(base("run", *flags, "base", "true"), *words, code=125)
-        assert base("create", *flags, "base", "true").code == 1
-        assert base.ok("ps", "-aq") == ""
+def test_what_cannot_be_is_refused_before_anything_is_made(standing, flags, words):
+    before = standing.ok("ps", "-aq")
+    with nothing_left(standing):
+        assert_complaint(standing("run", *flags, "base", "true"), *words, code=125)
+        assert standing("create", *flags, "base", "true").code == 1
+        assert standing.ok("ps", "-aq") == before
 
 
 def test_flags_reach_the_container(base):

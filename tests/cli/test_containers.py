@@ -283,14 +283,14 @@ def test_inspect_and_formats(base):
     assert "can't evaluate field Nope" in said.err
 
 
-@pytest.fixture
-def several(base):
+@pytest.fixture(scope="module")
+def several(standing):
     """Containers that ended with 0 and 1, one that was only made, and an image on another."""
-    base.ok("run", "--name", "web", "-l", "tier=front", "-l", "x", "base", "true")
-    assert base("run", "--name", "web-2", "-l", "tier=back", "base", "false").code == 1
-    base.ok("build", "-q", "-t", "child", "-", stdin=b"FROM base\nRUN echo > /added\n")
-    base.ok("create", "--name", "job", "--network", "none", "child", "true")
-    return base
+    standing.ok("run", "--name", "web", "-l", "tier=front", "-l", "x", "base", "true")
+    assert standing("run", "--name", "web-2", "-l", "tier=back", "base", "false").code == 1
+    standing.ok("build", "-q", "-t", "child", "-", stdin=b"FROM base\nRUN echo > /added\n")
+    standing.ok("create", "--name", "job", "--network", "none", "child", "true")
+    return standing
 
 
 @pytest.mark.parametrize(
@@ -337,8 +337,8 @@ def test_a_filter_alone_shows_no_container_that_does_not_run(several):
         ("before=nobody", "no such container: nobody"),
     ],
 )
-def test_a_filter_that_means_nothing_is_told(base, text, words):
-    said = base("ps", "--filter", text)
+def test_a_filter_that_means_nothing_is_told(standing, text, words):
+    said = standing("ps", "--filter", text)
     assert said.code == 1
     assert words in said.err
 
