@@ -3,20 +3,30 @@ store; one sentence, whatever is asked.
 """
 
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable
 
 import pytest
 
+from lamina.testing.trees import tar_of
+from tests.cli.rig import Lamina
+
+TAR = tar_of("d d")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    made = Lamina(str(tmp_path_factory.mktemp("sound")), "vfs")
+    made.ok("import", "-", "x", stdin=TAR)
+    return made.root
+
 
 @pytest.fixture
-def store(lamina):
-    path = os.path.join(lamina.folder, "x.tar")
-    os.mkdir(os.path.join(lamina.folder, "x"))
-    shutil.make_archive(path.removesuffix(".tar"), "tar", os.path.join(lamina.folder, "x"))
+def store(lamina, sound):
+    """A store with one image, of which nothing is damaged yet."""
     lamina.driver = "vfs"
-    lamina.ok("import", path, "x")
+    lamina.begin_as(sound)
+    lamina.write("x.tar", TAR)
     return lamina
 
 

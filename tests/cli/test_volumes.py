@@ -15,10 +15,16 @@ VOLUME /data
 """
 
 
+@pytest.fixture(scope="module")
+def with_app(standing):
+    return build_app(standing, _IMAGE).root
+
+
 @pytest.fixture
-def app(base):
+def app(lamina, with_app):
     """A store with the image `app`, which declares a volume with something in it."""
-    return build_app(base, _IMAGE)
+    lamina.begin_as(with_app)
+    return lamina
 
 
 @pytest.fixture(params=["crun", "runc", "chroot"])
@@ -85,9 +91,10 @@ def test_an_images_volumes_have_no_name_and_go_as_docker_has_it(app):
 
 def test_what_another_container_is_shown(app):
     app.ok("run", "--name", "c1", "-v", f"{app.folder}:/here", "app", "touch", "/data/mine")
-    script = "ls /data; ls /here/Dockerfile; touch /data/x"
+    app.write("seen", "")
+    script = "ls /data; ls /here/seen; touch /data/x"
     said = app("run", "--rm", "--volumes-from", "c1:ro", "base", "sh", "-c", script)
-    assert said.out.split() == ["f", "l", "mine", "sub", "/here/Dockerfile"]
+    assert said.out.split() == ["f", "l", "mine", "sub", "/here/seen"]
     assert "Read-only" in said.err
     app.ok("rm", "-v", "c1")
     assert_complaint(app("run", "--volumes-from", "none", "base", "true"), "none", code=125)

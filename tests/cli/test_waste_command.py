@@ -23,14 +23,14 @@ COPY --from=made /root/app /root/app
 """
 
 
-@pytest.fixture
-def built(base):
+@pytest.fixture(scope="module")
+def built(standing):
     """A store with the images `mistake` and `repaired`; the Dockerfile of the first lies there."""
-    base.write("context/app.tar.gz", ARCHIVE)
+    standing.write("context/app.tar.gz", ARCHIVE)
     for name, text in (("mistake", MISTAKE), ("repaired", REPAIRED)):
-        path = base.write(f"{name}.Dockerfile", text)
-        base.ok("build", "-q", "-t", name, "-f", path, f"{base.folder}/context")
-    return base
+        path = standing.write(f"{name}.Dockerfile", text)
+        standing.ok("build", "-q", "-t", name, "-f", path, f"{standing.folder}/context")
+    return standing
 
 
 def told(lamina, *words):

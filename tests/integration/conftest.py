@@ -1,20 +1,24 @@
-"""Roots to run in by each isolation, and a docker daemon of the tests' own to be held against."""
+"""Roots to run in and to build on, and a docker daemon of the tests' own to be held against."""
 
 import contextlib
+import io
 import os
 import shutil
 import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.cli.rig import Lamina
 from tests.conftest import lacking
 from tests.integration.execution_rig import ISOLATIONS, Rig, make_busybox
 
 Docker = Callable[..., str]
 _PATIENCE = 30.0  # seconds; a bound, never a wait
+_APPLETS = ("sh", "true", "cat", "ls", "id", "touch", "mkdir", "rm", "ln", "chmod", "sleep")
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +50,56 @@ def unsettled(template: str, tmp_path: os.PathLike[str]) -> Rig:
 def rig(unsettled: Rig) -> Rig:
     """One that is ready to be run in."""
     return unsettled.settle()
+
+
+@pytest.fixture(scope="session")
+def archived_root(needs_program: Callable[[str], str]) -> bytes:
+    """What `context` holds as root.tar.gz."""
+    return _rootfs(needs_program("busybox"))
+
+
+@pytest.fixture
+def context(tmp_path: os.PathLike[str], archived_root: bytes) -> str:
+    """A context that holds a root's archive; gives its path."""
+    path = os.path.join(tmp_path, "context")
+    os.mkdir(path)
+    with open(f"{path}/root.tar.gz", "wb") as file:
+        file.write(archived_root)
+    return path
+
+
+def _rootfs(busybox: str) -> bytes:
+    """A small root: busybox with links, and the files that name users."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name in ("bin", "etc", "tmp"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            folder.mtime = 1_600_000_000
+            archive.addfile(folder)
+        archive.add(busybox, "bin/busybox")
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            archive.addfile(link)
+        for name, text in (
+            ("etc/passwd", b"root:x:0:0::/root:/bin/sh\napp:x:42:43::/home/app:/bin/sh\n"),
+            ("etc/group", b"root:x:0:\napps:x:43:\nextra:x:44:app\n"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(text), 1_600_000_000
+            archive.addfile(info, io.BytesIO(text))
+    return out.getvalue()
+
+
+@pytest.fixture(scope="session")
+def two_layers(tmp_path_factory: pytest.TempPathFactory, busybox_tar: str) -> str:
+    """The root of a store with the images `bare` and, one layer more, `base`; to be copied."""
+    made = Lamina(str(tmp_path_factory.mktemp("two-layers")))
+    made.write("Dockerfile", "FROM bare\nRUN echo hi > /etc/motd\nENV A=b\n")
+    made.ok("import", busybox_tar, "bare")
+    made.ok("build", "-q", "-t", "base", made.folder)
+    return made.root
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,9 @@ MORE = 'MAINTAINER "me & <you>"\nRUN busybox echo "a && b" > /d/more\n'
 
 
 @pytest.fixture
-def lamina(tmp_path, busybox_tar):
+def lamina(tmp_path, two_layers):
     made = Lamina(str(tmp_path))
-    made.write("Dockerfile", "FROM bare\nRUN echo hi > /etc/motd\n")
-    made.ok("import", busybox_tar, "bare")
-    made.ok("build", "-q", "-t", "base", made.folder)
+    made.begin_as(two_layers)
     return made
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 import pytest
 
@@ -223,45 +222,6 @@ def test_podmans_oci_forms(both, podman, tmp_path, form):
 
 
 # --- docker -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def docker(needs_program, monkeypatch):
-    """A docker daemon of our own; stopped by its own pid."""
-    daemon = needs_program("dockerd")
-    client = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else needs_program("docker")
-    folder = tempfile.mkdtemp(prefix="dk")
-    socket = f"unix://{folder}/s.sock"
-    with open(f"{folder}/log", "wb") as log:
-        running = subprocess.Popen(
-            [
-                *(daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "-s", "vfs"),
-                *("--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-H", socket),
-                *("-p", f"{folder}/pid"),
-            ],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        _await(running, client, socket, f"{folder}/log")
-        yield lambda *words, **more: ran(client, "-H", socket, *words, **more)
-    finally:
-        running.terminate()
-        running.wait()
-        subprocess.run(["umount", "-q", f"{folder}/exec/netns/default"], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _await(running, client, socket, log):
-    for _ in range(600):
-        asked = subprocess.run([client, "-H", socket, "info"], capture_output=True, check=False)
-        if asked.returncode == 0:
-            return
-        if running.poll() is not None:
-            break
-        time.sleep(0.05)  # the daemon says it is ready in no other way
-    with open(log, encoding="utf-8", errors="replace") as file:
-        pytest.skip(f"dockerd does not start here: {file.read()[-300:]}")
 
 
 def test_docker_has_the_same_images_and_gives_them_back(both, docker, tmp_path):

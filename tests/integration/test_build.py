@@ -15,41 +15,7 @@ from lamina.values.events import StepCached, StepDone, StepOutput
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
-APPLETS = ("sh", "true", "cat", "ls", "id", "touch", "mkdir", "rm", "ln", "chmod", "sleep")
 BASE = "FROM scratch\nADD root.tar.gz /\n"
-
-
-def rootfs(busybox: str) -> bytes:
-    """A small root: busybox with links, and the files that name users."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name in ("bin", "etc", "tmp"):
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-            folder.mtime = 1_600_000_000
-            archive.addfile(folder)
-        archive.add(busybox, "bin/busybox")
-        for applet in APPLETS:
-            link = tarfile.TarInfo(f"bin/{applet}")
-            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-            archive.addfile(link)
-        for name, text in (
-            ("etc/passwd", b"root:x:0:0::/root:/bin/sh\napp:x:42:43::/home/app:/bin/sh\n"),
-            ("etc/group", b"root:x:0:\napps:x:43:\nextra:x:44:app\n"),
-        ):
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime = len(text), 1_600_000_000
-            archive.addfile(info, io.BytesIO(text))
-    return out.getvalue()
-
-
-@pytest.fixture
-def context(tmp_path, needs_program):
-    """A context that holds the root's archive; gives its path."""
-    path = tmp_path / "context"
-    path.mkdir()
-    (path / "root.tar.gz").write_bytes(rootfs(needs_program("busybox")))
-    return str(path)
 
 
 @pytest.fixture(params=["overlay2", "vfs", "erofs"])

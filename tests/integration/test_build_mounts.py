@@ -15,9 +15,8 @@ from lamina.build.secrets import Secret
 from lamina.errors import BuildError, DockerfileError, StepFailed
 from lamina.metadata import cache
 from lamina.values.events import StepOutput
-from tests.integration.test_build import BASE, Said, build, changed, context
+from tests.integration.test_build import BASE, Said, build, changed
 
-__all__ = ["context"]
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 WORD = "s3cr3t-w0rd"

@@ -10,9 +10,8 @@ import pytest
 import lamina
 from lamina.errors import StepFailed
 from lamina.values.events import StepCanceled
-from tests.integration.test_build import BASE, Said, build, context
+from tests.integration.test_build import BASE, Said, build
 
-__all__ = ["context"]
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 MEET = "RUN --mount=type=cache,target=/c touch /c/{0}; until test -e /c/{1}; do :; done; {2}\n"

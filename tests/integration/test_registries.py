@@ -110,14 +110,12 @@ def host(serve: Serve) -> str:
 
 
 @pytest.fixture
-def lamina(tmp_path: os.PathLike[str], busybox_tar: str) -> Lamina:
+def lamina(tmp_path: os.PathLike[str], two_layers: str) -> Lamina:
     """A store with a two-layer image, `base`; its user has a home of its own."""
     made = Lamina(str(tmp_path))
     made.env["HOME"] = str(tmp_path)
     made.env.pop("DOCKER_CONFIG", None)
-    made.write("Dockerfile", "FROM bare\nRUN echo hi > /etc/motd\nENV A=b\n")
-    made.ok("import", busybox_tar, "bare")
-    made.ok("build", "-q", "-t", "base", made.folder)
+    made.begin_as(two_layers)
     return made
 
 
