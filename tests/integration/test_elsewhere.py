@@ -12,16 +12,23 @@ import pytest
 
 from lamina.testing.sample_images import as_tar, classic, sample
 from tests.cli.rig import assert_complaint, nothing_left
-from tests.integration.test_registries import host, lamina, serve  # noqa: F401 - fixtures
+from tests.integration.test_registries import (  # noqa: F401 - fixtures
+    beginning_as,
+    host,
+    lamina,
+    serve,
+)
 from tests.integration.test_takeover import DOCKERFILE
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 ENDS = ["docker", "oci", "oci-archive", "dir", "docker-archive"]
 MISTAKE = """FROM base
 COPY big /tmp/big
+COPY status /status
 RUN cp /tmp/big /root/kept && ln /root/kept /root/also && rm /tmp/big
 RUN mkdir -p /var/lib/dpkg && cp /status /var/lib/dpkg/status && rm -r /root/kept
 """
+MORE = "FROM app\nRUN ln -s ../root/also /bin/also && echo >> /etc/passwd\n"
 STATUS = """Package: hello
 Status: install ok installed
 Architecture: amd64
@@ -42,15 +49,24 @@ def end(host, tmp_path):  # noqa: F811
     }
 
 
+@pytest.fixture(scope="module")
+def with_app(tmp_path_factory, two_layers):
+    """A store with `base` and `app`, which wastes bytes and has a package, and `more` on it."""
+    made = beginning_as(two_layers, tmp_path_factory.mktemp("with-app"))
+    made.write("big", "b" * 50_000)
+    made.write("status", STATUS)
+    made.write("app.Dockerfile", MISTAKE)
+    made.write("more.Dockerfile", MORE)
+    for name in ("app", "more"):
+        path = f"{made.folder}/{name}.Dockerfile"
+        made.ok("build", "-q", "-t", name, "-f", path, made.folder)
+    return made
+
+
 @pytest.fixture
-def built(lamina):  # noqa: F811
-    """A store with `base` and `app`, which wastes bytes and has a package."""
-    lamina.write("big", "b" * 50_000)
-    lamina.write("status", STATUS)
-    text = MISTAKE.replace("COPY big /tmp/big", "COPY big /tmp/big\nCOPY status /status")
-    lamina.write("Dockerfile", text)
-    lamina.ok("build", "-q", "-t", "app", lamina.folder)
-    return lamina
+def built(with_app, tmp_path):
+    """The same, of its own."""
+    return beginning_as(with_app.root, tmp_path)
 
 
 def told(store, *words):
@@ -79,26 +95,32 @@ def test_the_figures_are_those_of_the_store_and_nothing_is_left(built, end, kind
 
 
 ROW = "{{.Mode}} {{.Uid}} {{.Gid}} {{.SizeOrDevice}} {{.Modified}} {{.Shown}}"
+LISTED = ("", ":/", ":/etc", ":/root", ":/bin", ":/root/also", ":/bin/also")
 PATHS = ("/etc/passwd", "/root/also", "/bin/also", "/var/lib/dpkg/status")
 
 
+@pytest.fixture(scope="module")
+def shown(with_app):
+    """What the store itself shows of directories and files."""
+    listed = {path: with_app.ok("ls", "--format", ROW, f"more{path}") for path in LISTED}
+    sizes = [with_app.ok("du", "-b", *words) for words in (("-d", "2", "more"), ("more:/root",))]
+    return listed, sizes, with_app.ok("cat", *(f"more:{path}" for path in PATHS))
+
+
 @pytest.mark.parametrize("kind", ENDS)
-def test_directories_and_files_are_those_of_the_store(built, end, kind):
-    built.write("Dockerfile", "FROM app\nRUN ln -s ../root/also /bin/also && echo >> /etc/passwd\n")
-    built.ok("build", "-q", "-t", "more", built.folder)
+def test_directories_and_files_are_those_of_the_store(built, shown, end, kind):
     built.ok("copy", "-q", "lamina:more", end[kind])
     where = end[kind]
+    listed, sizes, read = shown
     with nothing_left(built):
-        for path in ("", "/", "/etc", "/root", "/bin", "/root/also", "/bin/also"):
-            wanted = built.ok("ls", "--format", ROW, f"more:{path}" if path else "more")
-            found = built.ok("ls", "--format", ROW, f"{where}:{path}" if path else where)
-            assert found == wanted
-            assert built.ok("ls", "--format", ROW, where, path or "/") == wanted
-        assert built.ok("du", "-b", "-d", "2", where) == built.ok("du", "-b", "-d", "2", "more")
-        assert built.ok("du", "-b", f"{where}:/root") == built.ok("du", "-b", "more:/root")
-        wanted = built.ok("cat", *(f"more:{path}" for path in PATHS))
-        assert built.ok("cat", *(f"{where}:{path}" for path in PATHS)) == wanted
-        assert built.ok("cat", where, *PATHS) == wanted
+        for path, wanted in listed.items():
+            assert built.ok("ls", "--format", ROW, f"{where}{path}") == wanted
+        for path in ("/", "/bin/also"):
+            assert built.ok("ls", "--format", ROW, where, path) == listed[f":{path}"]
+        assert built.ok("du", "-b", "-d", "2", where) == sizes[0]
+        assert built.ok("du", "-b", f"{where}:/root") == sizes[1]
+        assert built.ok("cat", *(f"{where}:{path}" for path in PATHS)) == read
+        assert built.ok("cat", where, *PATHS) == read
         assert_complaint(built("cat", f"{where}:/root/kept"), "no such path in the image")
         assert_complaint(built("cat", f"{where}:/root"), "is a directory")
         assert_complaint(built("ls", f"{where}:/none"), "no such path in the image")

@@ -6,8 +6,8 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
-import socket
 import subprocess
 import tarfile
 import time
@@ -48,34 +48,25 @@ def serve(
             deletes: bool = False,
         ) -> str:
             folder = str(tmp_path_factory.mktemp("registry"))
-            port = _free_port()
-            _configure(folder, port, users, certificate, deletes)
+            _configure(folder, users, certificate, deletes)
             with open(f"{folder}/log", "wb") as log:
                 command = [program, "serve", f"{folder}/config.yml"]
                 process = subprocess.Popen(command, stdout=log, stderr=log)
             running.callback(_end, process)
-            _await_port(port, process, f"{folder}/log")
-            return f"127.0.0.1:{port}"
+            return _listening(process, f"{folder}/log")
 
         yield start
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _configure(
-    folder: str, port: int, users: bool, certificate: tuple[str, str] | None, deletes: bool
+    folder: str, users: bool, certificate: tuple[str, str] | None, deletes: bool
 ) -> None:
-    http: dict[str, object] = {"addr": f"127.0.0.1:{port}"}
+    http: dict[str, object] = {"addr": "127.0.0.1:0"}
     if certificate is not None:
         http["tls"] = {"certificate": certificate[0], "key": certificate[1]}
     document: dict[str, object] = {
         "version": "0.1",
-        "log": {"level": "error"},
+        "log": {"level": "info", "accesslog": {"disabled": True}},
         "storage": {
             "filesystem": {"rootdirectory": f"{folder}/data"},
             "delete": {"enabled": deletes},
@@ -90,13 +81,22 @@ def _configure(
         json.dump(document, file)  # JSON is YAML
 
 
-def _await_port(port: int, process: "subprocess.Popen[bytes]", log: str) -> None:
+def _listening(process: "subprocess.Popen[bytes]", log: str) -> str:
+    """The address that the kernel has given it, as it says in its log.
+
+    A free port that is looked for beforehand may be another's when it is bound, and who asks a
+    port of loopback again and again is at last connected with himself.
+    """
     limit = time.monotonic() + _PATIENCE
-    while time.monotonic() < limit and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-    with open(log, errors="replace") as file:
-        raise AssertionError(f"docker-registry does not start: {file.read()[-500:]}")
+    while True:
+        has_ended = process.poll() is not None
+        with open(log, errors="replace") as file:
+            said = file.read()
+        if found := re.search(r"listening on (127\.0\.0\.1:\d+)", said):
+            return found[1]
+        if has_ended or time.monotonic() > limit:
+            raise AssertionError(f"docker-registry does not start: {said[-500:]}")
+        time.sleep(0.01)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -112,10 +112,15 @@ def host(serve: Serve) -> str:
 @pytest.fixture
 def lamina(tmp_path: os.PathLike[str], two_layers: str) -> Lamina:
     """A store with a two-layer image, `base`; its user has a home of its own."""
-    made = Lamina(str(tmp_path))
-    made.env["HOME"] = str(tmp_path)
+    return beginning_as(two_layers, tmp_path)
+
+
+def beginning_as(template: str, folder: os.PathLike[str]) -> Lamina:
+    """A copy of a store whose user has a home of its own."""
+    made = Lamina(str(folder))
+    made.env["HOME"] = str(folder)
     made.env.pop("DOCKER_CONFIG", None)
-    made.begin_as(two_layers)
+    made.begin_as(template)
     return made
 
 
