@@ -155,6 +155,7 @@ class Rig:
             os.path.join(folder, name)
             for folder, _, names in os.walk(self.run_dir)
             for name in names
+            if os.path.basename(folder) != "filters"  # kept for all containers
         ]
 
 

@@ -5,8 +5,8 @@ and /sys and a small /dev. Where it is not, the layer's directory itself is the 
 files are lent to it and missing device nodes made for the time of the run.
 
 Not a boundary against a process that is root inside: it has docker's fourteen capabilities and no
-others, but the host's user and (unless apart) process namespaces, no seccomp filter, and without
-the right to mount no namespace at all. Set-user-ID programs work, as they do under docker.
+others, but the host's user and (unless apart) process namespaces, and without the right to mount no
+namespace at all and no filter of system calls. Set-user-ID programs work, as they do under docker.
 """
 
 import fcntl
@@ -24,6 +24,7 @@ from lamina.errors import (
     RuntimeFailure,
 )
 from lamina.execution.extras import attach_extras
+from lamina.execution.filtering import program_for
 from lamina.execution.furniture import make_readonly, mount_point, mount_system
 from lamina.execution.job import Job, Scene
 from lamina.execution.limiting import number_of
@@ -62,7 +63,7 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1  # uapi linux/sockios.
 
 def begin(job: Job, scene: Scene, _isolation: Isolation, room: Room, stdio: Stdio) -> Running:
     """Start the job; raises `RuntimeFailure`, `StorageError` or OSError."""
-    _refuse_filters(job.process.confinement)
+    _refuse(job.process.confinement)
     granted(job.process, bounding_capabilities())  # refused before anything is made
     if has_capability(CAP_SYS_ADMIN):
         room.write_host_files(job)
@@ -124,18 +125,17 @@ def _raise_loopback() -> None:
         fcntl.ioctl(end, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
 
 
-def _refuse_filters(confinement: Confinement) -> None:
+def _refuse(confinement: Confinement) -> None:
     if confinement.sysctls:
         raise RuntimeFailure(
             "a chroot cannot set kernel parameters of a container's own",
             hint="install crun, or leave --sysctl out",
         )
-    for value, what in ((confinement.seccomp, "seccomp"), (confinement.apparmor, "AppArmor")):
-        if value not in ("", UNCONFINED):
-            raise RuntimeFailure(
-                f"a chroot cannot confine a container by a profile of {what}",
-                hint="install crun, or leave the option out",
-            )
+    if confinement.apparmor not in ("", UNCONFINED):
+        raise RuntimeFailure(
+            "a chroot cannot confine a container by a profile of AppArmor",
+            hint="install crun, or leave the option out",
+        )
 
 
 def _plain(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
@@ -256,6 +256,7 @@ class _Helper:
                 ],
                 "oom_score_adj": score if score or oom_score() < 0 else None,
                 "no_new_privileges": job.process.confinement.no_new_privileges,
+                "filter": program_for(job.process, job.run_dir).hex(),
                 "alone": self._alone,
                 "masked": masked,
                 "readonly": read_only,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.errors import RuntimeFailure
 from lamina.execution.complaints import Complaints
 from lamina.execution.extras import attach_extras, place_of
+from lamina.execution.filtering import filtering
 from lamina.execution.inside import resize_terminal
 from lamina.execution.job import Job, Scene
 from lamina.execution.life import Life
@@ -186,6 +187,7 @@ def document(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: St
         mounts=mounts,
         hook=_hook(job, isolation, room),
         terminal_size=terminal_size(stdio) if job.process.tty else None,
+        filtering=filtering(job.process, isolation, job.run_dir),
     )
 
 

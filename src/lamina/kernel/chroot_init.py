@@ -35,6 +35,7 @@ _MS_QUIET = 2 | 4 | 8  # MS_NOSUID, MS_NODEV, MS_NOEXEC of mount(2)
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 32, 4096, 16384
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP, _FILTER, _INSTRUCTION = 22, 2, 8
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_CHILD_SUBREAPER = 36
@@ -216,6 +217,9 @@ def _become(request: dict) -> None:  # type: ignore[type-arg]
         if capability not in request["kept"]:
             libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
     _bequeath_nothing(libc)
+    if request["no_new_privileges"]:
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _filter_calls(libc, bytes.fromhex(request["filter"]))  # while it may: another user may not
     try:
         os.setgroups(request["groups"])
     except PermissionError:
@@ -224,8 +228,18 @@ def _become(request: dict) -> None:  # type: ignore[type-arg]
     os.setgid(request["gid"])
     os.setuid(request["uid"])
     os.umask(0o022)
-    if request["no_new_privileges"]:
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+class _Program(ctypes.Structure):  # struct sock_fprog of linux/filter.h
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def _filter_calls(libc: ctypes.CDLL, program: bytes) -> None:
+    """Let the kernel refuse system calls from here on (seccomp(2)); an empty program does not."""
+    wanted = _Program(len(program) // _INSTRUCTION, program)
+    if program and libc.prctl(_PR_SET_SECCOMP, _FILTER, ctypes.byref(wanted), 0, 0):
+        error = ctypes.get_errno()
+        raise OSError(error, f"the filter of system calls: {os.strerror(error)}")
 
 
 def _bequeath_nothing(libc: ctypes.CDLL) -> None:

@@ -6,7 +6,8 @@ host's disks against mknod(2); instead every mount of the container but single h
 `nodev`, unless the process is privileged (who may mount gets a cgroup for the list's sake, see
 lamina.execution.limiting). For the same reason no cgroup tree is mounted: the container has none
 of its own.
-There is no seccomp filter unless a profile is given.
+The filter of system calls is docker's unless a profile is given; crun takes it ready-made, which
+spares it the 15 ms of making it.
 """
 
 import os
@@ -37,6 +38,7 @@ MASKED = (
 )
 TTY = 5  # the group of terminals, everywhere
 READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_READY_MADE = "run.oci.seccomp_bpf_data"  # crun(1)
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 
 
@@ -113,10 +115,12 @@ def config(
     mounts: tuple[BindMount | TmpfsMount, ...],
     hook: tuple[str, ...] = (),
     terminal_size: os.terminal_size | None = None,
+    filtering: dict[str, Json] | str | None = None,
 ) -> bytes:
     """The bytes of `config.json`; `root` is the absolute path of the mounted root.
 
-    `hook` is a command that the runtime executes when all is mounted (createContainer).
+    `hook` is a command that the runtime executes when all is mounted (createContainer);
+    `filtering` is the `linux.seccomp` object, or for crun a filter's program in base64.
     """
     rights = granted(process, host.bounding)
     document: dict[str, Json] = {
@@ -132,10 +136,13 @@ def config(
             *(_bind(each) if isinstance(each, BindMount) else _tmpfs(each) for each in mounts),
         ],
         "hooks": {"createContainer": [{"path": hook[0], "args": list(hook)}]} if hook else {},
-        "linux": _linux(process, host, rights),
+        "linux": _linux(process, host, filtering),
     }
-    if process.annotations:
-        document["annotations"] = dict(process.annotations)
+    annotations: dict[str, Json] = dict(process.annotations)
+    if isinstance(filtering, str):
+        annotations[_READY_MADE] = filtering
+    if annotations:
+        document["annotations"] = annotations
     if process.confinement.uts != HOST:
         document["hostname"] = process.hostname
     return dump(document)
@@ -167,7 +174,9 @@ def hidden_paths(process: Process) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ((), ()) if shows_all else (MASKED, READ_ONLY)
 
 
-def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, Json]:
+def _linux(
+    process: Process, host: Host, filtering: dict[str, Json] | str | None
+) -> dict[str, Json]:
     masked, read_only = hidden_paths(process)
     document: dict[str, Json] = {
         "namespaces": _namespaces(process, host),
@@ -184,18 +193,9 @@ def _linux(process: Process, host: Host, rights: tuple[str, ...]) -> dict[str, J
         document["cgroupsPath"] = host.group
     if process.privileged:
         document["devices"] = [_node(each) for each in host.nodes]
-    profile = process.confinement.seccomp
-    if profile not in ("", UNCONFINED):
-        document["seccomp"] = _filter(profile, rights)
+    if isinstance(filtering, dict):
+        document["seccomp"] = filtering
     return document
-
-
-def _filter(profile: str, rights: tuple[str, ...]) -> Json:
-    from lamina.runtime.seccomp import Machine, converted  # few bring their own
-
-    here = os.uname()
-    major, minor = (int(part) for part in here.release.split("-")[0].split(".")[:2])
-    return converted(profile, Machine(here.machine, (major, minor), frozenset(rights)))
 
 
 def _device_rules(process: Process, host: Host) -> Json:

@@ -24,11 +24,12 @@ class Device(NamedTuple):
 class Confinement(NamedTuple):
     """Nothing said is docker's default.
 
-    Capabilities are in the spelling of `capabilities.named`; `seccomp` and `apparmor` are empty,
-    `unconfined`, or the JSON text of a docker profile and the name of a loaded one. `pid`, `ipc`
-    and `uts` are empty or `host` (`ipc` also `none`: without /dev/shm). `shm_size` is in bytes;
-    `unmasked` shows what docker hides of /proc and /sys. With `init` a small one is the first
-    process and buries orphans. `sysctls` are kernel parameters of its own namespaces.
+    Capabilities are in the spelling of `capabilities.named`. `seccomp` is empty for docker's own
+    list (lamina.runtime.syscalls), `unconfined`, or the JSON text of a docker profile; `apparmor`
+    empty, `unconfined`, or the name of a loaded one. `pid`, `ipc` and `uts` are empty or `host`
+    (`ipc` also `none`: without /dev/shm). `shm_size` is in bytes; `unmasked` shows what docker
+    hides of /proc and /sys. With `init` a small one is the first process and buries orphans.
+    `sysctls` are kernel parameters of its own namespaces.
     """
 
     cap_add: tuple[str, ...] = ()

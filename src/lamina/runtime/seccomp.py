@@ -1,4 +1,4 @@
-"""docker's seccomp profiles turned into those of the OCI runtime specification.
+"""docker's seccomp profiles as filters.
 
 A profile is one text for all machines: which of its rules hold depends on the architecture, the
 capabilities that the process gets, and the kernel (moby, profiles/seccomp). A plain OCI profile
@@ -6,10 +6,11 @@ is one, too. Everything that is not understood is refused, never skipped.
 """
 
 import errno
-from typing import NamedTuple
 
 from lamina.errors import UsageError
+from lamina.runtime.syscalls import MACHINES, Machine
 from lamina.spec.strictjson import Json, parse
+from lamina.values.syscallfilter import Argument, Filter, Rule
 
 _ACTIONS = frozenset(
     f"SCMP_ACT_{name}"
@@ -21,14 +22,6 @@ _ACTIONS = frozenset(
 _OPERATORS = frozenset(
     f"SCMP_CMP_{name}" for name in ("EQ", "GE", "GT", "LE", "LT", "MASKED_EQ", "NE")
 )
-# what uname(2) says, as profiles name it: by itself, and in seccomp's words
-_MACHINES = {
-    "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
-    "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
-    "ppc64le": ("ppc64le", "SCMP_ARCH_PPC64LE"),
-    "s390x": ("s390x", "SCMP_ARCH_S390X"),
-    "riscv64": ("riscv64", "SCMP_ARCH_RISCV64"),
-}
 _PROFILE = frozenset(
     (
         *("defaultAction", "defaultErrnoRet", "defaultErrno", "architectures", "archMap"),
@@ -44,14 +37,6 @@ _RULE = frozenset(
 _CONDITION = frozenset(("arches", "caps", "minKernel"))
 
 
-class Machine(NamedTuple):
-    """What decides which rules hold: uname's machine, the kernel's version, capabilities."""
-
-    name: str
-    kernel: tuple[int, int]
-    capabilities: frozenset[str]
-
-
 def check(text: str) -> None:
     """Raise `UsageError` or `BadDocument` for what is no profile, whatever the machine."""
     profile = _profile(text)
@@ -61,18 +46,16 @@ def check(text: str) -> None:
         _converted(rule)
 
 
-def converted(text: str, machine: Machine) -> dict[str, Json]:
-    """The `linux.seccomp` object that a profile means here; raises `UsageError`."""
+def converted(text: str, machine: Machine) -> Filter:
+    """The filter that a profile means here; raises `UsageError`."""
     profile = _profile(text)
-    found: dict[str, Json] = {"defaultAction": _action(profile.get("defaultAction"))}
-    found.update(_errno(profile, "defaultErrno"))
-    lists = {
-        "architectures": _architectures(profile, machine),
-        "flags": _words(profile, "flags", "SECCOMP_FILTER_FLAG_"),
-    }
-    found.update({key: values for key, values in lists.items() if values})
-    found["syscalls"] = [_converted(rule) for rule in _rules(profile) if _holds(rule, machine)]
-    return found
+    return Filter(
+        _action(profile.get("defaultAction")),
+        _errno(profile, "defaultErrno"),
+        _architectures(profile, machine),
+        tuple(_converted(rule) for rule in _rules(profile) if _holds(rule, machine)),
+        _words(profile, "flags", "SECCOMP_FILTER_FLAG_"),
+    )
 
 
 def _profile(text: str) -> dict[str, Json]:
@@ -100,21 +83,21 @@ def _rules(profile: dict[str, Json]) -> list[dict[str, Json]]:
     return found
 
 
-def _architectures(profile: dict[str, Json], machine: Machine) -> list[Json]:
+def _architectures(profile: dict[str, Json], machine: Machine) -> tuple[str, ...]:
     """The machine's own and those whose programs it executes, too."""
-    listed = _list(profile, "architectures")
+    listed = _words(profile, "architectures", "SCMP_ARCH_")
     if listed:
         return listed
-    own = _MACHINES.get(machine.name, ("", ""))[1]
+    own = MACHINES.get(machine.name, ("", ""))[1]
     for each in _list(profile, "archMap"):
         if isinstance(each, dict) and each.get("architecture") == own:
-            return [own, *_list(each, "subArchitectures")]
-    return [own] if own else []
+            return (own, *_words(each, "subArchitectures", "SCMP_ARCH_"))
+    return (own,) if own else ()
 
 
 def _holds(rule: dict[str, Json], machine: Machine) -> bool:
     includes, excludes = _condition(rule, "includes"), _condition(rule, "excludes")
-    arch = _MACHINES.get(machine.name, (machine.name, ""))[0]
+    arch = MACHINES.get(machine.name, (machine.name, ""))[0]
     if "arches" in includes and arch not in _list(includes, "arches"):
         return False
     if arch in _list(excludes, "arches"):
@@ -139,33 +122,33 @@ def _condition(rule: dict[str, Json], key: str) -> dict[str, Json]:
     return {name: value for name, value in condition.items() if value}
 
 
-def _converted(rule: dict[str, Json]) -> dict[str, Json]:
-    names = _words(rule, "names", "") or [rule.get("name")]
-    if not all(isinstance(name, str) and name for name in names):
+def _converted(rule: dict[str, Json]) -> Rule:
+    single = rule.get("name")
+    names = _words(rule, "names", "") or ((single,) if isinstance(single, str) else ())
+    if not names or not all(names):
         raise _bad("a rule names no system call")
-    found: dict[str, Json] = {"names": names, "action": _action(rule.get("action"))}
-    found.update(_errno(rule, "errno"))
-    arguments = [_argument(each) for each in _list(rule, "args")]
-    if arguments:
-        found["args"] = arguments
-    return found
+    arguments = tuple(_argument(each) for each in _list(rule, "args"))
+    return Rule(names, _action(rule.get("action")), _errno(rule, "errno"), arguments)
 
 
-def _errno(holder: dict[str, Json], key: str) -> dict[str, Json]:
+def _errno(holder: dict[str, Json], key: str) -> int | None:
     """The number that a denied call returns: as it is, else by its name (podman's form)."""
     number, name = holder.get(f"{key}Ret"), holder.get(key)
     if number is None and name:
         number = getattr(errno, name, None) if isinstance(name, str) else None
         if not isinstance(number, int):
             raise _bad(f"there is no error {str(name)[:40]!r}")
-    return {} if number is None else {f"{key}Ret": _number(number)}
+    return None if number is None else _number(number)
 
 
-def _argument(argument: Json) -> Json:
-    if not isinstance(argument, dict) or argument.get("op") not in _OPERATORS:
+def _argument(argument: Json) -> Argument:
+    op = argument.get("op") if isinstance(argument, dict) else None
+    if not isinstance(argument, dict) or not isinstance(op, str) or op not in _OPERATORS:
         raise _bad(f"the argument {str(argument)[:80]} is not understood")
-    numbers = {key: _number(argument.get(key, 0)) for key in ("index", "value", "valueTwo")}
-    return {**numbers, "op": argument["op"]}
+    index, value, value_two = (
+        _number(argument.get(key, 0)) for key in ("index", "value", "valueTwo")
+    )
+    return Argument(index, op, value, value_two)
 
 
 def _action(action: Json) -> str:
@@ -195,13 +178,14 @@ def _list(holder: dict[str, Json], key: str) -> list[Json]:
     return value or []
 
 
-def _words(holder: dict[str, Json], key: str, prefix: str) -> list[Json]:
+def _words(holder: dict[str, Json], key: str, prefix: str) -> tuple[str, ...]:
     """A list of texts that begin so."""
-    found = _list(holder, key)
-    for each in found:
+    found = []
+    for each in _list(holder, key):
         if not isinstance(each, str) or not each.startswith(prefix):
             raise _bad(f"{str(each)[:40]!r} in `{key}` is not understood")
-    return found
+        found.append(each)
+    return tuple(found)
 
 
 def _bad(why: str) -> UsageError:

@@ -72,11 +72,7 @@ def _seccomp(value: str) -> str:
     if value == UNCONFINED:
         return value
     if value == "builtin":
-        raise UsageError(
-            "there is no seccomp profile built in",
-            hint="give a file, as containers-common brings: /usr/share/containers/seccomp.json;"
-            " `seccomp-profile` in daemon.json is for all containers",
-        )
+        return ""
     is_json = value.lstrip().startswith("{")  # as docker's API has it
     text, what = (value, "") if is_json else (_text(value), f" {value}")
     if len(text) > _PROFILE_LIMIT:

@@ -1,0 +1,98 @@
+"""The filter of system calls that a start gets, made once for all starts that are like it.
+
+<run_dir>/filters/<SHA-256 of what is filtered>     the program, 0600
+
+Appears whole: it is linked there when all is written. What becomes of the calls is said in
+lamina.runtime; how it comes into force is the business of who starts the process.
+"""
+
+import hashlib
+import os
+from binascii import b2a_base64
+from contextlib import suppress
+
+from lamina.errors import RuntimeFailure
+from lamina.fs.atomic import write_all
+from lamina.kernel.namespaces import CAP_SYS_ADMIN, bounding_capabilities, has_capability
+from lamina.kernel.seccomp import is_there, program
+from lamina.runtime.bundle import granted
+from lamina.runtime.confinement import UNCONFINED
+from lamina.runtime.isolation import Isolation
+from lamina.runtime.process import Process
+from lamina.runtime.syscalls import Machine, default, rendered
+from lamina.spec.strictjson import Json
+from lamina.values.syscallfilter import Filter
+
+_LIMIT = 1 << 20  # bytes; the kernel takes 4096 instructions of 8
+
+
+def filtering(process: Process, isolation: Isolation, run_dir: str) -> dict[str, Json] | str | None:
+    """What `lamina.runtime.bundle.config` gets for a process.
+
+    A kernel that filters nothing is no reason to fail where nobody asked for a filter. Raises
+    `UsageError` for a profile that is none, `RuntimeFailure` for capabilities that are not had.
+    """
+    wanted = _filter_of(process)
+    if wanted is None or not (process.confinement.seccomp or is_there()):
+        return None
+    made = None if isolation.name == "runc" else _ready_made(wanted, run_dir)
+    return rendered(wanted) if made is None else b2a_base64(made, newline=False).decode()
+
+
+def program_for(process: Process, run_dir: str) -> bytes:
+    """The program that a process of ours takes itself, empty for none; raises as `filtering`.
+
+    Also `RuntimeFailure` where a filter that was asked for cannot be had.
+    """
+    wanted = _filter_of(process)
+    may = has_capability(CAP_SYS_ADMIN) or process.confinement.no_new_privileges  # seccomp(2)
+    made = _ready_made(wanted, run_dir) if wanted and may and is_there() else None
+    if wanted and made is None and process.confinement.seccomp:
+        raise RuntimeFailure(
+            "a chroot cannot confine a container by this profile of seccomp here",
+            hint="it takes libseccomp (package libseccomp2), and the right to mount or"
+            " no-new-privileges; or install crun",
+        )
+    return made or b""
+
+
+def _filter_of(process: Process) -> Filter | None:
+    profile = process.confinement.seccomp
+    if profile == UNCONFINED or (process.privileged and not profile):
+        return None
+    here = os.uname()
+    major, minor = (int(part) for part in here.release.split("-")[0].split(".")[:2])
+    rights = frozenset(granted(process, bounding_capabilities()))
+    machine = Machine(here.machine, (major, minor), rights)
+    if not profile:
+        return default(machine)
+    from lamina.runtime.seccomp import converted  # few bring their own
+
+    return converted(profile, machine)
+
+
+def _ready_made(wanted: Filter, run_dir: str) -> bytes | None:
+    """The program of a filter; None where it can only be made by the runtime."""
+    name = hashlib.sha256(repr(wanted).encode()).hexdigest()
+    folder = os.path.join(run_dir, "filters")
+    try:
+        with open(os.path.join(folder, name), "rb") as file:
+            return file.read(_LIMIT)
+    except FileNotFoundError:
+        made = program(wanted)
+    if made is not None:
+        with suppress(OSError):  # a file system without files of no name, or full: made each time
+            _keep(made, folder, name)
+    return made
+
+
+def _keep(made: bytes, folder: str, name: str) -> None:
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        write_all(descriptor, made)
+        # link(2) follows no link; Python takes linkat(2), which does, where it has a folder
+        source = f"/proc/self/fd/{descriptor}"
+        os.link(source, os.path.join(folder, name), src_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
