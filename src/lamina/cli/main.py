@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
     "df": Verb("df", "show where the bytes are"),
     "diff": Verb("diff", "list what a container changed (A added, C changed, D deleted)"),
     "du": Verb("du", "show what the directories of an image take up"),
+    "events": Verb("events", "show what happens to containers, images and volumes"),
     "exec": Verb("exec", "execute one more command in a running container"),
     "explore": Verb("explore", "walk through an image on this terminal"),
     "export": Verb("export", "write a container's whole tree as a tar"),
@@ -150,7 +151,7 @@ GROUPS = {
         "tags": "registry tags",
     },
     "sbom": {"attach": "sbom attach", "ls": "sbom ls", "list": "sbom ls", "make": "sbom make"},
-    "system": {"df": "df", "info": "info", "prune": "prune"},
+    "system": {"df": "df", "events": "events", "info": "info", "prune": "prune"},
     "builder": {"prune": "builder prune", "build": "build"},
     "buildx": {"build": "build", "du": "cache ls", "prune": "builder prune"},
     "volume": {
@@ -187,7 +188,6 @@ _OPEN = frozenset(("sbom",))  # a group that takes other words, too
 # What docker has and this has not: no other word is near in meaning, however alike it is spelled.
 _ABSENT = {
     "stats": "`lamina top` lists what runs in a container",
-    "events": "nothing runs that could tell them",
     "network": "a container has the host's network, or none: see 'lamina run --help'",
     "manifest": "see `lamina build --platform`, `lamina copy --all` and `lamina registry`",
     "search": "`lamina registry catalog` lists what a registry has",

@@ -48,4 +48,6 @@ def commit(
     )
     image = store.images.create(ImageConfig.of(document), names)
     store.layers.barrier()
+    named = names[0].familiar if names else ""
+    store.announce(stored.row, "commit", comment=message, imageID=image, imageRef=named)
     return image

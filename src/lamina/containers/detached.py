@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lamina.containers import records
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import RuntimeFailure, from_oserror
 from lamina.fs.faults import crash_point
+from lamina.metadata import exits
 from lamina.metadata.lease import Lease
 from lamina.values.ids import ContainerID
 
@@ -72,7 +72,7 @@ def _keeping(
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         crash_point("folder-made")
-        record = records.set_aside(folder)
+        record = exits.set_aside(folder)
     except OSError as error:
         raise from_oserror(error, "making the folder of a container", folder) from error
     return Keeping(
@@ -102,7 +102,7 @@ def _go(
     before: Callable[[str], None] | None,
 ) -> None:
     try:
-        store.note_start(
+        started = store.note_start(
             stored.row, launched.pid, launched.start_time, lease.id if lease is not None else None
         )
         if before is not None:
@@ -111,3 +111,4 @@ def _go(
         launched.give_up()
         raise
     launched.go()
+    store.announce(stored.row, "start", at=started)

@@ -9,11 +9,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from lamina.containers import records
 from lamina.containers.holding import unpause
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import ContainerNotFound, NotRunning
 from lamina.fs.processes import ended, handle, send
+from lamina.metadata import exits
 from lamina.values.ids import ContainerID
 
 _PATIENCE = 10.0  # seconds for whoever keeps an ended container to clear up
@@ -49,14 +49,14 @@ def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Callable
 def _open_record(store: ContainerStore, container: ContainerID) -> int:
     """Opened before the end: it can be read when the container is removed; -1 for none."""
     try:
-        path = os.path.join(store.folder(container), records.NAME)
+        path = os.path.join(store.folder(container), exits.NAME)
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return -1
 
 
 def _status_after(store: ContainerStore, stored: StoredContainer, record: int) -> int:
-    said = records.parse(os.pread(record, 4096, 0)) if record >= 0 else None
+    said = exits.parse(os.pread(record, 4096, 0)) if record >= 0 else None
     if said is not None and said.is_of(stored.row):
         return said.exit_code
     try:
@@ -86,6 +86,7 @@ def _signal(store: ContainerStore, stored: StoredContainer, number: int) -> bool
         first = first_process(row.pid, store.root_path(row.id))
         if first is None:
             return False
+        store.announce(row, "kill", signal=str(number))  # before what comes of it is told
         try:
             return send(first, number)
         finally:
@@ -110,8 +111,9 @@ def stop(
             unpause(store, stored)  # or it could not do what it is asked to
         if not ended(keeper, patience):
             _kill_hard(store, stored, keeper)
-    with suppress(ContainerNotFound), store.alone(row.id, _PATIENCE):
-        pass  # what kept it is gone, too
+    with suppress(ContainerNotFound), store.alone(row.id, _PATIENCE):  # what kept it is gone, too
+        store.settle(row.id)
+    store.announce(row, "stop")
 
 
 def _kill_hard(store: ContainerStore, stored: StoredContainer, keeper: int) -> None:

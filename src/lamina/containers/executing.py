@@ -41,7 +41,9 @@ def executed(
         raise UsageError("no command specified", hint="name one after the container")
     process = _process(stored.settings, order)
     root = _root(store, stored)
+    named = os.urandom(32).hex()
     try:
+        _tell_start(store, stored, order, named)
         kept = Kept(
             stored.row.id, stored.row.pid or 0, stored.row.start_time or 0, store.run_root, root
         )
@@ -51,7 +53,15 @@ def executed(
     try:
         yield running
     finally:
-        running.wait()
+        code = running.wait().code
+        if not order.detach:  # of that, nobody here sees the end
+            store.announce(stored.row, "exec_die", execID=named, exitCode=str(code))
+
+
+def _tell_start(store: ContainerStore, stored: StoredContainer, order: Order, named: str) -> None:
+    command = f"{order.args[0]} {' '.join(order.args[1:])}"  # so docker does, also without more
+    actions = (f"exec_create: {command}", f"exec_start: {command}")
+    store.announce(stored.row, *actions, execID=named)
 
 
 def _root(store: ContainerStore, stored: StoredContainer) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from lamina.containers import names
+from lamina.containers.making import adopt, refuse_taken
 from lamina.containers.settings import Settings
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.containers.volumes import with_names
@@ -30,7 +31,7 @@ def fork(
     for name in called:
         if name is not None:
             names.check(name)
-            store.refuse_taken(name)
+            refuse_taken(store, name)
     forked = _forked(store, stored, len(called))
     made = []
     try:
@@ -77,7 +78,7 @@ def _adopted(
         settings.to_json(),
         time.time(),
     )
-    return store.adopt(row, settings, used)
+    return adopt(store, row, settings, used)
 
 
 def _settings(store: ContainerStore, stored: StoredContainer, container: ContainerID) -> Settings:

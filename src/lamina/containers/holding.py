@@ -27,6 +27,7 @@ def pause(store: ContainerStore, stored: StoredContainer) -> None:
     except BaseException:
         unlink_if_there(mark)
         raise
+    store.announce(stored.row, "pause")
 
 
 def unpause(store: ContainerStore, stored: StoredContainer) -> None:
@@ -35,6 +36,7 @@ def unpause(store: ContainerStore, stored: StoredContainer) -> None:
         raise Conflict(f"the container {stored.row.name} is not paused")
     pausing.let_go(_keeper(stored))
     unlink_if_there(store.pause_mark(stored.row.id))
+    store.announce(stored.row, "unpause")
 
 
 def _keeper(stored: StoredContainer) -> int:

@@ -1,6 +1,7 @@
 """Removing a container with all that is its own."""
 
 import os
+import signal
 import time
 
 from lamina.containers.store import ContainerStore, StoredContainer
@@ -40,7 +41,7 @@ def _remove_anyway(store: ContainerStore, stored: StoredContainer, volumes: bool
     """It may be about to start, and removed by the command that runs it as it ends."""
     limit = time.monotonic() + _PATIENCE
     while True:
-        _kill(stored)
+        _kill(store, stored)
         try:
             with store.alone(stored.row.id, _MOMENT) as now:
                 _erase(store, now, volumes)
@@ -53,9 +54,10 @@ def _remove_anyway(store: ContainerStore, stored: StoredContainer, volumes: bool
         stored = store.get(stored.row.id)
 
 
-def _kill(stored: StoredContainer) -> None:
+def _kill(store: ContainerStore, stored: StoredContainer) -> None:
     """Kill what keeps the container, if it runs, and wait until all of it is gone."""
     if stored.is_up and stored.row.pid is not None:
+        store.announce(stored.row, "kill", signal=str(int(signal.SIGKILL)))
         end(stored.row.pid, stored.row.start_time)
 
 
@@ -65,7 +67,8 @@ def _erase(store: ContainerStore, stored: StoredContainer, volumes: bool) -> Non
         with root.database.write() as db:
             if volumes:
                 doom_anonymous(db, row.id)
-            containers.remove(db, row.id)
+            store.conclude(db, row.id)
+            containers.remove(db, row)
             layers.doom(db, [row.layer_id], root.lease)
             last = images.get(db, row.image_id) is None
             if last:  # the image is gone: the container alone may have held its layers

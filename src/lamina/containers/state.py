@@ -9,7 +9,6 @@ from lamina.fs.processes import start_time
 from lamina.metadata.containers import ContainerRow
 
 Status = Literal["created", "running", "paused", "exited"]
-KILLED = 137  # what a shell shows of SIGKILL, and what is shown where nobody could record more
 
 
 def status(row: ContainerRow, boot_id: str) -> Status:

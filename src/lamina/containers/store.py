@@ -1,36 +1,24 @@
-"""The containers of one store: make, find, run in the foreground, remove.
+"""The containers of one store: find them, have one to oneself, run one in the foreground.
 
-What lives without the command that started it is the business of lamina.containers.detached, and
-removing of lamina.containers.removing.
-
-A container's row and its read-write layer appear in one transaction and go in one; what a
-killed process leaves between is a staged or doomed layer, which recovery takes away.
+Making is the business of lamina.containers.making, what lives without the command that started it
+of lamina.containers.detached, and removing of lamina.containers.removing.
 """
 
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.results import Change
-from lamina.containers import names, records
-from lamina.containers.records import Record
-from lamina.containers.settings import Settings, Wishes, settle
-from lamina.containers.state import KILLED, Status, status
-from lamina.containers.volumes import (
-    VolumeStore,
-    check_name,
-    claim,
-    with_names,
-)
+from lamina.containers.settings import Settings
+from lamina.containers.state import Status, status
+from lamina.containers.volumes import VolumeStore
 from lamina.errors import (
     ContainerNotFound,
-    ImageNotFound,
     InUse,
     LockHeld,
-    NameTaken,
     RuntimeFailure,
     StorageError,
     StoreDamaged,
@@ -41,15 +29,13 @@ from lamina.fs.faults import crash_point
 from lamina.fs.locks import FileLock, Rank
 from lamina.fs.processes import start_time
 from lamina.images.store import ImageStore
-from lamina.kernel.namespaces import CAP_SYS_ADMIN, has_capability
 from lamina.layers.store import LayerStore
-from lamina.metadata import containers, images, refs
+from lamina.metadata import containers, exits
 from lamina.metadata.containers import ContainerRow
-from lamina.metadata.volumes import VolumeRow
+from lamina.metadata.exits import KILLED, Record
 from lamina.runtime.isolation import Isolation
+from lamina.runtime.limits import OUT_OF_MEMORY
 from lamina.runtime.process import Volume
-from lamina.spec.imageconfig import ImageConfig
-from lamina.values.digest import ChainID, ImageID
 from lamina.values.ids import ContainerID, LeaseID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
@@ -112,13 +98,18 @@ class ContainerStore:
                 hint="another version of Lamina may have written them",
             ) from error
         if row.pid is not None:
-            row = _with_record(row, settings, records.read(self.folder(row.id)))
+            row = _with_record(row, settings, self.end_of(row))
         now = status(row, self._root.boot_id)
         if now == "running" and os.path.exists(self.pause_mark(row.id)):
             now = "paused"
         if now == "exited" and row.exit_code is None:
             row = row._replace(exit_code=KILLED)  # with what kept it, which could record no more
         return StoredContainer(row, settings, now)
+
+    def end_of(self, row: ContainerRow) -> Record | None:
+        """What the exit record of its folder says, if it tells of the run that the row knows of."""
+        record = exits.read(self.folder(row.id))
+        return record if record is not None and record.is_of(row) else None
 
     def log_path(self, container: ContainerID) -> str:
         """Where what it writes is kept while it runs detached."""
@@ -132,74 +123,6 @@ class ContainerStore:
         """Where its log and its exit record lie, if it has any."""
         return self._root.folder(containers.FOLDER, container)
 
-    # --- making -------------------------------------------------------------------------
-
-    def create(
-        self, image: ImageID, image_name: str, wishes: Wishes, name: str | None = None
-    ) -> StoredContainer:
-        """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`."""
-        container = ContainerID.from_random(os.urandom(32))
-        config = self.images.config(image)
-        declared = has_capability(CAP_SYS_ADMIN)  # else the image's own directories serve
-        settings = settle(config.config, wishes, container.short, declared=declared)
-        settings, volumes = with_names(settings, container)
-        for each in volumes:
-            check_name(each.name)
-        if name is not None:
-            names.check(name)
-            self.refuse_taken(name)
-        layer = self.layers.create_rw(_top(config), size=wishes.storage_size)
-        row = ContainerRow(
-            container,
-            name or "",
-            image,
-            image_name,
-            layer,
-            settings.to_json(),
-            time.time(),
-        )
-        return self.adopt(row, settings, volumes)
-
-    def adopt(
-        self, row: ContainerRow, settings: Settings, used: list[VolumeRow]
-    ) -> StoredContainer:
-        """Record a container with the layer made for it, which goes if that fails, and volumes."""
-        try:
-            row = self._record(row, used, brief=settings.auto_remove)
-        except BaseException:
-            self.layers.remove_rw(row.layer_id)
-            raise
-        return StoredContainer(row, settings, "created")
-
-    def refuse_taken(self, name: str) -> None:
-        """Raise `NameTaken` when a container has that name."""
-        with self._root.database.read() as db:
-            holders = [row for row in containers.find(db, name) if row.name == name]
-        if holders:
-            raise NameTaken(
-                f"the container name {name!r} is in use by {holders[0].id.short}",
-                hint=f"remove it (`lamina rm {name}`) or choose another name",
-            )
-
-    def _record(self, row: ContainerRow, used: list[VolumeRow], *, brief: bool) -> ContainerRow:
-        """One that is `brief` is to be removed by its maker, or by whoever finds that dead."""
-        with self._root.database.write() as db:
-            if images.get(db, row.image_id) is None:
-                raise ImageNotFound(f"the image {row.image_id.short} was removed meanwhile")
-            named = row if row.name else row._replace(name=_free_name(db))
-            try:
-                containers.add(db, named)
-            except sqlite3.IntegrityError:
-                raise NameTaken(
-                    f"the container name {named.name!r} is in use",
-                    hint=f"remove it (`lamina rm {named.name}`) or choose another name",
-                ) from None
-            claim(db, named.id, used)
-            if brief:
-                refs.add(db, refs.LEASE, self._root.lease, row.layer_id)
-        crash_point("container-recorded")
-        return named
-
     # --- running ------------------------------------------------------------------------
 
     @contextmanager
@@ -210,14 +133,15 @@ class ContainerStore:
         command; the failure is noted in the container's row.
         """
         with self.alone(container, _MOMENT) as stored:
-            records.forget(self.folder(container))
+            exits.forget(self.folder(container))
             try:
                 running = self._start(stored, stdio)
             except RuntimeFailure as error:
                 self.note_exit(container, error.exit_code, str(error))
                 raise
             try:
-                self.note_start(stored.row, running.pid, start_time(running.pid) or 0)
+                began = start_time(running.pid) or 0
+                self.note_start(stored.row, running.pid, began, told=True)
                 yield running
             finally:
                 self._finish(container, running)
@@ -322,17 +246,28 @@ class ContainerStore:
         )
 
     def note_start(
-        self, row: ContainerRow, pid: int, began: int, lease: LeaseID | None = None
-    ) -> None:
-        """Record that it runs, as long as process `pid` does.
+        self,
+        row: ContainerRow,
+        pid: int,
+        began: int,
+        lease: LeaseID | None = None,
+        *,
+        told: bool = False,
+    ) -> float:
+        """Record that it runs, as long as process `pid` does; gives when that began.
 
         One that is to be removed at its end is no longer our matter when `lease` is to see to it.
+        Where nothing can go wrong any more it is `told`, too.
         """
+        from lamina.metadata import events
+
+        started = time.time()
         with self._root.database.write() as db:
+            self.conclude(db, row.id)
             containers.mark_started(
                 db,
                 row.id,
-                started=time.time(),
+                started=started,
                 boot_id=self._root.boot_id,
                 pid=pid,
                 start_time=began,
@@ -340,24 +275,66 @@ class ContainerStore:
             if lease is not None:
                 ours = self._root.lease if self._root.has_lease else None
                 containers.lease_to(db, row, lease, ours)
+            if told:
+                events.of_container(db, row, "start", at=started)
         crash_point("start-noted")
+        return started
 
     def _finish(self, container: ContainerID, running: "Running") -> "Exit":
         try:
             result = running.wait()
         except RuntimeFailure as error:
-            self.note_exit(container, error.exit_code, str(error))
+            self.note_exit(container, error.exit_code, str(error), told=True)
             raise
         except StorageError as error:  # what it wrote, or what it was lent, is not as it should be
-            self.note_exit(container, RuntimeFailure.exit_code, str(error))
+            self.note_exit(container, RuntimeFailure.exit_code, str(error), told=True)
             raise
-        self.note_exit(container, result.code, result.words)
+        self.note_exit(container, result.code, result.words, told=True)
         return result
 
-    def note_exit(self, container: ContainerID, code: int, error: str) -> None:
-        """Record that it has ended, or could not be started."""
+    def note_exit(
+        self, container: ContainerID, code: int, error: str, *, told: bool = False
+    ) -> None:
+        """Record that it could not be started, or, which is `told`, that it has ended."""
+        finished = time.time()
         with self._root.database.write() as db:
-            containers.mark_exited(db, container, finished=time.time(), exit_code=code, error=error)
+            row = containers.get(db, container)
+            containers.mark_exited(db, container, finished=finished, exit_code=code, error=error)
+            if told and row is not None:
+                oom = error.startswith(OUT_OF_MEMORY)
+                exits.tell(db, row, Record(0, 0, code, finished, oom))
+
+    # --- telling --------------------------------------------------------------------------
+
+    def conclude(self, db: sqlite3.Connection, container: ContainerID) -> None:
+        """Write down how its last run ended, where nothing says so yet.
+
+        To be called by who has the container to himself: then nobody keeps it any more.
+        """
+        row = containers.get(db, container)
+        if row is None or row.pid is None:
+            return
+        record = self.end_of(row)
+        words = _words(Settings.from_json(row.settings), record) if record is not None else ""
+        exits.conclude(db, row, record, words)
+
+    def settle(self, container: ContainerID) -> None:
+        """The same in a transaction of its own; where there is no room it is for another time."""
+        with suppress(StorageError), self._root.database.write() as db:
+            self.conclude(db, container)
+
+    def announce(
+        self, row: ContainerRow, *actions: str, at: float | None = None, **more: str
+    ) -> None:
+        """Tell what is done to a container where no other row of it changes.
+
+        What cannot be told, for want of room, is done all the same.
+        """
+        from lamina.metadata import events
+
+        with suppress(StorageError), self._root.database.write() as db:
+            for action in actions:
+                events.of_container(db, row, action, more, at)
 
     # --- changing ----------------------------------------------------------
 
@@ -374,39 +351,25 @@ class ContainerStore:
 
         return mount_points(room)
 
-    def rename(self, stored: StoredContainer, name: str) -> None:
-        """Give the container another name; raises `NameTaken` or `InvalidName`."""
-        names.check(name)
-        self.refuse_taken(name)
-        with self._root.database.write() as db:
-            containers.rename(db, stored.row.id, name)
-
 
 def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -> ContainerRow:
     """The row as it is once what the exit record says is known."""
-    if record is None or not record.is_of(row):
+    if record is None:
         return row
-    words = ""
-    if record.oom:
-        from lamina.execution.limiting import out_of_memory
-
-        words = out_of_memory(settings.limits)
     return row._replace(
         finished=record.finished,
         exit_code=record.exit_code,
         boot_id=None,
         pid=None,
         start_time=None,
-        error=words,
+        error=_words(settings, record),
     )
 
 
-def _top(config: ImageConfig) -> ChainID | None:
-    return config.top_chain
+def _words(settings: Settings, record: Record) -> str:
+    """What the exit status alone does not say."""
+    if not record.oom:
+        return ""
+    from lamina.execution.limiting import out_of_memory
 
-
-def _free_name(db: sqlite3.Connection) -> str:
-    while True:
-        name = names.draw(os.urandom(4))
-        if not containers.find(db, name):
-            return name
+    return out_of_memory(settings.limits)

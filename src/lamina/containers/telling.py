@@ -5,10 +5,11 @@ import select
 from collections.abc import Iterator
 from contextlib import suppress
 
-from lamina.containers import logs, records
+from lamina.containers import logs
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import from_oserror
 from lamina.fs.processes import handle
+from lamina.metadata import exits
 
 _LOOK = 1.0  # seconds between two looks where nobody can tell us of changes
 
@@ -54,7 +55,7 @@ class _News:
 
     def wait(self) -> bool:
         """Whether there may be more after what is there once this returns."""
-        if self._keeper is None or records.read(self._folder) is not None:
+        if self._keeper is None or exits.read(self._folder) is not None:
             return False
         ready = self._poller.poll(None if self._watch >= 0 else _LOOK * 1000)
         if self._watch >= 0:

@@ -197,6 +197,7 @@ class Container(ContainerFacts):
         """Stop it, if it runs, and start it."""
         self.stop(timeout=timeout, signal=signal)
         self.start()
+        self._store.announce(self._stored.row, "restart")
 
     def diff(self) -> "list[Change]":
         """What it changed over its image, in docker's A, C and D."""
@@ -261,8 +262,10 @@ class Container(ContainerFacts):
             self.start()
 
     def rename(self, name: str) -> None:
-        """Give it another name."""
-        self._store.rename(self._stored, name)
+        """Give it another name; raises `NameTaken` or `InvalidName`."""
+        from lamina.containers.making import rename
+
+        rename(self._store, self._stored, name)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it with what it wrote; raises `InUse` while it runs, unless forced.

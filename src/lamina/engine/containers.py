@@ -123,6 +123,7 @@ class Containers:
         image that is here for another one is missing; without, one that is not for this machine
         is a warning. Raises `ImageNotFound`, `NameTaken` ...
         """
+        from lamina.containers import making
         from lamina.engine import having
         from lamina.engine.wishing import to_wishes  # a listing makes none
 
@@ -132,13 +133,14 @@ class Containers:
             pull=pull,
             platform=platform,
             verify_tls=verify_tls,
-            events=events or self._engine.events,
+            events=events or self._engine.sink,
         )
         if platform is not None:
             having.refuse_other(self._engine, found, platform)
         else:
-            having.warn_of_other(self._engine, found, self._engine.events)
-        stored = self._engine.container_store.create(
+            having.warn_of_other(self._engine, found, self._engine.sink)
+        stored = making.create(
+            self._engine.container_store,
             found.image,
             found.name,
             to_wishes(command, auto_remove, self._filtered(wishes), self._taken(wishes)),

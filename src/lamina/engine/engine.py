@@ -1,5 +1,6 @@
 """An open store, grouped into areas. Each area is made when it is first used."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lamina.content.directory import BlobStore
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.analyze.sharing import Sharing
     from lamina.containers.store import ContainerStore
     from lamina.engine.containers import Containers
+    from lamina.engine.events import EventStream
     from lamina.engine.images import Images
     from lamina.engine.migration import Migration
     from lamina.engine.registries import Registries
@@ -48,7 +50,7 @@ class Engine(Closing):
         self.config = config
         self.choice = choice
         self.run_root = run_root
-        self.events = events
+        self.sink = events
         self._containers: ContainerStore | None = None
 
     @property
@@ -108,6 +110,23 @@ class Engine(Closing):
         from lamina.engine.system import System
 
         return System(self)
+
+    def events(
+        self,
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        filters: Mapping[str, Sequence[str]] | None = None,
+    ) -> "EventStream":
+        """What happens to containers, images and volumes from now on, or since then, as it comes.
+
+        Ends at `until` (both in seconds since the epoch), else when it is closed, which any thread
+        may do. `filters` are docker's: `{"type": ["container"], "event": ["die"]}`. The newest few
+        thousand events are kept. Raises `UsageError` for what is no filter.
+        """
+        from lamina.engine.events import EventStream
+
+        return EventStream(self.container_store, since, until, filters or {})
 
     def sharing(self) -> "Sharing":
         """What images share of each other's layers; bytes of each that are its own alone."""

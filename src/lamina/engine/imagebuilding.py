@@ -60,14 +60,14 @@ class ImageBuilding:
         """What BuildKit's build checks say of a Dockerfile; nothing is built or pulled."""
         from lamina.engine.building import Bases, builder
 
-        bases = Bases(self._store, "never", True, self._store.events)
+        bases = Bases(self._store, "never", True, self._store.sink)
         return builder(self._store, bases).check(request)
 
     def targets(self, request: "BuildRequest") -> "tuple[Goal, ...]":
         """The stages of a Dockerfile that could be built; nothing is built or pulled."""
         from lamina.engine.building import Bases, builder
 
-        bases = Bases(self._store, "never", True, self._store.events)
+        bases = Bases(self._store, "never", True, self._store.sink)
         return builder(self._store, bases).targets(request)
 
     def carry_out(
@@ -88,7 +88,7 @@ class ImageBuilding:
         """
         from lamina.engine.building import Bases, builder
 
-        sink = events or self._store.events
+        sink = events or self._store.sink
         built = builder(self._store, Bases(self._store, pull, verify_tls, sink))
         if not cache_from and not cache_to:
             return built.build(request, sink, debug)

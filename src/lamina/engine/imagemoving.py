@@ -61,7 +61,7 @@ class ImageMoving:
         from lamina.engine.registries import Registries
 
         reference, pulled = (registries or Registries(self._store)).search(
-            name, platform_of(platform), events or self._store.events
+            name, platform_of(platform), events or self._store.sink
         )
         image = Image(self._store, self._images.row(pulled.image))
         return PulledImage(image, reference, pulled.digest, pulled.fresh)
@@ -89,7 +89,7 @@ class ImageMoving:
         if compression is not None or compression_level is not None:
             packing = Packing.checked(compression or "gzip", compression_level)
         place = registries or Registries(self._store)
-        return place.push(reference, events or self._store.events, packing)
+        return place.push(reference, events or self._store.sink, packing)
 
     def copy(
         self,
@@ -114,7 +114,7 @@ class ImageMoving:
         from lamina.engine.transports import Transports
 
         transports = Transports(self._store, sources, targets)
-        told = events or self._store.events
+        told = events or self._store.sink
         return transports.copy(source, target, platform, all_platforms, told)
 
     def load(
@@ -138,7 +138,7 @@ class ImageMoving:
             self._store.layers,
             platform=platform_of(platform),
             only=platform is not None,
-            events=events or self._store.events,
+            events=events or self._store.sink,
         )
         return [
             LoadedImage(Image(self._store, self._images.row(each.image)), each.names, each.replaced)

@@ -52,7 +52,7 @@ class Images(ImageBuilding, ImageMoving):
         from lamina.engine.transports import Transports
 
         transports = Transports(self._store, registries, None)
-        return transports.look(name, platform, events or self._store.events)
+        return transports.look(name, platform, events or self._store.sink)
 
     def read(
         self,
@@ -77,7 +77,7 @@ class Images(ImageBuilding, ImageMoving):
         from lamina.engine.transports import Transports
 
         transports = Transports(self._store, registries, None)
-        transports.read(name, paths, platform, events or self._store.events, out)
+        transports.read(name, paths, platform, events or self._store.sink, out)
 
     def _here(self, name: str) -> Image | None:
         """The image of the store; None for what is elsewhere. Raises `ImageNotFound`."""

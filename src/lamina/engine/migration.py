@@ -43,7 +43,7 @@ class Migration:
         with _opened(source) as store:
             planned = self._planned(store, names)
             images, layers = engine.image_store, engine.layers
-            loaded = take_over(planned, images, layers, events or engine.events)
+            loaded = take_over(planned, images, layers, events or engine.sink)
         return [
             LoadedImage(Image(engine, images.row(each.image)), each.names, each.replaced)
             for each in loaded
@@ -65,7 +65,7 @@ class Migration:
         while layers are copied. What is stopped or killed goes on at the next call. Raises
         `InUse` while containers run or another process has the store open, or `StorageError`.
         """
-        return Moving(self._engine).move(target, options, events=events or self._engine.events)
+        return Moving(self._engine).move(target, options, events=events or self._engine.sink)
 
     def abandon(self) -> str | None:
         """Give up a move that is under way; gives the driver it went to, None for none."""

@@ -20,7 +20,7 @@ class Parts(Protocol):
     config: Config
     choice: Choice
     run_root: str
-    events: Sink
+    sink: Sink
 
     @property
     def container_store(self) -> "ContainerStore":

@@ -183,13 +183,16 @@ class Registries:
 
     def push(self, name: Reference, events: Sink, packing: Packing | None = None) -> "Pushed":
         """Push the image that a name means here; raises `ImageNotFound` or `RegistryError`."""
+        from lamina.images.telling import announce
         from lamina.transfer.push import push
 
         if name.digest is not None:
             raise InvalidReference(f"{name.familiar} cannot be pushed: push it under a tag")
         image = self._store.image_store.resolve(str(name))
         images, layers = self._store.image_store, self._store.layers
-        return push(self.repository(name), name, image, images, layers, events, packing)
+        pushed = push(self.repository(name), name, image, images, layers, events, packing)
+        announce(images.root, "push", image, name)
+        return pushed
 
     def tags(self, name: Reference) -> list[str]:
         """The tags that a repository has; raises `ImageNotFound` or `RegistryError`."""

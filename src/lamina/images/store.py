@@ -9,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.content.directory import BlobStore
 from lamina.errors import ImageNotFound, InUse, LaminaError, LayerNotFound
@@ -27,6 +27,9 @@ from lamina.spec import mediatypes, strictjson
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # a listing tells of nothing
+    from lamina.images.telling import Occasion
 
 
 class NamedImage(NamedTuple):
@@ -119,12 +122,16 @@ class ImageStore:
         *,
         manifest: tuple[bytes, str] | None = None,
         kept: tuple[KeptLayer, ...] = (),
+        told: "Occasion" = "tag",
     ) -> ImageID:
         """Make the image of a config whose layers are all here, and let `names` point at it.
 
         `manifest` is the document it came with and its media type, `kept` the compressed layers
-        it came with. What is here already stays. Raises `LayerNotFound`.
+        it came with; `told` is as what that is told. What is here already stays. Raises
+        `LayerNotFound`.
         """
+        from lamina.images.telling import tell_made
+
         chain = chain_ids(config.diff_ids)
         row = ImageRow(
             config.id,
@@ -147,6 +154,7 @@ class ImageStore:
             _claim(db, config.id, kept)
             for name in names:
                 image_rows.point(db, str(name.with_default_tag()), config.id)
+            tell_made(db, row, names, told)
         crash_point("image-created")
         return config.id
 
@@ -278,9 +286,13 @@ class ImageStore:
 
     def tag(self, image: ImageID, name: Reference) -> ImageID | None:
         """Let a name point at an image; gives the image it pointed at before."""
+        from lamina.images.telling import tell_made
+
         with self.root.database.write() as db:
-            if image_rows.get(db, image) is None:
+            row = image_rows.get(db, image)
+            if row is None:
                 raise ImageNotFound(f"the image {image.short} was removed just now")
+            tell_made(db, row, (name,), "tag")
             return image_rows.point(db, str(name.with_default_tag()), image)
 
     def remove(self, text: str, *, force: bool = False) -> list[Removed]:
@@ -313,10 +325,13 @@ class ImageStore:
         return [Removed("Untagged", Reference.parse(name).familiar) for name in names] + deleted
 
     def _untag(self, image: ImageID, names: tuple[str, ...], name: str) -> list[Removed] | None:
+        from lamina.images.telling import tell_untagged
+
         with self.root.database.write() as db:
             if tuple(image_rows.names_of(db, image)) != names:
                 return None
             image_rows.unname(db, name)
+            tell_untagged(db, image, 1)
         return [Removed("Untagged", Reference.parse(name).familiar)]
 
     def _refuse_used(self, image: ImageID, force: bool) -> None:
@@ -337,6 +352,7 @@ class ImageStore:
         nothing is done, and None is given. What this very opener held of it, because it made or
         loaded it, it holds no longer.
         """
+        from lamina.images.telling import tell_untagged
         from lamina.metadata import cache  # only a removal forgets steps
 
         chain = self.layers.chain(self.row(image).row.top_chain)
@@ -346,6 +362,7 @@ class ImageStore:
             held = [*refs.targets(db, refs.IMAGE, image), *(each.chain_id for each in chain)]
             refs.drop(db, refs.LEASE, self.root.lease, held)
             refs.note_garbage(db, self.root.lease)
+            tell_untagged(db, image, len(names))
             image_rows.remove(db, image)
             for layer in reversed(chain):
                 if layer_rows.has_users(db, layer.chain_id):

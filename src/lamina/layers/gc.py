@@ -52,7 +52,7 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
             return []
     with root.database.write(durable=True) as db:
         for lease in dead:
-            _end_brief_containers(db, lease)
+            _end_brief_containers(root, db, lease)
             refs.drop_owner(db, refs.LEASE, lease)
         doomed = _unused(root, layers.unreachable(db))
         layers.doom(db, [row.id for row in doomed], root.lease)
@@ -62,12 +62,12 @@ def _collect(root: StoreRoot, driver: Driver) -> list[LayerRow]:
     return doomed
 
 
-def _end_brief_containers(db: sqlite3.Connection, lease: str) -> None:
+def _end_brief_containers(root: StoreRoot, db: sqlite3.Connection, lease: str) -> None:
     """Those which the lease's holder was to remove; it holds their read-write layers."""
-    from lamina.metadata import containers  # hardly ever a process dies
+    from lamina.metadata import containers, exits  # hardly ever a process dies
 
     for target in refs.targets(db, refs.LEASE, lease):
-        containers.drop_layer(db, target)
+        exits.drop_layer(db, target, root.folder(containers.FOLDER))
 
 
 def _unused(root: StoreRoot, rows: list[LayerRow]) -> list[LayerRow]:

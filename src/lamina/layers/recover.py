@@ -67,7 +67,7 @@ def _undo(root: StoreRoot, driver: Driver, orphans: list[LayerRow]) -> None:
 
 def _drop_lost(root: StoreRoot, db: sqlite3.Connection) -> list[LayerRow]:
     """Drop the rows that need what a power cut may have taken; gives the layers that are to go."""
-    from lamina.metadata import containers, images  # hardly ever something is lost
+    from lamina.metadata import containers, exits, images  # hardly ever something is lost
 
     lost = layers.undurable_of_other_boots(db, root.boot_id)
     doomed = [
@@ -76,7 +76,7 @@ def _drop_lost(root: StoreRoot, db: sqlite3.Connection) -> list[LayerRow]:
         if row.state != "removing" or not root.owner_is_alive(row.lease)
     ]
     for row in doomed:
-        containers.drop_layer(db, row.id)
+        exits.drop_layer(db, row.id, root.folder(containers.FOLDER))
         if row.chain_id is not None:
             images.drop_chain(db, row.chain_id)
     for blob in blobs.undurable_of_other_boots(db, root.boot_id):

@@ -76,15 +76,23 @@ def add(db: sqlite3.Connection, row: ContainerRow) -> None:
     layers.publish(db, row.layer_id, diff_id=None, chain_id=None, size=0, entries=0)
     refs.add(db, refs.CONTAINER, row.id, row.layer_id)
     refs.add(db, refs.CONTAINER, row.id, row.image_id)
+    _tell(db, row, "create")
 
 
-def remove(db: sqlite3.Connection, container: ContainerID) -> None:
+def remove(db: sqlite3.Connection, row: ContainerRow) -> None:
     """Drop a container's row and its claims; its layer is then unreachable, its folder doomed."""
-    refs.doom_folder(db, FOLDER, container)
-    volumes.doom_with(db, container)
-    db.execute("DELETE FROM containers WHERE id = ?", (container,))
-    refs.drop_owner(db, refs.CONTAINER, container)
-    refs.drop_owner(db, refs.VOLUME, container)
+    refs.doom_folder(db, FOLDER, row.id)
+    volumes.doom_with(db, row.id)
+    db.execute("DELETE FROM containers WHERE id = ?", (row.id,))
+    refs.drop_owner(db, refs.CONTAINER, row.id)
+    refs.drop_owner(db, refs.VOLUME, row.id)
+    _tell(db, row, "destroy")
+
+
+def _tell(db: sqlite3.Connection, row: ContainerRow, action: str, **more: str) -> None:
+    from lamina.metadata import events  # who looks at containers tells of none
+
+    events.of_container(db, row, action, more)
 
 
 def all_rows(db: sqlite3.Connection) -> list[ContainerRow]:
@@ -106,6 +114,24 @@ def find(db: sqlite3.Connection, text: str) -> list[ContainerRow]:
         f"SELECT {_COLUMNS} FROM containers WHERE id >= ? AND id < ? ORDER BY id",
         (text, text + "g"),
     )
+    return [_row(values) for values in found]
+
+
+def get(db: sqlite3.Connection, container: ContainerID) -> ContainerRow | None:
+    """The container of that ID."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM containers WHERE id = ?", (container,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def of_layer(db: sqlite3.Connection, layer: str) -> ContainerRow | None:
+    """The container whose read-write layer that is."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM containers WHERE layer_id = ?", (layer,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def begun(db: sqlite3.Connection) -> list[ContainerRow]:
+    """The containers whose last run has no end written down."""
+    found = db.execute(f"SELECT {_COLUMNS} FROM containers WHERE pid IS NOT NULL")
     return [_row(values) for values in found]
 
 
@@ -167,12 +193,7 @@ def lease_to(
         refs.drop(db, refs.LEASE, from_, [row.layer_id])
 
 
-def rename(db: sqlite3.Connection, container: ContainerID, name: str) -> None:
+def rename(db: sqlite3.Connection, row: ContainerRow, name: str) -> None:
     """Give a container another name."""
-    db.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container))
-
-
-def drop_layer(db: sqlite3.Connection, layer: str) -> None:
-    """Drop the container whose read-write layer is `layer`, if there is one."""
-    for (container,) in db.execute("SELECT id FROM containers WHERE layer_id = ?", (layer,)):
-        remove(db, ContainerID(container))
+    db.execute("UPDATE containers SET name = ? WHERE id = ?", (name, row.id))
+    _tell(db, row._replace(name=name), "rename", oldName=f"/{row.name}")

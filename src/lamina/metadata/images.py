@@ -154,6 +154,9 @@ def remove(db: sqlite3.Connection, image: ImageID) -> None:
     db.execute("DELETE FROM names WHERE image_id = ?", (image,))
     db.execute("DELETE FROM images WHERE id = ?", (image,))
     refs.drop_owner(db, refs.IMAGE, image)
+    from lamina.metadata import events  # a listing tells of nothing
+
+    events.of_image(db, "delete", image, image)
 
 
 def drop_chain(db: sqlite3.Connection, chain_id: ChainID) -> None:

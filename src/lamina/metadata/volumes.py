@@ -59,6 +59,13 @@ def add(db: sqlite3.Connection, row: VolumeRow) -> None:
         "INSERT INTO volumes(name, created, labels, anonymous, goes_with) VALUES (?, ?, ?, ?, ?)",
         facts,
     )
+    _tell(db, row.name, "create")
+
+
+def _tell(db: sqlite3.Connection, name: str, action: str) -> None:
+    from lamina.metadata import events  # hardly ever one is made
+
+    events.tell(db, "volume", action, name, {"driver": "local"})
 
 
 def get(db: sqlite3.Connection, name: str) -> VolumeRow | None:
@@ -91,6 +98,7 @@ def doom_with(db: sqlite3.Connection, container: str) -> None:
 def forget(db: sqlite3.Connection, name: str) -> None:
     """Drop the row of one whose folder is gone."""
     db.execute("DELETE FROM volumes WHERE name = ?", (name,))
+    _tell(db, name, "destroy")
 
 
 def users(db: sqlite3.Connection, name: str) -> list[str]:

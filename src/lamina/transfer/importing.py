@@ -49,7 +49,7 @@ def import_root(
     with named(source), images.all_or_nothing():
         layer = _file(source, layers) if isinstance(source, str) else layers.register(None, source)
         document = edit.with_layer(base, layer.diff_id, format_time(created), "", comment)
-        image = images.create(ImageConfig.of(document), names)
+        image = images.create(ImageConfig.of(document), names, told="import")
     layers.barrier()
     return image
 

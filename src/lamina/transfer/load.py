@@ -93,7 +93,9 @@ def load_one(
     with images.all_or_nothing():
         read = load_layers(image.layers, layers, events)
         kept = _keep_blobs(image, images, layers, read)
-        made = images.create(image.config, image.names, manifest=image.manifest, kept=kept)
+        made = images.create(
+            image.config, image.names, manifest=image.manifest, kept=kept, told="load"
+        )
     replaced = [name for name, old in before.items() if old is not None and old != made]
     return Loaded(
         made,

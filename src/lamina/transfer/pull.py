@@ -135,7 +135,7 @@ def _fetched(
             kept = _kept(image, images, read)
             # a manifest is worth keeping when each blob it names is known to be its layer
             document = image.manifest if len(kept) == len(image.layers) else None
-            made = images.create(config, (name,), manifest=document, kept=kept)
+            made = images.create(config, (name,), manifest=document, kept=kept, told="pull")
             images.end_ingests(fetching.digests)
         except BaseException:
             source.session.give_up()  # no answer is waited for any more

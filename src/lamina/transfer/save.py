@@ -11,6 +11,7 @@ from lamina.images import ocilayout
 from lamina.images.dockerarchive import ArchiveWriter
 from lamina.images.store import ImageStore
 from lamina.images.tape import StreamTape, Tape
+from lamina.images.telling import announce
 from lamina.layers.store import LayerStore
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID, chain_ids
@@ -34,6 +35,8 @@ def save(
             wanted.setdefault(image, []).extend([name] if name is not None else [])
     write = write_docker_archive if form == "docker" else write_oci_archive
     write(wanted, images, layers, StreamTape(out))
+    for image in wanted:
+        announce(images.root, "save", image)
 
 
 def write_docker_archive(

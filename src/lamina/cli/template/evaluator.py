@@ -26,7 +26,15 @@ from lamina.errors import TemplateError
 _MAPS = frozenset(
     (
         *("Labels", "ExposedPorts", "Volumes", "Options", "Data", "Sysctls", "Tmpfs", "Networks"),
-        *("Ports", "PortBindings", "StorageOpt", "Annotations", "DriverOpts", "Runtimes"),
+        *(
+            "Ports",
+            "PortBindings",
+            "StorageOpt",
+            "Annotations",
+            "DriverOpts",
+            "Runtimes",
+            "Attributes",
+        ),
     )
 )
 

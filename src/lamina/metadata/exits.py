@@ -7,12 +7,16 @@ container is gone.
 """
 
 import os
+import sqlite3
+import time
 from typing import NamedTuple
 
 from lamina.fs.atomic import unlink_if_there, write_file
+from lamina.metadata import containers
 from lamina.metadata.containers import ContainerRow
 
 NAME = "exit"
+KILLED = 137  # what a shell shows of SIGKILL, and what is shown where nobody could record more
 _SIZE = 128  # bytes
 
 
@@ -65,3 +69,44 @@ def parse(data: bytes) -> Record | None:
         return Record(pid, start_time, code, float(words[3]), words[4] == b"oom")
     except ValueError:
         return None
+
+
+def conclude(db: sqlite3.Connection, row: ContainerRow, record: Record | None, words: str) -> None:
+    """Write down, and tell, how the run that a row knows of has ended; nothing when it knows none.
+
+    To be called with the row as it stands, by who knows that nobody keeps the container any more.
+    `words` say what the exit status does not.
+    """
+    if row.pid is None:
+        return
+    if record is None or not record.is_of(row):  # it was killed with what kept it
+        record = Record(row.pid, row.start_time or 0, KILLED, time.time(), oom=False)
+    containers.mark_exited(
+        db, row.id, finished=record.finished, exit_code=record.exit_code, error=words
+    )
+    tell(db, row, record)
+
+
+def tell(db: sqlite3.Connection, row: ContainerRow, record: Record) -> None:
+    """Tell of an end, and of the beginning where whoever started it was killed before that."""
+    from lamina.metadata import events  # who looks at containers tells of none
+
+    began = row.started or row.created
+    if not events.is_told(db, row.id, "start", began):
+        events.of_container(db, row, "start", at=began)
+    if record.oom:
+        events.of_container(db, row, "oom", at=record.finished)
+    lasted = max(0, int(record.finished - began))
+    how = {"exitCode": str(record.exit_code), "execDuration": str(lasted)}
+    events.of_container(db, row, "die", how, record.finished)
+
+
+def drop_layer(db: sqlite3.Connection, layer: str, folder: str) -> None:
+    """Drop the container whose read-write layer is `layer`, if there is one; nobody keeps it.
+
+    `folder` is that of all containers' folders.
+    """
+    row = containers.of_layer(db, layer)
+    if row is not None:
+        conclude(db, row, read(os.path.join(folder, row.id)), "")
+        containers.remove(db, row)
