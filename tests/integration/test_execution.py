@@ -431,7 +431,7 @@ def test_killing(rig, isolation, how):
     assert running.wait().code == 137
     assert not os.path.exists(f"/proc/{running.pid}")
     assert rig.traces() == []
-    assert os.listdir(rig.run_dir) in ([], [isolation])
+    assert set(os.listdir(rig.run_dir)) <= {"filters", isolation}
     assert rig.left_over() == []
     assert rig.run(isolation, "echo", "again").out == "again\n"
 
@@ -571,7 +571,7 @@ print(len(sys.modules), *(set({heavy}) & set(sys.modules)))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     said = done.stdout.split()
     assert said[1:] == []
-    assert int(said[0]) <= 150
+    assert int(said[0]) <= 154
 
 
 def test_the_programs_there_are(needs_mounts):
