@@ -5,9 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+
+_PATIENCE = 20.0  # seconds; a bound, never a wait
 
 
 class Said(NamedTuple):
@@ -82,6 +85,18 @@ class Lamina:
 def told(lamina: Lamina, *words: str) -> Any:
     """What a command says as JSON."""
     return json.loads(lamina.ok(*words))
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Look until it is so."""
+    limit = time.monotonic() + _PATIENCE
+    while not is_so():
+        assert time.monotonic() < limit, "it never came"
+
+
+def until_told(lamina: Lamina, name: str) -> None:
+    """Until others are told that the container runs: its row is written once it has started."""
+    until(lambda: name in lamina.ok("ps", "--format", "{{.Names}}").split())
 
 
 def build_app(base: Lamina, dockerfile: str, **files: str) -> Lamina:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.cli.rig import assert_complaint
+from tests.cli.rig import assert_complaint, until_told
 from tests.cli.terminal import Terminal
 from tests.cli.test_detached import apart, by_either, see, state
 
@@ -109,6 +109,7 @@ def test_what_nobody_can_attach_to(apart):
         stdout=subprocess.PIPE,
     ) as foreground:
         assert foreground.stdout.readline() == b"up\n"
+        until_told(apart, "c2")
         assert_complaint(apart("attach", "c2"), "in the foreground")
         foreground.kill()
 

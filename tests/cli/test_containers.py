@@ -9,6 +9,8 @@ import tarfile
 
 import pytest
 
+from tests.cli.rig import until_told
+
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 
@@ -176,6 +178,7 @@ def running(base, request, needs_program, monkeypatch, tmp_path):
         )
         started.append(process)
         assert process.stdout.readline() == b"up\n"
+        until_told(base, "c1")
         return process
 
     yield start

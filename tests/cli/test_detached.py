@@ -5,12 +5,11 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.rig import assert_complaint, told, tree
+from tests.cli.rig import assert_complaint, told, tree, until
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 _PATIENCE = 20.0  # seconds; a bound, never a wait
@@ -50,13 +49,6 @@ def see(lamina, name, text):
             assert more, seen
             seen += more
         process.kill()
-
-
-def until(is_so):
-    """Look until it is so."""
-    limit = time.monotonic() + _PATIENCE
-    while not is_so():
-        assert time.monotonic() < limit, "it never came"
 
 
 def state(lamina, name):

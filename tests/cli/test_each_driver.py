@@ -12,6 +12,7 @@ import pytest
 from lamina.drivers.api import SharesMounts
 from lamina.drivers.catalog import entry
 from lamina.testing.filesystems import until_done
+from tests.cli.rig import until_told
 
 DOCKERFILE = """\
 FROM base
@@ -110,8 +111,7 @@ def test_a_limited_container_is_looked_into_while_it_runs_and_after(on, driver):
         lamina.command(*words), env=lamina.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as running:
         assert running.stdout.readline() == b"up\n"
-        while "cc" not in lamina.ok("ps", "--format", "{{.Names}}"):
-            pass  # its row is written once it has started
+        until_told(lamina, "cc")
         inside = asked(lamina, "cc")
         assert inside[:2] == ("one\n", "one\n")
         assert set(inside[3].splitlines()) == {"A /data", "C /etc", "D /etc/motd"}

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from tests.cli.rig import assert_complaint, told, tree
+from tests.cli.rig import assert_complaint, told, tree, until, until_told
 from tests.cli.terminal import Terminal
-from tests.cli.test_detached import apart, by_either, keeper_of, see, state, until
+from tests.cli.test_detached import apart, by_either, keeper_of, see, state
 
 __all__ = ["apart"]
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -222,6 +222,7 @@ def test_in_one_that_runs_in_the_foreground(apart):
         apart.command(*words), env=apart.env, stdout=subprocess.PIPE
     ) as foreground:
         assert foreground.stdout.readline() == b"up\n"
+        until_told(apart, "c1")
         assert apart("exec", "c1", "sh", "-c", "echo in; exit 3") == (3, "in\n", "")
         apart.ok("exec", "c1", "touch", "/made")
         assert apart.ok("diff", "c1") == "A /made\n"
