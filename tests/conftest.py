@@ -4,6 +4,7 @@ A missing capability skips under `make test`; where LAMINA_REQUIRE_ALL is set (C
 peer program) it fails instead, so that nothing is skipped silently where it was promised.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -31,6 +32,12 @@ def pytest_configure() -> None:
     """Let what tests start be interrupted, even where a shell has us in its background."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end: who collects garbage need not look at them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

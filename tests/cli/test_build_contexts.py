@@ -4,11 +4,11 @@ import signal
 import socketserver
 import subprocess
 import tarfile
-import threading
 
 import pytest
 
 from tests.cli.rig import assert_complaint, nothing_left, untimed
+from tests.serving import served
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -97,12 +97,8 @@ def daemon(base, folder, needs_program):
     for words in (("init", "-q", "-b", "main"), ("add", "."), ("commit", "-q", "-m", "first")):
         subprocess.run([git, *identity, "-C", folder, *words], check=True)
     server = GitDaemon(git, base.folder)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"git://127.0.0.1:{server.server_address[1]}/context/.git"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(server):
+        yield f"git://127.0.0.1:{server.server_address[1]}/context/.git"
 
 
 def test_a_repository_by_gits_own_protocol(base, folder, daemon):

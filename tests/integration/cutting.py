@@ -6,11 +6,14 @@ It hands a request on when it has all of it, as nginx does by default.
 import http.client
 import re
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, cast
+
+from tests.serving import served
+
+_PATIENCE = 30.0  # seconds; a bound, never a wait
 
 
 class Passed(NamedTuple):
@@ -77,7 +80,7 @@ class _Exchange(BaseHTTPRequestHandler):
 
     def _cut(self, proxy: Cutting, half: bytes, size: int) -> None:
         if proxy.leaks:
-            with closing(http.client.HTTPConnection(proxy.behind)) as there:
+            with closing(http.client.HTTPConnection(proxy.behind, timeout=_PATIENCE)) as there:
                 self._leak(there, half)
         self.connection.shutdown(socket.SHUT_RDWR)
         self.close_connection = True
@@ -93,7 +96,7 @@ class _Exchange(BaseHTTPRequestHandler):
             pass
 
     def _hand_on(self, proxy: Cutting, body: bytes) -> None:
-        with closing(http.client.HTTPConnection(proxy.behind)) as there:
+        with closing(http.client.HTTPConnection(proxy.behind, timeout=_PATIENCE)) as there:
             with suppress(BrokenPipeError):  # a registry may answer before it has all of a body
                 there.request(self.command, self.path, body, dict(self.headers.items()))
             answer = there.getresponse()
@@ -114,11 +117,5 @@ class _Exchange(BaseHTTPRequestHandler):
 def cutting(behind: str) -> Iterator[Cutting]:
     """A proxy before a registry, for as long as the block lasts."""
     proxy = Cutting(behind)
-    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(proxy):
         yield proxy
-    finally:
-        proxy.shutdown()
-        thread.join()
-        proxy.server_close()

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from tests.cli.rig import Lamina
-from tests.unit.build.servers import Server, repository_at, served
+from tests.serving import served
+from tests.unit.build.servers import Server, repository_at
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
 
 _INDEX = "application/vnd.oci.image.index.v1+json"
+_POLL = 0.01  # seconds after which the server looks up when it is to end
 _Request = socket.socket | tuple[bytes, socket.socket]
 Fault = Callable[["Exchange"], bool]
 """Answers an exchange in its own way; False leaves it to the registry."""
@@ -304,7 +305,7 @@ def fake_registry() -> Iterator[FakeRegistry]:
     server = _Server(("127.0.0.1", 0))
     server.registry = registry
     registry.host = f"127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True)
     thread.start()
     try:
         yield registry

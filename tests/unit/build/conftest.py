@@ -29,7 +29,8 @@ from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
 from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted
 from lamina.values.ids import LayerID
-from tests.unit.build.servers import Repository, Server, repository_at, served
+from tests.serving import served
+from tests.unit.build.servers import Repository, Server, repository_at
 
 
 @pytest.fixture

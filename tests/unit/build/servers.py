@@ -5,9 +5,10 @@ import hashlib
 import http.server
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from tests.serving import served
 
 DATE = "Wed, 21 Oct 2015 07:28:00 GMT"
 
@@ -97,19 +98,6 @@ class Repository:
         subprocess.run(["rm", "-rf", self.bare], check=True)
         self("clone", "-q", "--bare", self.work, self.bare, at="/")
         self("update-server-info", at=self.bare)
-
-
-@contextmanager
-def served(server: http.server.ThreadingHTTPServer) -> Iterator[None]:
-    """Let a server answer for the block's time."""
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager

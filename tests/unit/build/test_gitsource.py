@@ -8,7 +8,7 @@ import pytest
 
 from lamina.build import BuildRequest
 from lamina.errors import BuildError, DockerfileError
-from tests.unit.build.servers import served
+from tests.serving import served
 
 THEN = 1577934245
 
