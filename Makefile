@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv/bin
 PYTHON = $$(sh scripts/python.sh)
 TESTS ?= tests
+SPREAD := -n auto --dist worksteal  # a file's tests stay together: what they share is made once
 CODE := src tests demo bench scripts
 SUITE := tests/conformance/test_drivers.py
 VM_TESTS := $(SUITE)::TestOverlay2 $(SUITE)::TestErofs $(SUITE)::TestDevicemapper \
@@ -19,7 +20,7 @@ demo: setup ## two real Debian images on one shared base, from nothing (BASE=arc
 	@$(VENV)/python -m demo $(if $(BASE),--base "$(BASE)") $(if $(FRESH),--fresh)
 
 test: check ## lint, types, import floors and the tests (TESTS=tests/unit for a part)
-	@$(VENV)/pytest -q -n auto \
+	@$(VENV)/pytest -q $(SPREAD) \
 	  -m "not matrix and not exhaustive and not differential and not real_builds and not vm" $(TESTS)
 
 ##@ The rest
@@ -49,10 +50,10 @@ docs: setup ## links, commands and snippets of the documentation hold
 	@$(VENV)/python -m scripts.check_docs
 
 matrices: setup-dev ## a kill at every named point, stores moved between every two drivers
-	@$(VENV)/pytest -q -n auto -m "matrix and not exhaustive" tests
+	@$(VENV)/pytest -q $(SPREAD) -m "matrix and not exhaustive" tests
 
 crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
-	@$(VENV)/pytest -q -n auto -m exhaustive tests
+	@$(VENV)/pytest -q $(SPREAD) -m exhaustive tests
 
 differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
 	@$(VENV)/pytest -q -m differential tests

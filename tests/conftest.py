@@ -34,6 +34,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three on two processors: tests wait for disks, for other programs and for the kernel, too."""
+    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+
+
 def pytest_collection_finish() -> None:
     """Thousands of tests stay to the end: who collects garbage need not look at them each time."""
     gc.collect()

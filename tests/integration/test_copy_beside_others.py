@@ -208,9 +208,11 @@ def test_containers_storage_is_a_source(lamina, copy, end, skopeo):  # noqa: F81
 # --- killed -------------------------------------------------------------------------------
 
 POINTS = ("file-written", "blob-copied", "copy-complete", "copy-published")
+# What is written as another is: an archive of a layout, a directory of blobs.
+ALIKE = [pytest.param(kind, marks=pytest.mark.matrix) for kind in ("oci-archive", "dir")]
 
 
-@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("kind", ["docker", "oci", "docker-archive", *ALIKE])
 def test_killed_at_every_point(lamina, copy, end, skopeo, tmp_path, kind):  # noqa: F811
     """What is seen is the old image or the new one, whole; the next copy does the rest."""
     lamina.write("Dockerfile", "FROM base\nRUN echo other > /etc/motd\n")

@@ -25,16 +25,23 @@ def browser(needs_program, tmp_path):
         yield opened
 
 
-@pytest.fixture
-def lamina(tmp_path):
-    """A store with `one` and `two`, which share a layer; the second wastes bytes."""
-    made = Lamina(str(tmp_path))
+@pytest.fixture(scope="module")
+def one_and_two(tmp_path_factory):
+    made = Lamina(str(tmp_path_factory.mktemp("one-and-two")))
     lower = "\n".join(f"f usr/lib/file{number} {'x' * 400}" for number in range(30))
     lower += f"\nf etc/big {'y' * 9000}\nf opt/data {'z' * 3000}"
     for name, upper in (("one:1", f"f app/new {'n' * 2000}"), ("two:1", f"f etc/big {'w' * 8000}")):
         history = [{"created_by": "ADD rootfs.tar"}, {"created_by": "RUN echo '<b>&amp;</b>'"}]
         archive = as_tar(classic(sample(lower, upper, names=[name], history=history)))
         made.ok("load", "-q", stdin=archive)
+    return made.root
+
+
+@pytest.fixture
+def lamina(tmp_path, one_and_two):
+    """A store with `one` and `two`, which share a layer; the second wastes bytes."""
+    made = Lamina(str(tmp_path))
+    made.begin_as(one_and_two)
     return made
 
 

@@ -76,8 +76,14 @@ def the_whole_way(lamina):
     assert lamina.ok("check", "--full") == "clean\n"
 
 
-@pytest.mark.parametrize("isolation", ["crun", "runc", "chroot"])
-@pytest.mark.parametrize("driver", ["overlay2", "fuse-overlayfs"])
+PAIRS = (("overlay2", "crun"), ("fuse-overlayfs", "runc"), ("overlay2", "chroot"))
+OTHERS = (("overlay2", "runc"), ("fuse-overlayfs", "crun"), ("fuse-overlayfs", "chroot"))
+
+
+@pytest.mark.parametrize(
+    ("driver", "isolation"),
+    [*PAIRS, *(pytest.param(*pair, marks=pytest.mark.matrix) for pair in OTHERS)],
+)
 def test_the_whole_way(driver, isolation, site, folder, needs_program):
     site(driver)
     if isolation != "chroot":
