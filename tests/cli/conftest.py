@@ -3,10 +3,13 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
 from tests.cli.rig import Lamina
+
+_OF_FILES = ("overlay2", "fuse-overlayfs", "erofs", "vfs")  # drivers whose stores can be copied
 
 
 @pytest.fixture
@@ -37,19 +40,40 @@ def standing(tmp_path_factory: pytest.TempPathFactory, template: str) -> Lamina:
     return made
 
 
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, busybox_tar: str) -> Callable[[str], str]:
+    """A function that gives the root of a store on a driver as `on` has it, to be copied."""
+
+    @cache
+    def of(driver: str) -> str:
+        return _filled(Lamina(str(tmp_path_factory.mktemp(driver)), driver), busybox_tar).root
+
+    return of
+
+
 @pytest.fixture
-def on(site: Callable[[str], str], busybox_tar: str) -> Callable[[str], Lamina]:
+def on(
+    site: Callable[[str], str], templates: Callable[[str], str], busybox_tar: str
+) -> Callable[[str], Lamina]:
     """A function that gives a store on a driver, with the images `bare` and `base` in it."""
 
     def make(driver: str) -> Lamina:
         made = Lamina(site(driver), driver)
         made.env["SOURCE_DATE_EPOCH"] = "1600000000"
-        made.write("Dockerfile", "FROM bare\nRUN mkdir -p /opt/old && echo hi > /etc/motd\n")
-        made.ok("import", busybox_tar, "bare")
-        made.ok("build", "-q", "-t", "base", made.folder)
+        if driver not in _OF_FILES:
+            return _filled(made, busybox_tar)
+        made.begin_as(templates(driver))
         return made
 
     return make
+
+
+def _filled(made: Lamina, busybox_tar: str) -> Lamina:
+    made.env["SOURCE_DATE_EPOCH"] = "1600000000"
+    made.ok("import", busybox_tar, "bare")
+    dockerfile = b"FROM bare\nRUN mkdir -p /opt/old && echo hi > /etc/motd\n"
+    made.ok("build", "-q", "-t", "base", "-", stdin=dockerfile)
+    return made
 
 
 @pytest.fixture
