@@ -131,6 +131,8 @@ class _Reading:
         except OSError as error:
             raise from_oserror(error, "reading", os.fsdecode(path)) from error
         self._cache.note(packed, kept.digest, now)
+        if kept.data is not None and status.is_file and not kept.xattrs:
+            self._tree.contents.keep(kept.digest, kept.data)
         return kept
 
     def _read(self, path: bytes, status: Status) -> Kept:

@@ -21,6 +21,8 @@ class Contexts:
     def __init__(self, main: Opened, stat_caches: Callable[[str], StatCache]) -> None:
         self.main = main
         self.main_cache = stat_caches(main.folder)
+        if isinstance(main.tree, ContextTree):
+            main.tree.contents = self.main_cache.contents
         self._stat_caches = stat_caches
         self._lock = threading.Lock()
         self._owner = threading.get_ident()
@@ -41,7 +43,9 @@ class Contexts:
             tree = self._tree(f"{context.name}\0{context.path}", lambda: _opened(context))
             if context.path not in self._known:
                 self._known[context.path] = self._stat_caches(context.path * context.lasts)
-            return tree, self._known[context.path]
+            known = self._known[context.path]
+            tree.contents = known.contents
+            return tree, known
 
     @contextmanager
     def watched(self) -> Iterator[None]:

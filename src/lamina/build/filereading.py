@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from lamina.build.selection import Kept, Node, changed
+from lamina.build.smallfiles import SMALL
 from lamina.build.sources import SourceTree
 from lamina.fs.status import Status
 from lamina.fs.tree import Xattrs
@@ -45,12 +46,18 @@ def whole(tree: SourceTree, node: Node) -> Kept:
     status = node.status
     if status.is_file and status.size > _WHOLE:
         return Kept(b"", attributes(tree, node))  # its digest is for `require_bytes`
+    if status.is_file and kept is not None and status.size <= SMALL:
+        data = tree.contents.find(kept.digest)
+        if data is not None:  # a file of that digest has no attributes (`digest_of`)
+            return Kept(kept.digest, (), data)
     if status.is_file:
         found = read_file(tree, node.path, status, keeps=True)
     else:
         found = read_other(tree, node.path, status)
     if kept is not None and kept.digest != found.digest:
         raise changed(os.fsdecode(node.path))
+    if status.is_file and found.data is not None and not found.xattrs:
+        tree.contents.keep(found.digest, found.data)
     return found
 
 

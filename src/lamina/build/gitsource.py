@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lamina.build.api import BuildRequest
 from lamina.build.operation import PROXY_NAMES
-from lamina.build.sources import Child, ContextTree
+from lamina.build.sources import NOTHING_KNOWN, Child, ContextTree
 from lamina.dockerfile.giturl import Git, without_user
 from lamina.errors import BuildError, DigestMismatch
 from lamina.fs.remove import remove_tree
@@ -57,6 +57,7 @@ class GitTree:
     """The files of a repository, checked out when the first is looked at."""
 
     keeps_owners = False
+    contents = NOTHING_KNOWN
 
     def __init__(
         self,

@@ -9,10 +9,12 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
+from lamina.build.smallfiles import SmallFiles
 from lamina.fs.status import is_directory, packed
 from lamina.fs.tree import READING, FlatTree, TreeView, Xattrs, carried_xattrs
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NOTHING_KNOWN = SmallFiles(None)
 
 
 class Child(NamedTuple):
@@ -36,6 +38,10 @@ class SourceTree(Protocol):
     @property
     def keeps_owners(self) -> bool:
         """Whether numeric owners are carried over (a stage) or are 0:0 (a context)."""
+
+    @property
+    def contents(self) -> SmallFiles:
+        """What is known of the bytes of small files, so that they need not be read."""
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """The status of `path`; None when there is nothing to be seen."""
@@ -92,6 +98,7 @@ class ContextTree:
     keeps_owners = False
 
     def __init__(self, directory: int, ignore: Ignore | None) -> None:
+        self.contents = NOTHING_KNOWN
         self._directory = directory
         self._tree = FlatTree(directory)
         self._ignore = ignore
@@ -100,6 +107,7 @@ class ContextTree:
         """The same for another thread, which closes it: a tree is of one thread at a time."""
         other = ContextTree(os.dup(self._directory), self._ignore)
         other.title = self.title
+        other.contents = self.contents
         return other
 
     @property
@@ -183,6 +191,7 @@ class ChainTree:
     """The tree of an earlier stage or of an image, opened when it is first looked at."""
 
     keeps_owners = True
+    contents = NOTHING_KNOWN
 
     def __init__(self, view: Callable[[], TreeView], title: str) -> None:
         self._opener = view
@@ -241,6 +250,7 @@ class NoTree:
     ignore_alone: Ignore | None = None
     title = "a build without a context"
     keeps_owners = False
+    contents = NOTHING_KNOWN
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """There is nothing."""

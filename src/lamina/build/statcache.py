@@ -7,8 +7,8 @@ format is docs/format/build-cache.md; a file that does not read as one is no cac
 
 Does not protect against a file system whose clock runs behind this machine's (a network mount),
 nor against someone who sets the clock back and rewrites a file within it, nor one who writes to a
-file's memory (mmap), which may change no time. What is copied is held against the digest, though,
-and where it differs nothing is believed any more (`distrust`).
+file's memory (mmap), which may change no time. What is read to be copied is held against the
+digest, though, and where it differs nothing is believed any more (`distrust`).
 """
 
 import os
@@ -17,19 +17,22 @@ from binascii import crc32
 from collections.abc import Callable
 from itertools import islice
 
+from lamina.build.smallfiles import SmallFiles
 from lamina.fs.atomic import unlink_if_there, write_file
 from lamina.fs.status import IDENTITY, ctime_ns, settled
 
 _MAGIC = b"lamina stat 3\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
 _ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
-_KEPT_CONTEXTS = 64  # files in the folder; the one that was used longest ago goes
+_KEPT_CONTEXTS = 64  # of which something is in the folder; the one used longest ago goes
+_FILES = ".files"  # what is kept of the bytes of a context's files is called so beside this
 
 
 class StatCache:
     """Digests by packed status, loaded from `path` and saved there; in memory when it is None.
 
-    `temporary` says where a file that is not yet complete may be left by a kill.
+    `contents` are the bytes of the small ones among the files. `temporary` says where a file that
+    is not yet complete may be left by a kill.
     """
 
     def __init__(self, path: str | None, temporary: Callable[[], str] | None = None) -> None:
@@ -39,6 +42,7 @@ class StatCache:
         self._used: set[bytes] = set()
         self._fresh = False
         self._is_wrong = False
+        self.contents = SmallFiles(path + _FILES if path is not None else None, temporary)
 
     def find(self, status: bytes) -> bytes | None:
         """The 32-byte digest noted for this very state of the file, if any."""
@@ -62,18 +66,24 @@ class StatCache:
 
     def save(self) -> None:
         """Write what was learnt; a store that cannot be written costs only the speed."""
-        if self.path is None or not (self._fresh or self._is_wrong):
+        if self.path is None:
             return
         try:
             if self._is_wrong:
                 unlink_if_there(self.path)
+                self.contents.forget()
                 return
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            _make_room(os.path.dirname(self.path))
-            temporary = self._temporary() if self._temporary is not None else None
-            write_file(self.path, self._pack(), mode=0o600, temporary=temporary)
+            if self._fresh:
+                self._write(self.path)
+            self.contents.save({self._known[key] for key in self._used})
         except OSError:
             return
+
+    def _write(self, path: str) -> None:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _make_room(os.path.dirname(path))
+        temporary = self._temporary() if self._temporary is not None else None
+        write_file(path, self._pack(), mode=0o600, temporary=temporary)
         self._fresh = False
 
     def _pack(self) -> bytes:
@@ -101,6 +111,8 @@ def _load(path: str) -> dict[bytes, bytes]:
 
 def _make_room(folder: str) -> None:
     with os.scandir(folder) as entries:
-        aged = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries)
+        contexts = [entry for entry in entries if not entry.name.endswith(_FILES)]
+        aged = sorted((entry.stat().st_mtime_ns, entry.path) for entry in contexts)
     for _, path in aged[: max(0, len(aged) - _KEPT_CONTEXTS + 1)]:
-        os.unlink(path)
+        unlink_if_there(path + _FILES)
+        unlink_if_there(path)

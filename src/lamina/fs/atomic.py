@@ -1,6 +1,7 @@
 """Writing a file so that a reader sees the old one or the new one whole; taking one away."""
 
 import os
+from collections.abc import Iterable
 
 _STEADY = 4 << 20  # bytes between two beginnings
 
@@ -18,6 +19,18 @@ def write_file(
     A kill leaves the temporary file: whoever can find it again says where it is to be, by a name
     that nobody else writes to. Raises OSError; then the old file is there and no temporary one.
     """
+    write_pieces(path, (data,), mode=mode, durable=durable, temporary=temporary)
+
+
+def write_pieces(
+    path: str,
+    pieces: Iterable[bytes],
+    *,
+    mode: int = 0o644,
+    durable: bool = False,
+    temporary: str | None = None,
+) -> None:
+    """The same with data that comes in pieces."""
     if temporary is None:
         temporary = f"{path}.{os.getpid()}.{os.urandom(4).hex()}.tmp"
     descriptor = os.open(
@@ -26,7 +39,8 @@ def write_file(
     try:
         try:
             os.fchmod(descriptor, mode)  # whatever the caller's umask is
-            write_all(descriptor, data)
+            for data in pieces:
+                write_all(descriptor, data)
             if durable:
                 os.fsync(descriptor)
         finally:

@@ -734,6 +734,18 @@ def test_a_stat_cache_that_was_wrong_is_not_believed_again(rig, line):
     assert rig.cached() == [False]
 
 
+def test_a_small_file_that_is_known_is_not_read_again(rig):
+    """Its bytes are those that the key counts, as they would be in a build of known steps."""
+    rig.write(a="one", b="b")
+    stats = StoreCache(rig.root).stat_cache(rig.context)
+    status = os.lstat(os.path.join(rig.context, "a"))
+    digest = hashlib.sha256(b"two").digest()
+    stats.note(packed(status), digest, status.st_ctime_ns + 60 * 10**9)
+    stats.contents.keep(digest, b"two")
+    stats.save()
+    assert rig.tree(rig.build("FROM scratch\nCOPY . /\n")) == {"a": "two", "b": "b"}
+
+
 def meanwhile(rig, change):
     """From now on `change` happens between what a copy looked at and the making of its layer."""
     register = rig.layers.register_entries
