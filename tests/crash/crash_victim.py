@@ -490,6 +490,20 @@ def _import_box(victim: Victim) -> None:
     shutil.rmtree(box)
 
 
+def begin_with_many(victim: Victim) -> tuple[str, ...]:
+    """Let it have built a context of 1,000 files, one of which was changed then; gives the build."""
+    folder = f"{victim.folder}/many"
+    words = ("build", "-q", "-t", "many", "many")
+    _write_context(folder, "FROM scratch\nCOPY files /files\n")
+    os.mkdir(f"{folder}/files")
+    for number in range(1000):
+        _write(f"{folder}/files/{number}", b"%d" % number)
+    victim.ok(*words)
+    _write(f"{folder}/files/7", b"changed")
+    os.unlink(f"{folder}/files/8")
+    return words
+
+
 def _write_context(folder: str, dockerfile: str) -> None:
     os.mkdir(folder)
     _write(f"{folder}/Dockerfile", dockerfile.encode())

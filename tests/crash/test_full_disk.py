@@ -13,7 +13,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.crash_victim import OPERATIONS, Victim, assert_between, prepare
+from tests.crash.crash_victim import (
+    OPERATIONS,
+    Operation,
+    Victim,
+    assert_between,
+    begin_with_many,
+    prepare,
+)
 
 _PIECE = 600_000  # bytes: three of them are more than the reserve of a store
 _LEVELS = range(0, 2816, 64)  # KiB left free: from none at all to enough
@@ -87,7 +94,10 @@ def _fill(folder: str, left: int) -> str:
 
 def _fails_cleanly_or_succeeds(victim: Victim, name: str, levels: "range | tuple[int, ...]") -> int:
     """How often it failed for want of room."""
-    operation = OPERATIONS[name]
+    return _fails_cleanly(victim, OPERATIONS[name], levels)
+
+
+def _fails_cleanly(victim: Victim, operation: Operation, levels: "range | tuple[int, ...]") -> int:
     before = victim.state()
     victim.ok(*operation.words)
     after = victim.state()
@@ -115,6 +125,16 @@ def _fails_cleanly_or_succeeds(victim: Victim, name: str, levels: "range | tuple
 def test_a_disk_that_gets_full(disk, scratch):
     victim = _prepared(disk, scratch, "overlay2", "import")
     assert _fails_cleanly_or_succeeds(victim, "import", _FEW) == len(_FEW)
+
+
+def test_a_disk_that_gets_full_while_a_layer_stands_on_the_one_before(disk, scratch):
+    victim = prepare(Victim(f"{disk}/v", "overlay2"), OPERATIONS["build"])
+    victim.saved = f"{scratch}/saved"
+    operation = Operation(begin_with_many(victim), steps=True)
+    pieces = {f"piece{number}": os.urandom(_PIECE) for number in range(3)}
+    _write_all(f"{victim.folder}/many/files", pieces)
+    victim.save_state()
+    assert _fails_cleanly(victim, operation, (*_FEW, 4096)) == len(_FEW)
 
 
 def test_a_full_disk_can_be_emptied(disk, scratch):

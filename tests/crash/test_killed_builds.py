@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from lamina.testing.fake_registry import fake_registry
-from tests.crash.crash_victim import Operation, assert_between, was_killed
+from tests.crash.crash_victim import Operation, assert_between, begin_with_many, was_killed
 
 pytestmark = pytest.mark.matrix
 
@@ -83,6 +83,22 @@ def test_stages_at_once(victim_of, storage):
     points = [f"{each}{count}" for each in _TWICE.split() for count in ("", ":3")]
     points += ["rw-created:3", "command-ended", "command-ended:2"]
     for point in (*points, "cache-mount-made", "cache-mount-kept", "image-created", "durable"):
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)
+
+
+def test_a_copy_of_which_little_changed(victim_of):
+    """Its layer stands on the one before."""
+    victim = victim_of("overlay2", "build")
+    operation = Operation(begin_with_many(victim), steps=True)
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    before, after = outcome(victim, operation)
+    written = [each for each in after.files - before.files if "/diff/files/" in each]
+    assert len(written) == 2, written  # what changed, and what is gone
+    points = f"{_TWICE} layer-created version-extracted diff-noted index-placed"
+    points = points.replace("layer-extracted ", "")
+    for point in (*points.split(), "image-created", "durable"):
         killed(victim, operation, point)
         goes_on(victim, operation, before, after)
 

@@ -444,3 +444,35 @@ def test_an_old_body_that_cannot_be_removed_is_told_and_goes_later(mover):
 
 def has_work(mover, layer):
     return os.path.isdir(f"{mover.lamina.root}/overlay2/{layer}/work")
+
+
+@pytest.mark.parametrize("target", ["fuse-overlayfs", "vfs", "erofs"])
+def test_a_layer_that_stands_on_an_earlier_one_moves_to_what_is_below_both(mover_of, target):
+    mover = mover_of("overlay2", target)
+    context = f"{mover.lamina.folder}/context"
+    os.makedirs(f"{context}/files")
+    for number in range(1010):
+        write(f"{context}/files/{number}", str(number))
+    write(f"{context}/Dockerfile", "FROM scratch\nCOPY files /files\n")
+    run = mover.on("overlay2")
+    for text, gone in (("one", "8"), ("two", "9")):
+        write(f"{context}/files/7", text)
+        os.unlink(f"{context}/files/{gone}")
+        run("build", "-q", "-t", text, context)
+    ids = run("images", "-aq", "--no-trunc")
+    said = mover.move("overlay2", target)
+    assert said.code == 0, said
+    run = mover.on(target)
+    assert run("check", "--full") == "clean\n"
+    assert run("images", "-aq", "--no-trunc") == ids
+    assert [run("cat", f"{text}:/files/7") for text in ("one", "two")] == ["one", "two"]
+    assert len(run("ls", "two:/files").split()) == len(run("ls", "one:/files").split()) - 1
+    run("rmi", "one")
+    assert run("check", "--full") == "clean\n"
+    run("rmi", "two")
+    assert entry(target).layers(mover.lamina.root) == []
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)

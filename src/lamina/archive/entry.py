@@ -83,10 +83,14 @@ Opener = Callable[[], int]
 
 
 class Watched(NamedTuple):
-    """A way to a file's content; `passed` is told the SHA-256 of all of it, and may raise."""
+    """A way to a file's content; `passed` is told the SHA-256 of all of it, and may raise.
+
+    It raises unless that is `digest`, where this is not empty.
+    """
 
     open: Opener
     passed: Callable[[bytes], None]
+    digest: bytes = b""
 
 
 Content = Opener | Watched | Held
@@ -94,6 +98,17 @@ Content = Opener | Watched | Held
 
 EntryStream = Iterator[tuple[Entry, Content | None]]
 """Entries in order, each regular file with its content."""
+
+
+class Known(NamedTuple):
+    """The content of an entry that another tar has, too, and that tar's header blocks of it."""
+
+    head: bytes
+    content: Content | None
+
+
+MemberStream = Iterator[tuple[Entry, Content | Known | None]]
+"""The same, with what is known already of some."""
 
 
 class Segment(NamedTuple):

@@ -22,6 +22,8 @@ from lamina.archive.entry import (
     Entry,
     EntryStream,
     Held,
+    Known,
+    MemberStream,
     Opener,
     Regions,
     Segment,
@@ -55,7 +57,7 @@ def write(entries: EntryStream, out: Write) -> None:
             pass
 
 
-def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]:
+def segments(entries: MemberStream, tap: Write) -> Generator[Segment, None, None]:
     """The entries as the segments of their tar; `tap` is given each byte of it in order.
 
     A body must be read to its end before the next segment is asked for. Raises `BadArchive` for
@@ -64,7 +66,11 @@ def segments(entries: EntryStream, tap: Write) -> Generator[Segment, None, None]
     offset = 0
     padding = b""
     for entry, content in chain(entries, [(None, None)]):
-        raw = padding + (head(entry) if entry is not None else _END)
+        if isinstance(content, Known):
+            block, content = content
+        else:
+            block = head(entry) if entry is not None else _END
+        raw = padding + block
         tap(raw)
         if isinstance(content, Held):
             tap(content.data)

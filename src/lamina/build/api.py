@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.fs.tree import TreeView
     from lamina.layers.kinds import Source
     from lamina.layers.layer import Layer
+    from lamina.layers.versions import Version
     from lamina.runtime.process import Volume
     from lamina.values.reference import Reference
 
@@ -131,8 +132,21 @@ class Layers(Protocol):
     def held(self, chain_id: ChainID) -> Held | None:
         """The layer on top of a chain, if it is to be had; what is here stays during the build."""
 
-    def register_entries(self, parent: ChainID | None, source: "Source") -> "Layer":
-        """Make a layer over `parent`; nothing is left when it raises."""
+    def version(
+        self, parent: ChainID | None, before: ChainID
+    ) -> "AbstractContextManager[Version | None]":
+        """What a new layer over `parent` is beside an earlier one of it, the top of `before`.
+
+        None where that is no gain.
+        """
+
+    def register_entries(
+        self, parent: ChainID | None, source: "Source", version: "Version | None" = None
+    ) -> "Layer":
+        """Make a layer over `parent`; nothing is left when it raises.
+
+        Raises `Unlike` where it is to be made without a `version`.
+        """
 
     def create_rw(self, parent: ChainID | None) -> LayerID:
         """Make a read-write layer; gone with its maker unless it is removed before."""

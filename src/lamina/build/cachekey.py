@@ -14,6 +14,8 @@ from binascii import crc32
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
 
+from lamina.values.digest import ChainID
+
 VERSION = 1  # raise it when a step's meaning changes, so that no older record answers
 _LISTED_FILES = 400  # a record of more files keeps one digest per directory near the top
 _DEEPEST = 3  # levels of directories that are told apart then
@@ -43,13 +45,12 @@ class Inputs(NamedTuple):
         )
         return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
 
-    def to_json(self) -> str:
-        """As a cache record keeps it."""
-        return json.dumps(
-            {"facts": dict(self.facts), "files": dict(self.files)},
-            sort_keys=True,
-            separators=(",", ":"),
-        )
+    def to_json(self, gave: str | None = None) -> str:
+        """As a cache record keeps it; a note of what it `gave` (a chain), too."""
+        document: dict[str, object] = {"facts": dict(self.facts), "files": dict(self.files)}
+        if gave is not None:
+            document["gave"] = gave
+        return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 class Files:
@@ -89,6 +90,17 @@ class Files:
     def condensed(self) -> dict[str, str]:
         """The digests, at most 400 of them."""
         return {name: f"{value:016x}" for name, value in self._rows.items()}
+
+
+def copied_before(noted: str) -> ChainID | None:
+    """The chain that a COPY gave by such a note; None for any other step, and for --link."""
+    try:
+        document = json.loads(noted)
+        facts = document["facts"]
+        is_copy = facts["op"] == "copy" and not facts.get("link")
+        return ChainID(document["gave"]) if is_copy and "gave" in document else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 _SUBJECTS = {

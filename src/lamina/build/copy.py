@@ -348,7 +348,8 @@ def _content(tree: SourceTree, node: Node, holds: Kept) -> Content:
         opener = partial(open_node, tree, node)
         if node.kept is None:
             return opener
-        return Watched(opener, partial(require_bytes, node, holds.xattrs or ()))
+        plain = b"" if holds.xattrs else node.kept.digest
+        return Watched(opener, partial(require_bytes, node, holds.xattrs or ()), plain)
     digest = hashlib.sha256(holds.data).digest() if holds.xattrs else holds.digest
     return Held(holds.data, digest)
 

@@ -8,6 +8,7 @@ begins again, holding from the beginning.
 """
 
 import threading
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from lamina.build.api import Held, StoredLayers
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lamina.fs.tree import TreeView
     from lamina.layers.kinds import Source
     from lamina.layers.layer import Layer
+    from lamina.layers.versions import Version
 
 
 class HeldAtNeed:
@@ -49,10 +51,19 @@ class HeldAtNeed:
                 raise NotBrought("a layer that was known has been removed just now")
             self._noted = None
 
-    def register_entries(self, parent: ChainID | None, source: "Source") -> "Layer":
+    def version(
+        self, parent: ChainID | None, before: ChainID
+    ) -> "AbstractContextManager[Version | None]":
+        """What a new layer is beside an earlier one of it."""
+        self.need()
+        return self._own.version(parent, before)
+
+    def register_entries(
+        self, parent: ChainID | None, source: "Source", version: "Version | None" = None
+    ) -> "Layer":
         """Make a layer over `parent`."""
         self.need()
-        return self._own.register_entries(parent, source)
+        return self._own.register_entries(parent, source, version)
 
     def create_rw(self, parent: ChainID | None) -> LayerID:
         """Make a read-write layer."""

@@ -28,6 +28,7 @@ from lamina.values.ids import LayerID
 if TYPE_CHECKING:
     from lamina.archive.index import IndexReader
     from lamina.content.verified import ByteStream
+    from lamina.layers.versions import Version
 
 
 class Opened(NamedTuple):
@@ -273,10 +274,19 @@ class LazyLayers:
         """The layer on top of a chain, here or elsewhere."""
         return self._own.held(chain_id) or self._imports.layer(chain_id)
 
-    def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
+    def version(
+        self, parent: ChainID | None, before: ChainID
+    ) -> "AbstractContextManager[Version | None]":
+        """What a new layer is beside an earlier one of it, which is here or not at all."""
+        self.need(parent)
+        return self._own.version(parent, before)
+
+    def register_entries(
+        self, parent: ChainID | None, source: Source, version: "Version | None" = None
+    ) -> Layer:
         """Make a layer over `parent`."""
         self.need(parent)
-        return self._own.register_entries(parent, source)
+        return self._own.register_entries(parent, source, version)
 
     def create_rw(self, parent: ChainID | None) -> LayerID:
         """Make a read-write layer."""

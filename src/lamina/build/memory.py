@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lamina.build.api import Cache, Layers
-from lamina.build.cachekey import Inputs, explain
+from lamina.build.cachekey import Inputs, copied_before, explain
 from lamina.build.past import Ancestor, Past, found
 from lamina.build.record import Record
 from lamina.build.stop import Stop
@@ -71,11 +71,12 @@ class Memory:
         parent: ChainID | None,
         look: Callable[[bool], Inputs],
         place: Place,
-        make: Callable[[], Layer | None],
+        make: Callable[[ChainID | None], Layer | None],
         proves: Callable[[Record], bool],
     ) -> Outcome:
         """The outcome of `make` over `parent`, remembered from another time if possible.
 
+        It is told the chain that the step, a COPY, gave when it was made here last.
         `look` gives what it is made from, believing imported caches or not. `place` names the step
         in its Dockerfile, to find what it was made from last time. What an image's history says is
         taken where `proves` agrees.
@@ -94,13 +95,15 @@ class Memory:
             known = self._known(key, inputs, parent, anew=place.anew)
             if known is not None:
                 return known._replace(reason="it was made just now, elsewhere")
-            reason = self._why(place, inputs)
-            layer = make()
+            noted = None if place.anew else self._cache.recall(_last(place.name))
+            reason = self._why(place, inputs, noted)
+            layer = make(copied_before(noted.inputs) if noted is not None else None)
             crash_point("step-made")
             created = self._now()
             chain = layer.chain_id if layer is not None else parent
             self._cache.record(key, Record(chain, inputs.to_json(), created))
-            self._cache.note(_last(place.name), Record(None, inputs.to_json(), created))
+            gave = layer.chain_id if layer is not None else None
+            self._cache.note(_last(place.name), Record(None, inputs.to_json(gave), created))
             self._made.add(key)
             crash_point("step-recorded")
         if layer is None:
@@ -140,11 +143,10 @@ class Memory:
             return None
         return Outcome(layer.diff_id, record.created, layer.size, True, "nothing it reads changed")
 
-    def _why(self, place: Place, inputs: Inputs) -> str:
+    def _why(self, place: Place, inputs: Inputs, noted: Record | None) -> str:
         if place.anew:
             return "the cache was not asked"
-        before = self._cache.recall(_last(place.name))
-        return explain(before.inputs if before is not None else None, inputs)
+        return explain(noted.inputs if noted is not None else None, inputs)
 
 
 def _last(place: str) -> str:

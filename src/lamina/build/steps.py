@@ -87,7 +87,7 @@ class Steps:
             parent,
             lambda believing: self._look_at_run(parent, run, bound, believing),
             place,
-            lambda: self._work().run(parent, run, output, bound, origins),
+            lambda _: self._work().run(parent, run, output, bound, origins),
             lambda _: _is_told_whole(run) and not self._settings.facts,
         )
 
@@ -134,7 +134,7 @@ class Steps:
             parent,
             lambda _: inputs,
             place,
-            lambda: self._work().make_directory(parent, step),
+            lambda _: self._work().make_directory(parent, step),
             lambda _: True,
         )
 
@@ -161,7 +161,7 @@ class Steps:
             parent,
             lambda believing: self._look_at_copy(parent, step, chosen, origin, believing),
             place,
-            lambda: self._work().copy(parent, step, chosen, owner()),
+            lambda before: self._work().copy(parent, step, chosen, owner(), before),
             lambda record: self._work().is_copy(parent, step, chosen, owner(), record),
         )
 

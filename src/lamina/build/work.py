@@ -29,6 +29,7 @@ from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
 from lamina.layers.source import EntrySource
+from lamina.layers.versions import Unlike, Version
 from lamina.runtime.users import resolve_user
 from lamina.values.digest import ChainID, DiffID
 
@@ -140,17 +141,36 @@ class Work:
             view.close()
 
     def copy(
-        self, parent: ChainID | None, step: Copy, chosen: Chosen, owner: Ids | None
+        self,
+        parent: ChainID | None,
+        step: Copy,
+        chosen: Chosen,
+        owner: Ids | None,
+        before: ChainID | None = None,
     ) -> Layer | None:
-        """Copy over `parent`, for `owner` (None: as it is); None where that changes nothing."""
-        view = self._view(parent)
-        try:
-            source = _source(view, step, chosen, self._manner(owner, step.mode))
-            if source is None:
-                return None
-            return self._layers.register_entries(parent, Stoppable(source, self._stop))
-        finally:
-            view.close()
+        """Copy over `parent`, for `owner` (None: as it is); None where that changes nothing.
+
+        The layer may stand on that on top of `before`, which an earlier such copy made.
+        """
+        manner = self._manner(owner, step.mode)
+        with closing(self._view(parent)) as view:
+            if before is not None and not step.link:
+                try:
+                    with self._layers.version(parent, before) as version:
+                        return self._copied(parent, _source(view, step, chosen, manner), version)
+                except Unlike:
+                    pass
+            return self._copied(parent, _source(view, step, chosen, manner), None)
+
+    def _copied(
+        self, parent: ChainID | None, source: Source | None, version: Version | None
+    ) -> Layer | None:
+        if source is None:
+            return None
+        if version is not None and isinstance(source, EntrySource):
+            beside = Stoppable(EntrySource(source.entries, version.entries), self._stop)
+            return self._layers.register_entries(parent, beside, version)
+        return self._layers.register_entries(parent, Stoppable(source, self._stop))
 
     def is_copy(
         self,

@@ -140,6 +140,17 @@ def is_complete() -> None:
 
 
 @runtime_checkable
+class KeepsChanges(Protocol):
+    """A driver on which a layer takes up what is applied to it, whatever lies below (a union's).
+
+    So it can stand on an earlier version of itself, to which only what differs is applied. Its
+    layers are removed in any order.
+    """
+
+    keeps_changes: bool
+
+
+@runtime_checkable
 class CopiesParents(Protocol):
     """A driver whose layers each hold a full copy of all below (vfs): `df` shows both figures."""
 

@@ -99,7 +99,7 @@ class ActiveLayers:
             layer,
             driver=driver,
             kind="active",
-            parent=parent,
+            below=parent,
             lease=self.root.lease,
             created=time.time(),
             boot_id=self.root.boot_id,

@@ -44,13 +44,13 @@ def copy_committed(root: StoreRoot, source: Driver, target: Driver, row: LayerRo
 
     Raises `StoreDamaged` when either body is not the tar of its diff ID, or a `StorageError`.
     """
-    target.create(row.id, row.parent)
+    target.create(row.id, row.below)
     crash_point("copy-made")
     grown = root.folder("staging", f"{indexes.moved_name(row.id, target.name)}.index")
     with Outgoing(root, source, row) as tar, IndexWriter(grown) as writer:
         with Writeback(target.home) as writeback:
             members = _watched(indexed(tar.segments(), writer), writeback)
-            target.apply(row.id, row.parent, members, writer.placed, writer.salvage_fd)
+            target.apply(row.id, row.below, members, writer.placed, writer.salvage_fd)
         writer.finish()
         tar.verify()
     crash_point("copy-filled")

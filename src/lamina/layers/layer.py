@@ -8,7 +8,7 @@ from lamina.values.ids import LayerID
 
 
 class Layer(NamedTuple):
-    """One read-only layer in place.
+    """One read-only layer in place; `parent` is the layer below it in a chain.
 
     `size` is in apparent bytes of what the layer itself brings (hard links once), `entries` the
     number of its members, `created` in seconds since the epoch.
@@ -30,7 +30,7 @@ class Layer(NamedTuple):
         assert row.chain_id is not None
         return cls(
             row.id,
-            row.parent,
+            row.below,
             row.diff_id,
             row.chain_id,
             row.size,

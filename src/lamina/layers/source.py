@@ -5,10 +5,10 @@ very bytes that passed is known.
 """
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from lamina.archive.compress import open_decompressed
-from lamina.archive.entry import EntryStream, Segment
+from lamina.archive.entry import EntryStream, MemberStream, Segment
 from lamina.archive.reader import read
 from lamina.archive.writer import segments
 from lamina.layers.kinds import ReadableStream
@@ -34,15 +34,21 @@ class TarSource:
 
 
 class EntrySource:
-    """A layer that is made of entries; the tar exists only as what is hashed and indexed."""
+    """A layer that is made of entries; the tar exists only as what is hashed and indexed.
 
-    def __init__(self, entries: EntryStream) -> None:
+    `tell` gives the entries with what is known of them already.
+    """
+
+    def __init__(
+        self, entries: EntryStream, tell: Callable[[EntryStream], MemberStream] = iter
+    ) -> None:
         self.entries = entries
+        self._tell = tell
         self._digest = hashlib.sha256()
 
     def segments(self) -> Generator[Segment, None, None]:
         """The entries as members of the deterministic tar they make."""
-        return segments(self.entries, self._digest.update)
+        return segments(self._tell(self.entries), self._digest.update)
 
     def diff_id(self) -> DiffID:
         """The digest of the tar that the entries make."""

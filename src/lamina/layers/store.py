@@ -13,6 +13,7 @@ or runs does not pay for it.
 """
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from lamina.drivers.api import SharesMounts
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # loaded by what does more than look at rows
     from lamina.archive.index import IndexReader
     from lamina.fs.mounting import MountPlan
     from lamina.fs.tree import TreeView
+    from lamina.layers.versions import Version
 
 _LOCK_DIGITS = 4  # 65,536 lock files: a pull holds one a layer, and who shares one waits for it
 
@@ -55,7 +57,7 @@ class LayerStore(ActiveLayers):
             at = self._row(chain_id) if chain_id is not None else None
             while at is not None:
                 found.append(Layer.from_row(at))
-                at = layers.by_id(db, at.parent) if at.parent is not None else None
+                at = layers.by_id(db, at.below) if at.below is not None else None
         return tuple(reversed(found))
 
     def all(self) -> tuple[Layer, ...]:
@@ -103,16 +105,35 @@ class LayerStore(ActiveLayers):
             return self._register(parent, source, expect)
         return self._register_claimed(parent, source, claim)
 
-    def register_entries(self, parent: ChainID | None, source: Source) -> Layer:
+    def version(
+        self, parent: ChainID | None, before: ChainID
+    ) -> "AbstractContextManager[Version | None]":
+        """What a new layer over `parent` is beside an earlier one of it, the top of `before`.
+
+        None where the driver, or that layer, makes it no gain to stand on that.
+        """
+        from lamina.layers import versions
+
+        if not self.hold(before):
+            return nullcontext()
+        return versions.of(self.root, self.driver, self.parent_row(parent), before)
+
+    def register_entries(
+        self, parent: ChainID | None, source: Source, version: "Version | None" = None
+    ) -> Layer:
         """The same for entries that become a tar on the way (COPY, commit).
 
+        Those of a `version` make a layer that stands on an earlier one; raises `Unlike` where it
+        is to be made without, and nothing is left.
         No row of it is written to disk before the next barrier: a build pays for one, not for
         one a step, and a power cut before may leave a stray that `check` tells of.
         """
         from lamina.layers import unpack
 
         row = self.parent_row(parent)
-        return unpack.register(self.root, self.driver, row, source, None, durable=False)
+        return unpack.register(
+            self.root, self.driver, row, source, None, durable=False, version=version
+        )
 
     def _register(self, parent: ChainID | None, source: Source, expect: DiffID | None) -> Layer:
         from lamina.layers import unpack

@@ -21,6 +21,7 @@ from lamina.fs.writeback import Writeback
 from lamina.layers import gc, indexes
 from lamina.layers.kinds import Source
 from lamina.layers.layer import Layer
+from lamina.layers.versions import Unlike, Version
 from lamina.metadata import layers, refs
 from lamina.metadata.layers import LayerRow
 from lamina.metadata.root import StoreRoot
@@ -46,18 +47,23 @@ def register(
     expect: DiffID | None,
     *,
     durable: bool = True,
+    version: Version | None = None,
 ) -> Layer:
     """Make the layer of `source` over `parent`; gives the known one if it turns out to be here.
 
+    With a `version` (`source` has its entries) it stands on an earlier one of itself.
     With `durable` each row is on disk before what it names, which may outlive a power cut.
     Raises what `apply` raises, and `DigestMismatch`; nothing is left then.
     """
-    (row,) = stage(root, driver, parent, 1, durable=durable)
+    base = version.base if version is not None else None
+    (row,) = stage(root, driver, parent, 1, durable=durable, base=base)
     try:
         create(driver, row)
-        filled = fill(
-            root, row, source, expect, driver.home, partial(driver.apply, row.id, row.parent)
-        )
+        apply = partial(driver.apply, row.id, row.parent)
+        if version is not None:
+            filled = _fill_version(root, row, source, version, apply)
+        else:
+            filled = fill(root, row, source, expect, driver.home, apply)
         driver.commit(row.id)
         known = publish(root, row, parent, filled, durable=durable)
     except BaseException:
@@ -69,13 +75,24 @@ def register(
 
 
 def stage(
-    root: StoreRoot, driver: Driver, parent: LayerRow | None, count: int, *, durable: bool
+    root: StoreRoot,
+    driver: Driver,
+    parent: LayerRow | None,
+    count: int,
+    *,
+    durable: bool,
+    base: LayerRow | None = None,
 ) -> list[LayerRow]:
-    """Write down that `count` layers are to come, each over the one before it."""
+    """Write down that `count` layers are to come, each over the one before it.
+
+    With a `base` it is one, which stands on that; raises `Unlike` when it has gone.
+    """
     rows: list[LayerRow] = []
     with root.database.write(durable=durable) as db:
         if parent is not None and layers.by_id(db, parent.id).state != "ready":
             raise LayerNotFound(f"the layer below, {parent.id.short}, is being removed")
+        if base is not None and not layers.is_ready(db, base.id):
+            raise Unlike
         for _ in range(count):
             layer = LayerID.from_random(os.urandom(32))
             below = rows[-1] if rows else parent
@@ -84,7 +101,8 @@ def stage(
                 layer,
                 driver=driver.name,
                 kind="committed",
-                parent=below.id if below else None,
+                below=below.id if below else None,
+                version_of=base.id if base else None,
                 lease=root.lease,
                 created=time.time(),
                 boot_id=root.boot_id,
@@ -122,6 +140,21 @@ def fill(
     if expect is not None and diff_id != expect:
         raise DigestMismatch(f"the layer is {diff_id}, not {expect} as was promised")
     return Filled(figures, diff_id)
+
+
+def _fill_version(
+    root: StoreRoot, row: LayerRow, source: Source, version: Version, apply: Apply
+) -> Filled:
+    """Index all, and extract what differs from what the layer stands on; raises `Unlike`, too."""
+    with (
+        IndexWriter(indexes.staged(root, row)) as writer,
+        closing(source.segments()) as members,
+    ):
+        segments = version.differing(indexed(members, writer))
+        apply(segments, writer.placed, writer.salvage_fd)
+        writer.finish()
+    crash_point("version-extracted")
+    return Filled(version.figures, source.diff_id())
 
 
 def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segment]:

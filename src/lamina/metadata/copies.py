@@ -154,8 +154,11 @@ def mark_durable(db: sqlite3.Connection, layers: Iterable[LayerID]) -> None:
 
 
 def switch(db: sqlite3.Connection, migration: Migration, order: Iterable[LayerID]) -> None:
-    """Let every layer's second body be its first; `order` names them, parents first."""
+    """Let every layer's second body be its first; `order` names them, parents first.
+
+    A second body stands on what is below in the chain.
+    """
     db.execute("DELETE FROM copies")
     db.executemany("INSERT INTO copies(layer, state) VALUES (?, 'ready')", [(x,) for x in order])
-    db.execute("UPDATE layers SET driver = ?", (migration.target,))
+    db.execute("UPDATE layers SET driver = ?, parent = below", (migration.target,))
     note(db, migration._replace(phase="leaving"))

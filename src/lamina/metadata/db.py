@@ -21,7 +21,7 @@ from lamina.fs.locks import FileLock, Rank
 from lamina.metadata import reserve
 
 APPLICATION_ID = 0x4C616D69  # "Lami"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _BUSY_TIMEOUT = 10.0  # seconds; our own lock already serialises writers
 _CHECKPOINT_BYTES = 4 << 20  # a WAL larger than this is folded in by the writer that sees it
 
@@ -86,6 +86,19 @@ class Database:
                 f"{SCHEMA_VERSION}",
                 hint="use the newer Lamina that wrote it",
             )
+        if version < SCHEMA_VERSION:
+            self._bring_up_to_date()
+
+    def _bring_up_to_date(self) -> None:
+        """Make what an older Lamina wrote the format of this one, unless somebody just did."""
+        from lamina.metadata.schema import FROM_1  # once in a store's life
+
+        with self.write(durable=True) as connection:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version < SCHEMA_VERSION:
+                for statement in FROM_1:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -3,6 +3,10 @@
 `kind`: `committed` (immutable, part of chains) or `active` (one process's or container's
 read-write layer). `state`: `staging` (its lease's owner is making it) to `ready` to `removing`.
 A staging or removing row is the intent that recovery finishes or undoes.
+
+`below` is the layer below in a chain, `parent` what the driver's object stands on, which keeps it
+alive. They are the same but for a version (`lamina.layers.versions`): it stands on an earlier one
+of itself, which stands on what is below them both.
 """
 
 import sqlite3
@@ -20,6 +24,7 @@ SCHEMA = (
         kind     TEXT NOT NULL CHECK (kind IN ('committed', 'active')),
         state    TEXT NOT NULL CHECK (state IN ('staging', 'ready', 'removing')),
         parent   TEXT REFERENCES layers(id),
+        below    TEXT REFERENCES layers(id),
         diff_id  TEXT,
         chain_id TEXT,
         size     INTEGER NOT NULL DEFAULT 0,
@@ -30,12 +35,22 @@ SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE UNIQUE INDEX layers_chain ON layers(chain_id) WHERE state = 'ready'",
     "CREATE INDEX layers_parent ON layers(parent)",
+    "CREATE INDEX layers_below ON layers(below)",
     "CREATE INDEX layers_diff ON layers(diff_id)",
     "CREATE INDEX layers_unsettled ON layers(state) WHERE state <> 'ready'",
     "CREATE INDEX layers_undurable ON layers(boot_id) WHERE boot_id IS NOT NULL",
 )
 
-_COLUMNS = "id, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease"
+FROM_1 = (
+    "ALTER TABLE layers ADD COLUMN below TEXT REFERENCES layers(id)",
+    "UPDATE layers SET below = parent",
+    "CREATE INDEX layers_below ON layers(below)",
+)
+"""What makes the table of format 1 that of format 2."""
+
+_COLUMNS = (
+    "id, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease, below"
+)
 
 
 class LayerRow(NamedTuple):
@@ -52,10 +67,13 @@ class LayerRow(NamedTuple):
     entries: int
     created: float
     lease: LeaseID | None
+    below: LayerID | None
 
 
 def _row(values: tuple[object, ...]) -> LayerRow:
-    (id_, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease) = values
+    (id_, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease, below) = (
+        values
+    )
     return LayerRow(
         LayerID(str(id_)),
         str(driver),
@@ -68,6 +86,7 @@ def _row(values: tuple[object, ...]) -> LayerRow:
         int(str(entries)),
         float(str(created)),
         LeaseID(str(lease)) if lease is not None else None,
+        LayerID(str(below)) if below is not None else None,
     )
 
 
@@ -77,16 +96,20 @@ def stage(
     *,
     driver: str,
     kind: str,
-    parent: LayerID | None,
+    below: LayerID | None,
     lease: LeaseID,
     created: float,
     boot_id: str,
+    version_of: LayerID | None = None,
 ) -> None:
-    """Write down the intent to make `layer`; must be committed before the driver makes it."""
+    """Write down the intent to make `layer`; must be committed before the driver makes it.
+
+    `version_of` is what it stands on instead of what is `below`.
+    """
     db.execute(
-        "INSERT INTO layers(id, driver, kind, state, parent, created, lease, boot_id)"
-        " VALUES (?, ?, ?, 'staging', ?, ?, ?, ?)",
-        (layer, driver, kind, parent, created, lease, boot_id),
+        "INSERT INTO layers(id, driver, kind, state, parent, below, created, lease, boot_id)"
+        " VALUES (?, ?, ?, 'staging', ?, ?, ?, ?, ?)",
+        (layer, driver, kind, version_of or below, below, created, lease, boot_id),
     )
 
 
@@ -126,6 +149,12 @@ def by_id(db: sqlite3.Connection, layer: LayerID) -> LayerRow:
     if found is None:
         raise LayerNotFound(f"no layer {layer.short} in this store")
     return _row(found)
+
+
+def is_ready(db: sqlite3.Connection, layer: LayerID) -> bool:
+    """Whether a layer is there and stays."""
+    found = db.execute("SELECT 1 FROM layers WHERE id = ? AND state = 'ready'", (layer,))
+    return found.fetchone() is not None
 
 
 def by_chain(db: sqlite3.Connection, chain_id: ChainID) -> LayerRow | None:
@@ -203,15 +232,15 @@ def unreachable(db: sqlite3.Connection) -> list[LayerRow]:
 
 
 def has_users(db: sqlite3.Connection, chain_id: ChainID) -> bool:
-    """Whether an image or a container (not only the build cache) stands on that chain."""
+    """Whether an image or a container has that chain (not the build cache, nor a version)."""
     found = db.execute(
         """WITH RECURSIVE held(id) AS (
               SELECT id FROM layers WHERE state = 'ready' AND
                 (id IN (SELECT target FROM refs WHERE kind IN ('image', 'container'))
                  OR chain_id IN (SELECT target FROM refs WHERE kind IN ('image', 'container')))
               UNION
-              SELECT layers.parent FROM layers JOIN held ON layers.id = held.id
-               WHERE layers.parent IS NOT NULL
+              SELECT layers.below FROM layers JOIN held ON layers.id = held.id
+               WHERE layers.below IS NOT NULL
             )
             SELECT 1 FROM held JOIN layers ON layers.id = held.id
              WHERE layers.chain_id = ? LIMIT 1""",

@@ -12,3 +12,5 @@ SCHEMA: tuple[str, ...] = (
     *containers.SCHEMA,
     *cache.SCHEMA,
 )
+FROM_1: tuple[str, ...] = layers.FROM_1
+"""What brings a database of format 1 up to format 2."""

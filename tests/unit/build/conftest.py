@@ -16,7 +16,7 @@ from lamina.build.cachemounts import StoreMounts
 from lamina.build.sources import ChainTree, ContextTree
 from lamina.build.stop import Stop
 from lamina.content.directory import BlobStore
-from lamina.drivers.vfs import VfsDriver
+from lamina.drivers.catalog import entry
 from lamina.errors import RuntimeFailure
 from lamina.execution.run import Exit
 from lamina.fs.tree import FlatTree
@@ -150,13 +150,16 @@ class ToyRunner:
 
 
 class Rig:
-    """A store on vfs, a context directory and a builder with a clock of its own."""
+    """A store, a context directory and a builder with a clock of its own."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, storage: str = "vfs") -> None:
         self.context = os.path.join(path, "context")
         os.makedirs(self.context, exist_ok=True)
         self.root = StoreRoot.open(os.path.join(path, "store"))
-        self.layers = LayerStore(self.root, lambda: VfsDriver(self.root.folder("vfs")))
+        made = entry(storage)
+        self.layers = LayerStore(
+            self.root, lambda: made.make(self.root.folder(made.home), self.root.folder("run"))
+        )
         blobs = BlobStore(self.root.folder("blobs"), self.root.folder("staging"))
         self.images = ImageStore(self.root, blobs, self.layers)
         self.runner = ToyRunner(self.layers)
@@ -260,6 +263,14 @@ def rig(tmp_path, needs_root) -> Iterator[Rig]:
 def other_rig(tmp_path, needs_root) -> Iterator[Rig]:
     """Another store, with another context directory."""
     made = Rig(str(tmp_path / "second"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def overlay_rig(tmp_path, needs_root, needs_mounts) -> Iterator[Rig]:
+    """A store on overlay2."""
+    made = Rig(str(tmp_path / "overlaid"), "overlay2")
     yield made
     made.close()
 

@@ -23,6 +23,7 @@ ROW = LayerRow(
     0,
     0.0,
     None,
+    None,
 )
 
 

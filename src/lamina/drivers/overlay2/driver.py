@@ -40,6 +40,7 @@ class OverlayDriver:
     own = ("l", "backingFsBlockDev")
     marks: Marks = KERNEL
     limits_by_file = True
+    keeps_changes = True
 
     def __init__(
         self,
