@@ -88,6 +88,7 @@ VERBS: dict[str, Verb] = {
     "slim": Verb("slim", "make an image with the same tree that carries nothing hidden"),
     "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
     "start": Verb("start", "start containers that were made or have ended"),
+    "stats": Verb("stats", "show what running containers use, as it changes"),
     "stop": Verb("stop", "ask containers to end, and kill those that do not"),
     "tag": Verb("tag", "give an image one more name"),
     "top": Verb("top", "list what runs in a container"),
@@ -139,6 +140,7 @@ GROUPS = {
         "rm": "rm",
         "run": "run",
         "start": "start",
+        "stats": "stats",
         "stop": "stop",
         "top": "top",
         "unpause": "unpause",
@@ -187,7 +189,6 @@ GROUPED = {
 _OPEN = frozenset(("sbom",))  # a group that takes other words, too
 # What docker has and this has not: no other word is near in meaning, however alike it is spelled.
 _ABSENT = {
-    "stats": "`lamina top` lists what runs in a container",
     "network": "a container has the host's network, or none: see 'lamina run --help'",
     "manifest": "see `lamina build --platform`, `lamina copy --all` and `lamina registry`",
     "search": "`lamina registry catalog` lists what a registry has",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.engine.attaching import Attached
     from lamina.engine.executing import ExecResult
     from lamina.engine.image import Image
+    from lamina.execution.accounting import Usage
     from lamina.execution.run import Running, Stdio
 
 _STOP_PATIENCE = 10.0  # seconds, as docker's
@@ -186,6 +187,17 @@ class Container(ContainerFacts):
         from lamina.containers.processes import processes
 
         return processes(self._store.get(self.id), options)
+
+    def usage(self) -> "Usage | None":
+        """What it has used up to now (processors, memory, disks, tasks); None when it is not up.
+
+        Two looks tell what it uses: `lamina.views.stats`. Raises `ContainerNotFound`.
+        """
+        from lamina.execution.accounting import usage
+
+        self.reload()
+        holder, first = self._stored.row.pid, self.pid
+        return usage(holder, first, self.id) if holder is not None and first else None
 
     @property
     def stop_signal(self) -> str:
