@@ -94,6 +94,7 @@ VERBS: dict[str, Verb] = {
     "top": Verb("top", "list what runs in a container"),
     "tree": Verb("tree", "draw the images over the layers they share"),
     "unpause": Verb("unpause", "let a paused container go on"),
+    "update": Verb("update", "hold containers to other limits, also while they run"),
     "version": Verb("version", "show the version"),
     "volume": Verb("volume", "keep data beside containers: create, ls, inspect, rm, prune"),
     "wait": Verb("wait", "wait until containers have ended"),
@@ -144,6 +145,7 @@ GROUPS = {
         "stop": "stop",
         "top": "top",
         "unpause": "unpause",
+        "update": "update",
         "wait": "wait",
     },
     "registry": {

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from lamina.content.verified import ByteStream
 from lamina.engine.containerfacts import ContainerFacts
@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.engine.attaching import Attached
     from lamina.engine.executing import ExecResult
     from lamina.engine.image import Image
+    from lamina.engine.wishes import Limited
     from lamina.execution.accounting import Usage
     from lamina.execution.run import Running, Stdio
 
@@ -272,6 +273,18 @@ class Container(ContainerFacts):
         self.reload()
         if runs:
             self.start()
+
+    def update(self, **wanted: "Unpack[Limited]") -> None:
+        """Hold it to other limits, also while it runs; what is not named stays.
+
+        Raises `UsageError`, or `RuntimeFailure` for what cannot be changed while it runs.
+        """
+        from lamina.containers.updating import update
+        from lamina.engine.wishing import relimited
+
+        self.reload()
+        update(self._store, self._stored, relimited(self.settings.limits, wanted))
+        self.reload()
 
     def rename(self, name: str) -> None:
         """Give it another name; raises `NameTaken` or `InvalidName`."""

@@ -90,12 +90,37 @@ def _naming(wanted: Wanted) -> Naming:
     )
 
 
+_FIELDS = {
+    "mem_limit": "memory",
+    "memswap_limit": "memory_swap",
+    "mem_reservation": "memory_reservation",
+    "mem_swappiness": "memory_swappiness",
+    "cpus": "nano_cpus",
+    "pids_limit": "pids",
+}
+
+
+def relimited(limits: Limits, wanted: Limited) -> Limits:
+    """Limits with those changed that are asked for; raises `UsageError`."""
+    said = _said(wanted)
+    fields = [_FIELDS.get(name, name) for name in wanted]
+    found = limits._replace(**{field: getattr(said, field) for field in fields})
+    check(found, os.cpu_count() or 1)
+    return found
+
+
 def limits_of(wanted: Limited) -> Limits:
     """What is asked for, as values; raises `UsageError`."""
+    found = _said(wanted)
+    check(found, os.cpu_count() or 1)
+    return found
+
+
+def _said(wanted: Limited) -> Limits:
     number = wanted.get("cpus")
     swappiness = wanted.get("mem_swappiness")
     swap = wanted.get("memswap_limit")
-    found = Limits(
+    return Limits(
         memory=_bytes(wanted.get("mem_limit")),
         memory_swap=UNLIMITED if str(swap) == str(UNLIMITED) else _bytes(swap),
         memory_reservation=_bytes(wanted.get("mem_reservation")),
@@ -111,8 +136,6 @@ def limits_of(wanted: Limited) -> Limits:
         oom_score_adj=wanted.get("oom_score_adj", 0),
         ulimits=tuple(ulimit(each) for each in wanted.get("ulimits", ())),
     )
-    check(found, os.cpu_count() or 1)
-    return found
 
 
 def _bytes(size: int | str | None) -> int:

@@ -77,10 +77,10 @@ def group_of(process: Process, container: str) -> Group | None:
     if _can_mount(process):
         needs.append(_MOUNTER)
     swap = limits.swap if limits.memory else 0
-    return Group(container, tuple(needs), _shares(limits), limits.memory, swap)
+    return Group(container, tuple(needs), shares_of(limits), limits.memory, swap)
 
 
-def _shares(limits: Limits) -> tuple[tuple[str, str, str], ...]:
+def shares_of(limits: Limits) -> tuple[tuple[str, str, str], ...]:
     """What counts beside other containers' groups: as Group takes it.
 
     Version 2 counts from 1 to 10,000 what version 1 counts from 2 to 262,144 and from 10 to 1000:

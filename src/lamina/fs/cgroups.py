@@ -160,7 +160,7 @@ class Group:
     def _share(self, controller: str, name: str, text: str) -> None:
         path = os.path.join(self._hierarchy(controller), _BASE, self._container, name)
         if os.path.exists(path):
-            _write(path, text)
+            write(path, text)
 
     @property
     def is_unified(self) -> bool:
@@ -171,7 +171,7 @@ class Group:
         """Version 2: a controller works below a group that hands it on."""
         name = "io" if controller == "blkio" else controller
         for folder in (self._found.unified, os.path.join(self._found.unified, _BASE)):
-            _write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
+            write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
 
     def _watch(self, memory: int, swap: int) -> None:
         if self.is_unified:
@@ -179,16 +179,29 @@ class Group:
             return
         self._memory = self._found.of["memory"]
         folder = os.path.join(self._memory, _BASE, self._container)
-        _write(os.path.join(folder, "memory.limit_in_bytes"), str(memory - _PAGE))
+        write(os.path.join(folder, "memory.limit_in_bytes"), str(memory - _PAGE))
         both = os.path.join(folder, SWAP[0])
         if swap > 0 and os.path.exists(both):
-            _write(both, str(swap - _PAGE))
+            write(both, str(swap - _PAGE))
         self._alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         watched = os.open(os.path.join(folder, "memory.oom_control"), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            _write(os.path.join(folder, "cgroup.event_control"), f"{self._alarm} {watched}")
+            write(os.path.join(folder, "cgroup.event_control"), f"{self._alarm} {watched}")
         finally:
             os.close(watched)
+
+
+def folder_of(container: str, controller: str) -> str:
+    """Where a container's group is, or would be, for that controller; "" where there is none."""
+    found = hierarchies()
+    place = found.of.get(controller, found.unified if is_unified() else "")
+    return os.path.join(place, _BASE, container) if place else ""
+
+
+def is_unified() -> bool:
+    """Whether groups are those of version 2."""
+    found = hierarchies()
+    return bool(found.unified) and not _CONTROLLERS.intersection(found.of)
 
 
 def killed_for_memory(container: str) -> bool:
@@ -257,7 +270,8 @@ def _with_all_below(group: str) -> list[str]:
     return found
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
+    """Say something to the kernel; raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())

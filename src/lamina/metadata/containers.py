@@ -193,6 +193,12 @@ def lease_to(
         refs.drop(db, refs.LEASE, from_, [row.layer_id])
 
 
+def set_settings(db: sqlite3.Connection, row: ContainerRow, settings: str) -> None:
+    """Let a container be run otherwise from now on."""
+    db.execute("UPDATE containers SET settings = ? WHERE id = ?", (settings, row.id))
+    _tell(db, row, "update")
+
+
 def rename(db: sqlite3.Connection, row: ContainerRow, name: str) -> None:
     """Give a container another name."""
     db.execute("UPDATE containers SET name = ? WHERE id = ?", (name, row.id))
