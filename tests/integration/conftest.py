@@ -122,14 +122,26 @@ def docker_on(
         yield start
 
 
+@pytest.fixture(scope="module")
+def dockerd_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The socket of a daemon of its own, for those who ask it without the client."""
+    folder = str(tmp_path_factory.mktemp("dockerd"))
+    with _daemon(folder, "vfs"):
+        yield _socket("vfs")
+
+
+def _socket(driver: str) -> str:
+    """The path of a socket is short; pytest's folders are not."""
+    return f"/run/lamina-test-{os.getpid()}-{driver}.sock"
+
+
 @contextlib.contextmanager
 def _daemon(folder: str, driver: str) -> Iterator[Docker]:
     dockerd = shutil.which("dockerd")
     if dockerd is None or os.geteuid() != 0:
         lacking("needs dockerd (package docker.io) and uid 0")
         raise AssertionError
-    # The path of a socket is short; pytest's folders are not.
-    socket = f"unix:///run/lamina-test-{os.getpid()}-{driver}.sock"
+    socket = f"unix://{_socket(driver)}"
     flags = ["--iptables=false", "--ip6tables=false", "--bridge=none", "--host", socket]
     flags += ["--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec", "-s", driver]
     with open(f"{folder}/log", "wb") as log:

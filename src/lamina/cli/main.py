@@ -85,6 +85,7 @@ VERBS: dict[str, Verb] = {
     "run": Verb("run", "make a container and run a command in it"),
     "save": Verb("save", "write images as one archive"),
     "sbom": Verb("sbom", "show, attach or make a list of an image's packages (SBOM)"),
+    "serve": Verb("serve", "serve the Docker Engine API to docker's own clients"),
     "slim": Verb("slim", "make an image with the same tree that carries nothing hidden"),
     "squash": Verb("squash", "make the layers of an image, or those from one on, one layer"),
     "start": Verb("start", "start containers that were made or have ended"),

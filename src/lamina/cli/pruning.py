@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.main import Context
-from lamina.cli.moments import moment
 from lamina.cli.session import engine
 from lamina.engine import Engine
 from lamina.errors import UsageError
+from lamina.values.moments import moment
 from lamina.values.narrowing import Narrowing
 from lamina.values.size import human
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.engine.events import EventStream
     from lamina.engine.images import Images
     from lamina.engine.migration import Migration
-    from lamina.engine.registries import Registries
+    from lamina.engine.registries import Logins, Registries
     from lamina.engine.system import System
     from lamina.engine.volumes import Volumes
 
@@ -98,11 +98,17 @@ class Engine(Closing):
 
         return Migration(self)
 
-    def registries(self, *, verify_tls: bool = True) -> "Registries":
-        """Log in to registries, list their tags; without `verify_tls` any certificate will do."""
+    def registries(
+        self, *, verify_tls: bool = True, logins: "Logins | None" = None
+    ) -> "Registries":
+        """Log in to registries, list their tags; without `verify_tls` any certificate will do.
+
+        With `logins` (user, secret and identity token by the registry's domain) these alone are
+        used, and nothing that files tell.
+        """
         from lamina.engine.registries import Registries
 
-        return Registries(self, verify_tls=verify_tls)
+        return Registries(self, verify_tls=verify_tls, logins=logins)
 
     @property
     def system(self) -> "System":

@@ -5,7 +5,7 @@ to the transfer; is imported only by what speaks to a registry.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +22,7 @@ from lamina.errors import (
 )
 from lamina.registry import credentials, registriesconf
 from lamina.registry.address import host_of
-from lamina.registry.credentials import Credential
+from lamina.registry.credentials import ANONYMOUS, Credential
 from lamina.registry.hosts import Settings
 from lamina.registry.repository import Found, Repository
 from lamina.registry.session import Session
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # each way to use a registry is loaded when it is gone
     from lamina.transfer.push import Pushed
 
 T = TypeVar("T")
+Logins = Mapping[str, tuple[str, str, str]]
+"""User, secret and identity token, empty where there is none, by the domain of a registry."""
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _TRIES = 5
@@ -49,8 +51,17 @@ _TRIES_OF_A_MIRROR = 2  # there is another place to ask
 class Registries:
     """What is done with registries; connections live as long as this object."""
 
-    def __init__(self, store: Parts, *, verify_tls: bool = True, tries: int = _TRIES) -> None:
+    def __init__(
+        self,
+        store: Parts,
+        *,
+        verify_tls: bool = True,
+        tries: int = _TRIES,
+        logins: Logins | None = None,
+    ) -> None:
+        """See `Engine.registries`."""
         self._store = store
+        self._logins = logins
         config = store.config
         self._environ = environ = config.environ
         names = [spelt for name in _PROXIES for spelt in (name, name.upper())]
@@ -95,10 +106,16 @@ class Registries:
     def _repository(self, source: Source) -> Repository:
         """A place to ask, spoken to as whoever the user is there, and nowhere else."""
         name = source.name
-        known = credentials.find(name.domain, name.path, self._environ)
+        known = self._known(name.domain, name.path)
         tries = _TRIES_OF_A_MIRROR if source.is_mirror else self._tries
         session = self._session(name.domain, known, insecure=source.insecure, tries=tries)
         return Repository(session, name.path, chunk=self._store.config.registry_chunk_size)
+
+    def _known(self, domain: str, path: str) -> Credential:
+        """Who one is at a registry: as the caller says, else as files do."""
+        if self._logins is None:
+            return credentials.find(domain, path, self._environ)
+        return Credential(*self._logins.get(domain, ANONYMOUS))
 
     def repository(self, name: Reference) -> Repository:
         """The repository that an image's name itself means."""
@@ -202,7 +219,7 @@ class Registries:
         """The repositories of a registry; raises `AccessRefused` or `RegistryError`."""
         from lamina.registry.listing import catalog
 
-        return catalog(self._place(domain, credentials.find(domain, "", self._environ)))
+        return catalog(self._place(domain, self._known(domain, "")))
 
     def referrers(self, name: Reference, kind: str = "") -> "list[Descriptor]":
         """What refers to the manifest that a name means, all or of one artifact type.
@@ -238,11 +255,14 @@ class Registries:
 
         Raises `AccessRefused` or `RegistryError`.
         """
-        credential = Credential(user, secret)
-        session = self._place(domain, credential)
+        self.confirm(domain, user, secret)
+        return credentials.store(domain, Credential(user, secret), self._environ)
+
+    def confirm(self, domain: str, user: str, secret: str, token: str = "") -> None:
+        """Have a registry confirm who one is; raises `AccessRefused` or `RegistryError`."""
+        session = self._place(domain, Credential(user, secret, token))
         with session.request("GET", "/v2/", scope="") as answer:
             answer.whole()
-        return credentials.store(domain, credential, self._environ)
 
     def logout(self, domain: str) -> bool:
         """Forget who one is at a registry; whether anything was known."""

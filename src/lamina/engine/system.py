@@ -67,6 +67,7 @@ class CachedStep(NamedTuple):
     what: str
     created: float
     size: int
+    chain_id: ChainID
 
 
 class Usage(NamedTuple):
@@ -99,6 +100,13 @@ class System:
     def isolation(self) -> Isolation:
         """What keeps containers apart here, and why."""
         return self._engine.container_store.isolation
+
+    @property
+    def cgroup_version(self) -> str:
+        """Of which version the control groups are that limit containers here: 1 or 2."""
+        from lamina.fs.cgroups import hierarchies  # few ask
+
+        return "1" if "memory" in hierarchies().of else "2"
 
     def why(self) -> tuple[select.Verdict, ...]:
         """Of each driver, why it was or was not taken, with the kernel's own words."""
@@ -199,7 +207,13 @@ class System:
             rows = cache_rows.all_rows(db)
         layers = {layer.chain_id: layer for layer in engine.layers.all()}
         return tuple(
-            CachedStep(row.key, *_told(row.inputs), row.created, layers[row.chain_id].size)
+            CachedStep(
+                row.key,
+                *_told(row.inputs),
+                row.created,
+                layers[row.chain_id].size,
+                row.chain_id,
+            )
             for row in rows
             if row.chain_id in layers
         )
@@ -226,7 +240,7 @@ class System:
 
         return dedupe(self._engine.layers)
 
-    def facts(self) -> dict[str, str | int]:
+    def facts(self) -> dict[str, str | int | bool]:
         """This machine, for `info`."""
         name = os.uname()
         return {
@@ -235,7 +249,9 @@ class System:
             "Name": name.nodename,
             "NCPU": os.cpu_count() or 1,
             "MemTotal": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            "OperatingSystem": _operating_system(),
+            "IPv4Forwarding": _forwards(),
+            "OperatingSystem": _release().get("PRETTY_NAME", "Linux"),
+            "OSVersion": _release().get("VERSION_ID", ""),
             "SystemTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
 
@@ -251,12 +267,23 @@ def _told(inputs: str) -> tuple[str, str]:
         return "unknown", ""
 
 
-def _operating_system() -> str:
+def _release() -> dict[str, str]:
+    """What os-release tells of this machine's distribution."""
+    found = {}
     try:
         with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
             for line in file:
-                if line.startswith("PRETTY_NAME="):
-                    return line.partition("=")[2].strip().strip('"')
+                key, _, value = line.partition("=")
+                found[key] = value.strip().strip('"')
     except OSError:
         pass
-    return "Linux"
+    return found
+
+
+def _forwards() -> bool:
+    """Whether this machine passes packets on."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_forward", "rb") as file:
+            return file.read(1) == b"1"
+    except OSError:
+        return False

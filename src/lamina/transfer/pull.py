@@ -77,7 +77,7 @@ def pull(
     manifest, leading = _manifest(source, found, platform)
     trust(leading)
     refuse_unreadable(manifest)
-    config = ImageConfig.parse(_document(source, manifest.config))
+    config = ImageConfig.parse(document_of(source, manifest.config))
     with images.all_or_nothing():
         image = _fetched(source, manifest, config, own, images, layers, one_at_a_time(events))
     layers.barrier()
@@ -109,7 +109,8 @@ def _of_image(manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _document(source: Repository, descriptor: Descriptor) -> bytes:
+def document_of(source: Repository, descriptor: Descriptor) -> bytes:
+    """A manifest's config, verified; raises `BadInput` or `RegistryError`."""
     if descriptor.size > strictjson.LIMIT:
         raise BadDocument(f"the config {descriptor.digest.short} claims {descriptor.size} bytes")
     with source.blob(descriptor.digest, descriptor.size) as stream:

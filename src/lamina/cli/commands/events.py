@@ -6,11 +6,11 @@ from collections.abc import Callable
 from lamina.analyze.paths import printable
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.moments import moment
 from lamina.cli.output import document
 from lamina.cli.session import engine
 from lamina.errors import UsageError
 from lamina.metadata.events import LifecycleEvent
+from lamina.values.moments import moment
 from lamina.views.events import event_document, event_line
 
 USAGE = Usage(

@@ -6,11 +6,11 @@ import time
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.moments import moment
 from lamina.cli.session import engine
 from lamina.containers.logs import LogLine
 from lamina.errors import UsageError
 from lamina.fs.atomic import write_all
+from lamina.values.moments import moment
 
 USAGE = Usage(
     "[OPTIONS] CONTAINER",

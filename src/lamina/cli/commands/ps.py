@@ -57,7 +57,7 @@ def run(context: Context, given: Parsed) -> int:
 
 
 def _fitting(opened: Engine, found: list[Container], filters: list[str]) -> list[Container]:
-    from lamina.cli.psfilters import (
+    from lamina.views.psfilters import (
         tests_of,
     )  # regular expressions are dear where none is asked for
 

@@ -1,0 +1,42 @@
+"""Errors as docker's clients know them: a status and one sentence.
+
+The status hangs on the class of the error (lamina.errors); here are the words alone.
+"""
+
+from lamina.docker_api.replies import Whole, document
+from lamina.errors import LaminaError, from_oserror
+
+
+class NotServed(LaminaError):
+    """Something that docker's API has and this store has not."""
+
+    http_status = 501
+
+
+class ClientGone(Exception):
+    """Who asked is there no more: what is being done for it may end."""
+
+
+def sentence(error: Exception) -> str:
+    """What is told of an error; a hint that names a command of ours is left out."""
+    if isinstance(error, OSError):
+        error = from_oserror(error, "serving a request")
+    if not isinstance(error, LaminaError):
+        return f"internal error: {type(error).__name__}: {error}"
+    brief = error.brief[:1].upper() + error.brief[1:] if _is_known(error.brief) else error.brief
+    return f"{brief}; {error.hint}" if error.hint and "lamina" not in error.hint else brief
+
+
+def _is_known(brief: str) -> bool:
+    """Whether it begins as docker's does, whose clients look for the capital letter."""
+    return brief.startswith("no such ")
+
+
+def status(error: Exception) -> int:
+    """The status of HTTP that an error comes to."""
+    return error.http_status if isinstance(error, LaminaError) else 500
+
+
+def told(error: Exception) -> Whole:
+    """The reply that says it."""
+    return document({"message": sentence(error)}, status(error))

@@ -1,0 +1,120 @@
+"""The server: clients come, each request is answered by its route on a thread of its own.
+
+It runs in the foreground and ends with SIGTERM or SIGINT; killed at any moment it leaves a socket,
+which the next one takes over, and what its requests were at, which the store puts right.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from urllib.parse import unquote, urlsplit
+
+from lamina import __version__
+from lamina.docker_api.backend import Backend, Open
+from lamina.docker_api.failures import ClientGone, told
+from lamina.docker_api.listening import inherited, opened
+from lamina.docker_api.replies import Hijack, Reply
+from lamina.docker_api.request import Query, Request
+from lamina.docker_api.routes import ROUTES
+from lamina.docker_api.routing import NEWEST_TEXT, Router
+from lamina.docker_api.wire import Connection, Exchange
+
+_MOST = 1024  # clients at once
+_FAREWELL = 5.0  # seconds for what is being answered, once the server is to end
+_COMMON = (
+    ("Api-Version", NEWEST_TEXT),
+    ("Docker-Experimental", "false"),
+    ("Ostype", "linux"),
+    ("Server", f"Docker/{__version__} (linux)"),
+)
+
+
+class Server:
+    """Answers at some sockets, over the stores that `opener` opens."""
+
+    def __init__(self, opener: Open) -> None:
+        self._opener = opener
+        self._router = Router(ROUTES)
+        self._clients: set[asyncio.Task[None]] = set()
+
+    async def run(self, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
+        """Serve until somebody wants us to end; `ready` is called when clients may come."""
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, over.set)
+        servers = [await asyncio.start_server(self._meet, sock=each) for each in sockets]
+        ready()
+        await over.wait()
+        for server in servers:
+            server.close()
+        await self._say_farewell()
+
+    async def _say_farewell(self) -> None:
+        for client in self._clients:
+            client.cancel()
+        if self._clients:
+            await asyncio.wait(self._clients, timeout=_FAREWELL)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._clients) >= _MOST:
+            writer.close()
+            return
+        self._clients.add(task)
+        try:
+            with suppress(asyncio.CancelledError):
+                await Connection(reader, writer, self._answer, _COMMON).run()
+        finally:
+            self._clients.discard(task)
+
+    def _answer(self, exchange: Exchange) -> Hijack | None:
+        """Answer one request, on a worker's thread."""
+        backend = Backend(self._opener, exchange.bell)
+        try:
+            reply = self._replied(backend, exchange)
+            if isinstance(reply, Hijack):
+                return reply
+            exchange.send(reply)
+        except ClientGone:
+            return None
+        finally:
+            backend.close()
+            exchange.close()
+        return None
+
+    def _replied(self, backend: Backend, exchange: Exchange) -> Reply:
+        try:
+            address = urlsplit(exchange.target)
+            found = self._router.find(exchange.method, unquote(address.path))
+            request = Request(
+                exchange.method,
+                address.path,
+                found.version,
+                Query(address.query),
+                exchange.headers,
+                exchange,
+                found.names,
+            )
+            return found.answer(backend, request)
+        except ClientGone:
+            raise
+        except Exception as error:  # noqa: BLE001 - one request's trouble is no other's
+            return told(error)
+
+
+def serve(opener: Open, hosts: list[str], ready: Callable[[list[str]], None]) -> int:
+    """Serve at `hosts`, or at what a service manager opened; `ready` is told where.
+
+    Returns when it is to end. Raises what opening the store, or listening, raises.
+    """
+    with opener() as engine:  # what is wrong with it is told at once, and not to each client
+        own = f"unix://{engine.run_root}/docker.sock"
+    with ExitStack() as ending:
+        places = (inherited(ending) if not hosts else []) or opened(hosts or [own], ending)
+        names = [place.name for place in places]
+        sockets = [place.socket for place in places]
+        asyncio.run(Server(opener).run(sockets, lambda: ready(names)))
+    return 0
