@@ -10,14 +10,14 @@ from types import FrameType
 
 from lamina.engine.attaching import Attached
 from lamina.engine.container import Container
-from lamina.errors import NotRunning, UsageError
+from lamina.errors import NotRunning
 from lamina.fs.atomic import write_all
+from lamina.values.detachkeys import DetachKeys
 
 _FORWARDED = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1),
     *(signal.SIGUSR2, signal.SIGALRM, signal.SIGCONT),
 )
-_DEFAULT_KEYS = "ctrl-p,ctrl-q"
 _CHUNK = 1 << 12
 
 
@@ -35,7 +35,7 @@ def follow(
     as far as what is typed does not reach it as it is.
     """
     tty = container.settings.tty
-    typed = _Keys(keys_of(keys)) if tty and stdin else None
+    typed = DetachKeys(keys) if tty and stdin else None
     with (
         _raw_terminal(tty and stdin),
         _forwarding(container, proxy=proxy and not (tty and stdin), tty=tty),
@@ -46,7 +46,7 @@ def follow(
     return attached.wait()
 
 
-def _exchange(attached: Attached, *, stdin: bool, typed: "_Keys | None") -> bool:
+def _exchange(attached: Attached, *, stdin: bool, typed: DetachKeys | None) -> bool:
     """Pass bytes both ways; False when the detach keys were typed."""
     sources = [attached.stream.fileno(), *([0] if stdin else [])]
     while True:
@@ -61,7 +61,7 @@ def _exchange(attached: Attached, *, stdin: bool, typed: "_Keys | None") -> bool
                 write_all(number, data)
 
 
-def _type(attached: Attached, sources: list[int], typed: "_Keys | None") -> bool:
+def _type(attached: Attached, sources: list[int], typed: DetachKeys | None) -> bool:
     data = os.read(0, _CHUNK)
     if not data:
         sources.remove(0)
@@ -72,39 +72,6 @@ def _type(attached: Attached, sources: list[int], typed: "_Keys | None") -> bool
         return False
     attached.stream.send(rest)
     return True
-
-
-def keys_of(text: str | None) -> bytes:
-    """The bytes of detach keys: `ctrl-x` or letters, apart by commas; raises `UsageError`."""
-    return b"".join(_key(each) for each in (text or _DEFAULT_KEYS).split(","))
-
-
-def _key(text: str) -> bytes:
-    if len(text) == 1 and text.isascii():
-        return text.encode()
-    letter = text.lower().removeprefix("ctrl-")
-    if len(letter) == 1 and text.lower() != letter and "@" <= letter.upper() <= "_":
-        return bytes((ord(letter.upper()) & 0x1F,))
-    raise UsageError(f"invalid detach key {text!r}", hint="write them as ctrl-p,ctrl-q")
-
-
-class _Keys:
-    """Looks for a sequence in what is typed; what may be its beginning is kept back."""
-
-    def __init__(self, sequence: bytes) -> None:
-        self._sequence = sequence
-        self._seen = b""
-
-    def passed(self, data: bytes) -> bytes | None:
-        """What is for the container; None when the sequence is complete."""
-        passed = b""
-        for value in data:
-            self._seen += bytes((value,))
-            while not self._sequence.startswith(self._seen):
-                passed, self._seen = passed + self._seen[:1], self._seen[1:]
-            if self._seen == self._sequence:
-                return None
-        return passed
 
 
 @contextmanager

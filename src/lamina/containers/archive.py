@@ -138,6 +138,38 @@ def stat_of(place: Place) -> os.stat_result:
     return status
 
 
+class PathFacts(NamedTuple):
+    """A path in a container: its last name, its status, and, of a link, where in it that leads."""
+
+    name: str
+    status: os.stat_result
+    link: str
+
+
+def facts_of(place: Place) -> PathFacts:
+    """What a path is, its last part not followed unless it ends in a slash; `PathNotFound`."""
+    status = stat_of(place)
+    if place.path.endswith(("/", "/.")):
+        status = _status_of_directory(place)
+    name = posixpath.basename(place.called.rstrip("/").removesuffix("/.")) or "/"
+    link = ""
+    if stat.S_ISLNK(status.st_mode):
+        said = os.fsdecode(place.root.readlink(os.fsencode(place.path)))
+        link = posixpath.normpath(posixpath.join(posixpath.dirname(place.called), said))
+    return PathFacts(name, status, link)
+
+
+def _status_of_directory(place: Place) -> os.stat_result:
+    try:
+        opened = place.root.open(os.fsencode(place.path), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise PathNotFound(f"no such directory in the container: {place.called}") from error
+    try:
+        return os.fstat(opened)
+    finally:
+        os.close(opened)
+
+
 def put(place: Place, stream: ByteStream) -> None:
     """Unroll a tar into that existing directory; raises `PathNotFound` or `BadArchive`."""
     try:

@@ -5,8 +5,9 @@ monitor, or the command in whose foreground it runs) records how it ended.
 """
 
 import os
+import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lamina.containers.holding import unpause
@@ -20,8 +21,38 @@ _PATIENCE = 10.0  # seconds for whoever keeps an ended container to clear up
 _KILL_PATIENCE = 10.0  # seconds for a killed process to be gone
 
 
+class Watch:
+    """Waits for the end of one container, and tells its exit status."""
+
+    def __init__(
+        self, store: ContainerStore, stored: StoredContainer, process: int | None, record: int
+    ) -> None:
+        self._store = store
+        self._stored = stored
+        self._process = process
+        self._record = record
+
+    def __call__(self) -> int:
+        """Its exit status once it has ended, as a shell shows it."""
+        row = self._stored.row
+        if not self._stored.is_up or row.pid is None:
+            return row.exit_code or 0
+        if self._process is not None:
+            ended(self._process, None)
+        return _status_after(self._store, self._stored, self._record)
+
+    def until(self, bell: int) -> bool:
+        """Wait for its end, or until the descriptor `bell` is readable; whether it has ended."""
+        if self._process is None:
+            return True
+        poller = select.poll()
+        poller.register(self._process, select.POLLIN)
+        poller.register(bell, select.POLLIN)
+        return self._process in dict(poller.poll())
+
+
 @contextmanager
-def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Callable[[], int]]:
+def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Watch]:
     """Gives what waits for the container's end and tells its exit status.
 
     Also of a container that is removed then: how it ended is looked for in what is opened now. At
@@ -29,18 +60,12 @@ def watched(store: ContainerStore, stored: StoredContainer) -> Iterator[Callable
     """
     row = stored.row
     if not stored.is_up or row.pid is None:
-        yield lambda: row.exit_code or 0
+        yield Watch(store, stored, None, -1)
         return
     record = _open_record(store, row.id)
     try:
         with handle(row.pid, row.start_time) as process:
-
-            def wait() -> int:
-                if process is not None:
-                    ended(process, None)
-                return _status_after(store, stored, record)
-
-            yield wait
+            yield Watch(store, stored, process, record)
     finally:
         if record >= 0:
             os.close(record)

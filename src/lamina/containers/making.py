@@ -28,8 +28,13 @@ def create(
     image_name: str,
     wishes: Wishes,
     name: str | None = None,
+    *,
+    outlives: bool = False,
 ) -> StoredContainer:
-    """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`."""
+    """Make a container of `image`; raises `NameTaken`, `InvalidName` or `UsageError`.
+
+    One that is to be removed at its end goes with its maker, too, unless it `outlives` that.
+    """
     container = ContainerID.from_random(os.urandom(32))
     config = store.images.config(image)
     declared = has_capability(CAP_SYS_ADMIN)  # else the image's own directories serve
@@ -44,15 +49,20 @@ def create(
     row = ContainerRow(
         container, name or "", image, image_name, layer, settings.to_json(), time.time()
     )
-    return adopt(store, row, settings, volumes)
+    return adopt(store, row, settings, volumes, outlives=outlives)
 
 
 def adopt(
-    store: ContainerStore, row: ContainerRow, settings: Settings, used: list[VolumeRow]
+    store: ContainerStore,
+    row: ContainerRow,
+    settings: Settings,
+    used: list[VolumeRow],
+    *,
+    outlives: bool = False,
 ) -> StoredContainer:
     """Record a container with the layer made for it, which goes if that fails, and volumes."""
     try:
-        row = _record(store, row, used, brief=settings.auto_remove)
+        row = _record(store, row, used, brief=settings.auto_remove and not outlives)
     except BaseException:
         store.layers.remove_rw(row.layer_id)
         raise

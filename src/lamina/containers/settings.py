@@ -26,7 +26,7 @@ class Wishes(NamedTuple):
 
     `command` replaces Cmd; `entrypoint` replaces Entrypoint and drops the image's Cmd;
     `environment` holds `KEY=value` texts, and bare names of what is not to be set at all;
-    `storage_size` is in bytes.
+    `storage_size` is in bytes. With `stdin_once` the input ends with whoever is attached first.
     """
 
     command: tuple[str, ...] | None = None
@@ -51,6 +51,7 @@ class Wishes(NamedTuple):
     naming: Naming = Naming()
     annotations: tuple[tuple[str, str], ...] = ()
     exposed: tuple[str, ...] = ()
+    stdin_once: bool = False
 
 
 class Settings(NamedTuple):
@@ -81,6 +82,7 @@ class Settings(NamedTuple):
     naming: Naming = Naming()
     annotations: tuple[tuple[str, str], ...] = ()
     exposed: tuple[str, ...] = ()
+    stdin_once: bool = False
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ class Settings(NamedTuple):
             naming=Naming.from_facts(facts.get("naming", [])),
             annotations=tuple((key, value) for key, value in facts.get("annotations", ())),
             exposed=tuple(facts.get("exposed", ())),
+            stdin_once=facts.get("stdin_once", False),
         )
 
     def process(self) -> Process:
@@ -186,6 +189,7 @@ def settle(
         naming=wishes.naming,
         annotations=wishes.annotations,
         exposed=wishes.exposed,
+        stdin_once=wishes.stdin_once,
         lasting=wishes.lasting,
     )
 

@@ -10,6 +10,8 @@ from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lamina.docker_api.execs import Execs
+from lamina.docker_api.hub import Hub
 from lamina.engine import Engine
 from lamina.errors import UsageError
 
@@ -22,9 +24,11 @@ Open = Callable[[], Engine]
 class Backend:
     """The store, as one request sees it."""
 
-    def __init__(self, opener: Open, bell: Callable[[], int]) -> None:
+    def __init__(self, opener: Open, bell: Callable[[], int], hub: Hub, execs: Execs) -> None:
         self.opener = opener
         self.bell = bell  # gives a descriptor that is readable once the client is gone
+        self.hub = hub
+        self.execs = execs
         self._engine: Engine | None = None
 
     @property

@@ -6,8 +6,11 @@ in the stream's own way.
 
 import asyncio
 import json
+import select
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+
+_LINGER = 2.0  # seconds: what is closed with something unread loses what was sent
 
 Write = Callable[[bytes], None]
 Headers = tuple[tuple[str, str], ...]
@@ -31,7 +34,8 @@ class Whole(NamedTuple):
 class Stream(NamedTuple):
     """A reply that `produce` writes, on a worker's thread, while it is being sent.
 
-    With `at_once` the head leaves before there is anything to say. `told` gives the bytes that
+    With `at_once` the head leaves before there is anything to say; so it does when `produce` writes
+    nothing, b"". `told` gives the bytes that
     tell an error in the stream's own way; without, the stream just breaks off.
     """
 
@@ -67,17 +71,34 @@ class Line:
         self._writer.write(data)
         await self._writer.drain()
 
-    def end(self) -> None:
-        """Say that no more will come."""
+    async def end(self) -> None:
+        """Say that no more will come, and give the client a moment to hear it."""
         try:
             self._writer.write_eof()
-        except OSError:
-            pass  # it knows
+            async with asyncio.timeout(_LINGER):
+                while await self._reader.read(1 << 16):
+                    pass
+        except (OSError, TimeoutError):
+            pass  # it knows, or does not want to
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether nobody is there any more."""
-        return self._writer.transport.is_closing()
+    async def vanished(self) -> None:
+        """Return when nobody is there any more, which a client that has ended its input is."""
+        if self._writer.transport.is_closing():
+            return
+        loop = asyncio.get_running_loop()
+        hung_up = loop.create_future()
+        with select.epoll() as poller:
+            poller.register(self._writer.get_extra_info("socket").fileno(), 0)  # a hang-up is told
+            loop.add_reader(poller.fileno(), _settle, hung_up)
+            try:
+                await hung_up
+            finally:
+                loop.remove_reader(poller.fileno())
+
+
+def _settle(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class Hijack(NamedTuple):

@@ -13,7 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from lamina import __version__
 from lamina.docker_api.backend import Backend, Open
+from lamina.docker_api.execs import Execs
 from lamina.docker_api.failures import ClientGone, told
+from lamina.docker_api.hub import Hub
 from lamina.docker_api.listening import inherited, opened
 from lamina.docker_api.replies import Hijack, Reply
 from lamina.docker_api.request import Query, Request
@@ -37,6 +39,8 @@ class Server:
     def __init__(self, opener: Open) -> None:
         self._opener = opener
         self._router = Router(ROUTES)
+        self._hub = Hub()
+        self._execs = Execs()
         self._clients: set[asyncio.Task[None]] = set()
 
     async def run(self, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
@@ -72,7 +76,7 @@ class Server:
 
     def _answer(self, exchange: Exchange) -> Hijack | None:
         """Answer one request, on a worker's thread."""
-        backend = Backend(self._opener, exchange.bell)
+        backend = Backend(self._opener, exchange.bell, self._hub, self._execs)
         try:
             reply = self._replied(backend, exchange)
             if isinstance(reply, Hijack):

@@ -357,7 +357,7 @@ class _Sending:
     def _write(self, data: bytes) -> None:
         self._held.append(bytes(data))
         self._size += len(data)
-        if self._size > self._limit:
+        if self._size >= self._limit or not data:
             self._flush()
 
     def _flush(self) -> None:

@@ -12,6 +12,8 @@ from lamina.errors import ContainerNotFound, UsageError
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
     from lamina.archive.entry import Write
     from lamina.archive.results import Change
+    from lamina.containers.archive import PathFacts
+    from lamina.containers.ending import Watch
     from lamina.containers.executing import Order
     from lamina.containers.logs import LogLine
     from lamina.containers.processes import Processes
@@ -59,8 +61,8 @@ class Container(ContainerFacts):
         with self.watched() as wait:
             return wait()
 
-    def watched(self) -> AbstractContextManager[Callable[[], int]]:
-        """Gives a function that waits for its end and tells its exit status.
+    def watched(self) -> "AbstractContextManager[Watch]":
+        """Gives what, when it is called, waits for its end and tells its exit status.
 
         Also of one that is removed at its end, where asking later may be too late.
         """
@@ -94,10 +96,12 @@ class Container(ContainerFacts):
         tail: int | None = None,
         since: float | None = None,
         until: float | None = None,
+        bell: int | None = None,
     ) -> "Iterator[LogLine]":
         """What it wrote while it ran detached, a line at a time; with `follow` until it ends.
 
         The last `tail` lines alone; from `since` on and before `until` (seconds since the epoch).
+        With `bell` it is also followed no longer once that descriptor is readable.
         Raises `UsageError` when it was made to keep no log.
         """
         if not self.settings.lasting.log_files:
@@ -108,7 +112,8 @@ class Container(ContainerFacts):
         from lamina.containers.telling import log_lines
 
         wanted = Selection(tail, instant(since), instant(until))
-        return log_lines(self._store, self._store.get(self.id), wanted, follow=follow)
+        stored = self._store.get(self.id)
+        return log_lines(self._store, stored, wanted, follow=follow, bell=bell)
 
     def kill(self, signal: int | str = "KILL") -> None:
         """Send its first process a signal; raises `NotRunning` or `UsageError`."""
@@ -337,7 +342,11 @@ class Container(ContainerFacts):
 
     def stat(self, path: str) -> os.stat_result:
         """The status of a path in it; raises `PathNotFound`."""
+        return self.facts(path).status
+
+    def facts(self, path: str) -> "PathFacts":
+        """What a path in it is; raises `PathNotFound`."""
         from lamina.containers import archive
 
         with archive.opened(self._store, self._stored, path) as place:
-            return archive.stat_of(place)
+            return archive.facts_of(place)

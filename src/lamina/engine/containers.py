@@ -114,9 +114,13 @@ class Containers:
         platform: str | None = None,
         verify_tls: bool = True,
         events: Sink | None = None,
+        outlives: bool = False,
         **wishes: "Unpack[Wanted]",
     ) -> Container:
         """Make a container; nothing of it runs yet.
+
+        With `auto_remove` it goes at its end, and with this engine if it was not started by then;
+        one that `outlives` the engine stays.
 
         Its image is pulled before when `pull` is `always`, `newer`, or `missing` and it is; then
         `verify_tls` and `events` are for that. With a `platform` (`os/architecture[/variant]`) an
@@ -145,6 +149,7 @@ class Containers:
             found.name,
             to_wishes(command, auto_remove, self._filtered(wishes), self._taken(wishes)),
             wishes.get("name"),
+            outlives=outlives,
         )
         return Container(self._engine, stored)
 

@@ -79,7 +79,8 @@ class Wanted(Confined, Limited, Named, total=False):
     set; `network` is `host` or `none`;
     `storage_size` limits what it may write, in bytes; `volumes` are as `--volume` spells them, or
     values, `mounts` as `--mount` does, `volumes_from` names of containers (`NAME[:ro]`); `lasting`
-    says how it is stopped and what is kept of its output.
+    says how it is stopped and what is kept of its output. With `stdin_once` its input ends when
+    whoever is attached to it leaves.
     """
 
     name: str | None
@@ -94,6 +95,7 @@ class Wanted(Confined, Limited, Named, total=False):
     hostname: str | None
     tty: bool
     stdin_open: bool
+    stdin_once: bool
     labels: Mapping[str, str]
     storage_size: int | None
     lasting: Lasting

@@ -39,6 +39,7 @@ def to_wishes(
         hostname=wanted.get("hostname"),
         tty=wanted.get("tty", False),
         stdin_open=wanted.get("stdin_open", False),
+        stdin_once=wanted.get("stdin_once", False),
         labels=tuple(wanted.get("labels", {}).items()),
         auto_remove=auto_remove,
         storage_size=wanted.get("storage_size"),

@@ -17,9 +17,11 @@ class CommandNotExecutable(RuntimeFailure):
     """The container's command was found but cannot be executed."""
 
     exit_code = 126
+    http_status = 400
 
 
 class CommandNotFound(RuntimeFailure):
     """The container's command was not found in the image."""
 
     exit_code = 127
+    http_status = 400

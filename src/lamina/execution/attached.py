@@ -6,10 +6,30 @@ from contextlib import suppress
 
 from lamina.execution.monitor.clients import INPUT, LAST_INPUT, OUTPUT
 
-__all__ = ["INPUT", "LAST_INPUT", "OUTPUT", "Attachment"]
+__all__ = ["INPUT", "LAST_INPUT", "OUTPUT", "Attachment", "joined"]
 
 _CHUNK = 1 << 16
 _HEAD = 8  # bytes of a frame's head
+
+
+def joined(path: str, role: bytes) -> socket.socket:
+    """A connection to the monitor at `path`, as one that wants `role` of it.
+
+    Raises OSError when nobody listens there.
+    """
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder, name = os.path.split(path)
+    # by descriptor: an address has 107 bytes, and a path may have more
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        found.connect(f"/proc/self/fd/{place}/{name}")
+        found.sendall(role)
+    except BaseException:
+        found.close()
+        raise
+    finally:
+        os.close(place)
+    return found
 
 
 class Attachment:
@@ -19,18 +39,7 @@ class Attachment:
         """Raises OSError when nobody listens there."""
         self._framed = framed
         self._kept = b""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        folder, name = os.path.split(path)
-        # by descriptor: an address has 107 bytes, and a path may have more
-        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._socket.connect(f"/proc/self/fd/{place}/{name}")
-            self._socket.sendall(role)
-        except BaseException:
-            self._socket.close()
-            raise
-        finally:
-            os.close(place)
+        self._socket = joined(path, role)
 
     def fileno(self) -> int:
         """Readable when there is something to `read`."""

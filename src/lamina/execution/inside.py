@@ -93,10 +93,10 @@ def parent(pid: int) -> int:
         return 0
 
 
-def resize_terminal(runtime: int, size: os.terminal_size) -> None:
+def resize_terminal(runtime: int, size: os.terminal_size) -> bool:
     """Give the terminal of a runtime's container another size, by a standard stream of it.
 
-    The kernel tells its foreground processes (SIGWINCH). Nothing when there is no terminal.
+    The kernel tells its foreground processes (SIGWINCH). False when there is no terminal (yet).
     """
     packed = struct.pack("HHHH", size.lines, size.columns, 0, 0)
     for pid in children(runtime):
@@ -112,7 +112,8 @@ def resize_terminal(runtime: int, size: os.terminal_size) -> None:
                 fcntl.ioctl(terminal, termios.TIOCSWINSZ, packed)
             finally:
                 os.close(terminal)
-            return
+            return True
+    return False
 
 
 def children(pid: int) -> list[int]:

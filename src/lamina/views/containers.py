@@ -13,6 +13,14 @@ from lamina.values.size import human
 
 Document = dict[str, object]
 _COMMAND_WIDTH = 20  # docker's
+_IN_MEMORY: Document = {
+    "Type": "tmpfs",
+    "Source": "",
+    "Destination": "",
+    "Mode": "",
+    "RW": True,
+    "Propagation": "",
+}
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -83,7 +91,7 @@ def container_document(container: Container, driver: str) -> Document:
         "GraphDriver": {"Name": driver, "Data": dict(container.graph_driver)},
         "Mounts": [
             *(_mount(volume, container.source_of(volume)) for volume in settings.volumes),
-            *({"Type": "tmpfs", "Destination": each.target, "RW": True} for each in settings.tmpfs),
+            *(_IN_MEMORY | {"Destination": each.target} for each in settings.tmpfs),
         ],
         "Config": {**UNSAID, **_of_the_container(container), **container.config},
         "NetworkSettings": _network(settings.network),

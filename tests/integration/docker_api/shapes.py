@@ -22,5 +22,12 @@ def differences(theirs: Any, ours: Any, where: str = "") -> list[str]:
             told for key in both for told in differences(theirs[key], ours[key], f"{where}.{key}")
         ]
     if isinstance(theirs, list) and theirs and ours:
-        return differences(theirs[0], ours[0], f"{where}[0]")
+        return differences(_first(theirs), _first(ours), f"{where}[0]")
     return []
+
+
+def _first(found: list[Any]) -> Any:
+    """The first of them; of mounts, which have no order, the one that any order would put first."""
+    if isinstance(found[0], dict) and "Destination" in found[0]:
+        return min(found, key=lambda each: str(each["Destination"]))
+    return found[0]

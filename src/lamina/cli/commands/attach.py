@@ -1,10 +1,11 @@
 """`lamina attach`."""
 
-from lamina.cli.attachment import follow, keys_of
+from lamina.cli.attachment import follow
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.session import engine
 from lamina.errors import UsageError
+from lamina.values.detachkeys import DetachKeys
 
 USAGE = Usage(
     "[OPTIONS] CONTAINER",
@@ -22,7 +23,7 @@ USAGE = Usage(
 def run(context: Context, given: Parsed) -> int:
     """Attach until it ends; its exit status is ours."""
     keys = given.one("detach-keys")
-    keys_of(keys)
+    DetachKeys(keys)
     proxy = _is_true(given.one("sig-proxy") or "true")
     with engine(context) as opened:
         container = opened.containers.get(given.operands[0])

@@ -2,7 +2,7 @@
 
 import sys
 
-from lamina.cli.attachment import follow, keys_of
+from lamina.cli.attachment import follow
 from lamina.cli.each import for_each
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
@@ -10,6 +10,7 @@ from lamina.cli.session import engine
 from lamina.engine import Engine
 from lamina.errors import UsageError
 from lamina.execution.spawned import Stdio
+from lamina.values.detachkeys import DetachKeys
 
 USAGE = Usage(
     "[OPTIONS] CONTAINER [CONTAINER...]",
@@ -29,7 +30,7 @@ def run(context: Context, given: Parsed) -> int:
     is_attached = given.has("attach") or given.has("interactive")
     if is_attached and len(given.operands) > 1:
         raise UsageError("only one container can be attached to")
-    keys_of(given.one("detach-keys"))
+    DetachKeys(given.one("detach-keys"))  # a wrong one is told before anything starts
     with engine(context) as opened:
         if is_attached:
             return _attached(opened, given)

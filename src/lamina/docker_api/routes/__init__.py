@@ -1,6 +1,26 @@
 """Every route, in the order in which they are tried."""
 
-from lamina.docker_api.routes import images, moving, system
+from lamina.docker_api.routes import (
+    containers,
+    execs,
+    files,
+    images,
+    lives,
+    moving,
+    streams,
+    system,
+    volumes,
+)
 from lamina.docker_api.routing import Route
 
-ROUTES: tuple[Route, ...] = (*system.ROUTES, *moving.ROUTES, *images.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *moving.ROUTES,
+    *images.ROUTES,
+    *containers.ROUTES,
+    *lives.ROUTES,
+    *streams.ROUTES,
+    *execs.ROUTES,
+    *files.ROUTES,
+    *volumes.ROUTES,
+)

@@ -1,9 +1,12 @@
 """What concerns the store and the server as a whole."""
 
+import time
+
 from lamina.docker_api.backend import Backend, login_of
 from lamina.docker_api.replies import Reply, Whole, document
 from lamina.docker_api.request import Request
 from lamina.docker_api.routing import NEWEST_TEXT, OLDEST_TEXT, Route
+from lamina.errors import UsageError
 from lamina.views.api import system as views
 
 _UNCACHED = (
@@ -41,6 +44,24 @@ def _host(address: str) -> str:
     return address.partition("://")[2].rstrip("/") if "://" in address else address.rstrip("/")
 
 
+_KINDS = {
+    "container": ("Containers",),
+    "image": ("Images", "LayersSize"),
+    "volume": ("Volumes",),
+    "build-cache": ("BuildCache", "BuilderSize"),
+}
+
+
+def _disk_usage(backend: Backend, request: Request) -> Reply:
+    engine, wanted = backend.engine, request.query.all("type")
+    for each in wanted:
+        if each not in _KINDS:
+            raise UsageError(f"unknown object type: {each[:40]}")
+    found = views.disk_usage(engine, engine.system.usage(), request.version, time.time())
+    kept = {key for each in wanted for key in _KINDS[each]} or set(found)
+    return document({key: value for key, value in found.items() if key in kept})
+
+
 def _plugins(_backend: Backend, _request: Request) -> Reply:
     return document([])
 
@@ -50,5 +71,6 @@ ROUTES = (
     Route("GET", "/version", _version),
     Route("GET", "/info", _info),
     Route("POST", "/auth", _auth),
+    Route("GET", "/system/df", _disk_usage),
     Route("GET", "/plugins", _plugins),
 )

@@ -64,13 +64,14 @@ class Clients:
         return any(len(client.waiting) > _UNREAD for client in self.known.values())
 
     def accept(self) -> None:
-        """Take in whoever has come."""
-        try:
-            descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]  # `socket` costs 4 ms
-        except OSError:
-            return  # gone again, or we have no descriptor left
-        os.set_blocking(descriptor, False)
-        self.known[descriptor] = Client(descriptor)
+        """Take in all who have come: what the container writes next is for each of them."""
+        while self.has_room:
+            try:
+                descriptor, _ = self._socket._accept()  # type: ignore[attr-defined]  # `socket` costs 4 ms
+            except OSError:
+                return  # gone again, or we have no descriptor left
+            os.set_blocking(descriptor, False)
+            self.known[descriptor] = Client(descriptor)
 
     def give(self, number: int, data: bytes) -> None:
         """Let everybody have what came on stream `number`."""

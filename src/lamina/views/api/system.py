@@ -6,11 +6,14 @@ from lamina import __version__
 from lamina.engine.engine import Engine
 from lamina.engine.platforms import host_platform
 from lamina.engine.system import CachedStep, Usage
+from lamina.engine.volumes import Volume
 from lamina.spec.imageconfig import format_time
 from lamina.views.api import Document, Version
+from lamina.views.api.containers import summary as container_summary
 from lamina.views.api.images import summary
 from lamina.views.sharing import df_document
 from lamina.views.system import info as own_info
+from lamina.views.volumes import volume_document
 
 _INDEX = "https://index.docker.io/v1/"
 _NO_BUILDKIT = (
@@ -123,8 +126,8 @@ def version(newest: str, oldest: str) -> Document:
     }
 
 
-def disk_usage(engine: Engine, usage: Usage, version: Version) -> Document:
-    """Where the bytes are, of images and the build cache."""
+def disk_usage(engine: Engine, usage: Usage, version: Version, now: float) -> Document:
+    """What `docker system df` shows: where the bytes are."""
     counted = {share.id: share.shared for share in engine.sharing().images}
     users = {image.id: image.containers for image in usage.images}
     held = frozenset(layer.chain_id for image in usage.images for layer in image.layers)
@@ -141,9 +144,19 @@ def disk_usage(engine: Engine, usage: Usage, version: Version) -> Document:
             )
             for image in engine.images.list()
         ],
+        "Containers": [
+            container_summary(engine, each, now, size=True)
+            for each in engine.containers.list(everything=True)
+        ],
+        "Volumes": [_volume(each) for each in engine.volumes.list()],
         "BuildCache": [_cached(each, held) for each in engine.system.cached_steps()],
         "BuilderSize": 0,
     }
+
+
+def _volume(volume: Volume) -> Document:
+    used = {"UsageData": {"RefCount": len(volume.users), "Size": volume.size}}
+    return volume_document(volume) | used
 
 
 def _cached(step: CachedStep, held: frozenset[str]) -> Document:

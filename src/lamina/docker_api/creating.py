@@ -1,0 +1,228 @@
+"""What docker's clients ask of a new container, in the words of the engine.
+
+Fields that say nothing (an empty text, 0, null) are passed over, as docker does. What Lamina
+cannot do is refused in a sentence; what docker itself passes over with a warning is a warning.
+"""
+
+import os
+from typing import NamedTuple
+
+from lamina.containers.lasting import Lasting, with_log
+from lamina.containers.signals import number_of
+from lamina.docker_api.fields import Fields
+from lamina.engine.wishes import Wanted
+from lamina.errors import UsageError, from_oserror
+from lamina.values.size import parse as parse_size
+
+_SHARED_HOST = (
+    "the container has this machine's network: there is no bridge; --network none gives it none"
+)
+_NO_PORTS = "Published ports are discarded when using host network mode"
+_HOST_NETWORK = ("", "default", "host")
+_PLAIN_NETWORKS = (*_HOST_NETWORK, "none")
+_UNLIMITED_SWAPPINESS = -1
+# What docker has in HostConfig and Lamina has not: how it is said, and a word for it.
+_ABSENT = {
+    "BlkioDeviceReadBps": "a limit of reads from one device",
+    "BlkioDeviceReadIOps": "a limit of reads from one device",
+    "BlkioDeviceWriteBps": "a limit of writes to one device",
+    "BlkioDeviceWriteIOps": "a limit of writes to one device",
+    "BlkioWeightDevice": "a weight of one device",
+    "CgroupParent": "another parent of its control group",
+    "CpuRealtimePeriod": "real-time scheduling",
+    "CpuRealtimeRuntime": "real-time scheduling",
+    "DeviceCgroupRules": "rules of devices beside --device",
+    "DeviceRequests": "devices by driver (--gpus)",
+    "KernelMemory": "a limit of kernel memory",
+    "Links": "links to other containers",
+    "OomKillDisable": "to be spared when memory is out",
+}
+
+
+class Ordered(NamedTuple):
+    """A container that is asked for, and what its maker is to be warned of."""
+
+    image: str
+    command: tuple[str, ...] | None
+    auto_remove: bool
+    wanted: Wanted
+    warnings: tuple[str, ...]
+
+
+def ordered(said: Fields, name: str | None) -> Ordered:
+    """Read a request to create; raises `UsageError`."""
+    host = said.within("HostConfig")
+    _refuse_absent(said, host)
+    network, warnings = _network(said, host)
+    entrypoint = said.texts_or_none("Entrypoint")
+    wanted: Wanted = {
+        "name": name,
+        "entrypoint": () if entrypoint == ("",) else entrypoint or None,
+        "environment": said.texts("Env"),
+        "working_dir": said.text("WorkingDir") or None,
+        "user": said.text("User") or None,
+        "volumes": (*_binds(host), *said.names("Volumes")),
+        "mounts": [_mount(each) for each in host.each("Mounts")],
+        "volumes_from": host.texts("VolumesFrom"),
+        "network": network,
+        "hostname": said.text("Hostname") or None,
+        "tty": said.flag("Tty"),
+        "stdin_open": said.flag("OpenStdin"),
+        "stdin_once": said.flag("StdinOnce"),
+        "labels": said.mapping("Labels"),
+        "storage_size": _storage_size(host),
+        "lasting": _lasting(said, host),
+        "expose": said.names("ExposedPorts"),
+        "extra_hosts": host.texts("ExtraHosts"),
+        "dns": host.texts("Dns"),
+        "dns_search": host.texts("DnsSearch"),
+        "dns_opt": host.texts("DnsOptions"),
+        "sysctls": host.mapping("Sysctls"),
+        "annotations": host.mapping("Annotations"),
+    }
+    _confine(wanted, host)
+    _limit(wanted, host)
+    command = said.texts_or_none("Cmd") or None
+    return Ordered(said.text("Image"), command, host.flag("AutoRemove"), wanted, tuple(warnings))
+
+
+def _refuse_absent(said: Fields, host: Fields) -> None:
+    for field, what in _ABSENT.items():
+        if host.raw(field):
+            raise UsageError(f"{what} cannot be had here ({field})")
+    if said.text("Domainname"):
+        raise UsageError("a domain name of its own cannot be had here (Domainname)")
+    policy = host.within("RestartPolicy").text("Name")
+    if policy not in ("", "no"):
+        raise UsageError(
+            f"the restart policy {policy[:40]!r} cannot be had here",
+            hint="nothing stays to start it again: let a service manager do that",
+        )
+    if host.text("Isolation") not in ("", "default"):
+        raise UsageError(f"there is no isolation {host.text('Isolation')[:40]!r} on Linux")
+
+
+def _network(said: Fields, host: Fields) -> tuple[str, list[str]]:
+    """The mode, and what is to be warned of: nothing of a network is passed over in silence."""
+    mode = "none" if said.flag("NetworkDisabled") else host.text("NetworkMode")
+    others = said.within("NetworkingConfig").names("EndpointsConfig")
+    for each in (mode, *others):
+        if each not in _PLAIN_NETWORKS:
+            raise UsageError(f"network {each[:100]} not found", hint="there are host and none")
+    warnings = [_SHARED_HOST] if mode in ("", "default") else []
+    if host.names("PortBindings") or host.flag("PublishAllPorts"):
+        if mode == "none":
+            raise UsageError("no port of a container without a network can be published")
+        warnings.append(_NO_PORTS)
+    return ("none" if mode == "none" else "host"), warnings
+
+
+def _binds(host: Fields) -> list[str]:
+    """A directory of this machine that is missing is made, as docker does for `-v` alone."""
+    found = []
+    for text in host.texts("Binds"):
+        source = text.partition(":")[0]
+        if source.startswith("/") and ":" in text and not os.path.exists(source):
+            try:
+                os.makedirs(source, mode=0o755, exist_ok=True)
+            except OSError as error:
+                raise from_oserror(error, "making the directory to be mounted", source) from error
+        found.append(text)
+    return found
+
+
+def _mount(said: Fields) -> str:
+    """One of Mounts as `--mount` spells it."""
+    kind = said.text("Type") or "volume"
+    words = [f"type={kind}", _word("target", said.text("Target"))]
+    if said.text("Source"):
+        words.append(_word("source", said.text("Source")))
+    if said.flag("ReadOnly"):
+        words.append("readonly")
+    bind, kept, memory = (said.within(f"{each}Options") for each in ("Bind", "Volume", "Tmpfs"))
+    if bind.text("Propagation"):
+        words.append(f"bind-propagation={bind.text('Propagation')}")
+    if bind.flag("NonRecursive"):
+        words.append("bind-recursive=disabled")
+    if bind.flag("CreateMountpoint"):
+        _binds(Fields({"Binds": [f"{said.text('Source')}:/"]}))
+    if kept.flag("NoCopy"):
+        words.append("volume-nocopy")
+    driver = kept.within("DriverConfig").text("Name")
+    if driver:
+        words.append(_word("volume-driver", driver))
+    if memory.number("SizeBytes"):
+        words.append(f"tmpfs-size={memory.number('SizeBytes')}")
+    if memory.number("Mode"):
+        words.append(f"tmpfs-mode={memory.number('Mode'):o}")
+    return ",".join(words)
+
+
+def _word(key: str, value: str) -> str:
+    quoted = f"{key}={value}".replace('"', '""')
+    return f'"{quoted}"'
+
+
+def _storage_size(host: Fields) -> int | None:
+    options = host.mapping("StorageOpt")
+    for key in options:
+        if key != "size":
+            raise UsageError(f"unknown storage option {key[:40]!r}", hint="there is size")
+    return parse_size(options["size"]) if "size" in options else None
+
+
+def _lasting(said: Fields, host: Fields) -> Lasting:
+    signal = said.text("StopSignal")
+    if signal:
+        number_of(signal)
+    patience = said.number("StopTimeout") if said.raw("StopTimeout") is not None else None
+    plain = Lasting(signal, patience)
+    log = host.within("LogConfig")
+    driver, options = log.text("Type"), log.mapping("Config")
+    return with_log(plain, driver or "json-file", options) if driver or options else plain
+
+
+def _confine(wanted: Wanted, host: Fields) -> None:
+    wanted["read_only"] = host.flag("ReadonlyRootfs")
+    wanted["tmpfs"] = host.mapping("Tmpfs")
+    wanted["cap_add"] = host.texts("CapAdd")
+    wanted["cap_drop"] = host.texts("CapDrop")
+    wanted["security_opt"] = host.texts("SecurityOpt")
+    wanted["privileged"] = host.flag("Privileged")
+    wanted["devices"] = [_device(each) for each in host.each("Devices")]
+    wanted["group_add"] = host.texts("GroupAdd")
+    wanted["pid_mode"] = host.text("PidMode")
+    wanted["ipc_mode"] = host.text("IpcMode")
+    wanted["uts_mode"] = host.text("UTSMode")
+    wanted["userns_mode"] = host.text("UsernsMode")
+    wanted["shm_size"] = host.number("ShmSize") or None
+    wanted["init"] = host.flag("Init")
+
+
+def _device(said: Fields) -> str:
+    source = said.text("PathOnHost")
+    access = said.text("CgroupPermissions") or "rwm"
+    return f"{source}:{said.text('PathInContainer') or source}:{access}"
+
+
+def _limit(wanted: Wanted, host: Fields) -> None:
+    wanted["mem_limit"] = host.number("Memory") or None
+    wanted["memswap_limit"] = host.number("MemorySwap") or None
+    wanted["mem_reservation"] = host.number("MemoryReservation") or None
+    swappiness = host.raw("MemorySwappiness")
+    if swappiness not in (None, _UNLIMITED_SWAPPINESS):
+        wanted["mem_swappiness"] = host.number("MemorySwappiness")
+    if host.number("NanoCpus"):
+        wanted["cpus"] = host.number("NanoCpus") / 1e9
+    wanted["cpu_shares"] = host.number("CpuShares")
+    wanted["cpu_period"] = host.number("CpuPeriod")
+    wanted["cpu_quota"] = host.number("CpuQuota")
+    wanted["cpuset_cpus"] = host.text("CpusetCpus")
+    wanted["cpuset_mems"] = host.text("CpusetMems")
+    wanted["pids_limit"] = host.number("PidsLimit")
+    wanted["blkio_weight"] = host.number("BlkioWeight")
+    wanted["oom_score_adj"] = host.number("OomScoreAdj")
+    wanted["ulimits"] = [
+        f"{each.text('Name')}={each.number('Soft')}:{each.number('Hard')}"
+        for each in host.each("Ulimits")
+    ]

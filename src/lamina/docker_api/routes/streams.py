@@ -1,0 +1,233 @@
+"""What containers write and are fed: attach and logs."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+from lamina.containers.logs import LogLine
+from lamina.docker_api import talking
+from lamina.docker_api.backend import Backend
+from lamina.docker_api.frames import STDERR, STDOUT, Sieve, framed, number_of
+from lamina.docker_api.hub import Waiter
+from lamina.docker_api.replies import FRAMED, RAW, Hijack, Line, Reply, Stream, Write
+from lamina.docker_api.request import Query, Request
+from lamina.docker_api.routing import Route
+from lamina.engine.container import Container
+from lamina.errors import Conflict, UsageError
+from lamina.execution.attached import INPUT, LAST_INPUT, OUTPUT, joined
+from lamina.values.detachkeys import DetachKeys
+from lamina.values.moments import moment
+
+_LOOK = 0.5  # seconds between two looks for a start by another process
+
+
+def content_type(request: Request, *, tty: bool) -> str:
+    """Of a stream of a container's output, which is in frames without a terminal."""
+    return RAW if tty or request.before(1, 42) else FRAMED
+
+
+def wanted_of(query: Query, container: Container) -> frozenset[int]:
+    """The streams that are asked for; a terminal has but one."""
+    said = {STDOUT: query.flag("stdout"), STDERR: query.flag("stderr")}
+    wanted = frozenset(number for number, is_wanted in said.items() if is_wanted)
+    return frozenset((STDOUT,)) if container.settings.tty and wanted else wanted
+
+
+# --- attach -------------------------------------------------------------------------------------
+
+
+def _attach(backend: Backend, request: Request) -> Reply:
+    container = backend.engine.containers.get(request.name)
+    if container.status == "paused":
+        raise Conflict(f"container {request.name} is paused, unpause the container before attach")
+    query, settings = request.query, container.settings
+    keys = DetachKeys(query.text("detachKeys") or None) if settings.tty else None
+    wanted = wanted_of(query, container)
+    before = _already(container, wanted) if query.flag("logs") else b""
+    kind = content_type(request, tty=settings.tty)
+    if not query.flag("stream"):
+        return Hijack(_Said(before).talk, kind)
+    feeds = query.flag("stdin") and settings.stdin_open
+    role = (LAST_INPUT if settings.stdin_once else INPUT) if feeds else OUTPUT
+    path = os.path.join(backend.engine.run_root, container.id, "attach")
+    sieve = Sieve(wanted) if not settings.tty and len(wanted) < 2 else None
+    passed = sieve.passed if sieve is not None else _whole
+    talk = _Attached(path, role, before, passed if wanted else _nothing, keys)
+    talk.connect(backend, container)
+    return Hijack(talk.talk, kind)
+
+
+def _whole(data: bytes) -> bytes:
+    return data
+
+
+def _nothing(_data: bytes) -> bytes:
+    return b""
+
+
+def _already(container: Container, wanted: frozenset[int]) -> bytes:
+    """What it wrote before."""
+    tty = container.settings.tty
+    return b"".join(_told(each, tty=tty) for each in container.logs() if _is_wanted(each, wanted))
+
+
+class _Said:
+    """Someone who wants nothing but what was written before."""
+
+    def __init__(self, before: bytes) -> None:
+        self._before = before
+
+    async def talk(self, line: Line) -> None:
+        """Tell it."""
+        with suppress(OSError):
+            await line.write(self._before)
+        await line.end()
+
+
+class _Attached:
+    """One client that is attached, now or from the container's next start on."""
+
+    def __init__(
+        self,
+        path: str,
+        role: bytes,
+        before: bytes,
+        passed: Callable[[bytes], bytes],
+        keys: DetachKeys | None,
+    ) -> None:
+        self._path = path
+        self._role = role
+        self._before = before
+        self._passed = passed
+        self._keys = keys
+        self._ending = ExitStack()
+        self._waiter: Waiter | None = None
+        self._socket: socket.socket | None = None
+
+    def connect(self, backend: Backend, container: Container) -> None:
+        """Be connected, or among those who wait, before the client hears that it is."""
+        self._waiter = self._ending.enter_context(backend.hub.waiter(container.id))
+        container.reload()
+        if container.is_up and not self._join():
+            self._ending.close()
+            raise Conflict(
+                f"the container {container.name} runs in the foreground of another command"
+            )
+
+    def _join(self) -> bool:
+        try:
+            self._socket = joined(self._path, self._role)
+        except OSError:
+            return False
+        self._socket.setblocking(False)
+        self._ending.callback(self._socket.close)
+        return True
+
+    async def talk(self, line: Line) -> None:
+        """Pass on what is written and sent until either side has had enough."""
+        with self._ending, suppress(OSError):
+            if self._before:
+                await line.write(self._before)
+            if self._socket is None:
+                await self._started(line)
+            if self._socket is not None:
+                await talking.exchange(line, self._output, self._send, self._keys)
+            else:
+                await line.end()
+
+    async def _started(self, line: Line) -> None:
+        """Wait for the start, and be connected before anything of it runs."""
+        assert self._waiter is not None
+        waiting = asyncio.ensure_future(self._rung(self._waiter))
+        gone = asyncio.ensure_future(line.vanished())
+        try:
+            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (waiting, gone):
+                each.cancel()
+                with suppress(asyncio.CancelledError, OSError):
+                    await each
+            self._waiter.ready.set()
+
+    async def _rung(self, waiter: Waiter) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await talking.readable(waiter.bell)
+                if waiter.path:
+                    self._join()
+                return
+            if os.path.exists(self._path) and self._join():
+                return  # another process started it
+
+    async def _output(self) -> bytes:
+        """What is wanted of what it wrote; b"" at its end."""
+        assert self._socket is not None
+        loop = asyncio.get_running_loop()
+        while data := await loop.sock_recv(self._socket, talking.CHUNK):
+            if passed := self._passed(data):
+                return passed
+        return b""
+
+    async def _send(self, data: bytes) -> None:
+        assert self._socket is not None
+        if data:
+            await asyncio.get_running_loop().sock_sendall(self._socket, data)
+        elif self._role == LAST_INPUT:
+            self._socket.shutdown(socket.SHUT_WR)
+
+
+# --- logs ---------------------------------------------------------------------------------------
+
+
+def _logs(backend: Backend, request: Request) -> Reply:
+    container = backend.engine.containers.get(request.name)
+    query = request.query
+    wanted = wanted_of(query, container)
+    if not wanted:
+        raise UsageError("Bad parameters: you must choose at least one stream")
+    tty, stamped = container.settings.tty, query.flag("timestamps")
+    follow = query.flag("follow")
+    lines = container.logs(
+        follow=follow,
+        tail=_tail(query),
+        since=_moment(query, "since"),
+        until=_moment(query, "until"),
+        bell=backend.bell() if follow else None,
+    )
+
+    def produce(write: Write) -> None:
+        for each in lines:
+            if _is_wanted(each, wanted):
+                write(_told(each, tty=tty, stamped=stamped))
+
+    return Stream(produce, content_type(request, tty=tty), at_once=True)
+
+
+def _tail(query: Query) -> int | None:
+    text = query.text("tail")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _moment(query: Query, name: str) -> float | None:
+    import time
+
+    text = query.text(name)
+    return None if text in ("", "0") else moment(text, time.time())
+
+
+def _is_wanted(each: LogLine, wanted: frozenset[int]) -> bool:
+    return number_of(each.stream) in wanted
+
+
+def _told(each: LogLine, *, tty: bool, stamped: bool = False) -> bytes:
+    data = each.time.encode() + b" " + each.data if stamped else each.data
+    return data if tty else framed(number_of(each.stream), data)
+
+
+ROUTES = (
+    Route("POST", "/containers/{name}/attach", _attach),
+    Route("GET", "/containers/{name}/logs", _logs),
+)
