@@ -80,6 +80,7 @@ class Following(Closing):
         """Take what is there, or wait until there may be more; False when nothing more can come."""
         if self._watch >= 0:
             inotify.drain(self._watch)
+            self._root.database.await_writer()  # or what we were told of might not be seen yet
         self._settle()
         now = time.time_ns()
         with self._root.database.read() as db:

@@ -149,6 +149,14 @@ class Database:
             )
         return self._connection
 
+    def await_writer(self) -> None:
+        """Wait until whoever writes just now has committed, or given up.
+
+        The kernel tells of a write to the log before the transaction in it can be seen.
+        """
+        with self._turn, self._lock.exclusive():
+            pass
+
     def complaints(self) -> list[str]:
         """What SQLite itself finds wrong in the file; nothing when it is sound."""
         with self.read() as connection:
