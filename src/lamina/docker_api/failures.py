@@ -13,6 +13,12 @@ class NotServed(LaminaError):
     http_status = 501
 
 
+class Forbidden(LaminaError):
+    """Something that is there and is not to be changed."""
+
+    http_status = 403
+
+
 class ClientGone(Exception):
     """Who asked is there no more: what is being done for it may end."""
 

@@ -212,8 +212,11 @@ class Registries:
         return pushed
 
     def tags(self, name: Reference) -> list[str]:
-        """The tags that a repository has; raises `ImageNotFound` or `RegistryError`."""
-        return list(self.repository(name).tags())
+        """The tags that a repository has, as the first place that knows it tells them.
+
+        Raises `ImageNotFound` or `RegistryError`.
+        """
+        return self._first(name, self._store.sink, lambda place, _at: list(place.tags()))
 
     def catalog(self, domain: str) -> list[str]:
         """The repositories of a registry; raises `AccessRefused` or `RegistryError`."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.conftest import base, lamina
+from tests.cli.conftest import base, lamina, template
 from tests.cli.rig import Lamina
 from tests.integration.docker_api.rig import Docker, Serving, client, clients, serving
 
-__all__ = ["base", "lamina"]
+__all__ = ["base", "lamina", "template"]
 
 
 @pytest.fixture

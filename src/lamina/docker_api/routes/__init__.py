@@ -7,6 +7,7 @@ from lamina.docker_api.routes import (
     images,
     lives,
     moving,
+    networks,
     streams,
     system,
     volumes,
@@ -23,4 +24,5 @@ ROUTES: tuple[Route, ...] = (
     *execs.ROUTES,
     *files.ROUTES,
     *volumes.ROUTES,
+    *networks.ROUTES,
 )

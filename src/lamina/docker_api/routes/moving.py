@@ -152,6 +152,7 @@ def _load(backend: Backend, request: Request) -> Reply:
     quiet = request.query.flag("quiet")
 
     def produce(write: Write) -> None:
+        write(b"")  # docker tells of a bad archive in the stream, and its clients look there
         told = records.loading(write) if not quiet else None
         loaded = backend.engine.images.load(
             request.body, platform=_platform(request.query), events=told

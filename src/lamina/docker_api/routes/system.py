@@ -3,11 +3,14 @@
 import time
 
 from lamina.docker_api.backend import Backend, login_of
-from lamina.docker_api.replies import Reply, Whole, document
+from lamina.docker_api.ending import closing_at
+from lamina.docker_api.replies import Reply, Stream, Whole, Write, document, to_json
 from lamina.docker_api.request import Request
 from lamina.docker_api.routing import NEWEST_TEXT, OLDEST_TEXT, Route
 from lamina.errors import UsageError
+from lamina.values.moments import moment
 from lamina.views.api import system as views
+from lamina.views.events import event_document
 
 _UNCACHED = (
     ("Builder-Version", "1"),
@@ -62,6 +65,23 @@ def _disk_usage(backend: Backend, request: Request) -> Reply:
     return document({key: value for key, value in found.items() if key in kept})
 
 
+def _events(backend: Backend, request: Request) -> Reply:
+    """What happens, until `until`, or the client has heard enough."""
+    query, now = request.query, time.time()
+    stream = backend.engine.events(
+        since=moment(query.text("since") or None, now),
+        until=moment(query.text("until") or None, now),
+        filters=query.filters(),
+    )
+
+    def produce(write: Write) -> None:
+        with closing_at(stream, backend.bell()):
+            for event in stream:
+                write(to_json(event_document(event)))
+
+    return Stream(produce, at_once=True)
+
+
 def _plugins(_backend: Backend, _request: Request) -> Reply:
     return document([])
 
@@ -72,5 +92,6 @@ ROUTES = (
     Route("GET", "/info", _info),
     Route("POST", "/auth", _auth),
     Route("GET", "/system/df", _disk_usage),
+    Route("GET", "/events", _events),
     Route("GET", "/plugins", _plugins),
 )
