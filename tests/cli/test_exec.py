@@ -99,7 +99,8 @@ def test_detached_ones_are_reaped(up):
 
 @by_either
 def test_at_a_terminal(up):
-    script = 'test -t 0 && echo at $(stty size); read x; echo "<$x>"; exit 5'
+    sized = 'until size=$(stty size 2>/dev/null); test -n "$size"; do :; done'  # crun sets it late
+    script = f'test -t 0 || exit 6; {sized}; echo at $size; read x; echo "<$x>"; exit 5'
     at = Terminal(up.command("exec", "-it", "c1", "sh", "-c", script), up.env, up.folder, (33, 77))
     try:
         at.see(b"at 33 77")
