@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from lamina.cli import confinementflags, limitflags, mountflags, namingflags
+from lamina.cli import confinementflags, healthflags, limitflags, mountflags, namingflags
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.labels import labels_of
 from lamina.cli.lastingflags import FLAGS as LASTING_FLAGS
@@ -49,6 +49,7 @@ _FLAGS = (
 _THEMES = (
     _FLAGS,
     confinementflags.FLAGS,
+    healthflags.FLAGS,
     limitflags.FLAGS,
     mountflags.FLAGS,
     namingflags.FLAGS,
@@ -118,6 +119,7 @@ def _made(opened: Engine, given: Parsed, *, auto_remove: bool) -> Container:
             **confinementflags.confined(given),
             **limitflags.limited(given),
             lasting=lasting(given),
+            health=healthflags.health(given),
             **mountflags.mounted(given),
             **namingflags.named(given),
         )

@@ -8,15 +8,16 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lamina.containers import health
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.errors import RuntimeFailure, from_oserror
 from lamina.fs.faults import crash_point
-from lamina.metadata import exits
+from lamina.metadata import exits, journal
 from lamina.metadata.lease import Lease
 from lamina.values.ids import ContainerID
 
 if TYPE_CHECKING:  # what starts processes is loaded when one is started
-    from lamina.execution.detached import Keeping, Launch
+    from lamina.execution.detached import Checking, Keeping, Launch
     from lamina.execution.spawned import Stdio
 
 _MOMENT = 0.2  # seconds for a command that is about to be done with a container
@@ -72,7 +73,11 @@ def _keeping(
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         crash_point("folder-made")
+        if journal.is_there(folder):
+            store.settle(stored.row.id)  # what it tells of an earlier run
+        journal.forget(folder)
         record = exits.set_aside(folder)
+        checking = _checking(store, stored, folder)
     except OSError as error:
         raise from_oserror(error, "making the folder of a container", folder) from error
     return Keeping(
@@ -83,6 +88,22 @@ def _keeping(
         stdin_open=stored.settings.stdin_open,
         locks=locks,
         finish=finish,
+        journal=journal.begin(folder) if checking is not None else "",
+        checking=checking,
+    )
+
+
+def _checking(store: ContainerStore, stored: StoredContainer, folder: str) -> "Checking | None":
+    """What looks after its health; before it starts that is unknown."""
+    health.forget(folder)
+    wish = stored.settings.health
+    if not wish.is_on:
+        return None
+    from lamina.execution.detached import Checking
+
+    shell = store.images.config(stored.row.image_id).config.shell or ()
+    return Checking(
+        wish.command(shell), wish.filled().in_seconds, os.path.join(folder, health.FILE)
     )
 
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from lamina.containers.store import ContainerStore
-from lamina.errors import ContainerNotFound, InUse
+from lamina.errors import ContainerNotFound, InUse, StorageError
 from lamina.fs.processes import start_time
 from lamina.kernel import inotify
-from lamina.metadata import containers, events
+from lamina.metadata import containers, events, journal
 from lamina.metadata.events import LifecycleEvent
 from lamina.values.closing import Closing
 from lamina.values.ids import ContainerID
@@ -48,6 +48,7 @@ class Following(Closing):
             self._watch = inotify.watch(self._root.path, inotify.MODIFY)
         self._keepers: dict[int, ContainerID] = {}  # descriptors of processes
         self._ending: set[ContainerID] = set()
+        self._telling: dict[ContainerID, str] = {}  # those whose monitors keep a journal
         self._is_blind = self._watch < 0
         self._settle_past()
         with self._root.database.read() as db:
@@ -82,6 +83,7 @@ class Following(Closing):
             inotify.drain(self._watch)
             self._root.database.await_writer()  # or what we were told of might not be seen yet
         self._settle()
+        self._take_in()
         now = time.time_ns()
         with self._root.database.read() as db:
             new = events.after(db, self._last)
@@ -124,6 +126,8 @@ class Following(Closing):
             rows = containers.begun(db)
         known = set(self._keepers.values())
         for row in rows:
+            if journal.is_there(self._store.folder(row.id)):
+                self._telling[row.id] = self._store.folder(row.id)
             if row.pid is None or row.id in known or row.boot_id != self._root.boot_id:
                 continue
             try:
@@ -139,6 +143,21 @@ class Following(Closing):
             else:
                 os.close(keeper)
                 self._ending.add(row.id)
+
+    def _take_in(self) -> None:
+        """Take in what monitors have told, and see that we are woken when they tell more."""
+        for container, folder in list(self._telling.items()):
+            path = os.path.join(folder, journal.NAME)
+            with suppress(OSError):
+                inotify.add(self._watch, path, inotify.MODIFY | inotify.MOVED_SELF)
+            with self._root.database.read() as db:
+                row = containers.get(db, container)
+                is_new = row is not None and journal.has_news(db, row, folder)
+            if row is None or row.pid is None:
+                del self._telling[container]
+            elif is_new:
+                with suppress(StorageError), self._root.database.write() as db:
+                    self._store.fold(db, row)
 
     def _settle_past(self) -> None:
         with self._root.database.read() as db:

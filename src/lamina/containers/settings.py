@@ -9,6 +9,7 @@ import json
 import posixpath
 from typing import NamedTuple
 
+from lamina.containers.health import Health, document_of, laid, of_document
 from lamina.containers.lasting import Lasting
 from lamina.errors import UsageError
 from lamina.runtime.confinement import HOST, Confinement
@@ -52,6 +53,7 @@ class Wishes(NamedTuple):
     annotations: tuple[tuple[str, str], ...] = ()
     exposed: tuple[str, ...] = ()
     stdin_once: bool = False
+    health: Health = Health()
 
 
 class Settings(NamedTuple):
@@ -83,6 +85,7 @@ class Settings(NamedTuple):
     annotations: tuple[tuple[str, str], ...] = ()
     exposed: tuple[str, ...] = ()
     stdin_once: bool = False
+    health: Health = Health()
 
     @property
     def args(self) -> tuple[str, ...]:
@@ -123,6 +126,7 @@ class Settings(NamedTuple):
             annotations=tuple((key, value) for key, value in facts.get("annotations", ())),
             exposed=tuple(facts.get("exposed", ())),
             stdin_once=facts.get("stdin_once", False),
+            health=Health.from_facts(facts.get("health", ())),
         )
 
     def process(self) -> Process:
@@ -191,6 +195,7 @@ def settle(
         exposed=wishes.exposed,
         stdin_once=wishes.stdin_once,
         lasting=wishes.lasting,
+        health=laid(of_document(config.healthcheck), wishes.health),
     )
 
 
@@ -265,6 +270,7 @@ def laid_over(config: dict[str, Json], settings: Settings) -> dict[str, Json]:
         "User": settings.user or None,
         "Labels": dict(settings.labels) or None,
         "OnBuild": None,
+        "Healthcheck": document_of(settings.health) if settings.health.test else None,
     }
     ports = config.get("ExposedPorts")
     if settings.exposed:

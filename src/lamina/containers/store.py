@@ -314,9 +314,16 @@ class ContainerStore:
         row = containers.get(db, container)
         if row is None or row.pid is None:
             return
+        self.fold(db, row)
         record = self.end_of(row)
         words = _words(Settings.from_json(row.settings), record) if record is not None else ""
         exits.conclude(db, row, record, words)
+
+    def fold(self, db: sqlite3.Connection, row: ContainerRow) -> None:
+        """Take in what its monitor has told of it meanwhile."""
+        from lamina.metadata import journal
+
+        journal.fold(db, row, self.folder(row.id))
 
     def settle(self, container: ContainerID) -> None:
         """The same in a transaction of its own; where there is no room it is for another time."""

@@ -1,5 +1,6 @@
 """What is known of one container, as of the last look."""
 
+from lamina.containers.health import Findings, findings
 from lamina.containers.settings import Settings, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
@@ -108,6 +109,11 @@ class ContainerFacts:
         from lamina.execution.inside import first_pid
 
         return first_pid(self._stored.row.pid, self._store.root_path(self.id))
+
+    @property
+    def health(self) -> Findings | None:
+        """What checks of its health have found; None where nothing is, or was, checked."""
+        return findings(self._store.folder(self.id)) if self.settings.health.is_on else None
 
     @property
     def log_path(self) -> str:

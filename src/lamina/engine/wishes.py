@@ -6,6 +6,7 @@ What each comes to is the business of lamina.engine.wishing.
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from lamina.containers.health import Health
 from lamina.containers.lasting import Lasting
 from lamina.runtime.process import Volume
 
@@ -79,8 +80,8 @@ class Wanted(Confined, Limited, Named, total=False):
     set; `network` is `host` or `none`;
     `storage_size` limits what it may write, in bytes; `volumes` are as `--volume` spells them, or
     values, `mounts` as `--mount` does, `volumes_from` names of containers (`NAME[:ro]`); `lasting`
-    says how it is stopped and what is kept of its output. With `stdin_once` its input ends when
-    whoever is attached to it leaves.
+    says how it is stopped and what is kept of its output, `health` how it is checked. With
+    `stdin_once` its input ends when whoever is attached to it leaves.
     """
 
     name: str | None
@@ -99,3 +100,4 @@ class Wanted(Confined, Limited, Named, total=False):
     labels: Mapping[str, str]
     storage_size: int | None
     lasting: Lasting
+    health: Health

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+from lamina.containers.health import Health, checked
 from lamina.containers.lasting import Lasting
 from lamina.containers.settings import Wishes
 from lamina.engine.wishes import Limited, Wanted
@@ -52,6 +53,7 @@ def to_wishes(
         annotations=tuple(wanted.get("annotations", {}).items()),
         exposed=ports(wanted.get("expose", ())),
         lasting=wanted.get("lasting", Lasting()),
+        health=checked(wanted.get("health", Health())),
     )
 
 

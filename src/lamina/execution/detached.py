@@ -20,13 +20,14 @@ from lamina.execution.mountpoints import make
 from lamina.execution.oci import document, refuse
 from lamina.execution.room import Room
 from lamina.execution.run import check, in_words
-from lamina.execution.runtimes import failure, last_error, runtime
+from lamina.execution.runtimes import failure, host_for, last_error, runtime
 from lamina.execution.spawned import QUIET, Stdio, spawn
 from lamina.fs.atomic import write_all, write_file
 from lamina.fs.cgroups import counters
 from lamina.fs.mounting import attach, cover, in_private_namespace, refuse_devices
 from lamina.fs.processes import end
 from lamina.fs.spawn import PATH, wait
+from lamina.runtime import bundle
 from lamina.runtime.init import find_init
 from lamina.runtime.isolation import Isolation, find_program, needed_program
 
@@ -36,6 +37,7 @@ _CODE = (
 )
 _FIRST_LOCK = 6
 _WORDS = 256  # bytes of a report
+_CHECK = "check.json"
 
 
 class Keeping(NamedTuple):
@@ -44,7 +46,7 @@ class Keeping(NamedTuple):
     `record` is the file of the exit record, `log` that of the log (empty for none), bounded to
     `log_files` files of `log_size` bytes each (0: unbounded). `locks` are descriptors of locks to
     be held meanwhile. `finish` is executed at the end, in the mount namespace of the caller, which
-    is its descriptor `OUTSIDE`.
+    is its descriptor `OUTSIDE`. `journal` is the file of what it tells (empty: it tells nothing).
     """
 
     record: str
@@ -54,6 +56,18 @@ class Keeping(NamedTuple):
     stdin_open: bool = False
     locks: tuple[int, ...] = ()
     finish: tuple[str, ...] = ()
+    journal: str = ""
+    checking: "Checking | None" = None
+
+
+class Checking(NamedTuple):
+    """What is executed to see how it is; `plan` are seconds and a number as the monitor's Plan has
+    them, `findings` the file for what is found.
+    """
+
+    args: tuple[str, ...]
+    plan: tuple[float, float, float, float, int]
+    findings: str
 
 
 OUTSIDE = 5
@@ -94,6 +108,8 @@ def _launched(
         monitor = _Monitor(command, (outside, *room.locks, *keeping.locks), room)
         try:
             _prepare(job, scene, isolation, room, stdio)
+            if keeping.checking is not None:
+                _write_check(job, scene, room, keeping.checking)
         except BaseException:
             monitor.give_up()
             raise
@@ -121,6 +137,13 @@ def _prepare(job: Job, scene: Scene, isolation: Isolation, room: Room, stdio: St
         cover(isolation.cover)
     data = document(job, scene, isolation, room, stdio)
     write_file(room.path("config.json"), data, mode=0o600)
+
+
+def _write_check(job: Job, scene: Scene, room: Room, checking: Checking) -> None:
+    process = job.process._replace(args=checking.args, tty=False)
+    host = host_for(process, room.group)
+    data = bundle.process_document(process, scene.credentials, host, None)
+    write_file(room.path(_CHECK), data, mode=0o600)
 
 
 class Launch:
@@ -256,6 +279,9 @@ def _request(job: Job, isolation: Isolation, keeping: Keeping, room: Room) -> by
         "stdin": "open" if keeping.stdin_open else "null",
         "tty": "yes" if job.process.tty else "no",
         "path": PATH,
+        "journal": keeping.journal,
+        "health": " ".join(map(str, keeping.checking.plan)) if keeping.checking else "",
+        "findings": keeping.checking.findings if keeping.checking else "",
         "counters": ":".join(counters(room.name)) if room.group is not None else "",
     }
     # its address has 107 bytes: a name in the bundle, which both runtimes enter first
@@ -269,5 +295,14 @@ def _request(job: Job, isolation: Isolation, keeping: Keeping, room: Room) -> by
         (*command, "start", room.name),
         (*command, "delete", "--force", room.name),
         keeping.finish,
+        _check_command(isolation, state, room) if keeping.checking is not None else (),
     )
     return b"\0\0".join(os.fsencode("\0".join(part)) for part in parts)
+
+
+def _check_command(isolation: Isolation, state: str, room: Room) -> tuple[str, ...]:
+    """What the runtime itself complains of is the check's output."""
+    in_group = room.group is not None
+    words = runtime(isolation, state, "/proc/self/fd/2", in_group=in_group)
+    pid = ("--detach", "--pid-file", room.path("probe.pid"))
+    return (*words, "exec", *pid, "--process", room.path(_CHECK), room.name)

@@ -8,6 +8,7 @@ from lamina.kernel.libc import fail, libc_call
 MODIFY = 0x002
 MOVED = 0x040 | 0x080
 CREATE = 0x100
+MOVED_SELF = 0x800
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -16,11 +17,18 @@ def watch(path: str, events: int) -> int:
     descriptor = libc_call("inotify_init1", _NONBLOCK_CLOEXEC)
     if descriptor < 0:
         raise fail("inotify_init1")
-    if libc_call("inotify_add_watch", descriptor, os.fsencode(path), events) < 0:
-        error = fail("inotify_add_watch", path)
+    try:
+        add(descriptor, path, events)
+    except OSError:
         os.close(descriptor)
-        raise error
+        raise
     return descriptor
+
+
+def add(descriptor: int, path: str, events: int) -> None:
+    """Let a descriptor tell of `path`, too; once is enough. Raises OSError."""
+    if libc_call("inotify_add_watch", descriptor, os.fsencode(path), events) < 0:
+        raise fail("inotify_add_watch", path)
 
 
 def drain(descriptor: int) -> None:

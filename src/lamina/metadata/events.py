@@ -111,6 +111,19 @@ def is_told(db: sqlite3.Connection, actor: str, action: str, since: float) -> bo
     return found.fetchone() is not None
 
 
+def last_of(db: sqlite3.Connection, actor: str, actions: Sequence[str], beginning: str) -> int:
+    """When (nanoseconds) the last of these actions, or of those that so begin, was told of it."""
+    if not _is_there(db):
+        return 0
+    marks = ", ".join("?" * len(actions))
+    (last,) = db.execute(
+        "SELECT max(time) FROM events WHERE actor = ?"
+        f" AND (action IN ({marks}) OR action LIKE ? || '%')",
+        (actor, *actions, beginning),
+    ).fetchone()
+    return int(last or 0)
+
+
 def newest(db: sqlite3.Connection) -> int:
     """The place of the last event; 0 when there is none."""
     if not _is_there(db):

@@ -107,6 +107,11 @@ def drop_layer(db: sqlite3.Connection, layer: str, folder: str) -> None:
     `folder` is that of all containers' folders.
     """
     row = containers.of_layer(db, layer)
+    from lamina.metadata import journal  # hardly ever there is one
+
     if row is not None:
-        conclude(db, row, read(os.path.join(folder, row.id)), "")
+        own = os.path.join(folder, row.id)
+        if row.pid is not None:
+            journal.fold(db, row, own)
+        conclude(db, row, read(own), "")
         containers.remove(db, row)

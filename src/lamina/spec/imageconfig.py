@@ -44,6 +44,7 @@ class ContainerConfig(NamedTuple):
     stop_signal: str
     shell: tuple[str, ...] | None
     on_build: tuple[str, ...] | None
+    healthcheck: dict[str, Json] | None
 
 
 class HistoryEntry(NamedTuple):
@@ -126,6 +127,7 @@ def _container_config(document: dict[str, Json]) -> ContainerConfig:
         strictjson.text(document, "StopSignal", what),
         strictjson.texts(document, "Shell", what),
         strictjson.texts(document, "OnBuild", what),
+        strictjson.mapping(document, "Healthcheck", what) or None,
     )
 
 

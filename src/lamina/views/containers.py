@@ -60,13 +60,20 @@ def _shortened(text: str) -> str:
 def status_text(container: Container, now: float) -> str:
     """`Up 2 seconds`, `Exited (0) 5 minutes ago`, `Created`."""
     if container.is_up and container.started_at is not None:
-        held = " (Paused)" if container.status == "paused" else ""
+        held = " (Paused)" if container.status == "paused" else _health_text(container)
         return f"Up {age(now - container.started_at)}{held}"
     if container.status == "exited":
         ended = container.finished_at or container.started_at or now
         code = container.exit_code if container.exit_code is not None else 137
         return f"Exited ({code}) {age(now - ended)} ago"
     return "Created"
+
+
+def _health_text(container: Container) -> str:
+    health = container.health
+    if health is None:
+        return ""
+    return f" ({'health: ' if health.status == 'starting' else ''}{health.status})"
 
 
 def container_document(container: Container, driver: str) -> Document:
@@ -145,4 +152,21 @@ def _state(container: Container) -> Document:
         "Error": container.error,
         "StartedAt": format_time(container.started_at) if container.started_at else _NEVER,
         "FinishedAt": format_time(container.finished_at) if container.finished_at else _NEVER,
+        **_health(container),
     }
+
+
+def _health(container: Container) -> Document:
+    found = container.health
+    if found is None:
+        return {}
+    log = [
+        {
+            "Start": format_time(each.start),
+            "End": format_time(each.end),
+            "ExitCode": each.exit_code,
+            "Output": each.output,
+        }
+        for each in found.log
+    ]
+    return {"Health": {"Status": found.status, "FailingStreak": found.failing_streak, "Log": log}}

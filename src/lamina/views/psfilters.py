@@ -13,6 +13,7 @@ from lamina.errors import ImageNotFound, UsageError
 
 Test = Callable[[Container], bool]
 
+_HEALTH = ("starting", "healthy", "unhealthy", "none")
 _STATES = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
 
 
@@ -91,6 +92,18 @@ def _exited(_engine: Engine, wanted: str) -> Test:
     return lambda container: container.status == "exited" and container.exit_code == code
 
 
+def _health(_engine: Engine, wanted: str) -> Test:
+    if wanted not in _HEALTH:
+        hint = f"there are {', '.join(_HEALTH)}"
+        raise UsageError(f"there is no health {wanted!r} to filter by", hint=hint)
+
+    def test(container: Container) -> bool:
+        health = container.health
+        return wanted == ("none" if health is None else health.status)
+
+    return test
+
+
 def _label(_engine: Engine, wanted: str) -> Test:
     key, equals, value = wanted.partition("=")
 
@@ -121,6 +134,7 @@ _FILTERS: dict[str, Callable[[Engine, str], Test]] = {
     "ancestor": _ancestor,
     "before": _before,
     "exited": _exited,
+    "health": _health,
     "id": _by_text(lambda container: (container.id,)),
     "label": _label,
     "name": _by_text(lambda container: (container.name, f"/{container.name}")),

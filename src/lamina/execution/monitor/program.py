@@ -22,7 +22,10 @@ import time
 from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 
 from .clients import LAST_INPUT, Client, Clients
+from .health import Health, Plan
+from .journal import Journal
 from .jsonlog import Log
+from .processes import bury, identity, kill_all, point, was_counted
 
 _REQUEST, _REPORT, _OUTSIDE = 3, 4, 5
 _CHUNK = 1 << 16
@@ -33,12 +36,12 @@ _FAREWELL = 5.0  # seconds for those who are attached to take up the rest
 
 
 class Wish:
-    """What is asked for: fields of `key=value`, then four command lines; see lamina.execution."""
+    """What is asked for: fields of `key=value`, then five command lines; see lamina.execution."""
 
     def __init__(self, data: bytes) -> None:
         fields, *commands = (os.fsdecode(part).split("\0") for part in data.split(b"\0\0"))
         self._fields = dict(field.split("=", 1) for field in fields)
-        self.create, self.start, self.delete, self.finish = (
+        self.create, self.start, self.delete, self.finish, self.probe = (
             [word for word in command if word] for command in commands
         )
 
@@ -58,6 +61,7 @@ class Monitor:
         self._is_tty = wish["tty"] == "yes"
         self._clients = Clients(self._room, framed=not self._is_tty)
         self._sources: dict[int, int] = {}  # descriptors of the container's output: 1 or 2
+        self._health: Health | None = None
         self._input = -1
         self._to_input = bytearray()
         self._input_ends = False
@@ -133,6 +137,9 @@ class Monitor:
 
     def _run(self, command: list[str], stdio: tuple[int | None, ...]) -> int:
         """Run a program to its end; gives its wait(2) status."""
+        return os.waitpid(self._spawn(command, stdio), 0)[1]
+
+    def _spawn(self, command: list[str], stdio: tuple[int | None, ...]) -> int:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         given = [null if each is None else each for each in stdio]
         pid = os.posix_spawn(
@@ -145,20 +152,37 @@ class Monitor:
             setsigmask=(),
         )
         os.close(null)
-        return os.waitpid(pid, 0)[1]
+        return pid
 
     # --- living ---------------------------------------------------------------------------
 
     def watch(self, first: int) -> int:
         """Hand on what is written and typed until the container has ended; gives its status."""
+        self._health = self._checked()
         while True:
             ready = self._poll()
             for descriptor, events in ready:
                 self._serve(descriptor, events)
-            if self._wakened in dict(ready):
-                status = _bury(first, self._wakened)
-                if status is not None:
-                    return status
+            ended = bury(self._wakened) if self._wakened in dict(ready) else {}
+            if first in ended:
+                return ended[first]
+            if self._health is not None:
+                self._health.turn(ended)
+
+    def _checked(self) -> Health | None:
+        """What looks after its health, if anything is to be checked."""
+        if not self._wish.probe:
+            return None
+        plan = Plan(
+            self._wish["health"].split(),
+            self._wish["findings"],
+            f"{self._wish['room']}/probe.pid",
+            f"{self._wish['room']}/paused",
+        )
+        return Health(plan, lambda out: self._spawn(self._wish.probe, (None, out, out)), self._tell)
+
+    def _tell(self, words: str) -> None:
+        Journal(self._wish["journal"]).tell(words)
 
     def _poll(self) -> list[tuple[int, int]]:
         poller = select.poll()
@@ -173,14 +197,19 @@ class Monitor:
             wanted[client.fd] = (select.POLLIN if reads else 0) | (
                 select.POLLOUT if client.waiting else 0
             )
+        health = self._health
+        if health is not None and health.output >= 0:
+            wanted[health.output] = select.POLLIN
         for descriptor, events in wanted.items():
             if events:
                 poller.register(descriptor, events)
-        return poller.poll()
+        return poller.poll(None if health is None else health.patience * 1000 + 1)
 
     def _serve(self, descriptor: int, events: int) -> None:
         if descriptor == self._clients.listening:
             self._clients.accept()
+        elif self._health is not None and descriptor == self._health.output:
+            self._health.read()
         elif descriptor in self._clients.known:
             self._serve_client(self._clients.known[descriptor], events)
         else:
@@ -237,22 +266,22 @@ class Monitor:
 
     def end(self, status: int) -> None:
         """Let nothing be left of it, pass on all that it wrote, and record how it ended."""
-        _kill_all()
+        kill_all()
         for descriptor in list(self._sources):
             while descriptor in self._sources and self._pass_on(descriptor):
                 pass
         if self._log is not None:
             self._log.finish()
-        _point("container-ended")
+        point("container-ended")
         self.record(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8)
-        _point("exit-recorded")
+        point("exit-recorded")
         self._take_leave()
         self._run(self._wish.delete, _NOTHING)
 
     def record(self, code: int) -> None:
         """Write how it ended, in one write over what was set aside for it."""
-        pid, start_time = _identity()
-        killed = "oom" if any(map(_counted, self._wish["counters"].split(":"))) else "-"
+        pid, start_time = identity()
+        killed = "oom" if any(map(was_counted, self._wish["counters"].split(":"))) else "-"
         line = f"{pid} {start_time} {code} {time.time():.6f} {killed}\n".encode()
         os.pwrite(self._record, line, 0)
 
@@ -280,54 +309,6 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def _counted(path: str) -> bool:
-    """Whether a control group's counter tells of a process killed for want of memory."""
-    try:
-        with open(path, "rb") as file:
-            rows = dict(line.split() for line in file)
-    except (OSError, ValueError):
-        return False
-    return rows.get(b"oom_kill", b"0") != b"0"
-
-
-def _bury(first: int, wakened: int) -> int | None:
-    """Reap all that has ended; gives how the first process did, when it has."""
-    try:
-        os.read(wakened, 4096)
-    except BlockingIOError:
-        pass
-    found = None
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return found
-        if not pid:
-            return found
-        if pid == first:
-            found = status
-
-
-def _kill_all() -> None:
-    """Kill whatever is left in our namespace, and bury it."""
-    while True:
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
-
-
-def _identity() -> tuple[int, int]:
-    """Our process ID and start time as the host sees them."""
-    with open("/proc/self/stat", "rb") as file:
-        stat = file.read()
-    return int(stat.split(b" ", 1)[0]), int(stat.rpartition(b")")[2].split()[19])
-
-
 def _exact(size: int) -> bytes:
     data = b""
     while len(data) < size:
@@ -345,12 +326,6 @@ def _say(words: str) -> None:
         pass  # whoever wanted to know is gone; the container is there all the same
 
 
-def _point(name: str) -> None:
-    """Where a test may end us without a word, as lamina.fs.faults; SIGKILL spares its own pid 1."""
-    if os.environ.get("LAMINA_TEST_CRASH") == name:
-        os._exit(137)
-
-
 def main(count: int) -> None:
     """`count` descriptors are ours; all others, and the standard streams, are closed."""
     os.closerange(count, os.sysconf("SC_OPEN_MAX"))
@@ -363,11 +338,11 @@ def main(count: int) -> None:
     wish = Wish(_exact(int.from_bytes(_exact(8), "big")))
     os.chdir(wish["room"])
     monitor = Monitor(wish)
-    _say("begun {} {}".format(*_identity()))
+    _say("begun {} {}".format(*identity()))
     _exact(1)
-    _point("monitor-begun")
+    point("monitor-begun")
     first = monitor.start()
-    _point("container-started")
+    point("container-started")
     _say("started" if first else "failed")
     os.close(_REPORT)
     os.close(_REQUEST)
