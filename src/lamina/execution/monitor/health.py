@@ -15,6 +15,7 @@ from _collections_abc import Callable
 _KEPT = 4096  # bytes of what a check wrote, as docker
 _CHUNK = 1 << 16
 _LOG = 5  # checks that are remembered
+_GRACE = 10.0  # seconds for a runtime that has taken too long already
 _NEVER = -1  # docker's exit status of what could not be executed, or took too long
 
 
@@ -55,6 +56,7 @@ class Health:
     def stop(self) -> None:
         """The container has ended, with whatever checked it."""
         self._runner = self._probe = 0
+        self._is_late = False
         self._unclaimed: dict[int, int] = {}  # statuses of whom we may be waiting for
         self._close()
         self._due = time.monotonic() + self._pause()
@@ -71,7 +73,10 @@ class Health:
             self._follow()
         if time.monotonic() < self._due:
             return
-        if self._is_checking:
+        if self._runner and not self._is_late:  # whom it has started is known when it ends
+            self._is_late = True
+            self._due = time.monotonic() + _GRACE
+        elif self._is_checking:
             self._give_up()
         else:
             self._begin_check()
@@ -96,7 +101,7 @@ class Health:
             return
         self.output, its = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.output, False)
-        self._said, self._unclaimed = b"", {}
+        self._said, self._unclaimed, self._is_late = b"", {}, False
         self._began = time.time()
         self._due = time.monotonic() + self._plan.timeout
         try:
@@ -121,6 +126,9 @@ class Health:
                     self._probe = int(file.read())
             except (OSError, ValueError) as error:
                 self._judge(_NEVER, str(error).encode())
+                return
+            if self._is_late:
+                self._give_up()
                 return
         status = self._unclaimed.pop(self._probe, None)
         if status is not None:
