@@ -8,6 +8,7 @@ read is kept, within bounds, so that the copy need not read it again.
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from lamina.build.selection import DIGEST_SIZE, Kept, Listing, Node, Seen, Selec
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
 from lamina.errors import from_oserror
-from lamina.fs.status import Status, unpacked
+from lamina.fs.status import Status, facts, is_directory, unpacked
 
 ROOM = 64 << 20  # bytes that a step keeps of its sources between digest and copy
 _NODE = 500  # bytes that a node takes, without its names and what its file holds
@@ -66,6 +67,7 @@ class _Reading:
         self, tree: SourceTree, cache: StatCache, room: int, check: Callable[[], None]
     ) -> None:
         self._tree = tree
+        self._keeps_owners = tree.keeps_owners
         self._cache = cache
         self._room = room
         self._check = check
@@ -96,36 +98,36 @@ class _Reading:
     def _digested(self, node: Node) -> Node:
         """Count a node; gives it with what is known of it now."""
         name, path, packed, data, implied, fetched, _ = node
-        status = unpacked(packed)
         if fetched is not None:
             digest = fetched.digest
         elif path is None:
             digest = hashlib.sha256(data).digest()
         else:
-            kept = self._kept(path, packed, status)
+            kept = self._kept(path, packed)
             digest = kept.digest
             node = Node(name, path, packed, data, implied, None, kept)
-        is_directory = status.is_directory
-        line = name + self._facts(status, is_top=is_directory and not name) + digest
+        is_folder = is_directory(packed)
+        line = name + self._facts(packed, is_top=is_folder and not name) + digest
         self.total.update(b"%d:%b" % (len(line), line))
-        if not is_directory:
+        if not is_folder:
             self.files.add(os.fsdecode(name), line)
         return node
 
-    def _facts(self, status: Status, *, is_top: bool) -> bytes:
+    def _facts(self, packed: bytes, *, is_top: bool) -> bytes:
         if is_top:
             return b"\0top\0"  # a source directory's own mode and owner are not copied
-        size = status.size if status.is_file else 0
-        if self._tree.keeps_owners:
-            facts = (status.mode, status.uid, status.gid, size, status.rdev)
-            return b"\0%o %d:%d %d %d\0" % facts
-        return b"\0%o  %d %d\0" % (status.mode, size, status.rdev)
+        size, mode, uid, gid, rdev = facts(packed)
+        if not stat.S_ISREG(mode):
+            size = 0
+        if self._keeps_owners:
+            return b"\0%o %d:%d %d %d\0" % (mode, uid, gid, size, rdev)
+        return b"\0%o  %d %d\0" % (mode, size, rdev)
 
-    def _kept(self, path: bytes, packed: bytes, status: Status) -> Kept:
+    def _kept(self, path: bytes, packed: bytes) -> Kept:
         known = self._cache.find(packed)
         if known is not None:
             return Kept(known)
-        now = time.time_ns()
+        now, status = time.time_ns(), unpacked(packed)
         try:
             kept = self._read(path, status)
         except OSError as error:
@@ -147,8 +149,10 @@ def _weight(node: Node) -> int:
     names = len(node.name) + (len(node.path) if node.path is not None else 0)
     if node.kept is None:
         return _NODE + names
-    xattrs = sum(_XATTR + len(name) + len(value) for name, value in node.kept.xattrs or ())
-    return _NODE + names + xattrs + len(node.kept.data or b"")
+    size = _NODE + names + len(node.kept.data or b"")
+    if node.kept.xattrs:
+        size += sum(_XATTR + len(name) + len(value) for name, value in node.kept.xattrs)
+    return size
 
 
 def _listing(nodes: Iterable[Node]) -> Listing:

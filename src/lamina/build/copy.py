@@ -28,13 +28,14 @@ from lamina.archive.entry import (
     Held,
     Watched,
 )
-from lamina.archive.whiteout import is_reserved
+from lamina.archive.whiteout import PREFIX, is_reserved
 from lamina.build.filereading import require_bytes, require_unchanged, whole
 from lamina.build.selection import Kept, Node, Selected
 from lamina.build.sources import SourceTree
 from lamina.dockerfile.chmod import Chmod, applied
 from lamina.errors import BuildError, UsageError, from_oserror
 from lamina.fs.inroot import shown
+from lamina.fs.status import Status
 from lamina.fs.tree import TreeView, resolve
 
 _MADE_MODE = 0o755
@@ -175,7 +176,7 @@ def in_order(path: bytes) -> bytes:
 
 def refuse_whiteout(name: bytes) -> None:
     """Raise `BuildError` for a file name that would delete something as part of a layer."""
-    if is_reserved(name):
+    if PREFIX in name and is_reserved(name):
         raise BuildError(
             f"the file {shown(name)} cannot be part of a layer: names that begin with .wh. mean"
             " deletions there"
@@ -207,12 +208,14 @@ class _Writer:
         if changes:
             yield from ((entry, None) for entry in waiting)
             waiting = []
+        inside = self._to.path + b"/" if self._to.path else b""
         for node in source.nodes():
             if not node.name:
                 continue
-            yield from ((entry, None) for entry in waiting)
-            waiting = []
-            yield self._entry(_name(node, self._to), Laid(node, 0))
+            if waiting:
+                yield from ((entry, None) for entry in waiting)
+                waiting = []
+            yield self._entry(inside + node.name, Laid(node, 0))
 
     def several(self, selected: list[Selected]) -> EntryStream:
         """Sources laid over each other, the later ones on top."""
@@ -317,7 +320,7 @@ def _entry(
         if linked != name:
             mtime = manner.time(status.mtime_ns)
             return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
-    holds = _holds(tree, node)
+    holds = _holds(tree, node, status)
     is_device = kind in (CHAR, BLOCK)
     entry = Entry(
         name,
@@ -326,7 +329,7 @@ def _entry(
         uid,
         gid,
         status.size if status.is_file else 0,
-        manner.time(_mtime(node, manner)),
+        manner.time(manner.stamp_ns if _is_inline(node) else status.mtime_ns),
         holds.data or b"" if kind == SYMLINK else b"",
         os.major(status.rdev) if is_device else 0,
         os.minor(status.rdev) if is_device else 0,
@@ -335,9 +338,9 @@ def _entry(
     return entry, _content(tree, node, holds) if entry.size else None
 
 
-def _holds(tree: SourceTree, node: Node) -> Kept:
+def _holds(tree: SourceTree, node: Node, status: Status) -> Kept:
     if node.path is not None:
-        return whole(tree, node)
+        return whole(tree, node, status)
     if node.fetched is not None:
         return Kept(node.fetched.digest)
     return Kept(hashlib.sha256(node.data).digest(), data=node.data)
@@ -354,9 +357,8 @@ def _content(tree: SourceTree, node: Node, holds: Kept) -> Content:
     return Held(holds.data, digest)
 
 
-def _mtime(node: Node, manner: Manner) -> int:
-    inline = node.path is None and node.fetched is None
-    return manner.stamp_ns if inline else node.status.mtime_ns
+def _is_inline(node: Node) -> bool:
+    return node.path is None and node.fetched is None
 
 
 def open_node(tree: SourceTree, node: Node) -> int:

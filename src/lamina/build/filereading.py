@@ -34,7 +34,7 @@ def digest_of(xattrs: Xattrs, content: bytes) -> bytes:
     return digest.digest()
 
 
-def whole(tree: SourceTree, node: Node) -> Kept:
+def whole(tree: SourceTree, node: Node, status: Status) -> Kept:
     """What a node of a tree holds, read unless it was kept; no bytes of a file that is large.
 
     Raises OSError, and `BuildError` when it is not what its digest says.
@@ -43,20 +43,20 @@ def whole(tree: SourceTree, node: Node) -> Kept:
     if kept is not None and kept.data is not None:
         return kept
     assert node.path is not None
-    status = node.status
-    if status.is_file and status.size > _WHOLE:
+    is_file = status.is_file
+    if is_file and status.size > _WHOLE:
         return Kept(b"", attributes(tree, node))  # its digest is for `require_bytes`
-    if status.is_file and kept is not None and status.size <= SMALL:
+    if is_file and kept is not None and status.size <= SMALL:
         data = tree.contents.find(kept.digest)
         if data is not None:  # a file of that digest has no attributes (`digest_of`)
             return Kept(kept.digest, (), data)
-    if status.is_file:
+    if is_file:
         found = read_file(tree, node.path, status, keeps=True)
     else:
         found = read_other(tree, node.path, status)
     if kept is not None and kept.digest != found.digest:
         raise changed(os.fsdecode(node.path))
-    if status.is_file and found.data is not None and not found.xattrs:
+    if is_file and found.data is not None and not found.xattrs:
         tree.contents.keep(found.digest, found.data)
     return found
 
