@@ -57,6 +57,7 @@ class BuildRequest(NamedTuple):
     `stages` are what a Dockerfile would be read as, in the place of one.
     `surroundings` are what RUN may use and which hosts it knows.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
+    A `stop` that any thread asks ends the build; it raises `Stopped` then.
     """
 
     context: "str | ByteStream | None" = "."
@@ -83,6 +84,7 @@ class BuildRequest(NamedTuple):
     tells_used: bool = False
     platforms: tuple[str, ...] = ()
     surroundings: "Surroundings | None" = None
+    stop: "Stop | None" = None
 
 
 class Used(NamedTuple):

@@ -130,7 +130,7 @@ class Attempt:
             raise
 
     def _tried(self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None") -> list[Made]:
-        stop = Stop()
+        stop = self._request.stop or Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
         store = self._store(imports, crew) if imports else self._own()
         contexts = Contexts(self._context, self._parts.cache.stat_cache)

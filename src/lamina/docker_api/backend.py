@@ -8,7 +8,7 @@ import binascii
 import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from lamina.docker_api.execs import Execs
 from lamina.docker_api.hub import Hub
@@ -54,15 +54,41 @@ class Backend:
 
 def _login(header: str) -> tuple[str, str, str]:
     """User, secret and identity token of an `X-Registry-Auth` header, empty for nobody."""
+    return login_of(_opened(header, "X-Registry-Auth"))
+
+
+def logins_of(header: str) -> dict[str, tuple[str, str, str]]:
+    """The same of an `X-Registry-Config` header, by registry; raises `UsageError`."""
+    found = _opened(header, "X-Registry-Config")
+    return {domain_of(name): login_of(each) for name, each in found.items() if _is_object(each)}
+
+
+def _is_object(found: object) -> TypeGuard[dict[str, object]]:
+    return isinstance(found, dict)
+
+
+def _opened(header: str, what: str) -> dict[str, object]:
+    """The JSON object in a header, by either alphabet of base 64; empty for none."""
     if not header:
-        return "", "", ""
+        return {}
+    plain = header.translate(str.maketrans("+/", "-_")).rstrip("=")
     try:
-        found = json.loads(urlsafe_b64decode(header + "=" * (-len(header) % 4)))
+        found = json.loads(urlsafe_b64decode(plain + "=" * (-len(plain) % 4)))
     except (binascii.Error, ValueError):
-        raise UsageError("the X-Registry-Auth header cannot be read") from None
+        raise UsageError(f"the {what} header cannot be read") from None
     if not isinstance(found, dict):
-        raise UsageError("the X-Registry-Auth header is no JSON object")
-    return login_of(found)
+        raise UsageError(f"the {what} header is no JSON object")
+    return found
+
+
+_HUB = ("", "index.docker.io", "registry-1.docker.io", "docker.io")
+
+
+def domain_of(address: str) -> str:
+    """The registry that a client's address means, as images' names begin with it."""
+    host = address.partition("://")[2] if "://" in address else address
+    host = host.partition("/")[0]
+    return "docker.io" if host in _HUB else host
 
 
 def login_of(found: dict[str, object]) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ cannot do is refused in a sentence; what docker itself passes over with a warnin
 """
 
 import os
+import posixpath
 from typing import NamedTuple
 
 from lamina.containers.lasting import Lasting, with_log
@@ -61,7 +62,7 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "environment": said.texts("Env"),
         "working_dir": said.text("WorkingDir") or None,
         "user": said.text("User") or None,
-        "volumes": (*_binds(host), *said.names("Volumes")),
+        "volumes": (*_binds(host), *_anonymous(said, host)),
         "mounts": [_mount(each) for each in host.each("Mounts")],
         "volumes_from": host.texts("VolumesFrom"),
         "network": network,
@@ -92,6 +93,12 @@ def _refuse_absent(said: Fields, host: Fields) -> None:
             raise UsageError(f"{what} cannot be had here ({field})")
     if said.text("Domainname"):
         raise UsageError("a domain name of its own cannot be had here (Domainname)")
+    if said.text("MacAddress"):
+        raise UsageError("an address of its own cannot be had here (MacAddress)")
+    if host.text("VolumeDriver") not in ("", "local"):
+        raise UsageError(
+            f"there is no volume driver {host.text('VolumeDriver')[:60]!r}: only local"
+        )
     policy = host.within("RestartPolicy").text("Name")
     if policy not in ("", "no"):
         raise UsageError(
@@ -129,6 +136,14 @@ def _binds(host: Fields) -> list[str]:
                 raise from_oserror(error, "making the directory to be mounted", source) from error
         found.append(text)
     return found
+
+
+def _anonymous(said: Fields, host: Fields) -> list[str]:
+    """What is to be a volume without a name: where nothing else is said to be seen."""
+    taken = {text.split(":")[1] for text in host.texts("Binds") if ":" in text}
+    taken |= {each.text("Target") for each in host.each("Mounts")} | set(host.names("Tmpfs"))
+    places = {posixpath.normpath(each) for each in taken}
+    return [path for path in said.names("Volumes") if posixpath.normpath(path) not in places]
 
 
 def _mount(said: Fields) -> str:
@@ -179,6 +194,8 @@ def _lasting(said: Fields, host: Fields) -> Lasting:
     plain = Lasting(signal, patience)
     log = host.within("LogConfig")
     driver, options = log.text("Type"), log.mapping("Config")
+    if driver not in ("", "json-file", "none"):
+        raise UsageError(f"logger: no log driver named '{driver[:60]}' is registered")
     return with_log(plain, driver or "json-file", options) if driver or options else plain
 
 

@@ -4,13 +4,19 @@ The status hangs on the class of the error (lamina.errors); here are the words a
 """
 
 from lamina.docker_api.replies import Whole, document
-from lamina.errors import LaminaError, from_oserror
+from lamina.errors import DockerfileError, LaminaError, from_oserror
 
 
 class NotServed(LaminaError):
     """Something that docker's API has and this store has not."""
 
     http_status = 501
+
+
+class NoSwarm(LaminaError):
+    """Something of a swarm's: there is none."""
+
+    http_status = 503
 
 
 class Forbidden(LaminaError):
@@ -27,6 +33,9 @@ def sentence(error: Exception) -> str:
     """What is told of an error; a hint that names a command of ours is left out."""
     if isinstance(error, OSError):
         error = from_oserror(error, "serving a request")
+    if isinstance(error, DockerfileError):
+        where = f" line {error.line}" if error.line else ""
+        return f"dockerfile parse error{where}: {error.brief}"
     if not isinstance(error, LaminaError):
         return f"internal error: {type(error).__name__}: {error}"
     brief = error.brief[:1].upper() + error.brief[1:] if _is_known(error.brief) else error.brief

@@ -6,9 +6,10 @@ in the stream's own way.
 
 import asyncio
 import json
-import select
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+
+from lamina.docker_api import waiting
 
 _LINGER = 2.0  # seconds: what is closed with something unread loses what was sent
 
@@ -85,20 +86,7 @@ class Line:
         """Return when nobody is there any more, which a client that has ended its input is."""
         if self._writer.transport.is_closing():
             return
-        loop = asyncio.get_running_loop()
-        hung_up = loop.create_future()
-        with select.epoll() as poller:
-            poller.register(self._writer.get_extra_info("socket").fileno(), 0)  # a hang-up is told
-            loop.add_reader(poller.fileno(), _settle, hung_up)
-            try:
-                await hung_up
-            finally:
-                loop.remove_reader(poller.fileno())
-
-
-def _settle(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
+        await waiting.hung_up(self._writer.get_extra_info("socket").fileno())
 
 
 class Hijack(NamedTuple):

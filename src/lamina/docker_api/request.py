@@ -39,8 +39,8 @@ class Query:
             raise UsageError(f"the query cannot be read: {error}") from None
 
     def text(self, name: str, default: str = "") -> str:
-        """The last value of a parameter."""
-        return self._fields.get(name, [default])[-1]
+        """The value of a parameter; of several the first, as Go's servers have it."""
+        return self._fields.get(name, [default])[0]
 
     def all(self, name: str) -> list[str]:
         """Every value of one that may be said more than once, without empty ones."""

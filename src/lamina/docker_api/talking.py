@@ -9,6 +9,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from lamina.docker_api import waiting
 from lamina.docker_api.replies import Line
 from lamina.values.detachkeys import DetachKeys
 
@@ -55,33 +56,6 @@ async def _type(line: Line, send: Send, keys: DetachKeys | None) -> None:
     await line.vanished()
 
 
-async def readable(descriptor: int) -> None:
-    """Wait until there is something to read."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, _settle, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def writable(descriptor: int) -> None:
-    """Wait until something can be written."""
-    loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_writer(descriptor, _settle, ready)
-    try:
-        await ready
-    finally:
-        loop.remove_writer(descriptor)
-
-
-def _settle(ready: "asyncio.Future[None]") -> None:
-    if not ready.done():
-        ready.set_result(None)
-
-
 async def given(descriptor: int, data: bytes) -> None:
     """Write all of it to a descriptor that does not block; raises OSError."""
     view = memoryview(data)
@@ -89,4 +63,4 @@ async def given(descriptor: int, data: bytes) -> None:
         try:
             view = view[os.write(descriptor, view) :]
         except BlockingIOError:
-            await writable(descriptor)
+            await waiting.writable(descriptor)

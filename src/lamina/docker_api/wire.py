@@ -7,6 +7,7 @@ while it is being answered. Knows no route.
 
 import asyncio
 import os
+import select
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import h11
 
+from lamina.docker_api import waiting
 from lamina.docker_api.failures import ClientGone, told
 from lamina.docker_api.replies import Hijack, Line, Reply, Stream, Whole
 
@@ -72,8 +74,7 @@ class Connection:
         if request is None:
             return False
         exchange = Exchange(self, self._loop, request)
-        body_is_over = self._is_over()
-        is_watched = body_is_over and not exchange.wants_hijack
+        is_watched = not exchange.wants_hijack
         watch = asyncio.ensure_future(self._watch(exchange)) if is_watched else None
         try:
             taken = await self._served(exchange)
@@ -115,24 +116,11 @@ class Connection:
     async def _receive(self) -> None:
         self._http.receive_data(await self._reader.read(_CHUNK))
 
-    def _is_over(self) -> bool:
-        """Whether the request has no body: its end follows its head at once."""
-        return self._http.their_state is not h11.SEND_BODY or self._ends_at_once()
-
-    def _ends_at_once(self) -> bool:
-        if self._http.they_are_waiting_for_100_continue or self._http.trailing_data[0]:
-            return False
-        return isinstance(self._http.next_event(), h11.EndOfMessage)
-
     async def _watch(self, exchange: "Exchange") -> None:
-        """Notice when the client goes while it is being answered."""
-        try:
-            data = await self._reader.read(_CHUNK)
-        except OSError:
-            data = b""
-        if not data:
-            exchange.leave()
-        self._http.receive_data(data)
+        """Notice when the client goes while it is being answered: it sends no more."""
+        socket = self._writer.get_extra_info("socket")
+        await waiting.hung_up(socket.fileno(), select.EPOLLRDHUP)
+        exchange.leave()
 
     async def _is_reusable(self) -> bool:
         if self._http.our_state is not h11.DONE:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere l
     from lamina.build.named import Layout
     from lamina.build.stage import Stage
     from lamina.dockerfile import Dockerfile
-    from lamina.engine.registries import Registries
+    from lamina.engine.registries import Logins, Registries
     from lamina.registry.transport import Transport
 
 __all__ = [
@@ -77,8 +77,16 @@ def _take_in(engine: Parts, layout: "Layout") -> str:
 class Bases:
     """The images that one build names: each looked for once, so that it stays the same one."""
 
-    def __init__(self, engine: Parts, pull: str, verify_tls: bool, events: Sink) -> None:
+    def __init__(
+        self,
+        engine: Parts,
+        pull: str,
+        verify_tls: bool,
+        events: Sink,
+        logins: "Logins | None" = None,
+    ) -> None:
         self._engine = engine
+        self._logins = logins
         self._pull = pull
         self._verify_tls = verify_tls
         self._events = events
@@ -94,6 +102,7 @@ class Bases:
                 pull=self._pull,
                 platform=platform or None,
                 verify_tls=self._verify_tls,
+                logins=self._logins,
                 events=self._events,
             ).image
         return found

@@ -3,7 +3,7 @@
 As docker's `--pull` says. What speaks to registries is loaded only when one is spoken to.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.engine.parts import Parts
 from lamina.engine.platforms import host_platform, platform_of
@@ -11,6 +11,9 @@ from lamina.errors import ImageNotFound, InvalidReference, RegistryError, UsageE
 from lamina.values.digest import ImageID
 from lamina.values.events import Caution, Notice, Sink
 from lamina.values.reference import Reference
+
+if TYPE_CHECKING:  # loaded by what speaks to them
+    from lamina.engine.registries import Logins
 
 POLICIES = ("missing", "always", "newer", "never")
 
@@ -22,6 +25,13 @@ class Had(NamedTuple):
     name: str
 
 
+class _Manner(NamedTuple):
+    """How registries are spoken to."""
+
+    verify_tls: bool
+    logins: "Logins | None"
+
+
 def have(
     store: Parts,
     text: str,
@@ -29,13 +39,14 @@ def have(
     pull: str = "missing",
     platform: str | None = None,
     verify_tls: bool = True,
+    logins: "Logins | None" = None,
     events: Sink,
 ) -> Had:
     """The image that `text` means, pulled first where `pull` wants it: one of `POLICIES`.
 
     `newer` is `always`, but makes do with what is here when a registry gives nothing. With a
-    `platform`, what is here for another one is missing. Raises `UsageError`, `ImageNotFound`,
-    `RegistryError` or what a pull raises.
+    `platform`, what is here for another one is missing. Registries are spoken to as `logins` say,
+    else as files do. Raises `UsageError`, `ImageNotFound`, `RegistryError` or what a pull raises.
     """
     if pull not in POLICIES:
         raise UsageError(f"{pull!r} is no way to pull", hint=f"there are {', '.join(POLICIES)}")
@@ -43,11 +54,11 @@ def have(
     if isinstance(here, ImageNotFound):
         if pull == "never":
             raise here
-        return _brought(store, text, here, platform, verify_tls, events)
+        return _brought(store, text, here, platform, _Manner(verify_tls, logins), events)
     if pull in ("missing", "never"):
         return here
     try:
-        return _pulled(store, here.name, platform, verify_tls, events)
+        return _pulled(store, here.name, platform, _Manner(verify_tls, logins), events)
     except (ImageNotFound, RegistryError) as error:
         if pull != "newer":
             raise
@@ -124,7 +135,7 @@ def _brought(
     text: str,
     missing: ImageNotFound,
     platform: str | None,
-    verify_tls: bool,
+    manner: "_Manner",
     events: Sink,
 ) -> Had:
     try:
@@ -133,16 +144,16 @@ def _brought(
         raise missing from None  # an ID, of which no registry knows
     events(Notice(f"Unable to find image '{name.familiar}' locally"))
     try:
-        return _pulled(store, text, platform, verify_tls, events)
+        return _pulled(store, text, platform, manner, events)
     except (ImageNotFound, RegistryError) as error:
         brief = f"{missing.brief}, and it cannot be pulled: {error.brief}"
         raise type(error)(brief, hint=error.hint) from error
 
 
-def _pulled(store: Parts, text: str, platform: str | None, verify_tls: bool, events: Sink) -> Had:
+def _pulled(store: Parts, text: str, platform: str | None, manner: "_Manner", events: Sink) -> Had:
     from lamina.engine.registries import Registries
 
-    registries = Registries(store, verify_tls=verify_tls)
+    registries = Registries(store, verify_tls=manner.verify_tls, logins=manner.logins)
     name, pulled = registries.search(text, platform_of(platform), events)
     is_plain = name == Reference.parse(text).with_default_tag()
     return Had(pulled.image, text if is_plain else name.familiar)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what builds is loaded by who builds
     from lamina.dockerfile.lint import Checked
     from lamina.dockerfile.targets import Goal
     from lamina.engine.buildwishes import BuildWishes
+    from lamina.engine.registries import Logins
 
 
 class ImageBuilding:
@@ -80,8 +81,11 @@ class ImageBuilding:
         cache_to: Sequence[str] = (),
         events: Sink | None = None,
         debug: "Debug | None" = None,
+        logins: "Logins | None" = None,
     ) -> "BuildResult":
         """Build what a request says, which may be no image of the store; raises the same.
+
+        Bases are pulled as `logins` say, else as files do.
 
         `debug` is handed a way to start a shell where a command failed, and comes back when it has
         seen enough. A cache that cannot be written raises when the image is made.
@@ -89,7 +93,7 @@ class ImageBuilding:
         from lamina.engine.building import Bases, builder
 
         sink = events or self._store.sink
-        built = builder(self._store, Bases(self._store, pull, verify_tls, sink))
+        built = builder(self._store, Bases(self._store, pull, verify_tls, sink, logins))
         if not cache_from and not cache_to:
             return built.build(request, sink, debug)
         from lamina.engine.caching import Caching

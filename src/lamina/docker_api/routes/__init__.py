@@ -1,6 +1,7 @@
 """Every route, in the order in which they are tried."""
 
 from lamina.docker_api.routes import (
+    builds,
     containers,
     execs,
     files,
@@ -18,6 +19,7 @@ ROUTES: tuple[Route, ...] = (
     *system.ROUTES,
     *moving.ROUTES,
     *images.ROUTES,
+    *builds.ROUTES,
     *containers.ROUTES,
     *lives.ROUTES,
     *streams.ROUTES,

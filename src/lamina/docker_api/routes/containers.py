@@ -20,7 +20,9 @@ _OF_ENDED = ("exited", "status")  # filters that ask for more than what runs
 def _create(backend: Backend, request: Request) -> Reply:
     engine = backend.engine
     name = request.query.text("name").removeprefix("/") or None
-    order = ordered(Fields(request.document()), name)
+    said = Fields(request.document())
+    _refuse_other(engine, said.within("HostConfig"))
+    order = ordered(said, name)
     if not order.image:
         raise UsageError("no image is named that the container is to be made of")
     try:
@@ -35,6 +37,19 @@ def _create(backend: Backend, request: Request) -> Reply:
     except NameTaken:
         raise _taken(engine, name or "") from None
     return document({"Id": made.id, "Warnings": list(order.warnings)}, 201)
+
+
+def _refuse_other(engine: Engine, host: Fields) -> None:
+    """What is as it is for all containers cannot be asked to be otherwise."""
+    spaces, had = host.text("CgroupnsMode"), views.cgroup_namespace(engine)
+    if spaces not in ("", had):
+        raise UsageError(f"the cgroup namespace of a container is {had} here, not {spaces[:40]}")
+    name = host.text("Runtime")
+    if name and name != engine.system.isolation.name:
+        raise UsageError(
+            f"unknown or invalid runtime name: {name[:60]}",
+            hint=f"containers are run by {engine.system.isolation.name} here",
+        )
 
 
 def _taken(engine: Engine, name: str) -> Conflict:

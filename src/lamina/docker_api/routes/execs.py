@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from lamina.containers.executing import Order
-from lamina.docker_api import talking
+from lamina.docker_api import talking, waiting
 from lamina.docker_api.backend import Backend, Open
 from lamina.docker_api.execs import Ask, Exec
 from lamina.docker_api.failures import sentence
@@ -105,8 +105,9 @@ def _start(backend: Backend, request: Request) -> Reply:
         return _detached(backend, found)
     found.begin()
     height, width = said.size("ConsoleSize")
-    talk = _Talk(backend.opener, found, (height, width))
-    return Hijack(talk.talk, content_type(request, tty=found.ask.order.tty))
+    is_raw = said.flag("Tty")  # as docker: who starts it says how it is to be read
+    talk = _Talk(backend.opener, found, (height, width), framed=not is_raw)
+    return Hijack(talk.talk, content_type(request, tty=is_raw))
 
 
 def _detached(backend: Backend, found: Exec) -> Reply:
@@ -154,7 +155,8 @@ class _Talk:
     A client that leaves takes nothing of the command along: what that writes is thrown away then.
     """
 
-    def __init__(self, opener: Open, found: Exec, size: tuple[int, int]) -> None:
+    def __init__(self, opener: Open, found: Exec, size: tuple[int, int], *, framed: bool) -> None:
+        self._framed = framed
         self._opener = opener
         self._exec = found
         self._size = size
@@ -169,7 +171,7 @@ class _Talk:
         with ExitStack() as ending:
             stdio = self._terminal(ending) if ask.order.tty else self._pipes(ending)
             over = self._begun(stdio)
-            output = _Output(self._sources, over, framed=not ask.order.tty)
+            output = _Output(self._sources, over, framed=self._framed)
             keys = DetachKeys(ask.keys or None) if ask.order.tty else None
             await talking.exchange(line, lambda: self._told(output), self._send, keys)
             self._close_input()
@@ -217,7 +219,7 @@ class _Talk:
                 _carry_out(self._opener, self._exec, stdio, self._close_theirs)
             except Exception as error:  # noqa: BLE001 - its client is told
                 words = f"{sentence(error)}\r\n".encode()
-                self._failure = words if self._exec.ask.order.tty else framed(STDOUT, words)
+                self._failure = framed(STDOUT, words) if self._framed else words
             finally:
                 self._close_theirs()
                 loop.call_soon_threadsafe(over.set)
@@ -291,7 +293,7 @@ class _Output:
         """Wait until there may be more, or it is over."""
         if not self._sources:
             return
-        waits = [asyncio.ensure_future(talking.readable(each)) for each in self._sources]
+        waits = [asyncio.ensure_future(waiting.readable(each)) for each in self._sources]
         waits.append(asyncio.ensure_future(_set(self._over)))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -3,9 +3,11 @@
 import os
 import select
 import shlex
+import signal
 
+from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
-from lamina.docker_api.failures import ClientGone
+from lamina.docker_api.failures import ClientGone, NotServed
 from lamina.docker_api.hub import Waiter
 from lamina.docker_api.replies import Reply, Stream, Write, document, empty, to_json
 from lamina.docker_api.request import Query, Request
@@ -79,7 +81,11 @@ def _kill(backend: Backend, request: Request) -> Reply:
             f"cannot kill container: {request.name}: container {container.id} is not running"
         )
     said = request.query.text("signal") or "KILL"
-    container.kill(int(said) if said.isdecimal() else said)
+    number = number_of(int(said) if said.isdecimal() else said)
+    if number == signal.SIGKILL:
+        container.stop(signal=number)  # returns when it has ended, as docker's does
+    else:
+        container.kill(number)
     return empty()
 
 
@@ -107,6 +113,10 @@ def size_of(query: Query) -> os.terminal_size:
     if height is None or width is None or not (0 <= height < 65536 and 0 <= width < 65536):
         raise UsageError("a terminal's size is h rows and w columns")
     return os.terminal_size((width, height))
+
+
+def _update(_backend: Backend, _request: Request) -> Reply:
+    raise NotServed("limits of a container that is made cannot be changed here: make it anew")
 
 
 def _top(backend: Backend, request: Request) -> Reply:
@@ -217,6 +227,7 @@ ROUTES = (
     Route("POST", "/containers/{name}/pause", _pause),
     Route("POST", "/containers/{name}/unpause", _unpause),
     Route("POST", "/containers/{name}/resize", _resize),
+    Route("POST", "/containers/{name}/update", _update),
     Route("GET", "/containers/{name}/top", _top),
     Route("POST", "/containers/{name}/wait", _wait),
 )

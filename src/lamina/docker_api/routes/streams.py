@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from lamina.containers.logs import LogLine
-from lamina.docker_api import talking
+from lamina.docker_api import talking, waiting
 from lamina.docker_api.backend import Backend
 from lamina.docker_api.frames import STDERR, STDOUT, Sieve, framed, number_of
 from lamina.docker_api.hub import Waiter
@@ -155,7 +155,7 @@ class _Attached:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK):
-                    await talking.readable(waiter.bell)
+                    await waiting.readable(waiter.bell)
                 if waiter.path:
                     self._join()
                 return

@@ -2,8 +2,9 @@
 
 import time
 
-from lamina.docker_api.backend import Backend, login_of
+from lamina.docker_api.backend import Backend, domain_of, login_of
 from lamina.docker_api.ending import closing_at
+from lamina.docker_api.failures import NoSwarm
 from lamina.docker_api.replies import Reply, Stream, Whole, Write, document, to_json
 from lamina.docker_api.request import Request
 from lamina.docker_api.routing import NEWEST_TEXT, OLDEST_TEXT, Route
@@ -18,7 +19,6 @@ _UNCACHED = (
     ("Cache-Control", "no-cache, no-store, must-revalidate"),
     ("Pragma", "no-cache"),
 )
-_HUB = ("", "https://index.docker.io/v1/", "https://registry-1.docker.io/v2/")
 
 
 def _ping(_backend: Backend, _request: Request) -> Reply:
@@ -37,14 +37,9 @@ def _auth(backend: Backend, request: Request) -> Reply:
     """Whether a registry knows someone; it is the client that remembers."""
     said = request.document()
     user, secret, token = login_of(said)
-    address = str(said.get("serveraddress") or "")
-    domain = "docker.io" if address in _HUB else _host(address)
+    domain = domain_of(str(said.get("serveraddress") or ""))
     backend.engine.registries(logins={}).confirm(domain, user, secret, token)
     return document({"IdentityToken": token, "Status": "Login Succeeded"})
-
-
-def _host(address: str) -> str:
-    return address.partition("://")[2].rstrip("/") if "://" in address else address.rstrip("/")
 
 
 _KINDS = {
@@ -82,6 +77,17 @@ def _events(backend: Backend, request: Request) -> Reply:
     return Stream(produce, at_once=True)
 
 
+def _no_swarm(_backend: Backend, _request: Request) -> Reply:
+    raise NoSwarm(
+        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to'
+        " connect this node to swarm and try again."
+    )
+
+
+def _leave_swarm(_backend: Backend, _request: Request) -> Reply:
+    raise NoSwarm("This node is not part of a swarm")
+
+
 def _plugins(_backend: Backend, _request: Request) -> Reply:
     return document([])
 
@@ -94,4 +100,11 @@ ROUTES = (
     Route("GET", "/system/df", _disk_usage),
     Route("GET", "/events", _events),
     Route("GET", "/plugins", _plugins),
+    Route("POST", "/swarm/leave", _leave_swarm),
+    *(
+        Route(method, path, _no_swarm)
+        for name in ("swarm", "nodes", "services", "tasks", "secrets", "configs")
+        for path in (f"/{name}", f"/{name}/{{name}}")
+        for method in ("GET", "POST", "DELETE")
+    ),
 )

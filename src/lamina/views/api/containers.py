@@ -2,6 +2,7 @@
 
 import os
 
+from lamina.containers.lasting import Lasting
 from lamina.engine.container import Container
 from lamina.engine.engine import Engine
 from lamina.runtime.process import Volume
@@ -119,10 +120,10 @@ def inspected(
     assert isinstance(host, dict)
     assert isinstance(config, dict)
     lasting = container.settings.lasting
-    log: Document = {"Type": lasting.log_driver, "Config": {}}
+    log: Document = {"Type": lasting.log_driver, "Config": _log_options(lasting)}
     limits: Document = {
         "Runtime": engine.system.isolation.name,
-        "CgroupnsMode": "host" if engine.system.cgroup_version == "1" else "private",
+        "CgroupnsMode": cgroup_namespace(engine),
         "LogConfig": log,
     }
     found["HostConfig"] = _UNSAID | (_GONE if version < (1, 42) else {}) | limits | host
@@ -132,6 +133,21 @@ def inspected(
     found |= _host_files(engine, container)
     found["NetworkSettings"] = _NETWORK | {"Networks": _endpoints(engine, container)}
     return found | (sizes(engine, container) if size else {})
+
+
+def cgroup_namespace(engine: Engine) -> str:
+    """Whether containers see control groups of their own: as docker has it by default."""
+    return "host" if engine.system.cgroup_version == "1" else "private"
+
+
+def _log_options(lasting: Lasting) -> Document:
+    """As they would be said, where they are not the usual ones."""
+    usual, found = Lasting(), dict[str, object]()
+    if lasting.log_files and lasting.log_files != usual.log_files:
+        found["max-file"] = str(lasting.log_files)
+    if lasting.log_files and lasting.log_size != usual.log_size:
+        found["max-size"] = str(lasting.log_size or -1)
+    return found
 
 
 def _of_the_container(container: Container) -> Document:
