@@ -6,12 +6,13 @@ cannot do is refused in a sentence; what docker itself passes over with a warnin
 
 import os
 import posixpath
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+from lamina.containers.health import of_document
 from lamina.containers.lasting import Lasting, with_log
 from lamina.containers.signals import number_of
 from lamina.docker_api.fields import Fields
-from lamina.engine.wishes import Wanted
+from lamina.engine.wishes import Limited, Wanted
 from lamina.errors import UsageError, from_oserror
 from lamina.values.size import parse as parse_size
 
@@ -80,11 +81,16 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "dns_opt": host.texts("DnsOptions"),
         "sysctls": host.mapping("Sysctls"),
         "annotations": host.mapping("Annotations"),
+        "health": of_document(_object(said.raw("Healthcheck"))),
     }
     _confine(wanted, host)
-    _limit(wanted, host)
+    whole = cast("Wanted", {**wanted, **limited(host)})  # which are some of its keys
     command = said.texts_or_none("Cmd") or None
-    return Ordered(said.text("Image"), command, host.flag("AutoRemove"), wanted, tuple(warnings))
+    return Ordered(said.text("Image"), command, host.flag("AutoRemove"), whole, tuple(warnings))
+
+
+def _object(found: object) -> dict[str, object] | None:
+    return found if isinstance(found, dict) else None
 
 
 def _refuse_absent(said: Fields, host: Fields) -> None:
@@ -99,14 +105,19 @@ def _refuse_absent(said: Fields, host: Fields) -> None:
         raise UsageError(
             f"there is no volume driver {host.text('VolumeDriver')[:60]!r}: only local"
         )
+    refuse_policy(host)
+    if host.text("Isolation") not in ("", "default"):
+        raise UsageError(f"there is no isolation {host.text('Isolation')[:40]!r} on Linux")
+
+
+def refuse_policy(host: Fields) -> None:
+    """Raise `UsageError` when a container is to be started again by itself."""
     policy = host.within("RestartPolicy").text("Name")
     if policy not in ("", "no"):
         raise UsageError(
             f"the restart policy {policy[:40]!r} cannot be had here",
             hint="nothing stays to start it again: let a service manager do that",
         )
-    if host.text("Isolation") not in ("", "default"):
-        raise UsageError(f"there is no isolation {host.text('Isolation')[:40]!r} on Linux")
 
 
 def _network(said: Fields, host: Fields) -> tuple[str, list[str]]:
@@ -222,24 +233,42 @@ def _device(said: Fields) -> str:
     return f"{source}:{said.text('PathInContainer') or source}:{access}"
 
 
-def _limit(wanted: Wanted, host: Fields) -> None:
-    wanted["mem_limit"] = host.number("Memory") or None
-    wanted["memswap_limit"] = host.number("MemorySwap") or None
-    wanted["mem_reservation"] = host.number("MemoryReservation") or None
-    swappiness = host.raw("MemorySwappiness")
-    if swappiness not in (None, _UNLIMITED_SWAPPINESS):
-        wanted["mem_swappiness"] = host.number("MemorySwappiness")
+def limited(host: Fields) -> Limited:
+    """The limits that are said, and no others; raises `UsageError`."""
+    found: Limited = {}
+    if host.number("Memory"):
+        found["mem_limit"] = host.number("Memory")
+    if host.number("MemorySwap"):
+        found["memswap_limit"] = host.number("MemorySwap")
+    if host.number("MemoryReservation"):
+        found["mem_reservation"] = host.number("MemoryReservation")
+    if host.raw("MemorySwappiness") not in (None, _UNLIMITED_SWAPPINESS):
+        found["mem_swappiness"] = host.number("MemorySwappiness")
+    _limit_others(found, host)
+    return found
+
+
+def _limit_others(found: Limited, host: Fields) -> None:
     if host.number("NanoCpus"):
-        wanted["cpus"] = host.number("NanoCpus") / 1e9
-    wanted["cpu_shares"] = host.number("CpuShares")
-    wanted["cpu_period"] = host.number("CpuPeriod")
-    wanted["cpu_quota"] = host.number("CpuQuota")
-    wanted["cpuset_cpus"] = host.text("CpusetCpus")
-    wanted["cpuset_mems"] = host.text("CpusetMems")
-    wanted["pids_limit"] = host.number("PidsLimit")
-    wanted["blkio_weight"] = host.number("BlkioWeight")
-    wanted["oom_score_adj"] = host.number("OomScoreAdj")
-    wanted["ulimits"] = [
-        f"{each.text('Name')}={each.number('Soft')}:{each.number('Hard')}"
-        for each in host.each("Ulimits")
-    ]
+        found["cpus"] = host.number("NanoCpus") / 1e9
+    if host.number("CpuShares"):
+        found["cpu_shares"] = host.number("CpuShares")
+    if host.number("CpuPeriod"):
+        found["cpu_period"] = host.number("CpuPeriod")
+    if host.number("CpuQuota"):
+        found["cpu_quota"] = host.number("CpuQuota")
+    if host.text("CpusetCpus"):
+        found["cpuset_cpus"] = host.text("CpusetCpus")
+    if host.text("CpusetMems"):
+        found["cpuset_mems"] = host.text("CpusetMems")
+    if host.number("PidsLimit"):
+        found["pids_limit"] = host.number("PidsLimit")
+    if host.number("BlkioWeight"):
+        found["blkio_weight"] = host.number("BlkioWeight")
+    if host.number("OomScoreAdj"):
+        found["oom_score_adj"] = host.number("OomScoreAdj")
+    ulimits = host.each("Ulimits")
+    if ulimits:
+        found["ulimits"] = [
+            f"{each.text('Name')}={each.number('Soft')}:{each.number('Hard')}" for each in ulimits
+        ]

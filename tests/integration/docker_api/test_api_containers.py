@@ -192,8 +192,8 @@ def terminal(docker, base):
 def test_run_at_a_terminal(terminal):
     shell = terminal(*RUN, "--rm", "-it", "base", "sh")
     shell.see(b"# ")
-    shell.type(b"stty size; echo $((40 + 2))\n")
-    shell.see(b"30 90\r\n42\r\n")
+    shell.type(b"while [ \"$(stty size)\" != '30 90' ]; do :; done; echo $((40 + 2))\n")
+    shell.see(b"\r\n42\r\n")
     shell.resize(20, 50)
     os.kill(shell.process.pid, signal.SIGWINCH)
     shell.type(b"while [ \"$(stty size)\" != '20 50' ]; do :; done; echo as''ked\n")
@@ -206,8 +206,9 @@ def test_exec_at_a_terminal_and_keys_that_detach(terminal, docker):
     docker.ok(*RUN, "-d", "-it", "--name", "box", "base", "sh")
     shell = terminal("exec", "-it", "box", "sh")
     shell.see(b"# ")
-    shell.type(b"tty; stty size; echo $((40 + 2))\n")
-    shell.see(b"30 90\r\n42\r\n")
+    # the size comes after the command's start
+    shell.type(b"while [ \"$(stty size)\" != '30 90' ]; do :; done; tty; echo $((40 + 2))\n")
+    shell.see(b"\r\n42\r\n")
     assert shell.screen.count(b"echo $((40 + 2))") == 1
     shell.type(b"exit 8\n")
     assert shell.end() == 8
@@ -260,6 +261,21 @@ def test_volumes_are_kept(docker):
     assert json.loads(docker.ok("volume", "inspect", "data"))[0]["Labels"] == {"a": "b"}
     docker.ok("volume", "rm", "data")
     assert "No such volume" in docker.fails("volume", "inspect", "data")
+
+
+def test_limits_and_health_are_told_and_changed(docker, base):
+    docker.ok(
+        *(*RUN, "-d", "--name", "box", "-m", "64m", "--health-interval", "1s"),
+        *("--health-cmd", "test -e /well", "base", "sleep", "1000"),
+    )
+    assert docker.ok("inspect", "-f", "{{.HostConfig.Memory}}", "box") == f"{64 << 20}\n"
+    docker.ok("exec", "box", "touch", "/well")
+    while docker.ok("inspect", "-f", "{{.State.Health.Status}}", "box") != "healthy\n":
+        pass
+    assert docker.ok("ps", "--filter", "health=healthy", "--format", "{{.Names}}") == "box\n"
+    docker.ok("update", "-m", "128m", "--memory-swap", "256m", "box")
+    assert docker.ok("inspect", "-f", "{{.HostConfig.Memory}}", "box") == f"{128 << 20}\n"
+    assert "cannot be had here" in docker.fails("update", "--restart", "always", "box")
 
 
 def test_prune_and_df_count_what_there_is(docker):

@@ -7,7 +7,9 @@ import signal
 
 from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
-from lamina.docker_api.failures import ClientGone, NotServed
+from lamina.docker_api.creating import limited, refuse_policy
+from lamina.docker_api.failures import ClientGone
+from lamina.docker_api.fields import Fields
 from lamina.docker_api.hub import Waiter
 from lamina.docker_api.replies import Reply, Stream, Write, document, empty, to_json
 from lamina.docker_api.request import Query, Request
@@ -115,8 +117,11 @@ def size_of(query: Query) -> os.terminal_size:
     return os.terminal_size((width, height))
 
 
-def _update(_backend: Backend, _request: Request) -> Reply:
-    raise NotServed("limits of a container that is made cannot be changed here: make it anew")
+def _update(backend: Backend, request: Request) -> Reply:
+    said = Fields(request.document())
+    refuse_policy(said)
+    backend.engine.containers.get(request.name).update(**limited(said))
+    return document({"Warnings": None})
 
 
 def _top(backend: Backend, request: Request) -> Reply:
