@@ -38,7 +38,16 @@ def test_a_hot_command_imports_little(lamina, words):
     lamina.ok("images")
     count, names = modules(*words, root=lamina.root)
     assert count <= BUDGET[words[0]], sorted(names)
-    heavy = {"msgspec", "rich", "argparse", "dataclasses", "subprocess", "asyncio", "pathlib"}
+    heavy = {
+        "msgspec",
+        "rich",
+        "argparse",
+        "dataclasses",
+        "subprocess",
+        "asyncio",
+        "pathlib",
+        "h11",
+    }
     assert not names & heavy
 
 

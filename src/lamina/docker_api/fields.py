@@ -8,18 +8,23 @@ Object = Mapping[str, object]
 
 
 class Fields:
-    """The fields of one object; what is missing or null has its default."""
+    """The fields of one object; what is missing or null has its default.
+
+    Names are found whatever their case, as Go's servers find them and some clients write them.
+    """
 
     def __init__(self, found: Object) -> None:
         self._found = found
+        self._names = {name.lower(): name for name in found}
 
     def raw(self, name: str) -> object:
         """As it came."""
-        return self._found.get(name)
+        found = self._found.get(name)
+        return found if found is not None else self._found.get(self._names.get(name.lower(), name))
 
     def text(self, name: str) -> str:
         """A text."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return ""
         if not isinstance(found, str):
@@ -28,14 +33,14 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """A truth value."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is not None and not isinstance(found, bool):
             raise _wrong(name, "true or false")
         return bool(found)
 
     def number(self, name: str) -> int:
         """A whole number."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return 0
         if isinstance(found, bool) or not isinstance(found, int):
@@ -48,7 +53,7 @@ class Fields:
 
     def texts_or_none(self, name: str) -> tuple[str, ...] | None:
         """The same; None where there is none. One text is a list of one."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return None
         if isinstance(found, str):
@@ -59,7 +64,7 @@ class Fields:
 
     def mapping(self, name: str) -> dict[str, str]:
         """Texts by name."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return {}
         if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
@@ -68,7 +73,7 @@ class Fields:
 
     def names(self, name: str) -> tuple[str, ...]:
         """The names in an object, whatever they stand for, as `{"80/tcp": {}}`."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return ()
         if not isinstance(found, dict):
@@ -77,7 +82,7 @@ class Fields:
 
     def within(self, name: str) -> "Fields":
         """An object in it, empty where there is none."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return Fields({})
         if not isinstance(found, dict):
@@ -86,7 +91,7 @@ class Fields:
 
     def each(self, name: str) -> "list[Fields]":
         """A list of objects."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if found is None:
             return []
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
@@ -95,7 +100,7 @@ class Fields:
 
     def size(self, name: str) -> tuple[int, int]:
         """Height and width, as ConsoleSize has them; zeros where nothing is said."""
-        found = self._found.get(name)
+        found = self.raw(name)
         if isinstance(found, list) and len(found) == 2:
             height, width = found
             if isinstance(height, int) and isinstance(width, int):

@@ -18,6 +18,7 @@ Filters = Mapping[str, tuple[str, ...]]
 _FALSE = frozenset(("", "0", "no", "false", "none"))
 _NEUTRAL = frozenset(("", "null", "[]", "{}"))  # what old clients send for a thing not asked for
 _MOST_FIELDS = 1000
+_LONGEST_NUMBER = 20  # characters
 _LARGEST_DOCUMENT = 4 << 20  # bytes
 
 
@@ -61,8 +62,10 @@ class Query:
         text = self.text(name)
         if text in _NEUTRAL:
             return None
+        if len(text) > _LONGEST_NUMBER:
+            raise UsageError(f"invalid value {text[:40]!r} for {name}: it is too long")
         try:
-            return int(text[:24])
+            return int(text)
         except ValueError:
             raise UsageError(f"invalid value {text[:40]!r} for {name}: it is a number") from None
 

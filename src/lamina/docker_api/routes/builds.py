@@ -22,6 +22,7 @@ from lamina.values.events import (
     LayerProgress,
     Notice,
     StepCached,
+    StepDone,
     StepOutput,
     StepStarted,
 )
@@ -156,6 +157,8 @@ class _Told:
         self._quiet = quiet
         self._turn = threading.Lock()
         self._is_gone = False
+        self._is_known = True  # all of this stage so far
+        self._is_base = False  # the step that it is at
         self._layers = records.pulling(self._put)
 
     def __call__(self, event: Event) -> None:
@@ -163,10 +166,14 @@ class _Told:
         if self._quiet:
             return
         if isinstance(event, StepStarted):
+            self._is_base = event.text.lstrip()[:5].upper() == "FROM "
+            self._is_known = self._is_known or self._is_base
             self._say(f"Step {event.step}/{event.total} : {event.text.strip()}")
             self._say("\n")
         elif isinstance(event, StepCached):
             self._say(" ---> Using cache\n")
+        elif isinstance(event, StepDone):
+            self._done(event)
         elif isinstance(event, StepOutput):
             text = event.data.decode("utf-8", "replace")
             self._say(f"\x1b[91m{text}\x1b[0m" if event.stream == _ERRORS else text)
@@ -176,6 +183,14 @@ class _Told:
             self._say(f"{event.text}\n")
         elif isinstance(event, Caution):
             self._say(f" ---> [Warning] {event.text}\n")
+
+    def _done(self, event: StepDone) -> None:
+        """A step that merely edits the config over what was known is known, too, as docker says."""
+        if self._is_base:
+            return
+        self._is_known = self._is_known and not event.missed
+        if self._is_known:
+            self._say(" ---> Using cache\n")
 
     def finish(self, image: str, names: list[str]) -> None:
         """Tell of the image."""
