@@ -67,7 +67,12 @@ class Files:
 
     def add(self, name: str, line: bytes) -> None:
         """Count a file of that name and all else that `line` says of it, its digest last."""
-        self._put(name, int.from_bytes(line[-8:], "big") ^ crc32(line) << 24)
+        value = int.from_bytes(line[-8:], "big") ^ crc32(line) << 24
+        row = self._folders.get(name.rpartition("/")[0])  # most are in one that is known
+        if row is not None:
+            self._rows[row] ^= value
+            return
+        self._put(name, value)
         while len(self._rows) > _LISTED_FILES and self._depth != 0:
             self._depth = _DEEPEST if self._depth is None else self._depth - 1
             self._folders = {}

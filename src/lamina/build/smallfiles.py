@@ -41,12 +41,18 @@ class SmallFiles:
         self._fresh: dict[bytes, bytes] = {}
         self._left = _ROOM
 
+    @property
+    def fresh(self) -> int:
+        """How many contents are known that are not saved."""
+        return len(self._fresh)
+
     def find(self, digest: bytes) -> bytes | None:
         """The content of that SHA-256, if it is known."""
         data = self._fresh.get(digest)
         if data is not None:
             return data
-        found = self._known().get(digest)
+        stored = self._stored if self._stored is not None else self._known()
+        found = stored.get(digest)
         if found is None:
             return None
         data = bytes(found)

@@ -25,6 +25,7 @@ _MAGIC = b"lamina stat 3\n\0\0"
 _HEADER = struct.Struct("<16sII")  # magic, number of entries, CRC-32 of them
 _ENTRY = struct.Struct(f"<{IDENTITY}s32s")  # device, inode, size, mtime ns, ctime ns; digest
 _KEPT_CONTEXTS = 64  # of which something is in the folder; the one used longest ago goes
+_MANY = 256  # files that are looked at take as long as one that is read
 _FILES = ".files"  # what is kept of the bytes of a context's files is called so beside this
 
 
@@ -40,7 +41,7 @@ class StatCache:
         self._temporary = temporary
         self._known = _load(path) if path is not None else {}
         self._used: set[bytes] = set()
-        self._fresh = False
+        self._fresh = 0  # states that were noted and are not saved
         self._is_wrong = False
         self.contents = SmallFiles(path + _FILES if path is not None else None, temporary)
 
@@ -58,20 +59,25 @@ class StatCache:
             key = status[:IDENTITY]
             self._known[key] = digest
             self._used.add(key)
-            self._fresh = True
+            self._fresh += 1
 
     def distrust(self) -> None:
         """Something in it is wrong: later builds are to know nothing of it."""
         self._is_wrong = True
 
     def save(self) -> None:
-        """Write what was learnt; a store that cannot be written costs only the speed."""
+        """Write what was learnt, if it is worth it: of very few files it is learnt again.
+
+        A store that cannot be written costs only the speed.
+        """
         if self.path is None:
             return
         try:
             if self._is_wrong:
                 unlink_if_there(self.path)
                 self.contents.forget()
+                return
+            if max(self._fresh, self.contents.fresh) * _MANY <= len(self._used):
                 return
             if self._fresh:
                 self._write(self.path)
@@ -84,7 +90,7 @@ class StatCache:
         _make_room(os.path.dirname(path))
         temporary = self._temporary() if self._temporary is not None else None
         write_file(path, self._pack(), mode=0o600, temporary=temporary)
-        self._fresh = False
+        self._fresh = 0
 
     def _pack(self) -> bytes:
         """What this build used, and as many others at most: states that are gone fade out."""

@@ -117,3 +117,25 @@ def test_a_store_that_cannot_be_written_costs_only_speed(tmp_path, file):
     cache.note(status, DIGEST, _later(status))
     cache.save()
     assert cache.find(status) == DIGEST
+
+
+@pytest.mark.parametrize(("changed", "is_saved"), [(1, False), (3, True)])
+def test_what_was_learnt_of_few_files_is_learnt_again(tmp_path, file, changed, is_saved):
+    """Of one in 256 at most: to write down all the others takes longer."""
+    path = str(tmp_path / "folder" / "cache")
+    status = state(file)
+    states = [number.to_bytes(8, "little") + status[8:] for number in range(600)]
+    cache = StatCache(path)
+    for each in states:
+        cache.note(each, DIGEST, _later(status))
+    cache.save()
+    cache = StatCache(path)
+    for each in states[changed:]:
+        assert cache.find(each) == DIGEST
+    new = [number.to_bytes(8, "little") + status[8:] for number in range(900, 900 + changed)]
+    for each in new:
+        cache.note(each, DIGEST[::-1], _later(status))
+    cache.save()
+    again = StatCache(path)
+    assert [again.find(each) == DIGEST[::-1] for each in new] == [is_saved] * changed
+    assert again.find(states[-1]) == DIGEST
