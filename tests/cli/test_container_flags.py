@@ -65,6 +65,11 @@ def host_config(lamina, *flags):
         (("--annotation", "a=b=c"), "Annotations", {"a": "b=c"}),
         (("--restart", "no"), "RestartPolicy", {"Name": "no", "MaximumRetryCount": 0}),
         (
+            ("--restart", "on-failure:3"),
+            "RestartPolicy",
+            {"Name": "on-failure", "MaximumRetryCount": 3},
+        ),
+        (
             ("--device", "/dev/null:/dev/x:rw"),
             "Devices",
             [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "rw"}],
@@ -101,7 +106,8 @@ def test_the_content_of_a_seccomp_profile_is_kept(base):
         (("--sysctl", "kernel.panic=1"), ("kernel.panic", "whole machine")),
         (("--sysctl", "kernel.sem"), ("invalid sysctl",)),
         (("--expose", "http"), ("invalid port 'http'",)),
-        (("--restart", "always"), ("'always'", "no daemon")),
+        (("--restart", "sometimes"), ("'sometimes'", "unless-stopped")),
+        (("--restart", "always:3"), ("always", "retries")),
         (("--privileged", "--device", "/dev/null:r"), ("/dev/null", "--privileged")),
         (("--tmpfs", "/t", "--tmpfs", "/a/../t/"), ("duplicate mount point: /t",)),
         (("-h", "x" * 65), ("invalid host name", "64 bytes")),

@@ -12,14 +12,12 @@ FLAGS = (
     Flag("dns-opt", "", "WORD", "the same", True),
     Flag("dns-search", "", "DOMAIN", "a domain that names are looked for in", True),
     Flag("expose", "", "PORT[/tcp|udp]", "note a port that it listens on", True),
-    Flag("restart", "", "POLICY", "no: nothing is there that would start it again"),
     Flag("sysctl", "", "KEY=VALUE", "a kernel parameter of its own namespaces", True),
 )
 
 
 def named(given: Parsed) -> Named:
     """What the flags ask for; raises `UsageError`."""
-    _refuse_restarts(given.one("restart"))
     return Named(
         extra_hosts=given.all("add-host"),
         annotations=dict(_pair(text, "annotation") for text in given.all("annotation")),
@@ -29,15 +27,6 @@ def named(given: Parsed) -> Named:
         expose=given.all("expose"),
         sysctls=dict(_pair(text, "sysctl") for text in given.all("sysctl")),
     )
-
-
-def _refuse_restarts(policy: str | None) -> None:
-    if policy not in (None, "", "no"):
-        raise UsageError(
-            f"the restart policy {policy!r} cannot be kept: there is no daemon that would start a"
-            " container again",
-            hint="let systemd or cron run it, or leave --restart out",
-        )
 
 
 def _pair(text: str, what: str) -> tuple[str, str]:

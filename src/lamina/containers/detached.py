@@ -78,6 +78,7 @@ def _keeping(
         journal.forget(folder)
         record = exits.set_aside(folder)
         checking = _checking(store, stored, folder)
+        tells = checking is not None or lasting.restarts
     except OSError as error:
         raise from_oserror(error, "making the folder of a container", folder) from error
     return Keeping(
@@ -88,7 +89,8 @@ def _keeping(
         stdin_open=stored.settings.stdin_open,
         locks=locks,
         finish=finish,
-        journal=journal.begin(folder) if checking is not None else "",
+        journal=journal.begin(folder) if tells else "",
+        restart=(lasting.restart, lasting.restart_retries),
         checking=checking,
     )
 

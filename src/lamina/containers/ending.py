@@ -18,6 +18,7 @@ from lamina.metadata import exits
 from lamina.values.ids import ContainerID
 
 _PATIENCE = 10.0  # seconds for whoever keeps an ended container to clear up
+_ENDING = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _KILL_PATIENCE = 10.0  # seconds for a killed process to be gone
 
 
@@ -93,8 +94,22 @@ def _status_after(store: ContainerStore, stored: StoredContainer, record: int) -
         ) from None
 
 
+def end_restarts(store: ContainerStore, stored: StoredContainer) -> None:
+    """See that it is not started again when it has ended."""
+    if stored.settings.lasting.restarts:
+        with suppress(FileNotFoundError):  # its room is gone: it has ended
+            path = store.stop_mark(stored.row.id)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            os.close(os.open(path, flags, 0o600))
+
+
 def signal_to(store: ContainerStore, stored: StoredContainer, number: int) -> None:
-    """Send its first process a signal; raises `NotRunning`."""
+    """Send its first process a signal; raises `NotRunning`.
+
+    Whom it asks to end is not started again.
+    """
+    if number in _ENDING:
+        end_restarts(store, stored)
     if not _signal(store, stored, number):
         raise NotRunning(f"the container {stored.row.name} is not running", hint="start it first")
 
@@ -131,7 +146,11 @@ def stop(
     with handle(row.pid, row.start_time) as keeper:
         if keeper is None:
             return
+        end_restarts(store, stored)
         _signal(store, stored, number)
+        send(
+            keeper, signal.SIGTERM
+        )  # one that waits to start it again wakes up; others hear nothing
         if stored.status == "paused":
             unpause(store, stored)  # or it could not do what it is asked to
         if not ended(keeper, patience):

@@ -91,7 +91,8 @@ class Following(Closing):
             self._last = new[-1].id
         if any(each.action == "start" for each in new):
             self._take_keepers()
-        self._found += [each for each in new if self._is_wanted(each)]
+        wanted = (each for each in new if self._is_wanted(each))
+        self._found += sorted(wanted, key=lambda each: each.time)  # ends may be noticed late
         if self._until is not None and now >= self._until:
             return bool(self._found)
         if not new:

@@ -40,6 +40,10 @@ def unpause(store: ContainerStore, stored: StoredContainer) -> None:
 
 
 def _keeper(stored: StoredContainer) -> int:
+    if stored.status == "restarting":
+        raise Conflict(
+            f"the container {stored.row.name} is about to be started again", hint="try again"
+        )
     if not stored.is_up or stored.row.pid is None:
         raise NotRunning(f"the container {stored.row.name} is not running", hint="start it first")
     return stored.row.pid

@@ -12,19 +12,29 @@ from lamina.values.size import parse as parse_size
 _DRIVERS = ("json-file", "none")
 _SIZE, _FILES = 16 << 20, 4
 _MOST_FILES = 1000
+NO_RESTART = "no"
+_POLICIES = (NO_RESTART, "always", "unless-stopped", "on-failure")
 
 
 class Lasting(NamedTuple):
     """`stop_signal` is empty for the image's, `stop_timeout` (seconds) None for the usual one.
 
     The log has at most `log_files` files of about `log_size` bytes (0: without a bound), and there
-    is none where `log_files` is 0.
+    is none where `log_files` is 0. `restart` is docker's policy, of which `restart_retries` (0:
+    any number) bounds that of a failing one.
     """
 
     stop_signal: str = ""
     stop_timeout: float | None = None
     log_size: int = _SIZE
     log_files: int = _FILES
+    restart: str = NO_RESTART
+    restart_retries: int = 0
+
+    @property
+    def restarts(self) -> bool:
+        """Whether it may be started again by itself when it has ended."""
+        return self.restart != NO_RESTART
 
     @property
     def log_driver(self) -> str:
@@ -43,6 +53,20 @@ def with_log(lasting: Lasting, driver: str, options: Mapping[str, str]) -> Lasti
             raise UsageError(f"unknown log option {key!r}", hint="there are max-size and max-file")
     files = _count(options.get("max-file", str(_FILES if "max-size" not in options else 1)))
     return lasting._replace(log_size=_size(options.get("max-size")), log_files=files)
+
+
+def with_restart(lasting: Lasting, text: str) -> Lasting:
+    """The same with docker's `no|always|unless-stopped|on-failure[:NUMBER]`; `UsageError`."""
+    policy, colon, number = text.partition(":")
+    if policy not in _POLICIES:
+        raise UsageError(
+            f"there is no restart policy {policy[:40]!r}", hint=f"there are {', '.join(_POLICIES)}"
+        )
+    if colon and policy != "on-failure":
+        raise UsageError(f"the restart policy {policy} has no number of retries")
+    if colon and not (number.isascii() and number.isdecimal() and len(number) < 9):
+        raise UsageError(f"the restart policy {text[:40]!r} has no number of retries it could mean")
+    return lasting._replace(restart=policy, restart_retries=int(number or "0"))
 
 
 def _size(text: str | None) -> int:

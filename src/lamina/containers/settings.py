@@ -210,6 +210,11 @@ def _refuse_contradictions(wishes: Wishes) -> None:
     refuse_nul(wishes)
     _refuse_name(wishes.hostname or "", wishes.confinement)
     _refuse_devices(wishes)
+    if wishes.auto_remove and wishes.lasting.restarts:
+        raise UsageError(
+            "a container that is removed when it ends is not started again",
+            hint="leave out --rm or --restart",
+        )
     if wishes.confinement.ipc and wishes.confinement.shm_size != Confinement().shm_size:
         raise UsageError(
             f"the IPC mode {wishes.confinement.ipc} brings no shared memory of a size of its own",

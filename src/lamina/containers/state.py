@@ -8,7 +8,7 @@ from typing import Literal
 from lamina.fs.processes import start_time
 from lamina.metadata.containers import ContainerRow
 
-Status = Literal["created", "running", "paused", "exited"]
+Status = Literal["created", "running", "paused", "restarting", "exited"]
 
 
 def status(row: ContainerRow, boot_id: str) -> Status:

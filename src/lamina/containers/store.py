@@ -56,7 +56,7 @@ class StoredContainer(NamedTuple):
     @property
     def is_up(self) -> bool:
         """Whether it runs, or would go on if it were not paused."""
-        return self.status in ("running", "paused")
+        return self.status in ("running", "paused", "restarting")
 
 
 class ContainerStore:
@@ -97,19 +97,29 @@ class ContainerStore:
                 f"the settings of the container {row.name} cannot be read: {error!r}",
                 hint="another version of Lamina may have written them",
             ) from error
-        if row.pid is not None:
-            row = _with_record(row, settings, self.end_of(row))
+        last = self.last_end(row) if row.pid is not None else None
+        if last is not None:
+            row = _with_record(row, settings, last)
         now = status(row, self._root.boot_id)
-        if now == "running" and os.path.exists(self.pause_mark(row.id)):
+        if now == "running" and last is not None and last.state == "waiting":
+            now = "restarting"
+        elif now == "running" and os.path.exists(self.pause_mark(row.id)):
             now = "paused"
         if now == "exited" and row.exit_code is None:
             row = row._replace(exit_code=KILLED)  # with what kept it, which could record no more
         return StoredContainer(row, settings, now)
 
-    def end_of(self, row: ContainerRow) -> Record | None:
-        """What the exit record of its folder says, if it tells of the run that the row knows of."""
-        record = exits.read(self.folder(row.id))
+    def last_end(self, row: ContainerRow) -> Record | None:
+        """What the exit record of its folder says, if it tells of the start that the row knows of.
+
+        One that is started again and again has ended before its end.
+        """
+        record = exits.latest(self.folder(row.id))
         return record if record is not None and record.is_of(row) else None
+
+    def stop_mark(self, container: ContainerID) -> str:
+        """The file that is there once it was asked to stop, and is not to be started again."""
+        return os.path.join(self.run_root, container, "stopped")
 
     def log_path(self, container: ContainerID) -> str:
         """Where what it writes is kept while it runs detached."""
@@ -315,7 +325,7 @@ class ContainerStore:
         if row is None or row.pid is None:
             return
         self.fold(db, row)
-        record = self.end_of(row)
+        record = exits.read(self.folder(row.id))
         words = _words(Settings.from_json(row.settings), record) if record is not None else ""
         exits.conclude(db, row, record, words)
 
@@ -359,10 +369,14 @@ class ContainerStore:
         return mount_points(room)
 
 
-def _with_record(row: ContainerRow, settings: Settings, record: Record | None) -> ContainerRow:
+def _with_record(row: ContainerRow, settings: Settings, record: Record) -> ContainerRow:
     """The row as it is once what the exit record says is known."""
-    if record is None:
+    if record.restarts:
+        row = row._replace(started=record.began)
+    if record.state == "running":
         return row
+    if not record.is_final:
+        return row._replace(finished=record.finished, exit_code=record.exit_code)
     return row._replace(
         finished=record.finished,
         exit_code=record.exit_code,

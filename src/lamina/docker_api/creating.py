@@ -8,8 +8,8 @@ import os
 import posixpath
 from typing import NamedTuple, cast
 
-from lamina.containers.health import of_document
-from lamina.containers.lasting import Lasting, with_log
+from lamina.containers.health import Health, of_document
+from lamina.containers.lasting import NO_RESTART, Lasting, with_log, with_restart
 from lamina.containers.signals import number_of
 from lamina.docker_api.fields import Fields
 from lamina.engine.wishes import Limited, Wanted
@@ -74,6 +74,7 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "labels": said.mapping("Labels"),
         "storage_size": _storage_size(host),
         "lasting": _lasting(said, host),
+        "health": _health(said.raw("Healthcheck")),
         "expose": said.names("ExposedPorts"),
         "extra_hosts": host.texts("ExtraHosts"),
         "dns": host.texts("Dns"),
@@ -81,16 +82,11 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "dns_opt": host.texts("DnsOptions"),
         "sysctls": host.mapping("Sysctls"),
         "annotations": host.mapping("Annotations"),
-        "health": of_document(_object(said.raw("Healthcheck"))),
     }
     _confine(wanted, host)
     whole = cast("Wanted", {**wanted, **limited(host)})  # which are some of its keys
     command = said.texts_or_none("Cmd") or None
     return Ordered(said.text("Image"), command, host.flag("AutoRemove"), whole, tuple(warnings))
-
-
-def _object(found: object) -> dict[str, object] | None:
-    return found if isinstance(found, dict) else None
 
 
 def _refuse_absent(said: Fields, host: Fields) -> None:
@@ -105,19 +101,8 @@ def _refuse_absent(said: Fields, host: Fields) -> None:
         raise UsageError(
             f"there is no volume driver {host.text('VolumeDriver')[:60]!r}: only local"
         )
-    refuse_policy(host)
     if host.text("Isolation") not in ("", "default"):
         raise UsageError(f"there is no isolation {host.text('Isolation')[:40]!r} on Linux")
-
-
-def refuse_policy(host: Fields) -> None:
-    """Raise `UsageError` when a container is to be started again by itself."""
-    policy = host.within("RestartPolicy").text("Name")
-    if policy not in ("", "no"):
-        raise UsageError(
-            f"the restart policy {policy[:40]!r} cannot be had here",
-            hint="nothing stays to start it again: let a service manager do that",
-        )
 
 
 def _network(said: Fields, host: Fields) -> tuple[str, list[str]]:
@@ -202,12 +187,24 @@ def _lasting(said: Fields, host: Fields) -> Lasting:
     if signal:
         number_of(signal)
     patience = said.number("StopTimeout") if said.raw("StopTimeout") is not None else None
-    plain = Lasting(signal, patience)
+    plain = with_restart(Lasting(signal, patience), _policy(host.within("RestartPolicy")))
     log = host.within("LogConfig")
     driver, options = log.text("Type"), log.mapping("Config")
     if driver not in ("", "json-file", "none"):
         raise UsageError(f"logger: no log driver named '{driver[:60]}' is registered")
     return with_log(plain, driver or "json-file", options) if driver or options else plain
+
+
+def _health(said: object) -> Health:
+    if said is not None and not isinstance(said, dict):
+        raise UsageError("the Healthcheck is no object")
+    return of_document(said)
+
+
+def _policy(said: Fields) -> str:
+    """As `--restart` spells it."""
+    name, most = said.text("Name") or NO_RESTART, said.number("MaximumRetryCount")
+    return f"{name}:{most}" if name == "on-failure" and most > 0 else name
 
 
 def _confine(wanted: Wanted, host: Fields) -> None:

@@ -5,6 +5,7 @@ from lamina.containers.settings import Settings, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.engine.parts import Parts
+from lamina.metadata.exits import latest
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
 from lamina.values.digest import ImageID
@@ -109,6 +110,12 @@ class ContainerFacts:
         from lamina.execution.inside import first_pid
 
         return first_pid(self._stored.row.pid, self._store.root_path(self.id))
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again by itself since its last start."""
+        record = latest(self._store.folder(self.id))
+        return 0 if record is None else record.restarts
 
     @property
     def health(self) -> Findings | None:

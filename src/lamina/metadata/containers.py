@@ -176,6 +176,11 @@ def mark_exited(
     )
 
 
+def mark_begun(db: sqlite3.Connection, container: ContainerID, started: float) -> None:
+    """The container's last run began then."""
+    db.execute("UPDATE containers SET started = ? WHERE id = ?", (started, container))
+
+
 def give_layer(db: sqlite3.Connection, row: ContainerRow, layer: LayerID) -> None:
     """Let a container go on with another, staged read-write layer, and let go of its old one."""
     layers.publish(db, layer, diff_id=None, chain_id=None, size=0, entries=0)

@@ -1,9 +1,11 @@
 """The exit record: how the last detached run of a container ended, written by its monitor.
 
-One line, `<pid> <start time> <exit status> <seconds since the epoch> oom|-`, with the monitor's own
-identity first. Room for it is set aside before the container starts (a full disk must not cost
-the status), and it is written over that at once. Who has the file open can read it when the
-container is gone.
+One line, with the monitor's own identity first:
+
+    <pid> <start time> <exit status> <seconds since the epoch> oom|- <restarts> <state> <begun>
+
+Room for it is set aside before the container starts (a full disk must not cost the status), and it
+is written over that at once. Who has the file open can read it when the container is gone.
 """
 
 import os
@@ -18,12 +20,15 @@ from lamina.metadata.containers import ContainerRow
 NAME = "exit"
 KILLED = 137  # what a shell shows of SIGKILL, and what is shown where nobody could record more
 _SIZE = 128  # bytes
+_TOLD = "stopped"
 
 
 class Record(NamedTuple):
-    """An end: `exit_code` as a shell shows it, `finished` in seconds since the epoch.
+    """An end: `exit_code` as a shell shows it, `finished` and `began` in seconds since the epoch.
 
-    `oom` when the kernel killed a process of it for want of memory.
+    `oom` when the kernel killed a process of it for want of memory. One that is started again
+    after it has ended is `waiting` for that, or is `running` since `began`; it has `stopped` when
+    its end had been told of before it was to be the last.
     """
 
     pid: int
@@ -31,6 +36,14 @@ class Record(NamedTuple):
     exit_code: int
     finished: float
     oom: bool
+    restarts: int = 0
+    state: str = "ended"
+    began: float = 0.0
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more of that start comes."""
+        return self.state in ("ended", _TOLD)
 
     def is_of(self, row: ContainerRow) -> bool:
         """Whether it tells of the run that the row knows of."""
@@ -50,23 +63,37 @@ def forget(folder: str) -> None:
 
 
 def read(folder: str) -> Record | None:
-    """The record in a container's folder, if it is written."""
+    """The record in a container's folder, if its end is written."""
+    record = latest(folder)
+    return record if record is not None and record.is_final else None
+
+
+def latest(folder: str) -> Record | None:
+    """The same, also of an end that is not the last."""
     try:
         with open(os.path.join(folder, NAME), "rb") as file:
-            return parse(file.read(_SIZE))
+            return _parsed(file.read(_SIZE))
     except OSError:
         return None
 
 
 def parse(data: bytes) -> Record | None:
-    """What a record says; None while nothing whole is written."""
+    """What a record says of an end; None while nothing whole is written."""
+    record = _parsed(data)
+    return record if record is not None and record.is_final else None
+
+
+def _parsed(data: bytes) -> Record | None:
     line, end, _ = data.partition(b"\n")
-    words = line.split()
-    if not end or len(words) != 5:
+    words = line.decode("ascii", "replace").split()
+    if not end or len(words) not in (5, 8):
         return None
     try:
         pid, start_time, code = (int(word) for word in words[:3])
-        return Record(pid, start_time, code, float(words[3]), words[4] == b"oom")
+        record = Record(pid, start_time, code, float(words[3]), words[4] == "oom")
+        if len(words) == 5:
+            return record
+        return record._replace(restarts=int(words[5]), state=words[6], began=float(words[7]))
     except ValueError:
         return None
 
@@ -84,7 +111,11 @@ def conclude(db: sqlite3.Connection, row: ContainerRow, record: Record | None, w
     containers.mark_exited(
         db, row.id, finished=record.finished, exit_code=record.exit_code, error=words
     )
-    tell(db, row, record)
+    if record.restarts:  # the first start is told by whoever brought it about
+        row = row._replace(started=record.began)
+        containers.mark_begun(db, row.id, record.began)
+    if record.state != _TOLD:
+        tell(db, row, record)
 
 
 def tell(db: sqlite3.Connection, row: ContainerRow, record: Record) -> None:

@@ -59,6 +59,8 @@ def _shortened(text: str) -> str:
 
 def status_text(container: Container, now: float) -> str:
     """`Up 2 seconds`, `Exited (0) 5 minutes ago`, `Created`."""
+    if container.status == "restarting":
+        return f"Restarting ({container.exit_code}) {age(now - (container.finished_at or now))} ago"
     if container.is_up and container.started_at is not None:
         held = " (Paused)" if container.status == "paused" else _health_text(container)
         return f"Up {age(now - container.started_at)}{held}"
@@ -91,7 +93,7 @@ def container_document(container: Container, driver: str) -> Document:
         "Image": container.image,
         "Name": f"/{container.name}",
         "LogPath": container.log_path if os.path.exists(container.log_path) else "",
-        "RestartCount": 0,
+        "RestartCount": container.restarts,
         "Driver": driver,
         "Platform": "linux",
         "HostConfig": host_config(settings),
@@ -144,7 +146,7 @@ def _state(container: Container) -> Document:
         "Status": container.status,
         "Running": container.is_up,
         "Paused": container.status == "paused",
-        "Restarting": False,
+        "Restarting": container.status == "restarting",
         "OOMKilled": container.error.startswith(OUT_OF_MEMORY),
         "Dead": False,
         "Pid": container.pid,

@@ -45,6 +45,10 @@ def host_config(settings: Settings) -> Document:
         "Init": confinement.init or None,
         "Sysctls": dict(confinement.sysctls),
         "Annotations": dict(settings.annotations) or None,
+        "RestartPolicy": {
+            "Name": settings.lasting.restart,
+            "MaximumRetryCount": settings.lasting.restart_retries,
+        },
         **_naming(settings.naming),
         **_limits(settings.limits),
         "MaskedPaths": list(masked) or None,
@@ -72,7 +76,6 @@ def _naming(naming: Naming) -> Document:
         "Dns": list(naming.servers),
         "DnsSearch": list(naming.search),
         "DnsOptions": list(naming.options),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
     }
 
 

@@ -80,6 +80,11 @@ def _before(engine: Engine, wanted: str) -> Test:
     return lambda container: container.created_at < limit
 
 
+def _restart_policy(_engine: Engine, wanted: str) -> Test:
+    """podman's, for whoever starts them after the machine."""
+    return lambda container: container.settings.lasting.restart == wanted
+
+
 def _since(engine: Engine, wanted: str) -> Test:
     limit = engine.containers.get(wanted).created_at
     return lambda container: container.created_at > limit
@@ -139,6 +144,7 @@ _FILTERS: dict[str, Callable[[Engine, str], Test]] = {
     "label": _label,
     "name": _by_text(lambda container: (container.name, f"/{container.name}")),
     "network": _by_text(lambda container: (container.settings.network,)),
+    "restart-policy": _restart_policy,
     "since": _since,
     "status": _status,
     "volume": _volume,

@@ -289,12 +289,23 @@ def test_prune_and_df_count_what_there_is(docker):
 
 @pytest.mark.parametrize(
     "words",
-    [["--restart", "always"], ["--domainname", "d"], ["--cgroup-parent", "/x"]],
+    [["--domainname", "d"], ["--cgroup-parent", "/x"]],
 )
 def test_what_cannot_be_had_is_refused(docker, base, words):
     said = docker.fails("create", "--network", "none", *words, "base", "true")
     assert "cannot be had here" in said
     assert base.ok("ps", "-aq") == ""
+
+
+def test_health_and_restarts_are_had(docker, base):
+    words = ("--health-cmd", "exit 1", "--health-retries", "4", "--restart", "on-failure:2")
+    docker.ok("create", "--network", "none", "--name", "c1", *words, "base", "true")
+    policy = docker.ok("inspect", "--format", "{{json .HostConfig.RestartPolicy}}", "c1")
+    assert '"on-failure"' in policy
+    assert '"MaximumRetryCount":2' in policy
+    health = docker.ok("inspect", "--format", "{{json .Config.Healthcheck}}", "c1")
+    assert '{"Test":["CMD-SHELL","exit 1"],"Retries":4}' in health
+    docker.ok("rm", "c1")
 
 
 def test_waits_are_told_at_once_and_to_the_end(server):

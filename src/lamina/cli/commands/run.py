@@ -48,8 +48,8 @@ def run(context: Context, given: Parsed) -> int:
 
 
 def _foreground(container: Container, given: Parsed, stdio: Stdio) -> int:
-    if given.has("tty") and not os.isatty(0):
-        return _shown(container)
+    if container.settings.lasting.restarts or (given.has("tty") and not os.isatty(0)):
+        return _shown(container, stdin=given.has("interactive") and not given.has("tty"))
     return in_foreground(lambda: container.running(stdio), tty=given.has("tty"))
 
 
@@ -70,12 +70,14 @@ def _stdio(given: Parsed) -> Stdio:
     return Stdio(kept[0] if kept[0] is not None else stdin, kept[1], kept[2])
 
 
-def _shown(container: Container) -> int:
-    """With a terminal of its own where we have none, as on a build server."""
+def _shown(container: Container, *, stdin: bool) -> int:
+    """With a terminal of its own where we have none, as on a build server; or kept by a monitor,
+    which starts it again when it has ended.
+    """
     from lamina.cli.attachment import follow  # rare
 
-    with container.attached(start=Stdio(0, None, None)) as attached:
-        code = follow(container, attached, stdin=False)
+    with container.attached(stdin=stdin, last=True, start=Stdio(0, None, None)) as attached:
+        code = follow(container, attached, stdin=stdin)
     return 0 if code is None else code
 
 

@@ -7,7 +7,7 @@ import signal
 
 from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
-from lamina.docker_api.creating import limited, refuse_policy
+from lamina.docker_api.creating import limited
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.fields import Fields
 from lamina.docker_api.hub import Waiter
@@ -119,7 +119,8 @@ def size_of(query: Query) -> os.terminal_size:
 
 def _update(backend: Backend, request: Request) -> Reply:
     said = Fields(request.document())
-    refuse_policy(said)
+    if said.within("RestartPolicy").text("Name"):
+        raise UsageError("the restart policy of a container stays as it was made with")
     backend.engine.containers.get(request.name).update(**limited(said))
     return document({"Warnings": None})
 

@@ -26,27 +26,16 @@ from .health import Health, Plan
 from .journal import Journal
 from .jsonlog import Log
 from .processes import bury, identity, kill_all, point, was_counted
+from .request import REPORT, REQUEST, Wish, exact, say
+from .restarts import Restarts
 
-_REQUEST, _REPORT, _OUTSIDE = 3, 4, 5
+_OUTSIDE = 5
 _CHUNK = 1 << 16
 _SIGNALS = tuple(set(range(1, 65)) - {9, 19, 32, 33})  # 32 and 33 belong to the C library
 _NOTHING = (None, None, None)
 _NAMES = {1: "stdout", 2: "stderr"}
+_NOT_STARTED = 128  # docker's exit status of what could not be started
 _FAREWELL = 5.0  # seconds for those who are attached to take up the rest
-
-
-class Wish:
-    """What is asked for: fields of `key=value`, then five command lines; see lamina.execution."""
-
-    def __init__(self, data: bytes) -> None:
-        fields, *commands = (os.fsdecode(part).split("\0") for part in data.split(b"\0\0"))
-        self._fields = dict(field.split("=", 1) for field in fields)
-        self.create, self.start, self.delete, self.finish, self.probe = (
-            [word for word in command if word] for command in commands
-        )
-
-    def __getitem__(self, key: str) -> str:
-        return self._fields[key]
 
 
 class Monitor:
@@ -65,14 +54,20 @@ class Monitor:
         self._input = -1
         self._to_input = bytearray()
         self._input_ends = False
+        policy, most = wish["restart"].split()
+        self._restarts = Restarts(policy, int(most), f"{wish['room']}/stopped")
+        self._began = self._finished = 0.0
+        self._oom = False
         self._wakened, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        for number in (signal.SIGCHLD, signal.SIGTERM):  # the latter: somebody asks it to stop
+            signal.signal(number, lambda _number, _frame: None)
 
     # --- starting -------------------------------------------------------------------------
 
     def start(self) -> int:
         """Create and start the container; gives its first process, or 0 when that failed."""
+        self._began = time.time()
         console = self._console() if self._is_tty else None
         theirs = self._pipes() if console is None else _NOTHING
         status = self._run(self._wish.create, theirs)
@@ -181,10 +176,10 @@ class Monitor:
         )
         return Health(plan, lambda out: self._spawn(self._wish.probe, (None, out, out)), self._tell)
 
-    def _tell(self, words: str) -> None:
-        Journal(self._wish["journal"]).tell(words)
+    def _tell(self, words: str, at: float | None = None) -> None:
+        Journal(self._wish["journal"]).tell(words, at)
 
-    def _poll(self) -> list[tuple[int, int]]:
+    def _poll(self, patience: float | None = None) -> list[tuple[int, int]]:
         poller = select.poll()
         poller.register(self._wakened, select.POLLIN)
         if self._clients.has_room:
@@ -203,7 +198,9 @@ class Monitor:
         for descriptor, events in wanted.items():
             if events:
                 poller.register(descriptor, events)
-        return poller.poll(None if health is None else health.patience * 1000 + 1)
+        if health is not None:
+            patience = health.patience
+        return poller.poll(None if patience is None else patience * 1000 + 1)
 
     def _serve(self, descriptor: int, events: int) -> None:
         if descriptor == self._clients.listening:
@@ -264,26 +261,88 @@ class Monitor:
 
     # --- ending ---------------------------------------------------------------------------
 
-    def end(self, status: int) -> None:
-        """Let nothing be left of it, pass on all that it wrote, and record how it ended."""
+    def live(self, first: int) -> None:
+        """See it through to its end, and to those of the runs that come after that."""
+        code = self._run_of(first)
+        while self._restarts.wants(code):
+            self._note("waiting", code)
+            self._tell_end(code)
+            self._run(self._wish.delete, _NOTHING)
+            if not self._await_restart():
+                self._note("stopped", code)
+                self._take_leave()
+                return
+            self._restarts.count += 1
+            first = self.start()
+            if first:
+                self._tell("start", self._began)
+                self._note("running", code)
+                if self._restarts.is_stopped:
+                    os.kill(first, signal.SIGKILL)
+            code = self._run_of(first) if first else self._failed()
+        point("container-ended")
+        self._note("ended", code)
+        point("exit-recorded")
+        self._take_leave()
+        self._run(self._wish.delete, _NOTHING)
+
+    def _tell_end(self, code: int) -> None:
+        if self._oom:
+            self._tell("oom", self._finished)
+        lasted = int(self._finished - self._began)
+        self._tell(f"die exitCode={code} execDuration={lasted}", self._finished)
+
+    def _await_restart(self) -> bool:
+        """Whether it is to be started again by now; it may be asked to stop meanwhile."""
+        limit = time.monotonic() + self._restarts.delay(self._finished - self._began)
+        self._health = None
+        while not self._restarts.is_stopped:
+            left = limit - time.monotonic()
+            if left <= 0:
+                return True
+            ready = self._poll(left)
+            for descriptor, events in ready:
+                self._serve(descriptor, events)
+            if self._wakened in dict(ready):
+                bury(self._wakened)
+        return False
+
+    def _run_of(self, first: int) -> int:
+        """Wait for the end of one run; gives its exit status as a shell shows it."""
+        status = self.watch(first)
+        self._let_nothing_be_left()
+        self._oom = any(map(was_counted, self._wish["counters"].split(":")))
+        return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8
+
+    def _failed(self) -> int:
+        self._let_nothing_be_left()
+        return _NOT_STARTED
+
+    def _let_nothing_be_left(self) -> None:
+        """And pass on all that it wrote."""
         kill_all()
         for descriptor in list(self._sources):
             while descriptor in self._sources and self._pass_on(descriptor):
                 pass
         if self._log is not None:
             self._log.finish()
-        point("container-ended")
-        self.record(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8)
-        point("exit-recorded")
-        self._take_leave()
-        self._run(self._wish.delete, _NOTHING)
+        for descriptor in {*self._sources, self._input} - {-1}:
+            os.close(descriptor)
+        self._sources, self._input, self._input_ends = {}, -1, False
+        self._finished, self._oom = time.time(), False
 
-    def record(self, code: int) -> None:
-        """Write how it ended, in one write over what was set aside for it."""
+    def fail(self) -> None:
+        """It could not be started."""
+        self._finished = time.time()
+        self._note("ended", _NOT_STARTED)
+
+    def _note(self, state: str, code: int) -> None:
+        """Write how it stands, in one write over what was set aside for it; see metadata.exits."""
         pid, start_time = identity()
-        killed = "oom" if any(map(was_counted, self._wish["counters"].split(":"))) else "-"
-        line = f"{pid} {start_time} {code} {time.time():.6f} {killed}\n".encode()
-        os.pwrite(self._record, line, 0)
+        killed = "oom" if self._oom else "-"
+        line = f"{pid} {start_time} {code} {self._finished:.6f} {killed}"
+        line += f" {self._restarts.count} {state} {self._began:.6f}"
+        os.pwrite(self._record, line.ljust(127).encode() + b"\n", 0)
 
     def _take_leave(self) -> None:
         limit = time.monotonic() + _FAREWELL
@@ -309,47 +368,30 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def _exact(size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = os.read(_REQUEST, size - len(data))
-        if not more:
-            os._exit(125)  # whoever wanted us is gone
-        data += more
-    return data
-
-
-def _say(words: str) -> None:
-    try:
-        os.write(_REPORT, words.encode() + b"\n")
-    except BrokenPipeError:
-        pass  # whoever wanted to know is gone; the container is there all the same
-
-
 def main(count: int) -> None:
     """`count` descriptors are ours; all others, and the standard streams, are closed."""
     os.closerange(count, os.sysconf("SC_OPEN_MAX"))
     if os.fork():
         os._exit(0)  # the one who goes on is nobody's child, and the first in its namespace
-    for descriptor in range(_REQUEST, count):
+    for descriptor in range(REQUEST, count):
         os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    wish = Wish(_exact(int.from_bytes(_exact(8), "big")))
+    wish = Wish(exact(int.from_bytes(exact(8), "big")))
     os.chdir(wish["room"])
     monitor = Monitor(wish)
-    _say("begun {} {}".format(*identity()))
-    _exact(1)
+    say("begun {} {}".format(*identity()))
+    exact(1)
     point("monitor-begun")
     first = monitor.start()
     point("container-started")
-    _say("started" if first else "failed")
-    os.close(_REPORT)
-    os.close(_REQUEST)
+    say("started" if first else "failed")
+    os.close(REPORT)
+    os.close(REQUEST)
     if first:
-        monitor.end(monitor.watch(first))
+        monitor.live(first)
     else:
-        monitor.record(128)
+        monitor.fail()
     if wish.finish:
         os.set_inheritable(_OUTSIDE, True)
         os.execv(wish.finish[0], wish.finish)
