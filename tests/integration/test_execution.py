@@ -287,7 +287,8 @@ def test_host_files(rig, isolation):
     script = "cat /etc/hosts /etc/resolv.conf; cat /etc/hostname; hostname"
     out = rig.run(isolation, "sh", "-c", script, hostname="inside").out
     with open("/etc/hosts") as hosts, open("/etc/resolv.conf") as resolv:
-        assert out == hosts.read() + resolv.read() + "inside\ninside\n"
+        known = hosts.read() + "127.0.0.1\tinside\n"
+        assert out == known + resolv.read() + "inside\ninside\n"
 
 
 def test_host_files_can_be_written_and_leave_nothing(rig, isolation):

@@ -2,7 +2,9 @@
 
 With the host's network they are the host's own at the moment of the start, as docker does; a
 loopback resolver (127.0.0.53) in them works then. Without a network only `localhost` is known.
-What the caller says of names is added, or stands in the place of the host's own.
+The container's own name leads to itself (sudo, Java and mail servers look it up), as in docker's
+containers with an address of their own. What the caller says of names is added, or stands in the
+place of the host's own.
 """
 
 import os
@@ -22,17 +24,22 @@ def contents(process: Process) -> tuple[tuple[str, bytes], ...]:
     """Pairs of a name in /etc and its bytes; raises OSError when the host's cannot be read."""
     hosts = _read("/etc/hosts") if process.network == "host" else b""
     return (
-        ("hosts", _hosts(hosts or _LOCALHOST, process.naming)),
+        ("hosts", _hosts(hosts or _LOCALHOST, process)),
         ("hostname", os.fsencode(process.hostname) + b"\n"),
         ("resolv.conf", _resolvers(_read("/etc/resolv.conf"), process.naming)),
     )
 
 
-def _hosts(known: bytes, naming: Naming) -> bytes:
-    if not naming.hosts:
-        return known
-    rows = "".join(f"{address}\t{name}\n" for name, address in naming.hosts)
-    return known.rstrip(b"\n") + b"\n" + rows.encode()
+def _hosts(known: bytes, process: Process) -> bytes:
+    said = process.naming.hosts
+    named = {os.fsencode(name) for name, _ in said}
+    for line in known.splitlines():
+        named.update(line.partition(b"#")[0].split()[1:])
+    rows = [f"{address}\t{name}\n".encode() for name, address in said]
+    own = os.fsencode(process.hostname)
+    if own and own not in named:
+        rows.append(b"127.0.0.1\t" + own + b"\n")
+    return known.rstrip(b"\n") + b"\n" + b"".join(rows) if rows else known
 
 
 def _resolvers(known: bytes, naming: Naming) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from lamina.errors import UsageError
 from lamina.runtime import bundle, hostfiles
 from lamina.runtime.isolation import choose, why
+from lamina.runtime.naming import Naming
 from lamina.runtime.process import Process, environment
 from lamina.runtime.users import Credentials
 
@@ -91,12 +92,28 @@ def test_environment(process, expected):
 def test_host_files():
     files = dict(hostfiles.contents(Process(("true",), hostname="h")))
     with open("/etc/hosts", "rb") as file:
-        assert files["hosts"] == file.read()
+        assert files["hosts"] == file.read() + b"127.0.0.1\th\n"
     assert files["hostname"] == b"h\n"
     assert (
         b"127.0.0.1\tlocalhost"
         in dict(hostfiles.contents(Process(("true",), network="none")))["hosts"]
     )
+
+
+@pytest.mark.parametrize(
+    ("process", "rows"),
+    [
+        (Process(("true",), hostname="h", network="none"), ["127.0.0.1\th"]),
+        (Process(("true",), hostname="localhost", network="none"), []),
+        (
+            Process(("true",), hostname="h", network="none", naming=Naming((("h", "10.0.0.1"),))),
+            ["10.0.0.1\th"],
+        ),
+    ],
+)
+def test_a_containers_own_name_is_known_once(process, rows):
+    hosts = dict(hostfiles.contents(process))["hosts"].decode().splitlines()
+    assert hosts == ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback", *rows]
 
 
 def test_isolations_say_why(monkeypatch):
