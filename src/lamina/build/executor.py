@@ -143,6 +143,10 @@ class Executor:
         if isinstance(stage.base, FromStage):
             yield self._first[stage.base.number]
         state = self._begin(stage, first)
+        if not isinstance(
+            stage.base, FromStage
+        ):  # else looked through with the stage it goes on from
+            self._look_through(stage, state)
         for number, step in enumerate(stage.steps, first + 1):
             for name in origins_of(step.instruction):
                 origin = stage.origins[name]
@@ -150,6 +154,21 @@ class Executor:
                     yield self._first[origin]
             state = self._step(stage, step, state, number)
         self._finished[stage.number] = state
+
+    def _look_through(self, stage: Stage, state: State) -> None:
+        """Raise what is wrong with any instruction before the first one takes its time.
+
+        Nothing is carried out, and warnings are left to the steps themselves. Stages that go on
+        from this one are looked through with what it will have come to.
+        """
+        scope = self._scope._replace(warn=lambda _: None)
+        for step in stage.steps:
+            action = interpret(step.instruction, state, scope)
+            if isinstance(action, Edit | MakeDirectory):
+                state = action.state
+        for other in self._plan.stages:
+            if isinstance(other.base, FromStage) and other.base.number == stage.number:
+                self._look_through(other, state.continued())
 
     # --- where a stage begins -----------------------------------------------------------
 

@@ -336,6 +336,22 @@ def test_users_are_those_of_the_stage(rig):
         rig.build(base + "COPY --chown=root1 f /a\n")
 
 
+@pytest.mark.parametrize(
+    ("after", "line"),
+    [("EXPOSE 99999\n", 4), ("FROM one\nSTOPSIGNAL SIGNO\n", 5), ("RUN say y\nENV A=${B:\n", 5)],
+)
+def test_what_is_wrong_is_told_before_anything_is_run(rig, after, line):
+    with pytest.raises(DockerfileError) as caught:
+        rig.build("FROM scratch AS one\nENV P=1\nRUN say x\n" + after)
+    assert caught.value.line == line
+    assert rig.runner.count == 0
+
+
+def test_looking_through_warns_of_nothing_twice(rig):
+    rig.build("FROM scratch\nRUN nothing\nLABEL a=$NOWHERE\n")
+    assert len([event for event in rig.events if isinstance(event, Caution)]) == 1
+
+
 def test_an_archive_onto_scratch_is_the_layer_as_it_came(rig):
     data = tar_of('d etc 711\nf etc/conf "c" 600 5:6\n')
     with open(os.path.join(rig.context, "rootfs.tar"), "wb") as file:
