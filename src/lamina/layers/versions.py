@@ -144,19 +144,24 @@ class Version:
         if record.kind != entry.kind:
             self._require_nothing_below(record)
         self._spend(record.size)
+        self._old.advance()
         if record.kind == DIR and entry.kind != DIR:
-            self._old.skip_inside(record.name)
-        else:
-            self._old.advance()
+            self._skip_inside(record.name)
 
     def _goes(self, record: Record) -> None:
         """A member is there no more, and nothing that was in it."""
         self._require_nothing_below(record)
         self._spend(record.size)
         self._gone.append(record.name)
+        self._old.advance()
         if record.kind == DIR:
-            self._old.skip_inside(record.name)
-        else:
+            self._skip_inside(record.name)
+
+    def _skip_inside(self, folder: bytes) -> None:
+        """Go on to the next member that is not in the directory of that name, which has gone."""
+        inside = folder + b"/"
+        while (record := self._old.record) is not None and record.name.startswith(inside):
+            self._spend(record.size)
             self._old.advance()
 
     def _require_nothing_below(self, record: Record) -> None:
@@ -220,13 +225,6 @@ class _Members:
         stored = record.size if record.sparse is None else record.entry().stored
         self._padding = -stored % _BLOCK if record.kind == FILE else 0
         return record
-
-    def skip_inside(self, folder: bytes) -> None:
-        """Go on to the next member that is not in the directory of that name."""
-        inside = folder + b"/"
-        self.advance()
-        while self.record is not None and self.record.name.startswith(inside):
-            self.advance()
 
 
 def _key(name: bytes) -> bytes:

@@ -128,6 +128,23 @@ def test_many_changed_bytes_are_written_anew(rig):
     assert len(upper(rig, config)) == 1051
 
 
+def test_what_lay_in_a_folder_that_goes_is_counted(rig, other_rig):
+    """One whiteout hides all of it, but all of it would be kept as long as the new layer."""
+    for number in range(400):
+        rig.write(**{f"gone__{number}": "x"})
+    build(rig)
+    shutil.rmtree(f"{rig.context}/gone")
+    config = build(rig)
+    assert len(upper(rig, config)) == 1050
+    rig.write(gone__large="x" * 100_000)
+    build(rig, no_cache=True)
+    shutil.rmtree(f"{rig.context}/gone")
+    rig.write(gone="a file")
+    config = build(rig)
+    assert len(upper(rig, config)) == 1051
+    as_from_nothing(rig, other_rig, config)
+
+
 def test_small_copies_are_written_anew(rig):
     text = "FROM scratch\nCOPY 03 04 /data/\n"
     build(rig, text)
