@@ -136,6 +136,19 @@ def test_the_program_of_a_filter_is_made_once(rig, isolation):
         assert rig.run(isolation, "true").code != 0
 
 
+@pytest.mark.parametrize("left", [b"", bytes(80), bytes(7)], ids=["nothing", "zeros", "a piece"])
+def test_the_program_of_a_filter_that_a_power_cut_took_is_made_anew(rig, isolation, left):
+    """An empty one would filter nothing."""
+    rig.run(isolation, "true")
+    folder = os.path.join(rig.run_dir, "filters")
+    for name in os.listdir(folder) if isolation != "runc" else ():
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(left)
+    assert status(rig, isolation, "Seccomp") == "2"
+    sizes = [os.stat(each).st_size for each in os.scandir(folder)] if isolation != "runc" else []
+    assert all(size > 80 for size in sizes)
+
+
 def test_a_filter_of_system_calls(rig, isolation):
     profile = (
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": '

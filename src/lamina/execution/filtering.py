@@ -2,8 +2,9 @@
 
 <run_dir>/filters/<SHA-256 of what is filtered>     the program, 0600
 
-Appears whole: it is linked there when all is written. What becomes of the calls is said in
-lamina.runtime; how it comes into force is the business of who starts the process.
+Appears whole: it is linked there when all is written. Where a power cut took its bytes (a run root
+may lie on a disk) it is made anew: an empty program would filter nothing. What becomes of the
+calls is said in lamina.runtime; how it comes into force is the business of who starts the process.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ from binascii import b2a_base64
 from contextlib import suppress
 
 from lamina.errors import RuntimeFailure
-from lamina.fs.atomic import write_all
+from lamina.fs.atomic import unlink_if_there, write_all
 from lamina.kernel.namespaces import CAP_SYS_ADMIN, bounding_capabilities, has_capability
 from lamina.kernel.seccomp import is_there, program
 from lamina.runtime.bundle import granted
@@ -23,7 +24,8 @@ from lamina.runtime.syscalls import Machine, default, rendered
 from lamina.spec.strictjson import Json
 from lamina.values.syscallfilter import Filter
 
-_LIMIT = 1 << 20  # bytes; the kernel takes 4096 instructions of 8
+_INSTRUCTION = 8  # bytes (linux/filter.h)
+_LIMIT = 4096 * _INSTRUCTION  # what the kernel takes (BPF_MAXINSNS)
 
 
 def filtering(process: Process, isolation: Isolation, run_dir: str) -> dict[str, Json] | str | None:
@@ -75,15 +77,27 @@ def _ready_made(wanted: Filter, run_dir: str) -> bytes | None:
     """The program of a filter; None where it can only be made by the runtime."""
     name = hashlib.sha256(repr(wanted).encode()).hexdigest()
     folder = os.path.join(run_dir, "filters")
-    try:
-        with open(os.path.join(folder, name), "rb") as file:
-            return file.read(_LIMIT)
-    except FileNotFoundError:
-        made = program(wanted)
+    kept = _kept(os.path.join(folder, name))
+    if kept:
+        return kept
+    made = program(wanted)
     if made is not None:
         with suppress(OSError):  # a file system without files of no name, or full: made each time
             _keep(made, folder, name)
     return made
+
+
+def _kept(path: str) -> bytes:
+    """The program that lies there; empty, and nothing lies there, when there is none."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_LIMIT + 1)
+    except FileNotFoundError:
+        return b""
+    if 0 < len(data) <= _LIMIT and not len(data) % _INSTRUCTION and any(data):
+        return data
+    unlink_if_there(path)
+    return b""
 
 
 def _keep(made: bytes, folder: str, name: str) -> None:

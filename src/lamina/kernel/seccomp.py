@@ -9,7 +9,7 @@ import errno
 import os
 
 from lamina.kernel.libc import errno_now, fail, libc_call
-from lamina.values.syscallfilter import Filter, Rule
+from lamina.values.syscallfilter import Argument, Filter, Rule
 
 _PR_GET_SECCOMP = 21
 _CTL_OPTIMIZE, _BINARY_TREE = 8, 2  # libseccomp, seccomp_attr_set(3)
@@ -75,7 +75,8 @@ def _built(library: ctypes.CDLL, context: ctypes.c_void_p, wanted: Filter) -> by
         if token:
             _check("seccomp_arch_add", library.seccomp_arch_add(context, token), errno.EEXIST)
     for rule in wanted.rules:
-        _add(library, context, rule, _action(rule))
+        if _action(rule) != _action(wanted):  # which the library refuses, and which says nothing
+            _add(library, context, rule, _action(rule))
     descriptor = os.memfd_create("seccomp")
     try:
         _check("seccomp_export_bpf", library.seccomp_export_bpf(context, descriptor))
@@ -85,19 +86,28 @@ def _built(library: ctypes.CDLL, context: ctypes.c_void_p, wanted: Filter) -> by
 
 
 def _add(library: ctypes.CDLL, context: ctypes.c_void_p, rule: Rule, action: int) -> None:
-    compared = (_Comparison * len(rule.arguments))(
-        *(
-            _Comparison(each.place, _operator(each.op), each.value, each.value_two)
-            for each in rule.arguments
-        )
-    )
     for name in rule.names:
         number = library.seccomp_syscall_resolve_name(name.encode())
-        if number != _UNKNOWN:
+        if number == _UNKNOWN:
+            continue
+        for arguments in _alternatives(rule.arguments):
+            compared = [
+                _Comparison(each.place, _operator(each.op), each.value, each.value_two)
+                for each in arguments
+            ]
+            many = len(compared)
             code = library.seccomp_rule_add_array(
-                context, ctypes.c_uint32(action), number, len(compared), compared
+                context, ctypes.c_uint32(action), number, many, (_Comparison * many)(*compared)
             )
             _check("seccomp_rule_add", code)
+
+
+def _alternatives(arguments: tuple[Argument, ...]) -> list[tuple[Argument, ...]]:
+    """What is compared at once: all, or where one argument is compared twice (which the library
+    cannot) each by itself, as runc does.
+    """
+    places = {each.place for each in arguments}
+    return [arguments] if len(places) == len(arguments) else [(each,) for each in arguments]
 
 
 def _action(said: Filter | Rule) -> int:

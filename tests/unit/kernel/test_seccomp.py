@@ -54,6 +54,18 @@ def test_rules_are_about_calls_and_their_arguments():
     assert found == [errno.EDOM, 0, 0, errno.EPERM]
 
 
+def test_rules_that_say_what_is_so_anyway_say_nothing():
+    rules = (Rule(("mkdir",), ALLOW), Rule(("getpriority",), REFUSE, errno.EDOM))
+    assert answers(Filter(ALLOW, None, (), rules))[2:] == [errno.EDOM, errno.EDOM]
+
+
+def test_an_argument_that_is_compared_twice_may_be_one_or_the_other():
+    """As runc takes it; libseccomp itself takes no two comparisons of one argument."""
+    arguments = tuple(Argument(0, "SCMP_CMP_EQ", value) for value in (1, 2))
+    rules = (Rule(("getpriority",), REFUSE, errno.EDOM, arguments),)
+    assert answers(Filter(ALLOW, None, (), rules))[2:] == [0, errno.EDOM]
+
+
 def test_a_filter_of_two_architectures_is_longer():
     plain = Filter(ALLOW, None, (), (Rule(("mkdir",), REFUSE),))
     more = plain._replace(architectures=("SCMP_ARCH_X86", "SCMP_ARCH_ARM", "SCMP_ARCH_MOON"))
