@@ -1,6 +1,7 @@
 """Every route, in the order in which they are tried."""
 
 from lamina.docker_api.routes import (
+    absent,
     builds,
     containers,
     execs,
@@ -27,4 +28,5 @@ ROUTES: tuple[Route, ...] = (
     *files.ROUTES,
     *volumes.ROUTES,
     *networks.ROUTES,
+    *absent.ROUTES,
 )

@@ -4,7 +4,6 @@ import time
 
 from lamina.docker_api.backend import Backend, domain_of, login_of
 from lamina.docker_api.ending import closing_at
-from lamina.docker_api.failures import NoSwarm
 from lamina.docker_api.replies import Reply, Stream, Whole, Write, document, to_json
 from lamina.docker_api.request import Request
 from lamina.docker_api.routing import NEWEST_TEXT, OLDEST_TEXT, Route
@@ -77,17 +76,6 @@ def _events(backend: Backend, request: Request) -> Reply:
     return Stream(produce, at_once=True)
 
 
-def _no_swarm(_backend: Backend, _request: Request) -> Reply:
-    raise NoSwarm(
-        'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to'
-        " connect this node to swarm and try again."
-    )
-
-
-def _leave_swarm(_backend: Backend, _request: Request) -> Reply:
-    raise NoSwarm("This node is not part of a swarm")
-
-
 def _plugins(_backend: Backend, _request: Request) -> Reply:
     return document([])
 
@@ -100,11 +88,4 @@ ROUTES = (
     Route("GET", "/system/df", _disk_usage),
     Route("GET", "/events", _events),
     Route("GET", "/plugins", _plugins),
-    Route("POST", "/swarm/leave", _leave_swarm),
-    *(
-        Route(method, path, _no_swarm)
-        for name in ("swarm", "nodes", "services", "tasks", "secrets", "configs")
-        for path in (f"/{name}", f"/{name}/{{name}}")
-        for method in ("GET", "POST", "DELETE")
-    ),
 )
