@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from lamina import __version__
 from lamina.docker_api.backend import Backend, Open
 from lamina.docker_api.execs import Execs
-from lamina.docker_api.failures import ClientGone, told
+from lamina.docker_api.failures import ClientGone, Forbidden, told
 from lamina.docker_api.hub import Hub
 from lamina.docker_api.listening import inherited, opened
 from lamina.docker_api.replies import Hijack, Reply
@@ -24,6 +24,7 @@ from lamina.docker_api.routing import NEWEST_TEXT, Router
 from lamina.docker_api.wire import Connection, Exchange
 
 _MOST = 1024  # clients at once
+_OWN_NAMES = ("", "127.0.0.1", "localhost", "[::1]")
 _FAREWELL = 5.0  # seconds for what is being answered, once the server is to end
 _COMMON = (
     ("Api-Version", NEWEST_TEXT),
@@ -91,6 +92,7 @@ class Server:
 
     def _replied(self, backend: Backend, exchange: Exchange) -> Reply:
         try:
+            _refuse_pages(exchange)
             address = urlsplit(exchange.target)
             found = self._router.find(exchange.method, unquote(address.path))
             request = Request(
@@ -107,6 +109,15 @@ class Server:
             raise
         except Exception as error:  # noqa: BLE001 - one request's trouble is no other's
             return told(error)
+
+
+def _refuse_pages(exchange: Exchange) -> None:
+    """A page in a browser may reach a loopback address, under any name: it is no client of ours."""
+    host = exchange.headers.get("host", "")
+    name, _, port = host.rpartition(":")
+    is_named = exchange.is_by_address and (name if port.isdecimal() else host) not in _OWN_NAMES
+    if "origin" in exchange.headers or is_named:
+        raise Forbidden("pages of a browser are not answered", hint="speak to 127.0.0.1 itself")
 
 
 def serve(opener: Open, hosts: list[str], ready: Callable[[list[str]], None]) -> int:

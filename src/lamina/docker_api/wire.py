@@ -8,6 +8,7 @@ while it is being answered. Knows no route.
 import asyncio
 import os
 import select
+import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError
@@ -73,7 +74,8 @@ class Connection:
         request = await self._head()
         if request is None:
             return False
-        exchange = Exchange(self, self._loop, request)
+        is_by_address = self._writer.get_extra_info("socket").family != socket.AF_UNIX
+        exchange = Exchange(self, self._loop, request, is_by_address=is_by_address)
         is_watched = not exchange.wants_hijack
         watch = asyncio.ensure_future(self._watch(exchange)) if is_watched else None
         try:
@@ -118,8 +120,8 @@ class Connection:
 
     async def _watch(self, exchange: "Exchange") -> None:
         """Notice when the client goes while it is being answered: it sends no more."""
-        socket = self._writer.get_extra_info("socket")
-        await waiting.hung_up(socket.fileno(), select.EPOLLRDHUP)
+        peer = self._writer.get_extra_info("socket")
+        await waiting.hung_up(peer.fileno(), select.EPOLLRDHUP)
         exchange.leave()
 
     async def _is_reusable(self) -> bool:
@@ -220,8 +222,15 @@ class Exchange:
     """One request and its answer, as the worker that answers sees them: every call waits."""
 
     def __init__(
-        self, connection: Connection, loop: asyncio.AbstractEventLoop, request: h11.Request
+        self,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        request: h11.Request,
+        *,
+        is_by_address: bool,
     ) -> None:
+        """One that came `is_by_address` did not come by a socket that has an owner."""
+        self.is_by_address = is_by_address
         self._connection = connection
         self._loop = loop
         self.method = request.method.decode("ascii")

@@ -96,6 +96,19 @@ def test_loopback_and_long_paths_work(vfs):
         assert mode in (0o600, 0o660)
 
 
+def test_pages_of_a_browser_are_not_answered(vfs):
+    port = _free_port()
+    with serving(vfs, "-H", f"tcp://127.0.0.1:{port}"):
+        for head, status in (
+            ("Host: evil.example:2375", 403),
+            (f"Host: 127.0.0.1:{port}\r\nOrigin: http://evil.example", 403),
+            (f"Host: localhost:{port}", 200),
+        ):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(f"GET /version HTTP/1.1\r\n{head}\r\n\r\n".encode())
+                assert client.recv(4096).startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def test_a_service_manager_may_hand_the_socket_over(vfs):
     path = os.path.join(vfs.folder, "handed.sock")
     with socket.socket(socket.AF_UNIX) as listening:
