@@ -142,7 +142,7 @@ def test_a_command_that_does_not_work(engine, context, line, message):
     assert "\n" not in str(caught.value)
     with engine.layers.root.database.read() as db:
         assert db.execute("SELECT count(*) FROM layers WHERE kind = 'active'").fetchone() == (0,)
-    assert set(os.listdir(engine.run_root)) <= {"crun", "runc", "shared"}
+    assert set(os.listdir(engine.run_root)) <= {"crun", "runc", "shared", "filters"}
 
 
 def test_the_end_of_the_output_is_in_the_error(engine, context):

@@ -14,7 +14,6 @@ from binascii import crc32
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from itertools import accumulate
-from mmap import MAP_POPULATE, MAP_PRIVATE, PROT_READ, mmap
 
 from lamina.fs.atomic import unlink_if_there, write_pieces
 
@@ -115,6 +114,8 @@ def _load(path: str) -> "dict[bytes, bytes | memoryview]":
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > 2 * _ROOM:
                 return {}
+            from mmap import MAP_POPULATE, MAP_PRIVATE, PROT_READ, mmap  # a cached build has none
+
             data = memoryview(mmap(file.fileno(), 0, MAP_PRIVATE | MAP_POPULATE, PROT_READ))
     except (OSError, ValueError):  # an empty file cannot be mapped
         return {}
