@@ -208,7 +208,8 @@ class _Talk:
             fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         self._sources[ours] = STDOUT
         self._input = ours if self._exec.ask.stdin else -1
-        return Stdio(its, its, its)
+        # a runtime has no terminal for its own complaints: ours would be taken for the command's
+        return Stdio(its, its, None)
 
     def _begun(self, stdio: Stdio) -> asyncio.Event:
         """Start the thread that carries it out; the event tells that all is over."""
