@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from lamina.build.absent import missing
 from lamina.build.sources import SourceTree
 from lamina.dockerfile.glob import has_magic, match
 from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
@@ -21,7 +22,6 @@ from lamina.fs.tree import Xattrs, resolve
 
 Excludes = Callable[[str], bool]
 DIGEST_SIZE = 32  # bytes
-_NEAR = 3
 _FETCHED_MODE = 0o600
 _STARS = "**"  # any number of components
 _UNNAMED = b"__unnamed__"  # BuildKit's name for what comes from a URL that ends in a slash
@@ -225,7 +225,7 @@ def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selecte
         real = _follow(tree, name)
         status = tree.lstat(real) if real is not None else None
         if real is None or status is None:
-            raise _missing(tree, pattern, name)
+            raise missing(tree, pattern, name)
         goes_to = _top_name(name, depth, status, wanted)
         top = Node(goes_to, real, packed(status), implied=wanted.parents)
         yield Selected(pattern, top, partial(_walked, tree, top, wanted))
@@ -385,28 +385,3 @@ def _below(
 def _is_excluded(exclude: tuple[Excludes, ...], path: bytes, top: bytes) -> bool:
     relative = os.fsdecode(path[len(top) + 1 :] if top else path)
     return any(each(relative) for each in exclude)
-
-
-# --- what is missing --------------------------------------------------------------------
-
-
-def _missing(tree: SourceTree, pattern: str, path: bytes) -> PathNotFound:
-    reason = tree.why_absent(path)
-    near = [] if reason else _near(tree, path)
-    hint = f"did you mean {' or '.join(near)}?" if near else ""
-    what = f"{tree.title} has no {pattern!r}"
-    return PathNotFound(f"{what}: {reason}" if reason else what, hint=hint)
-
-
-def _near(tree: SourceTree, path: bytes) -> list[str]:
-    """Names beside a missing one that look like it."""
-    from difflib import get_close_matches
-
-    folder, _, name = path.rpartition(b"/")
-    try:
-        beside = [os.fsdecode(child.name) for child in tree.children(folder)]
-    except OSError:
-        return []
-    prefix = os.fsdecode(folder) + "/" if folder else ""
-    close = get_close_matches(os.fsdecode(name), beside, _NEAR)
-    return [prefix + each for each in close]

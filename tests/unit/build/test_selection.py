@@ -92,8 +92,15 @@ def test_a_link_inside_a_directory_is_kept(context):
 @pytest.mark.parametrize("target", ["/etc/passwd", "../../../../etc/passwd"])
 def test_a_link_never_leads_out_of_the_context(context, target):
     tree = context(f"l passwd -> {target}\n")
-    with pytest.raises(PathNotFound):
+    with pytest.raises(PathNotFound, match=f"'passwd' is a link to '{target}', which is not there"):
         select(tree, Wanted(("passwd",)))
+
+
+def test_a_link_to_nowhere_among_what_a_pattern_matches_is_named(context):
+    tree = context('f real "x"\nl stray -> nowhere\n')
+    said = r"has no '\*': 'stray' is a link to 'nowhere', which is not there"
+    with pytest.raises(PathNotFound, match=said):
+        select(tree, Wanted(("*",)))
 
 
 def test_a_circle_of_links(context):
