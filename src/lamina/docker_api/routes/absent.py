@@ -11,8 +11,6 @@ from lamina.docker_api.request import Request
 from lamina.docker_api.routing import Answer, Route
 
 _SENTENCES = {
-    ("GET", "/containers/{name}/stats"): "figures of a running container cannot be had here:"
-    " docker top lists what runs in it",
     ("GET", "/containers/{name}/attach/ws"): "one attaches by a connection that is handed over,"
     " not by a web socket",
     ("GET", "/containers/{name}/checkpoints"): "checkpoints of containers cannot be had here",
