@@ -178,13 +178,14 @@ class Version:
     def differing(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         """Of the segments that `entries` became, what is to be applied over the old layer."""
         for segment in segments:
-            gone, self._gone = self._gone, []
-            yield from map(_whiteout, gone)
+            if self._gone:
+                gone, self._gone = self._gone, []
+                yield from map(_whiteout, gone)
             if segment.entry is None or segment.entry is not self._same:
                 yield segment
-                continue
-            while segment.body.read(_CHUNK):
-                pass
+            elif not isinstance(segment.body, Held):  # which has passed already
+                while segment.body.read(_CHUNK):
+                    pass
 
     @property
     def figures(self) -> Figures:

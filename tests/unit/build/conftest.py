@@ -268,11 +268,17 @@ def other_rig(tmp_path, needs_root) -> Iterator[Rig]:
 
 
 @pytest.fixture
-def overlay_rig(tmp_path, needs_root, needs_mounts) -> Iterator[Rig]:
-    """A store on overlay2."""
-    made = Rig(str(tmp_path / "overlaid"), "overlay2")
-    yield made
-    made.close()
+def rig_on(tmp_path, needs_root) -> Iterator[Callable[[str], Rig]]:
+    """A store on a driver of the catalogue."""
+    made = []
+
+    def make(storage: str) -> Rig:
+        made.append(Rig(str(tmp_path / storage), storage))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

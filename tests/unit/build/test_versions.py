@@ -19,14 +19,18 @@ EPOCH = 1_500_000_000
 
 
 @pytest.fixture
-def rig(overlay_rig):
+def rig(rig_on, needs_mounts):
+    return filled(rig_on("overlay2"))
+
+
+def filled(rig):
     """With a context of 1,050 files in 21 folders."""
     for folder in range(21):
-        os.makedirs(f"{overlay_rig.context}/{folder:02d}")
+        os.makedirs(f"{rig.context}/{folder:02d}")
         for number in range(50):
-            with open(f"{overlay_rig.context}/{folder:02d}/{number}", "w") as file:
+            with open(f"{rig.context}/{folder:02d}/{number}", "w") as file:
                 file.write(f"{folder} {number}")
-    return overlay_rig
+    return rig
 
 
 def build(rig, text=COPY, **wishes):
@@ -87,6 +91,30 @@ def test_only_what_changed_is_written(rig, other_rig):
     assert top(rig, config).entries == 1072 - 51
     as_from_nothing(rig, other_rig, config)
     assert check(rig.root, rig.layers.driver, full=True) == []
+
+
+def test_on_fuse_overlayfs(rig_on, other_rig, needs_fuse):
+    rig = filled(rig_on("fuse-overlayfs"))
+    build(rig)
+    rig.write(**{"03__7": "another text"})
+    os.unlink(f"{rig.context}/05/9")
+    config = build(rig)
+    assert upper(rig, config) == ["data/03/7", "data/05/9"]
+    as_from_nothing(rig, other_rig, config)
+    assert check(rig.root, rig.layers.driver, full=True) == []
+
+
+@pytest.mark.parametrize("storage", ["vfs", "erofs"])
+def test_other_drivers_make_each_layer_by_itself(rig_on, storage, needs_erofs):
+    rig = filled(rig_on(storage))
+    old = build(rig)
+    rig.write(**{"03__7": "another text"})
+    new = build(rig)
+    assert old.diff_ids != new.diff_ids
+    rig.images.remove(old.id)
+    rig.layers.release()
+    rig.layers.reclaim()
+    assert [each.chain_id for each in rig.layers.all()] == [new.top_chain]
 
 
 def test_large_files_are_read_and_hashed_all_the_same(rig, other_rig):
