@@ -86,11 +86,18 @@ class Database:
                 f"{SCHEMA_VERSION}",
                 hint="use the newer Lamina that wrote it",
             )
-        if version < SCHEMA_VERSION:
-            self._bring_up_to_date()
 
-    def _bring_up_to_date(self) -> None:
-        """Make what an older Lamina wrote the format of this one, unless somebody just did."""
+    @property
+    def is_outdated(self) -> bool:
+        """Whether an older Lamina wrote it: `bring_up_to_date` comes before all else then."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return bool(version < SCHEMA_VERSION)
+
+    def bring_up_to_date(self) -> None:
+        """Make what an older Lamina wrote the format of this one, unless somebody just did.
+
+        For who has the store to himself: an older process would go on in its own format.
+        """
         from lamina.metadata.schema import FROM_1  # once in a store's life
 
         with self.write(durable=True) as connection:

@@ -37,6 +37,7 @@ from lamina.values.ids import LeaseID
 
 _SCRATCH = "blob."  # <lease>.blob.<name> in `staging/`: files, not layers, of a lease
 _PATIENCE = 60.0  # seconds for whoever has the whole store to itself
+_MOMENT = 5.0  # seconds for those who have an outdated store open
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -215,11 +216,24 @@ def _open_existing(path: str, hold: int) -> StoreRoot:
     os.close(os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     database = Database(database_path, lock_path)
     try:
+        if database.is_outdated:
+            _bring_up_to_date(database, path, hold)
         _compare(identity, database.meta(), path)
     except StorageError:
         database.close()
         raise
     return StoreRoot(path, database, identity, hold)
+
+
+def _bring_up_to_date(database: Database, path: str, hold: int) -> None:
+    try:
+        with locks.alone(hold, os.path.join(path, LOCK), _MOMENT):
+            database.bring_up_to_date()
+    except LockHeld:
+        raise InUse(
+            f"the store {path} is of an older Lamina, and other commands have it open",
+            hint="let them end: the first one of this Lamina brings it up to date",
+        ) from None
 
 
 def _compare(identity: Identity, meta: dict[str, str], path: str) -> None:

@@ -1,11 +1,13 @@
 """A store that an older Lamina wrote is brought up to date when it is opened."""
 
+import fcntl
 import io
 import sqlite3
 
 import pytest
 
-from lamina.errors import ForeignStore
+from lamina.errors import ForeignStore, InUse
+from lamina.metadata import root
 from lamina.metadata.schema import SCHEMA
 from lamina.testing.stores import ScratchStore
 from lamina.testing.trees import tar_of
@@ -52,6 +54,19 @@ def test_format_1(store):
         top = store.layers.register(chain, io.BytesIO(tar_of("f c three")))
         assert len(store.layers.chain(top.chain_id)) == 3
         store.close()
+    store.open()
+
+
+def test_a_store_that_an_older_lamina_has_open_stays_as_it_is(store, monkeypatch):
+    """It would go on in its own format."""
+    monkeypatch.setattr(root, "_MOMENT", 0.0)
+    store.close()
+    as_format_1(f"{store.path}/lamina.db")
+    with open(f"{store.path}/.lock") as older:
+        fcntl.flock(older, fcntl.LOCK_SH)
+        for _ in range(2):
+            with pytest.raises(InUse, match="of an older Lamina"):
+                store.open()
     store.open()
 
 
