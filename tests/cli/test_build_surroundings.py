@@ -7,7 +7,7 @@ from tests.cli.rig import assert_complaint, nothing_left, untimed
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
-LOOK = "RUN ulimit -n; ulimit -Hn; df -k /dev/shm | tail -n 1; grep -E 'db|six|gw' /etc/hosts\n"
+LOOK = "RUN ulimit -n; ulimit -Hn; df -k /dev/shm | tail -n 1; grep -wE 'db|six|gw' /etc/hosts\n"
 
 
 def seen(said):
@@ -71,7 +71,7 @@ def test_a_command_that_needs_more_memory_says_so(base):
 
 
 def test_the_library_has_them_as_of_containers(base):
-    base.write("Dockerfile", "FROM base\nRUN ulimit -n > /n; grep db /etc/hosts > /h\n")
+    base.write("Dockerfile", "FROM base\nRUN ulimit -n > /n; grep -w db /etc/hosts > /h\n")
     with library.open(base.root, run_root=base.env["LAMINA_RUN_ROOT"]) as engine:
         wishes = {"ulimits": ["nofile=99"], "extra_hosts": ["db:10.1.2.3"]}
         engine.images.build(base.folder, tags=["made"], **wishes)
