@@ -22,11 +22,20 @@ class Sized(Protocol):
 
 
 class ImageChain(NamedTuple):
-    """An image and its layers, lowest first."""
+    """An image and its layers, lowest first.
+
+    `pieces` are what it has on disk, where that is something else.
+    """
 
     id: ImageID
     names: tuple[str, ...]
     layers: Sequence[Sized]
+    pieces: Sequence[Sized] = ()
+
+    @property
+    def stored(self) -> Sequence[Sized]:
+        """What of it lies on disk."""
+        return self.pieces or self.layers
 
 
 class ImageShare(NamedTuple):
@@ -66,7 +75,8 @@ class Sharing(NamedTuple):
 def sharing(images: Sequence[ImageChain]) -> Sharing:
     """Count who has what."""
     users: dict[ChainID, int] = {}
-    layers: dict[ChainID, Sized] = {}
+    layers: set[ChainID] = set()
+    pieces: dict[ChainID, Sized] = {}
     copied = 0
     for image in images:
         below = 0
@@ -74,21 +84,23 @@ def sharing(images: Sequence[ImageChain]) -> Sharing:
             below += layer.size
             if layer.chain_id not in layers:
                 copied += below
-            layers[layer.chain_id] = layer
-            users[layer.chain_id] = users.get(layer.chain_id, 0) + 1
+            layers.add(layer.chain_id)
+        for piece in image.stored:
+            pieces[piece.chain_id] = piece
+            users[piece.chain_id] = users.get(piece.chain_id, 0) + 1
     return Sharing(
         sum(len(image.layers) for image in images),
         len(layers),
         sum(_size(image.layers) for image in images),
-        _size(layers.values()),
+        _size(pieces.values()),
         copied,
         tuple(_share(image, users) for image in images),
     )
 
 
 def _share(image: ImageChain, users: dict[ChainID, int]) -> ImageShare:
-    shared = _size(layer for layer in image.layers if users[layer.chain_id] > 1)
-    return ImageShare(image.id, shared, _size(image.layers) - shared)
+    shared = _size(piece for piece in image.stored if users[piece.chain_id] > 1)
+    return ImageShare(image.id, shared, _size(image.stored) - shared)
 
 
 def _size(layers: Iterable[Sized]) -> int:

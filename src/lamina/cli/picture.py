@@ -1,9 +1,11 @@
 """The strata picture in characters: a column per image, a row per level, a block per layer."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from lamina.analyze.paths import printable
 from lamina.analyze.strata import Block, Strata
+from lamina.values.digest import ChainID
 from lamina.values.size import human
 
 _BOXES = {"h": "─", "v": "│", "tl": "┌", "tr": "┐", "bl": "└", "br": "┘", "times": "×"}  # noqa: RUF001 - meant
@@ -17,8 +19,12 @@ _NARROW, _WIDE = 14, 30
 class Picture:
     """Draws strata within a width in characters; images that do not fit go below the others."""
 
-    def __init__(self, strata: Strata, width: int, plain: bool) -> None:
+    def __init__(
+        self, strata: Strata, width: int, plain: bool, stored: Mapping[ChainID, int] | None = None
+    ) -> None:
+        """`stored` is what layers take up on disk, of those for which it is not their size."""
         self._strata = strata
+        self._stored = stored or {}
         self._marks = _PLAIN if plain else _BOXES
         self._cut = _PLAIN_CUT if plain else _CUT
         count = max(len(strata.columns), 1)
@@ -66,9 +72,12 @@ class Picture:
         ]
 
     def _sizes(self, drawn: "list[_Drawn]") -> str:
-        stored = sum(each.block.layer.size for each in drawn)
+        stored = sum(self._on_disk(each.block) for each in drawn)
         asked = sum(each.block.layer.size * each.block.users for each in drawn)
         return f"  {human(stored):>10}  {human(asked):>10}"
+
+    def _on_disk(self, block: Block) -> int:
+        return self._stored.get(block.layer.chain_id, block.layer.size)
 
     def _row(self, drawn: "list[_Drawn]", number: int) -> str:
         line = ""
@@ -99,9 +108,9 @@ class Picture:
         strata = self._strata
         stored = len(strata.blocks)
         asked = sum(block.users for block in strata.blocks)
-        on_disk = sum(block.layer.size for block in strata.blocks)
+        on_disk = sum(map(self._on_disk, strata.blocks))
         unshared = sum(block.layer.size * block.users for block in strata.blocks)
-        saved = unshared - on_disk
+        saved = max(unshared - on_disk, 0)  # what is kept for another layer may cost a little
         share = f" ({saved * 100 // unshared} %)" if unshared else ""
         layers = "layer" if stored == 1 else "layers"
         return [

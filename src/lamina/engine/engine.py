@@ -136,10 +136,10 @@ class Engine(Closing):
 
     def sharing(self) -> "Sharing":
         """What images share of each other's layers; bytes of each that are its own alone."""
-        from lamina.analyze.sharing import ImageChain, sharing
+        from lamina.analyze.sharing import sharing
 
         images = self.system.images()
-        return sharing([ImageChain(each.id, each.names, each.layers) for each in images])
+        return sharing([each.chain for each in images])
 
     def close(self) -> None:
         """Give up the store; what this engine was still making is undone by the next opener."""

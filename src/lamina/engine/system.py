@@ -5,6 +5,7 @@ import os
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from lamina.analyze.sharing import ImageChain
 from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
 from lamina.engine.parts import Parts
@@ -23,8 +24,18 @@ if TYPE_CHECKING:  # only what dedupes needs it
     from lamina.layers.dedupe import Deduped
 
 
+class Piece(NamedTuple):
+    """What a layer has on disk by itself, in bytes."""
+
+    chain_id: ChainID
+    size: int
+
+
 class ImageLayers(NamedTuple):
-    """An image with its layers, lowest first, for pictures of what is shared."""
+    """An image with its layers, lowest first, for pictures of what is shared.
+
+    `bases` are the others that some of them stand on (lamina.layers.versions).
+    """
 
     id: ImageID
     names: tuple[str, ...]
@@ -32,6 +43,18 @@ class ImageLayers(NamedTuple):
     layers: tuple[Layer, ...]
     commands: tuple[str, ...]
     containers: int
+    bases: tuple[Layer, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What of it lies on disk."""
+        kept = {each.chain_id: each for each in (*self.bases, *self.layers)}
+        return tuple(Piece(each.chain_id, each.written) for each in kept.values())
+
+    @property
+    def chain(self) -> ImageChain:
+        """For the arithmetic of sharing."""
+        return ImageChain(self.id, self.names, self.layers, self.pieces)
 
 
 class ContainerUsage(NamedTuple):
@@ -159,18 +182,21 @@ class System:
         engine = self._engine
         with engine.layers.root.database.read() as db:
             users = [row.image_id for row in container_rows.all_rows(db)]
+        known = {layer.id: layer for layer in engine.layers.all()}
         found = []
         for named in engine.image_store.all():
             config = engine.image_store.config(named.row.id)
+            chain = engine.layers.chain(named.row.top_chain)
             commands = tuple(entry.created_by for entry in config.history if not entry.empty_layer)
             found.append(
                 ImageLayers(
                     named.row.id,
                     tuple(Reference.parse(name).familiar for name in named.names),
                     named.row.created,
-                    engine.layers.chain(named.row.top_chain),
+                    chain,
                     commands,
                     users.count(named.row.id),
+                    tuple(known[each.base] for each in chain if each.base in known),
                 )
             )
         return tuple(found)
@@ -229,7 +255,7 @@ class System:
                 if until is None or row.created < until:
                     cache_rows.forget(db, row.key)
             refs.note_garbage(db, engine.layers.root.lease)
-        return sum(layer.size for layer in engine.layers.reclaim())
+        return sum(layer.written for layer in engine.layers.reclaim())
 
     def dedupe(self) -> "Deduped":
         """Let equal files of different layers share their blocks, where the file system can.

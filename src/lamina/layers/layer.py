@@ -10,8 +10,9 @@ from lamina.values.ids import LayerID
 class Layer(NamedTuple):
     """One read-only layer in place; `parent` is the layer below it in a chain.
 
-    `size` is in apparent bytes of what the layer itself brings (hard links once), `entries` the
-    number of its members, `created` in seconds since the epoch.
+    It may stand on another one, its `base`, which is kept for it (lamina.layers.versions). `size`
+    is in apparent bytes of what the layer itself brings (hard links once), `written` what it takes
+    up beside its base, `entries` the number of its members, `created` in seconds since the epoch.
     """
 
     id: LayerID
@@ -22,6 +23,8 @@ class Layer(NamedTuple):
     entries: int
     created: float
     driver: str
+    written: int
+    base: LayerID | None = None
 
     @classmethod
     def from_row(cls, row: LayerRow) -> "Layer":
@@ -37,4 +40,6 @@ class Layer(NamedTuple):
             row.entries,
             row.created,
             row.driver,
+            row.size if row.written is None else row.written,
+            row.parent if row.parent != row.below else None,
         )

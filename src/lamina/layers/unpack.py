@@ -37,6 +37,7 @@ class Filled(NamedTuple):
 
     figures: Figures
     diff_id: DiffID
+    written: int | None = None  # bytes, where that is not all
 
 
 def register(
@@ -151,10 +152,10 @@ def _fill_version(
         closing(source.segments()) as members,
     ):
         segments = version.differing(indexed(members, writer))
-        apply(segments, writer.placed, writer.salvage_fd)
+        written = apply(segments, writer.placed, writer.salvage_fd).size
         writer.finish()
     crash_point("version-extracted")
-    return Filled(version.figures, source.diff_id())
+    return Filled(version.figures, source.diff_id(), written)
 
 
 def _watched(segments: Iterable[Segment], writeback: Writeback) -> Iterator[Segment]:
@@ -167,7 +168,7 @@ def publish(
     root: StoreRoot, row: LayerRow, parent: LayerRow | None, filled: Filled, *, durable: bool
 ) -> LayerRow:
     """Make a filled layer visible, and this opener's; where it is here already, gives that one."""
-    figures, diff_id = filled
+    figures, diff_id, written = filled
     chain_id = ChainID.extend(parent.chain_id if parent else None, diff_id)
     with root.database.write(durable=durable) as db:
         layers.note_diff(db, row.id, diff_id)
@@ -185,6 +186,7 @@ def publish(
                 chain_id=chain_id,
                 size=figures.size,
                 entries=figures.entries,
+                written=written,
             )
             known = layers.by_id(db, row.id)
     crash_point("layer-published")

@@ -29,6 +29,7 @@ SCHEMA = (
         chain_id TEXT,
         size     INTEGER NOT NULL DEFAULT 0,
         entries  INTEGER NOT NULL DEFAULT 0,
+        written  INTEGER,
         created  REAL NOT NULL,
         lease    TEXT,
         boot_id  TEXT
@@ -43,18 +44,23 @@ SCHEMA = (
 
 FROM_1 = (
     "ALTER TABLE layers ADD COLUMN below TEXT REFERENCES layers(id)",
+    "ALTER TABLE layers ADD COLUMN written INTEGER",
     "UPDATE layers SET below = parent",
     "CREATE INDEX layers_below ON layers(below)",
 )
 """What makes the table of format 1 that of format 2."""
 
 _COLUMNS = (
-    "id, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease, below"
+    "id, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease, below,"
+    " written"
 )
 
 
 class LayerRow(NamedTuple):
-    """One row; `size` in apparent bytes, `created` in seconds since the epoch."""
+    """One row; `size` in apparent bytes, `created` in seconds since the epoch.
+
+    `written` is what of the size is its own where it stands on an earlier version; else None.
+    """
 
     id: LayerID
     driver: str
@@ -68,12 +74,12 @@ class LayerRow(NamedTuple):
     created: float
     lease: LeaseID | None
     below: LayerID | None
+    written: int | None
 
 
 def _row(values: tuple[object, ...]) -> LayerRow:
-    (id_, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease, below) = (
-        values
-    )
+    (id_, driver, kind, state, parent, diff_id, chain_id, size, entries, *rest) = values
+    created, lease, below, written = rest
     return LayerRow(
         LayerID(str(id_)),
         str(driver),
@@ -87,6 +93,7 @@ def _row(values: tuple[object, ...]) -> LayerRow:
         float(str(created)),
         LeaseID(str(lease)) if lease is not None else None,
         LayerID(str(below)) if below is not None else None,
+        int(str(written)) if written is not None else None,
     )
 
 
@@ -121,12 +128,13 @@ def publish(
     chain_id: ChainID | None,
     size: int,
     entries: int,
+    written: int | None = None,
 ) -> None:
     """Make a staging layer ready: `committed` when it has a chain ID, else `active`."""
     db.execute(
         "UPDATE layers SET state = 'ready', lease = NULL, diff_id = ?, chain_id = ?, size = ?,"
-        " entries = ?, kind = ? WHERE id = ?",
-        (diff_id, chain_id, size, entries, "committed" if chain_id else "active", layer),
+        " entries = ?, written = ?, kind = ? WHERE id = ?",
+        (diff_id, chain_id, size, entries, written, "committed" if chain_id else "active", layer),
     )
 
 

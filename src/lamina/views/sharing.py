@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lamina.analyze.sharing import ImageChain, Sharing, sharing
+from lamina.analyze.sharing import Sharing, sharing
 from lamina.analyze.strata import Column, Strata, strata
 from lamina.engine.system import ImageLayers, Usage
 from lamina.layers.layer import Layer
@@ -21,9 +21,25 @@ def strata_of(images: Sequence[ImageLayers]) -> Strata:
     return strata(columns)
 
 
+def stored_of(images: Sequence[ImageLayers]) -> dict[ChainID, int]:
+    """What each layer takes up on disk; what one that no image has is kept for counts there."""
+    drawn = {layer.chain_id for image in images for layer in image.layers}
+    found: dict[ChainID, int] = {}
+    counted: set[ChainID] = set()
+    for image in images:
+        bases = {base.id: base for base in image.bases if base.chain_id not in drawn}
+        for layer in image.layers:
+            found.setdefault(layer.chain_id, layer.written)
+            base = bases.get(layer.base) if layer.base is not None else None
+            if base is not None and base.chain_id not in counted:
+                counted.add(base.chain_id)
+                found[layer.chain_id] += base.written
+    return found
+
+
 def tree_document(images: Sequence[ImageLayers]) -> Document:
     """Images and stored layers with their users, for machines."""
-    counted = sharing([ImageChain(image.id, image.names, image.layers) for image in images])
+    counted = sharing([image.chain for image in images])
     return {
         "LayersAsked": counted.asked,
         "LayersStored": counted.stored,
@@ -62,18 +78,18 @@ def _layers(images: Sequence[ImageLayers]) -> list[Document]:
 
 def df_document(usage: Usage) -> Document:
     """Bytes by kind, exact: what is stored, and what of it nothing needs any more."""
-    named = {layer.chain_id for image in usage.images for layer in image.layers}
-    used = {layer.chain_id for image in usage.images if image.containers for layer in image.layers}
+    named = {piece.chain_id for image in usage.images for piece in image.pieces}
+    used = {piece.chain_id for image in usage.images if image.containers for piece in image.pieces}
     in_images = [layer for layer in usage.layers if layer.chain_id in named]
     cached = [layer for layer in usage.layers if layer.chain_id not in named]
-    size = sum(layer.size for layer in in_images)
-    free = sum(layer.size for layer in in_images if layer.chain_id not in used)
+    size = sum(layer.written for layer in in_images)
+    free = sum(layer.written for layer in in_images if layer.chain_id not in used)
     written = sum(each.size for each in usage.containers)
     stopped = sum(each.size for each in usage.containers if not each.running)
     active = sum(1 for image in usage.images if image.containers)
     counted = _sharing(usage)
     mounts = usage.cache_mounts
-    cache = sum(layer.size for layer in cached) + sum(mount.size for mount in mounts)
+    cache = sum(layer.written for layer in cached) + sum(mount.size for mount in mounts)
     busy = sum(mount.size for mount in mounts if mount.in_use)
     return {
         "Images": {
@@ -168,7 +184,7 @@ def df_image_sum(usage: Usage) -> str:
 
 
 def _sharing(usage: Usage) -> Sharing:
-    return sharing([ImageChain(each.id, each.names, each.layers) for each in usage.images])
+    return sharing([each.chain for each in usage.images])
 
 
 def _alone(usage: Usage, counted: Sharing) -> int:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lamina.analyze.sharing import ImageChain, sharing
+from lamina.analyze.sharing import sharing
 from lamina.engine.system import ImageLayers, Usage
 from lamina.layers.layer import Layer
 from lamina.values.digest import ChainID, DiffID, ImageID
@@ -21,7 +21,9 @@ def layers(path):
         size = 10 ** (at - 1) * (1 + path[at - 1])
         layer = LayerID(name)
         digest = f"sha256:{name}"
-        made.append(Layer(layer, parent, DiffID(digest), ChainID(digest), size, 1, 0.0, "vfs"))
+        made.append(
+            Layer(layer, parent, DiffID(digest), ChainID(digest), size, 1, 0.0, "vfs", size)
+        )
         parent = layer
     return tuple(made)
 
@@ -40,7 +42,7 @@ def usage(paths, used):
 @given(chains, st.sets(st.integers(0, 5)))
 def test_what_images_have_alone_and_share_adds_up(paths, used):
     found = usage(paths, used)
-    counted = sharing([ImageChain(each.id, (), each.layers) for each in found.images])
+    counted = sharing([each.chain for each in found.images])
     assert counted.exclusive_bytes + counted.shared_bytes == counted.stored_bytes
     images = df_document(found)["Images"]
     assert images["Size"] == images["Exclusive"] + images["Shared"] == counted.stored_bytes

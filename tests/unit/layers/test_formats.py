@@ -18,7 +18,9 @@ def as_format_1(path):
     database = sqlite3.connect(path)
     database.execute("PRAGMA foreign_keys = OFF")
     tables = [each for each in SCHEMA if each.startswith("CREATE TABLE layers(")]
-    old = "\n".join(line for line in tables[0].split("\n") if not line.strip().startswith("below"))
+    old = "\n".join(
+        line for line in tables[0].split("\n") if line.split()[0] not in ("below", "written")
+    )
     columns = "id, driver, kind, state, parent, diff_id, chain_id, size, entries, created, lease"
     with database:
         database.execute("DROP INDEX layers_below")

@@ -8,7 +8,7 @@ from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.picture import Picture
 from lamina.cli.session import engine
-from lamina.views.sharing import strata_of, tree_document
+from lamina.views.sharing import stored_of, strata_of, tree_document
 
 USAGE = Usage(
     "[OPTIONS] [IMAGE...]",
@@ -37,7 +37,8 @@ def run(context: Context, given: Parsed) -> int:
         print(document(tree_document(images), format_), end="")
         return 0
     plain = given.has("ascii") or not _has_boxes()
-    print(Picture(strata_of(images), _width(), plain).text(), end="")
+    picture = Picture(strata_of(images), _width(), plain, stored_of(images))
+    print(picture.text(), end="")
     return 0
 
 
