@@ -14,8 +14,12 @@ __all__ = ["base", "lamina", "template"]
 @pytest.fixture
 def server(base: Lamina) -> Iterator[Serving]:
     """A server of a store that has the image `base`."""
-    with serving(base) as found:
-        yield found
+    try:
+        with serving(base) as found:
+            yield found
+    finally:  # containers outlive a server
+        for each in base.ok("ps", "-aq").split():
+            base("rm", "-f", each)
 
 
 @pytest.fixture(params=clients(), ids=lambda path: path.rpartition("/")[2])

@@ -23,14 +23,6 @@ def _needs_crun(needs_program):
     needs_program("crun")
 
 
-@pytest.fixture(autouse=True)
-def _ended(base):
-    """Nothing runs on when a test has failed."""
-    yield
-    for each in base.ok("ps", "-aq").split():
-        base("rm", "-f", each)
-
-
 def test_run_tells_what_was_written_and_how_it_ended(docker, base):
     said = docker(*RUN, "--rm", "base", "sh", "-c", "echo out; echo err >&2; exit 7")
     assert (said.code, said.out, said.err) == (7, "out\n", "err\n")

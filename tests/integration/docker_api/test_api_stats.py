@@ -2,10 +2,18 @@
 
 import json
 
+import pytest
+
 from tests.integration.docker_api.rig import connected
 
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 RUN = ("run", "--network", "none")
 LOOP = ("sh", "-c", "while :; do :; done")
+
+
+@pytest.fixture(autouse=True)
+def _needs_crun(needs_program):
+    needs_program("crun")
 
 
 def test_the_table_tells_of_who_runs(docker, base):
