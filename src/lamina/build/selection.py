@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from lamina.build.absent import missing
 from lamina.build.sources import SourceTree
 from lamina.dockerfile.glob import has_magic, match
 from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
@@ -225,6 +224,8 @@ def _resolve(tree: SourceTree, pattern: str, wanted: Wanted) -> Iterator[Selecte
         real = _follow(tree, name)
         status = tree.lstat(real) if real is not None else None
         if real is None or status is None:
+            from lamina.build.absent import missing  # few builds look in vain
+
             raise missing(tree, pattern, name)
         goes_to = _top_name(name, depth, status, wanted)
         top = Node(goes_to, real, packed(status), implied=wanted.parents)

@@ -24,6 +24,7 @@ ROW = LayerRow(
     0.0,
     None,
     None,
+    None,
 )
 
 
