@@ -32,6 +32,15 @@ def base(lamina: Lamina, template: str) -> Lamina:
     return lamina
 
 
+@pytest.fixture
+def cleared(base: Lamina) -> Iterator[Lamina]:
+    """The same; whatever containers are left of it are removed, running or not."""
+    yield base
+    left = base.ok("ps", "-aq").split()
+    if left:
+        base.ok("rm", "-f", *left)
+
+
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, template: str) -> Lamina:
     """The same for a whole file's tests: for those that change nothing which another looks at."""

@@ -1,5 +1,6 @@
 """The command as users have it, a process of its own on a store of its own; and what it left."""
 
+import io
 import json
 import os
 import re
@@ -7,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, NamedTuple
+
+from lamina.cli.main import main
 
 _PATIENCE = 20.0  # seconds; a bound, never a wait
 
@@ -85,6 +88,18 @@ class Lamina:
 def told(lamina: Lamina, *words: str) -> Any:
     """What a command says as JSON."""
     return json.loads(lamina.ok(*words))
+
+
+def in_process(root: str) -> Callable[..., str]:
+    """A function that runs the command in this process, on a store at `root` on vfs."""
+    store = ["--root", root, "--run-root", f"{root}.run", "--driver", "vfs"]
+
+    def run(*words: str) -> str:
+        with redirect_stdout(io.StringIO()) as out:
+            assert main([*store, *words]) == 0
+        return out.getvalue()
+
+    return run
 
 
 def until(is_so: Callable[[], bool]) -> None:

@@ -16,13 +16,10 @@ _PATIENCE = 20.0  # seconds; a bound, never a wait
 
 
 @pytest.fixture
-def apart(base, needs_program):
-    """A store with the image `base`; whatever is left running is removed."""
+def apart(cleared, needs_program):
+    """A store with the image `base`, by crun."""
     needs_program("crun")
-    yield base
-    left = base.ok("ps", "-aq").split()
-    if left:
-        base.ok("rm", "-f", *left)
+    return cleared
 
 
 def happened(lamina, *filters):

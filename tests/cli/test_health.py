@@ -12,14 +12,11 @@ _FAST = ("--health-interval", "50ms", "--health-retries", "2")
 
 
 @pytest.fixture(params=["crun", "runc"])
-def apart(base, request, needs_program):
-    """A store with the image `base`; whatever is left running is removed."""
+def apart(cleared, request, needs_program):
+    """A store with the image `base`, by each runtime."""
     needs_program(request.param)
-    base.env["LAMINA_ISOLATION"] = request.param
-    yield base
-    left = base.ok("ps", "-aq").split()
-    if left:
-        base.ok("rm", "-f", *left)
+    cleared.env["LAMINA_ISOLATION"] = request.param
+    return cleared
 
 
 @contextmanager

@@ -14,13 +14,10 @@ _HOLDS = "a=$(head -c 9000000 /dev/zero | tr '\\0' x); echo up; while :; do :; d
 
 
 @pytest.fixture
-def apart(base, needs_program):
-    """A store with the image `base`; whatever is left running is removed."""
+def apart(cleared, needs_program):
+    """A store with the image `base`, by crun."""
     needs_program("crun")
-    yield base
-    left = base.ok("ps", "-aq").split()
-    if left:
-        base.ok("rm", "-f", *left)
+    return cleared
 
 
 def stats(lamina, *words):

@@ -1,14 +1,12 @@
 """`commit` beside dockerd's: the config of the image that comes of the same wishes."""
 
-import contextlib
-import io
 import json
 import os
 import tarfile
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -69,14 +67,7 @@ def tiny(tmp_path_factory):
 def both(docker, tiny, tmp_path_factory):
     """The same image in docker and in a Lamina store; functions that run the two."""
     folder = tmp_path_factory.mktemp("lamina")
-    roots = ["--root", str(folder / "root"), "--run-root", str(folder / "run"), "--driver", "vfs"]
-
-    def lamina(*words):
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
-            assert main([*roots, *words]) == 0
-        return said.getvalue()
-
+    lamina = in_process(str(folder / "root"))
     for run in (docker, lamina):
         run("import", *IMAGE, tiny, "tiny:1")
         run("import", tiny, "bare:1")

@@ -1,13 +1,11 @@
 """`events` beside dockerd's: one story, told by both."""
 
-import contextlib
-import io
 import json
 import time
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -39,13 +37,7 @@ def both(docker, busybox_tar, tmp_path_factory):
     """The story's events as documents, told by docker and by us."""
     root = str(tmp_path_factory.mktemp("store"))
 
-    def ours(*words):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert (
-                main(["--root", root, "--run-root", f"{root}.run", "--driver", "vfs", *words]) == 0
-            )
-        return out.getvalue()
-
+    ours = in_process(root)
     told = []
     for run in (docker, ours):
         run("import", "-c", "LABEL a=b", busybox_tar, "base")

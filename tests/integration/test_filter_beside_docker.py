@@ -1,13 +1,11 @@
 """The default filter of system calls: what it lets by and how it refuses, beside docker's own."""
 
-import contextlib
-import io
 import subprocess
 import tarfile
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -115,10 +113,10 @@ def test_calls_are_let_by_and_refused_as_dockers(
     theirs, archive, tmp_path, monkeypatch, capfd, isolation, rights
 ):
     monkeypatch.setenv("LAMINA_ISOLATION", isolation)
-    store = ["--root", str(tmp_path / "s"), "--run-root", str(tmp_path / "r"), "--driver", "vfs"]
-    with contextlib.redirect_stdout(io.StringIO()):
-        assert main([*store, "import", archive, "probe"]) == 0
-    assert main([*store, "run", "--rm", *RIGHTS[rights], "probe", "/probe"]) == 0
+    lamina = in_process(str(tmp_path / "root"))
+    lamina("import", archive, "probe")
+    capfd.readouterr()
+    lamina("run", "--rm", *RIGHTS[rights], "probe", "/probe")
     ours = answers(capfd.readouterr().out)
     assert ours.keys() == CALLS.keys()
     expected = dict(theirs[rights])

@@ -1,13 +1,11 @@
 """Health checks beside dockerd's: what inspect and the config tell of the same flags."""
 
-import contextlib
-import io
 import json
 import time
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 _FLAGS = ("--health-cmd", "echo said; exit 3", "--health-interval", "50ms", "--health-retries", "1")
@@ -15,15 +13,7 @@ _PATIENCE = 60.0  # seconds; a bound, never a wait
 
 
 def test_inspect_tells_health_as_docker_does(docker, busybox_tar, tmp_path):
-    root = str(tmp_path / "root")
-
-    def ours(*words):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert (
-                main(["--root", root, "--run-root", f"{root}.run", "--driver", "vfs", *words]) == 0
-            )
-        return out.getvalue()
-
+    ours = in_process(str(tmp_path / "root"))
     found = []
     for run in (docker, ours):
         run("import", busybox_tar, "base")

@@ -1,12 +1,10 @@
 """`inspect` beside dockerd's: a container's HostConfig and Mounts, of the same flags."""
 
-import contextlib
-import io
 import json
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -52,13 +50,7 @@ def both(docker, busybox_tar, tmp_path_factory):
     root = str(tmp_path_factory.mktemp("store"))
     docker("import", busybox_tar, "base")
 
-    def ours(*words):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert (
-                main(["--root", root, "--run-root", f"{root}.run", "--driver", "vfs", *words]) == 0
-            )
-        return out.getvalue()
-
+    ours = in_process(root)
     ours("import", busybox_tar, "base")
 
     def inspected(*flags):

@@ -1,27 +1,17 @@
 """`stats` beside dockerd's: the same fields, in the same forms."""
 
-import contextlib
-import io
 import json
 import re
 
 import pytest
 
-from lamina.cli.main import main
+from tests.cli.rig import in_process
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 
 def test_every_field_has_dockers_form(docker, busybox_tar, tmp_path):
-    root = str(tmp_path / "root")
-
-    def ours(*words):
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            assert (
-                main(["--root", root, "--run-root", f"{root}.run", "--driver", "vfs", *words]) == 0
-            )
-        return out.getvalue()
-
+    ours = in_process(str(tmp_path / "root"))
     shapes = []
     for run in (docker, ours):
         run("import", busybox_tar, "base")

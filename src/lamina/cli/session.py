@@ -14,7 +14,13 @@ from lamina.values.events import Caution, Event
 @contextmanager
 def engine(context: Context) -> Iterator[Engine]:
     """The store that the global flags and the environment mean."""
-    opened = open_store(
+    with opened(context) as found:
+        yield found
+
+
+def opened(context: Context) -> Engine:
+    """The same, to be closed by the caller."""
+    return open_store(
         context.root,
         run_root=context.run_root,
         driver=context.driver,
@@ -23,8 +29,6 @@ def engine(context: Context) -> Iterator[Engine]:
         environ=os.environ,
         events=warn,
     )
-    with opened:
-        yield opened
 
 
 def warn(event: Event) -> None:

@@ -1,13 +1,11 @@
 """`lamina serve`: the Docker Engine API, for docker's own clients."""
 
-import os
 import sys
+from functools import partial
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.session import warn
-from lamina.engine import Engine
-from lamina.engine.open import open_store
+from lamina.cli.session import opened
 
 USAGE = Usage(
     "[OPTIONS]",
@@ -28,19 +26,8 @@ def run(context: Context, given: Parsed) -> int:
     """Serve until SIGTERM or SIGINT."""
     from lamina.docker_api.serving import serve  # heavy, and nobody else needs it
 
-    def opener() -> Engine:
-        return open_store(
-            context.root,
-            run_root=context.run_root,
-            driver=context.driver,
-            storage_opts=context.storage_opts,
-            config=context.config,
-            environ=os.environ,
-            events=warn,
-        )
-
     def ready(places: list[str]) -> None:
         for place in places:
             print(f"lamina: serving {place}", file=sys.stderr, flush=True)
 
-    return serve(opener, given.all("host"), ready)
+    return serve(partial(opened, context), given.all("host"), ready)
