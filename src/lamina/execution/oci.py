@@ -200,12 +200,14 @@ def _hook(job: Job, isolation: Isolation, room: Room) -> tuple[str, ...]:
 def _device_guard(job: Job, room: Room) -> tuple[str, ...]:
     """crun mounts the root once more, without the options it had: refuse devices again.
 
-    The shell takes what the runtime writes to a hook's input: mount(8) would be gone before it is
-    written, now and then, and crun would fail with a broken pipe.
+    What the runtime writes to a hook's input is taken first: mount(8) would be gone before it is
+    written, now and then, and crun would fail with a broken pipe. (A shell's own `read` takes it
+    byte by byte, and a filter's program is among it.)
     """
     options = "remount,bind,nodev" + (",ro" if job.process.readonly_root else "")
     command = needed_program("mount"), "-n", "-o", options, room.root_path
-    return needed_program("sh"), "-c", 'read -r _; exec "$0" "$@"', *command
+    script = '"$0" >/dev/null; exec "$@"'
+    return needed_program("sh"), "-c", script, needed_program("cat"), *command
 
 
 def _spawn(isolation: Isolation, room: Room, bundle: str, streams: _Streams) -> int:
