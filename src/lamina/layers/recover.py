@@ -29,9 +29,10 @@ def settle(root: StoreRoot, driver: Callable[[], Driver]) -> None:
             db, root.boot_id
         ) or blobs.undurable_of_other_boots(db, root.boot_id)
     orphans = [row for row in unsettled if is_orphan(root, row)]
-    if orphans or power_cut:
+    was_undone = bool(orphans or power_cut)
+    if was_undone:
         _undo(root, driver(), orphans)
-    if gc.dead_leases(root):
+    if was_undone or gc.dead_leases(root):  # what an orphan stood on may have been held by it alone
         _as_far_as_possible(partial(gc.collect, root, driver()))
         gc.collect_blobs(root)
     with root.database.read() as db:

@@ -147,6 +147,7 @@ class StoreRoot:
         """Make all that is visible now survive a power cut: `syncfs`, then one full commit."""
         from lamina.kernel.ioctl import syncfs
 
+        reserve.give_back(self.path, self.folder(RESERVE))  # else what is done is told as failed
         descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             syncfs(descriptor)
