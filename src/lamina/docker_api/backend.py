@@ -5,13 +5,13 @@ another but by way of the store, and what a dead process left is put right by th
 """
 
 import binascii
-import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeGuard
 
 from lamina.docker_api.execs import Execs
 from lamina.docker_api.hub import Hub
+from lamina.docker_api.request import parsed
 from lamina.engine import Engine
 from lamina.errors import UsageError
 
@@ -73,10 +73,10 @@ def _opened(header: str, what: str) -> dict[str, object]:
         return {}
     plain = header.translate(str.maketrans("+/", "-_")).rstrip("=")
     try:
-        found = json.loads(urlsafe_b64decode(plain + "=" * (-len(plain) % 4)))
-    except (binascii.Error, ValueError):
+        found = parsed(urlsafe_b64decode(plain + "=" * (-len(plain) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
         raise UsageError(f"the {what} header cannot be read") from None
-    if not isinstance(found, dict):
+    if not _is_object(found):
         raise UsageError(f"the {what} header is no JSON object")
     return found
 

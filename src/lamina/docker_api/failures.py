@@ -52,6 +52,13 @@ def status(error: Exception) -> int:
     return error.http_status if isinstance(error, LaminaError) else 500
 
 
+UNTOLD = Whole(500, b'{"message":"internal error that cannot be told"}\n')
+"""The reply when something goes wrong while an error is told."""
+
+
 def told(error: Exception) -> Whole:
-    """The reply that says it."""
-    return document({"message": sentence(error)}, status(error))
+    """The reply that says it; raises nothing."""
+    try:
+        return document({"message": sentence(error)}, status(error))
+    except Exception:  # noqa: BLE001 - there is nobody else who could answer
+        return UNTOLD

@@ -110,5 +110,6 @@ def empty(status: int = 204) -> Whole:
 
 
 def to_json(found: object) -> bytes:
-    """JSON on one line."""
-    return json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    """JSON on one line; what has no bytes (half of a surrogate pair, in a name) is a `?`."""
+    text = json.dumps(found, separators=(",", ":"), ensure_ascii=False)
+    return text.encode(errors="replace") + b"\n"

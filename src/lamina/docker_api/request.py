@@ -75,7 +75,7 @@ class Query:
         if text in _NEUTRAL:
             return None
         try:
-            return json.loads(text)
+            return parsed(text)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"the parameter {name} is no JSON: {error}") from None
 
@@ -143,7 +143,7 @@ class Request(NamedTuple):
         if not raw.strip():
             return {}
         try:
-            found = json.loads(raw)
+            found = parsed(raw)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"the body is no JSON: {error}") from None
         if found is None:
@@ -151,6 +151,13 @@ class Request(NamedTuple):
         if not isinstance(found, dict):
             raise UsageError("the body is no JSON object")
         return found
+
+
+def parsed(text: str | bytes) -> object:
+    """What is JSON; raises ValueError or RecursionError, for a lone surrogate, too."""
+    found: object = json.loads(text)
+    json.dumps(found, ensure_ascii=False).encode()  # half a pair can be written nowhere
+    return found
 
 
 def whole(body: Body, limit: int) -> bytes:

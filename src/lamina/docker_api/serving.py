@@ -9,12 +9,12 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina import __version__
 from lamina.docker_api.backend import Backend, Open
 from lamina.docker_api.execs import Execs
-from lamina.docker_api.failures import ClientGone, Forbidden, told
+from lamina.docker_api.failures import UNTOLD, ClientGone, Forbidden, told
 from lamina.docker_api.hub import Hub
 from lamina.docker_api.listening import inherited, opened
 from lamina.docker_api.replies import Hijack, Reply
@@ -22,6 +22,7 @@ from lamina.docker_api.request import Query, Request
 from lamina.docker_api.routes import ROUTES
 from lamina.docker_api.routing import NEWEST_TEXT, Router
 from lamina.docker_api.wire import Connection, Exchange
+from lamina.errors import UsageError
 
 _MOST = 1024  # clients at once
 _OWN_NAMES = ("", "127.0.0.1", "localhost", "[::1]")
@@ -79,21 +80,30 @@ class Server:
         """Answer one request, on a worker's thread."""
         backend = Backend(self._opener, exchange.bell, self._hub, self._execs)
         try:
+            return self._sent(backend, exchange)
+        except ClientGone:
+            return None
+        except Exception:  # noqa: BLE001 - what went wrong while it was sent, or an error told
+            with suppress(ClientGone):  # when it has begun already, the connection ends
+                exchange.send(UNTOLD)
+            return None
+        finally:
+            exchange.close()
+
+    def _sent(self, backend: Backend, exchange: Exchange) -> Hijack | None:
+        try:
             reply = self._replied(backend, exchange)
             if isinstance(reply, Hijack):
                 return reply
             exchange.send(reply)
-        except ClientGone:
             return None
         finally:
             backend.close()
-            exchange.close()
-        return None
 
     def _replied(self, backend: Backend, exchange: Exchange) -> Reply:
         try:
             _refuse_pages(exchange)
-            address = urlsplit(exchange.target)
+            address = _address(exchange.target)
             found = self._router.find(exchange.method, unquote(address.path))
             request = Request(
                 exchange.method,
@@ -109,6 +119,13 @@ class Server:
             raise
         except Exception as error:  # noqa: BLE001 - one request's trouble is no other's
             return told(error)
+
+
+def _address(target: str) -> SplitResult:
+    try:
+        return urlsplit(target)
+    except ValueError as error:
+        raise UsageError(f"the address cannot be read: {error}") from None
 
 
 def _refuse_pages(exchange: Exchange) -> None:

@@ -1,5 +1,6 @@
 """`lamina serve` itself: where it listens, how it begins and ends, and clients that misbehave."""
 
+import base64
 import os
 import signal
 import socket
@@ -55,6 +56,18 @@ def test_what_is_not_there_is_told(vfs, asked):
 def test_filters_that_cannot_be_read_are_refused(vfs, target):
     with serving(vfs) as server:
         assert server.api("GET", target).status == 400
+
+
+def test_an_address_and_credentials_that_cannot_be_read_are_refused(vfs):
+    deep = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+    with serving(vfs) as server:
+        with connected(server.path) as client:
+            client.sendall(b"GET http://[/x HTTP/1.1\r\nHost: d\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+        answer = server.api("GET", "/distribution/a/json", headers={"X-Registry-Auth": deep})
+        assert answer.status == 400
+        answer = server.api("POST", "/containers/create", {"Image": "\ud800"})
+        assert (answer.status, "no JSON" in answer.message) == (400, True)
 
 
 def test_one_socket_has_one_server_and_a_dead_ones_is_taken_over(vfs):
