@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from lamina.engine.container import Container
 from lamina.engine.engine import Engine
 from lamina.errors import ImageNotFound, UsageError
+from lamina.values.linearpattern import LinearPattern, NotLinear
 
 Test = Callable[[Container], bool]
 
@@ -44,9 +45,9 @@ def _any_of(tests: list[Test]) -> Test:
 def _by_text(tell: Callable[[Container], Sequence[str]]) -> Callable[[Engine, str], Test]:
     def make(_engine: Engine, wanted: str) -> Test:
         try:
-            pattern = re.compile(wanted)
-        except re.error as error:
-            words = f"the filter's {wanted!r} is no regular expression: {error}"
+            pattern = LinearPattern(wanted)
+        except NotLinear as error:
+            words = f"the filter's {wanted[:60]!r} is no regular expression: {error}"
             raise UsageError(
                 words, hint="put a \\ before a character that is meant itself"
             ) from None

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import tarfile
+from urllib.parse import quote
 
 import pytest
 
@@ -322,6 +323,20 @@ def test_waits_are_told_at_once_and_to_the_end(server):
             assert b'{"StatusCode":3,"Error":null}' in client.recv(1 << 16)
     assert server.api("GET", f"/containers/{box}/json").status == 404
     assert server.api("POST", f"/containers/{box}/wait?condition=nope").status in (400, 404)
+
+
+def test_a_name_may_be_sought_by_no_expression_that_takes_for_ever(server):
+    name = "a" * 40 + "-"
+    made = server.api("POST", f"/containers/create?name={name}", {"Image": "base", "Cmd": ["true"]})
+    assert made.status == 201, made
+
+    def sought(text):
+        filters = quote(json.dumps({"name": [text]}))
+        return server.api("GET", f"/containers/json?all=1&filters={filters}")
+
+    assert sought("(a+)+$").json() == []
+    assert [each["Id"] for each in sought("^/(a+)+-$").json()] == [made.json()["Id"]]
+    assert sought("(?=a)").status == 400
 
 
 def test_who_waits_for_what_is_removed_waits_no_longer(server):
