@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina import __version__
 from lamina.docker_api.backend import Backend, Open
+from lamina.docker_api.exchange import Exchange
 from lamina.docker_api.execs import Execs
 from lamina.docker_api.failures import UNTOLD, ClientGone, Forbidden, told
 from lamina.docker_api.hub import Hub
@@ -21,7 +22,7 @@ from lamina.docker_api.replies import Hijack, Reply
 from lamina.docker_api.request import Query, Request
 from lamina.docker_api.routes import ROUTES
 from lamina.docker_api.routing import NEWEST_TEXT, Router
-from lamina.docker_api.wire import Connection, Exchange
+from lamina.docker_api.wire import Connection
 from lamina.errors import UsageError
 
 _MOST = 1024  # clients at once
