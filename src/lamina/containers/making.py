@@ -12,7 +12,7 @@ from lamina.containers import names
 from lamina.containers.settings import Settings, Wishes, settle
 from lamina.containers.store import ContainerStore, StoredContainer
 from lamina.containers.volumes import check_name, claim, with_names
-from lamina.errors import ImageNotFound, NameTaken
+from lamina.errors import ImageNotFound, NameTaken, from_oserror
 from lamina.fs.faults import crash_point
 from lamina.kernel.namespaces import CAP_SYS_ADMIN, has_capability
 from lamina.metadata import containers, images, refs
@@ -45,11 +45,21 @@ def create(
     if name is not None:
         names.check(name)
         refuse_taken(store, name)
+    _make(wishes.missing_sources)
     layer = store.layers.create_rw(config.top_chain, size=wishes.storage_size)
     row = ContainerRow(
         container, name or "", image, image_name, layer, settings.to_json(), time.time()
     )
     return adopt(store, row, settings, volumes, outlives=outlives)
+
+
+def _make(folders: tuple[str, ...]) -> None:
+    """Directories of this machine that are to be mounted, when all else is as it should be."""
+    for each in folders:
+        try:
+            os.makedirs(each, mode=0o755, exist_ok=True)
+        except OSError as error:
+            raise from_oserror(error, "making the directory to be mounted", each) from error
 
 
 def adopt(

@@ -42,6 +42,7 @@ class Wishes(NamedTuple):
     stdin_open: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     auto_remove: bool = False
+    missing_sources: tuple[str, ...] = ()
     storage_size: int | None = None
     privileged: bool = False
     read_only: bool = False

@@ -13,7 +13,7 @@ from lamina.containers.lasting import NO_RESTART, Lasting, with_log, with_restar
 from lamina.containers.signals import number_of
 from lamina.docker_api.fields import Fields
 from lamina.engine.wishes import Limited, Wanted
-from lamina.errors import UsageError, from_oserror
+from lamina.errors import UsageError
 from lamina.values.size import parse as parse_size
 
 _SHARED_HOST = (
@@ -63,8 +63,9 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "environment": said.texts("Env"),
         "working_dir": said.text("WorkingDir") or None,
         "user": said.text("User") or None,
-        "volumes": (*_binds(host), *_anonymous(said, host)),
+        "volumes": (*host.texts("Binds"), *_anonymous(said, host)),
         "mounts": [_mount(each) for each in host.each("Mounts")],
+        "missing_sources": _missing(host),
         "volumes_from": host.texts("VolumesFrom"),
         "network": network,
         "hostname": said.text("Hostname") or None,
@@ -120,18 +121,16 @@ def _network(said: Fields, host: Fields) -> tuple[str, list[str]]:
     return ("none" if mode == "none" else "host"), warnings
 
 
-def _binds(host: Fields) -> list[str]:
-    """A directory of this machine that is missing is made, as docker does for `-v` alone."""
-    found = []
-    for text in host.texts("Binds"):
-        source = text.partition(":")[0]
-        if source.startswith("/") and ":" in text and not os.path.exists(source):
-            try:
-                os.makedirs(source, mode=0o755, exist_ok=True)
-            except OSError as error:
-                raise from_oserror(error, "making the directory to be mounted", source) from error
-        found.append(text)
-    return found
+def _missing(host: Fields) -> list[str]:
+    """Directories of this machine that are to be made, as docker does for `-v`, and where asked."""
+    sources = [source for text in host.texts("Binds") if (source := text.partition(":")[0]) != text]
+    sources += [
+        each.text("Source")
+        for each in host.each("Mounts")
+        if each.within("BindOptions").flag("CreateMountpoint")
+    ]
+    found = [os.path.abspath(each) for each in sources if each.startswith("/")]
+    return [each for each in found if not os.path.exists(each)]
 
 
 def _anonymous(said: Fields, host: Fields) -> list[str]:
@@ -155,8 +154,6 @@ def _mount(said: Fields) -> str:
         words.append(f"bind-propagation={bind.text('Propagation')}")
     if bind.flag("NonRecursive"):
         words.append("bind-recursive=disabled")
-    if bind.flag("CreateMountpoint"):
-        _binds(Fields({"Binds": [f"{said.text('Source')}:/"]}))
     if kept.flag("NoCopy"):
         words.append("volume-nocopy")
     driver = kept.within("DriverConfig").text("Name")

@@ -80,7 +80,8 @@ class Wanted(Confined, Limited, Named, total=False):
     set; `network` is `host` or `none`;
     `storage_size` limits what it may write, in bytes; `volumes` are as `--volume` spells them, or
     values, `mounts` as `--mount` does, `volumes_from` names of containers (`NAME[:ro]`); `lasting`
-    says how it is stopped and what is kept of its output, `health` how it is checked. With
+    says how it is stopped and what is kept of its output, `health` how it is checked. Directories
+    that are `missing_sources` of mounts are made once nothing else is amiss. With
     `stdin_once` its input ends when whoever is attached to it leaves.
     """
 
@@ -91,6 +92,7 @@ class Wanted(Confined, Limited, Named, total=False):
     user: str | None
     volumes: Sequence[Volume | str]
     mounts: Sequence[str]
+    missing_sources: Sequence[str]
     volumes_from: Sequence[str]
     network: str
     hostname: str | None

@@ -43,6 +43,7 @@ def to_wishes(
         stdin_once=wanted.get("stdin_once", False),
         labels=tuple(wanted.get("labels", {}).items()),
         auto_remove=auto_remove,
+        missing_sources=tuple(wanted.get("missing_sources", ())),
         storage_size=wanted.get("storage_size"),
         privileged=wanted.get("privileged", False),
         read_only=wanted.get("read_only", False),
@@ -61,15 +62,16 @@ def _mounts(
     wanted: Wanted, taken: tuple[Volume, ...]
 ) -> tuple[tuple[Volume, ...], tuple[Tmpfs, ...]]:
     """What is shown; of what another container has, what is not said to be something else."""
+    made = wanted.get("missing_sources", ())
     volumes = [
-        mountspelling.volume(each) if isinstance(each, str) else each
+        mountspelling.volume(each, made) if isinstance(each, str) else each
         for each in wanted.get("volumes", ())
     ]
     in_memory = [
         tmpfs.spelled(f"{path}:{options}") for path, options in wanted.get("tmpfs", {}).items()
     ]
     for text in wanted.get("mounts", ()):
-        mount = mountspelling.mount(text)
+        mount = mountspelling.mount(text, made)
         if isinstance(mount, Tmpfs):
             in_memory.append(mount)
         else:

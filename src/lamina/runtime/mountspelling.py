@@ -5,7 +5,7 @@ Text to values. What is asked for and would have no effect is refused.
 
 import os
 import posixpath
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from lamina.errors import InvalidSize, UsageError
 from lamina.runtime.process import Tmpfs, Volume
@@ -24,32 +24,32 @@ _OF_KIND = {
 _COMMON = ("type", "source", "target", "readonly", "consistency")
 
 
-def volume(text: str) -> Volume:
+def volume(text: str, made: Container[str] = ()) -> Volume:
     """`[SOURCE:]TARGET[:OPTIONS]`: a path of this machine, a volume's name, or neither.
 
-    A relative path begins with a dot. Raises `UsageError`.
+    A relative path begins with a dot. What is to be `made` may be missing. Raises `UsageError`.
     """
     parts = text.split(":")
     if len(parts) > 3 or not all(parts):
         raise UsageError(f"invalid volume {text[:200]!r}", hint="write it as SOURCE:/TARGET[:ro]")
     if len(parts) == 1:
-        return _volume("", parts[0])
-    found = _volume(parts[0], parts[1])
+        return _volume("", parts[0], made)
+    found = _volume(parts[0], parts[1], made)
     for option in parts[2].split(",") if len(parts) == 3 else ():
         found = _with_option(found, option)
     return found
 
 
-def _volume(source: str, target: str) -> Volume:
+def _volume(source: str, target: str, made: Container[str]) -> Volume:
     if source.startswith(("/", ".", "~")):
-        return Volume(_existing(source), _absolute(target), False)
+        return Volume(_existing(source, made), _absolute(target), False)
     return Volume("", _absolute(target), False, source)
 
 
-def _existing(source: str) -> str:
+def _existing(source: str, made: Container[str]) -> str:
     """A path of this machine, absolute. docker makes it when it is missing; a typo is likelier."""
     path = os.path.abspath(os.path.expanduser(source))
-    if not os.path.exists(path):
+    if path not in made and not os.path.exists(path):
         raise UsageError(f"the volume's source {path} does not exist", hint="make it first")
     return path
 
@@ -86,8 +86,11 @@ def _check_propagation(word: str) -> None:
         raise UsageError(f"invalid volume option {word[:40]!r}", hint="there are ro, rw and nocopy")
 
 
-def mount(text: str) -> Volume | Tmpfs:
-    """`type=bind|volume|tmpfs,source=...,target=...[,OPTION...]`; raises `UsageError`."""
+def mount(text: str, made: Container[str] = ()) -> Volume | Tmpfs:
+    """`type=bind|volume|tmpfs,source=...,target=...[,OPTION...]`; raises `UsageError`.
+
+    A source that is to be `made` may be missing.
+    """
     said = _said(text)
     kind = said.pop("type", ["volume"])[-1]
     if kind not in _OF_KIND:
@@ -100,7 +103,7 @@ def mount(text: str) -> Volume | Tmpfs:
     if "target" not in said:
         raise UsageError(f"the mount {text[:100]!r} has no target", hint="say target=/PATH")
     makers: dict[str, Callable[[_Said], Volume | Tmpfs]] = {
-        "bind": _bind,
+        "bind": lambda said: _bind(said, made),
         "volume": _kept,
         "tmpfs": _tmpfs,
     }
@@ -148,14 +151,14 @@ def _flag(said: _Said, key: str) -> bool:
     return value in ("true", "1")
 
 
-def _bind(said: _Said) -> Volume:
+def _bind(said: _Said, made: Container[str]) -> Volume:
     _check_propagation(_last(said, "bind-propagation"))
     source = _last(said, "source")
     if not source:
         raise UsageError("a mount of type bind has no source", hint="say source=PATH")
     above = _flag(said, "bind-nonrecursive") or _last(said, "bind-recursive") == "disabled"
     target = _absolute(_last(said, "target"))
-    return Volume(_existing(source), target, _flag(said, "readonly"), recursive=not above)
+    return Volume(_existing(source, made), target, _flag(said, "readonly"), recursive=not above)
 
 
 def _kept(said: _Said) -> Volume:

@@ -325,6 +325,31 @@ def test_waits_are_told_at_once_and_to_the_end(server):
     assert server.api("POST", f"/containers/{box}/wait?condition=nope").status in (400, 404)
 
 
+def test_a_container_that_is_not_made_makes_no_directory(server, tmp_path):
+    folder = tmp_path / "host"
+    folder.mkdir()
+
+    def create(name, image="base", **host):
+        mounts = [
+            {"Type": "bind", "Target": "/m", "Source": f"{folder}/asked"}
+            | {"BindOptions": {"CreateMountpoint": True}}
+        ]
+        host = {"Binds": [f"{folder}/new/folder:/b"], "Mounts": mounts, **host}
+        body = {"Image": image, "Cmd": ["true"], "HostConfig": host}
+        return server.api("POST", f"/containers/create?name={name}", body).status
+
+    assert create("one", "nope") == 404
+    assert create("one", CapAdd=["NOPE"]) == 400
+    assert create("one!") == 400
+    assert list(folder.iterdir()) == []
+    assert create("one") == 201
+    assert (folder / "new" / "folder").is_dir()
+    assert (folder / "asked").is_dir()
+    (folder / "new" / "folder").rmdir()
+    assert create("one") == 409
+    assert list((folder / "new").iterdir()) == []
+
+
 def test_a_name_may_be_sought_by_no_expression_that_takes_for_ever(server):
     name = "a" * 40 + "-"
     made = server.api("POST", f"/containers/create?name={name}", {"Image": "base", "Cmd": ["true"]})

@@ -105,9 +105,17 @@ def test_a_volume_without_a_name_gives_way_to_what_is_said_to_be_there():
     assert made.wanted["volumes"] == ("/tmp:/a/", "/c")
 
 
-def test_the_missing_source_of_a_bind_is_made(tmp_path):
-    order({"Binds": [f"{tmp_path}/new/folder:/x"]})
-    assert (tmp_path / "new" / "folder").is_dir()
+def test_the_missing_sources_of_binds_are_to_be_made_and_are_not_yet(tmp_path):
+    asked = {"Source": f"{tmp_path}/asked", "BindOptions": {"CreateMountpoint": True}}
+    mounts = [
+        {"Type": "bind", "Target": "/x", **asked},
+        {"Type": "bind", "Target": "/y", "Source": f"{tmp_path}/typo"},
+    ]
+    made = order(
+        {"Binds": [f"{tmp_path}/new/folder:/x", f"{tmp_path}:/z", "v:/v"], "Mounts": mounts}
+    )
+    assert made.wanted["missing_sources"] == [f"{tmp_path}/new/folder", f"{tmp_path}/asked"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_limits_that_are_said_are_passed_on():
