@@ -325,6 +325,16 @@ def test_waits_are_told_at_once_and_to_the_end(server):
     assert server.api("POST", f"/containers/{box}/wait?condition=nope").status in (400, 404)
 
 
+def test_an_exec_that_was_asked_for_wrongly_may_still_be_started(server):
+    sleeps = {"Image": "base", "Cmd": ["sleep", "60"], "HostConfig": {"NetworkMode": "none"}}
+    box = server.api("POST", "/containers/create", sleeps).json()["Id"]
+    assert server.api("POST", f"/containers/{box}/start").status == 204
+    made = server.api("POST", f"/containers/{box}/exec", {"Cmd": ["true"]}).json()["Id"]
+    assert server.api("POST", f"/exec/{made}/start", {"Tty": "yes"}).status == 400
+    assert server.api("GET", f"/exec/{made}/json").json()["Running"] is False
+    assert server.api("POST", f"/exec/{made}/start", {"Detach": True}).status == 200
+
+
 def test_a_container_that_is_not_made_makes_no_directory(server, tmp_path):
     folder = tmp_path / "host"
     folder.mkdir()

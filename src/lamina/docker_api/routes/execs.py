@@ -26,6 +26,7 @@ from lamina.errors import Conflict, LaminaError, NotRunning, UsageError
 from lamina.execution.spawned import QUIET, Stdio
 from lamina.values.detachkeys import DetachKeys
 
+_NOT_RUN, _NOT_FOUND = 126, 127  # a shell's words for what could not be executed
 _HELD = 1 << 17  # bytes; a pipe or a terminal holds half of that
 
 
@@ -103,31 +104,35 @@ def _start(backend: Backend, request: Request) -> Reply:
         raise NotRunning(f"container {container.id} is not running")
     if said.flag("Detach"):
         return _detached(backend, found)
-    found.begin()
     height, width = said.size("ConsoleSize")
     is_raw = said.flag("Tty")  # as docker: who starts it says how it is to be read
+    found.begin()
     talk = _Talk(backend.opener, found, (height, width), framed=not is_raw)
     return Hijack(talk.talk, content_type(request, tty=is_raw))
 
 
 def _detached(backend: Backend, found: Exec) -> Reply:
     """Answered when it runs, or why it does not; its status is kept all the same."""
-    found.begin()
     runs = threading.Event()
-    failures: list[LaminaError] = []
+    failures: list[Exception] = []
 
     def act() -> None:
         try:
             _carry_out(backend.opener, found, QUIET, runs.set)
-        except LaminaError as error:
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
             failures.append(error)
         finally:
             runs.set()
 
+    found.begin()
     order = found.ask.order
     if order.tty:  # nobody sees it; without one input would be refused
         found.ask = found.ask._replace(order=order._replace(tty=False))
-    threading.Thread(target=act, name="lamina-exec", daemon=True).start()
+    try:
+        threading.Thread(target=act, name="lamina-exec", daemon=True).start()
+    except BaseException:
+        found.end(_NOT_RUN)
+        raise
     runs.wait()
     if failures:
         raise failures[0]
@@ -136,6 +141,7 @@ def _detached(backend: Backend, found: Exec) -> Reply:
 
 def _carry_out(opener: Open, found: Exec, stdio: Stdio, runs: Callable[[], object]) -> None:
     """Execute it to its end, on a worker's thread, with a store of its own."""
+    code = _NOT_RUN
     try:
         with opener() as engine:
             container = engine.containers.get(found.ask.container)
@@ -143,10 +149,11 @@ def _carry_out(opener: Open, found: Exec, stdio: Stdio, runs: Callable[[], objec
                 found.running = running
                 runs()
                 code = running.wait().code
-        found.end(code)
     except LaminaError as error:
-        found.end(error.exit_code if error.exit_code in (126, 127) else 126)
+        code = error.exit_code if error.exit_code in (_NOT_RUN, _NOT_FOUND) else code
         raise
+    finally:
+        found.end(code)
 
 
 class _Talk:
@@ -169,14 +176,23 @@ class _Talk:
         """Execute it, and pass on what it writes and is sent."""
         ask = self._exec.ask
         with ExitStack() as ending:
-            stdio = self._terminal(ending) if ask.order.tty else self._pipes(ending)
-            over = self._begun(stdio)
+            over = self._ready(ending)
             output = _Output(self._sources, over, framed=self._framed)
             keys = DetachKeys(ask.keys or None) if ask.order.tty else None
             await talking.exchange(line, lambda: self._told(output), self._send, keys)
             self._close_input()
             while await output.read():
                 pass  # nobody listens any more
+
+    def _ready(self, ending: ExitStack) -> asyncio.Event:
+        """Have its streams, and it begun; the event tells that all is over."""
+        try:
+            stdio = self._terminal(ending) if self._exec.ask.order.tty else self._pipes(ending)
+            return self._begun(stdio)
+        except BaseException:  # no descriptors are left, or no threads
+            self._exec.end(_NOT_RUN)
+            self._close_theirs()
+            raise
 
     def _pipes(self, ending: ExitStack) -> Stdio:
         ask = self._exec.ask
