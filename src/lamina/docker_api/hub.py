@@ -7,10 +7,11 @@ start by another process is seen by looking, a little later.
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-_PATIENCE = 5.0  # seconds for those who wait to be ready before a start goes on
+_PATIENCE = 5.0  # seconds for all those who wait to be ready before a start goes on
 
 
 class Waiter:
@@ -59,8 +60,9 @@ class Hub:
 
     def starting(self, container: str, path: str) -> None:
         """A container is about to run: let all who wait for that make themselves ready."""
+        limit = time.monotonic() + _PATIENCE
         for each in self._told(container, path=path):
-            each.ready.wait(_PATIENCE)
+            each.ready.wait(max(limit - time.monotonic(), 0.0))
 
     def failed(self, container: str, code: int) -> None:
         """It could not be started, or is gone: whoever waits for that waits no longer."""

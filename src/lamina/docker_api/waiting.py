@@ -1,7 +1,12 @@
-"""Waiting on the event loop for descriptors, and for a peer that goes."""
+"""Waiting on the event loop for descriptors, for a peer that goes, and for what blocks."""
 
 import asyncio
 import select
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 async def hung_up(descriptor: int, events: int = 0) -> None:
@@ -36,3 +41,28 @@ async def writable(descriptor: int) -> None:
 def _settle(ready: "asyncio.Future[None]") -> None:
     if not ready.done():
         ready.set_result(None)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run it on a thread of its own, which nobody waits for when the process ends."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(result)  # type: ignore[arg-type]  # there is one without an error
+
+    def act() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
+            loop.call_soon_threadsafe(settle, None, error)
+        else:
+            loop.call_soon_threadsafe(settle, result, None)
+
+    threading.Thread(target=act, name="lamina-serve", daemon=True).start()
+    return await done

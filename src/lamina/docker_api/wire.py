@@ -8,11 +8,9 @@ no more, is noticed while it is being answered. Knows no route.
 import asyncio
 import select
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TypeVar
 
 import h11
 
@@ -20,8 +18,6 @@ from lamina.docker_api import waiting
 from lamina.docker_api.exchange import Exchange
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.replies import Hijack, Line, Stream, Whole
-
-T = TypeVar("T")
 
 _HEAD_LIMIT = 1 << 18  # bytes; credentials for many registries travel in a header
 _CHUNK = 1 << 18
@@ -85,7 +81,7 @@ class Connection:
         return await self._is_reusable()
 
     async def _served(self, exchange: Exchange) -> Hijack | None:
-        answering = asyncio.ensure_future(_in_thread(lambda: self._serve(exchange)))
+        answering = asyncio.ensure_future(waiting.in_thread(lambda: self._serve(exchange)))
         try:
             return await asyncio.shield(answering)
         except asyncio.CancelledError:  # the server ends: what is being done may, too
@@ -212,28 +208,3 @@ class Connection:
         self._writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
         early = bytes(self._http.trailing_data[0])
         await taken.talk(Line(self._reader, self._writer, early))
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run it on a thread of its own, which nobody waits for when the process ends."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(result)  # type: ignore[arg-type]  # there is one without an error
-
-    def act() -> None:
-        try:
-            result = work()
-        except BaseException as error:  # noqa: BLE001 - raised where it is awaited
-            loop.call_soon_threadsafe(settle, None, error)
-        else:
-            loop.call_soon_threadsafe(settle, result, None)
-
-    threading.Thread(target=act, name="lamina-serve", daemon=True).start()
-    return await done

@@ -3,7 +3,14 @@
 import select
 import threading
 
+import pytest
+
+from lamina.docker_api.backend import Backend
+from lamina.docker_api.execs import Execs
 from lamina.docker_api.hub import Hub
+from lamina.docker_api.routes.streams import _Attached
+from lamina.errors import ContainerNotFound
+from lamina.execution.attached import OUTPUT
 
 
 def _rung(waiter):
@@ -45,3 +52,30 @@ def test_a_start_that_failed_wakes_those_who_wait():
         hub.failed("box", 127)
         assert _rung(waiter)
         assert (waiter.path, waiter.code) == ("", 127)
+
+
+def test_all_who_never_become_ready_are_waited_for_together(monkeypatch):
+    hub, waits = Hub(), []
+    monkeypatch.setattr("lamina.docker_api.hub.time.monotonic", lambda: 100.0 + 3 * len(waits))
+    with hub.waiter("box") as one, hub.waiter("box") as two, hub.waiter("box") as three:
+        for each in (one, two, three):
+            monkeypatch.setattr(each.ready, "wait", waits.append)
+        hub.starting("box", "/path")
+    assert waits == [5.0, 2.0, 0.0]
+
+
+def test_who_attaches_to_what_is_gone_waits_for_nothing():
+    class Gone:
+        """A container that was removed since it was looked for."""
+
+        id, name = "box", "box"
+
+        def reload(self):
+            raise ContainerNotFound("no such container: box")
+
+    hub = Hub()
+    backend = Backend(lambda: None, lambda: -1, hub, Execs())
+    talk = _Attached("/nowhere", OUTPUT, b"", bytes, None)
+    with pytest.raises(ContainerNotFound):
+        talk.connect(backend, Gone())
+    assert hub._waiting == {}

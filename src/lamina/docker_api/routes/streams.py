@@ -109,12 +109,15 @@ class _Attached:
     def connect(self, backend: Backend, container: Container) -> None:
         """Be connected, or among those who wait, before the client hears that it is."""
         self._waiter = self._ending.enter_context(backend.hub.waiter(container.id))
-        container.reload()
-        if container.is_up and not self._join():
+        try:
+            container.reload()
+            if container.is_up and not self._join():
+                raise Conflict(
+                    f"the container {container.name} runs in the foreground of another command"
+                )
+        except BaseException:
             self._ending.close()
-            raise Conflict(
-                f"the container {container.name} runs in the foreground of another command"
-            )
+            raise
 
     def _join(self) -> bool:
         try:
@@ -157,10 +160,19 @@ class _Attached:
                 async with asyncio.timeout(_LOOK):
                     await waiting.readable(waiter.bell)
                 if waiter.path:
-                    self._join()
+                    await self._joined_aside()
                 return
-            if os.path.exists(self._path) and self._join():
+            if os.path.exists(self._path) and await self._joined_aside():
                 return  # another process started it
+
+    async def _joined_aside(self) -> bool:
+        """The same on a thread, which is waited for: what it opens is to be closed."""
+        joining = asyncio.ensure_future(waiting.in_thread(self._join))
+        try:
+            return await asyncio.shield(joining)
+        except asyncio.CancelledError:
+            await joining
+            raise
 
     async def _output(self) -> bytes:
         """What is wanted of what it wrote; b"" at its end."""
