@@ -109,6 +109,13 @@ def test_loopback_and_long_paths_work(vfs):
         assert mode in (0o600, 0o660)
 
 
+def test_an_address_that_anyone_here_reaches_is_warned_of(vfs):
+    place = f"tcp://127.0.0.1:{_free_port()}"
+    with serving(vfs, "-H", place) as server:
+        said = server.process.stderr.readline()
+        assert said.startswith(f"lamina: warning: whoever reaches {place} on this machine is root")
+
+
 def test_pages_of_a_browser_are_not_answered(vfs):
     port = _free_port()
     with serving(vfs, "-H", f"tcp://127.0.0.1:{port}"):

@@ -21,6 +21,8 @@ USAGE = Usage(
     ),
 )
 
+_OPEN = "whoever reaches {} on this machine is root here, without being asked who it is"
+
 
 def run(context: Context, given: Parsed) -> int:
     """Serve until SIGTERM or SIGINT."""
@@ -29,5 +31,7 @@ def run(context: Context, given: Parsed) -> int:
     def ready(places: list[str]) -> None:
         for place in places:
             print(f"lamina: serving {place}", file=sys.stderr, flush=True)
+            if place.startswith("tcp://"):
+                print(f"lamina: warning: {_OPEN.format(place)}", file=sys.stderr, flush=True)
 
     return serve(partial(opened, context), given.all("host"), ready)
