@@ -242,9 +242,10 @@ class LayerStore(ActiveLayers):
             return False
         with self.root.database.write() as db:
             held = refs.targets(db, refs.LEASE, self.root.lease)
+            left = refs.notes_garbage(db, self.root.lease)  # an earlier collecting failed
             refs.drop_owner(db, refs.LEASE, self.root.lease)
             idle = any(layers.is_idle(db, target) for target in held)
-            garbage = idle or bool(blobs.unreferenced(db))
+            garbage = left or idle or bool(blobs.unreferenced(db))
             if garbage:
                 refs.note_garbage(db, self.root.lease)
             return garbage
