@@ -5,7 +5,14 @@ import os
 
 import pytest
 
-from lamina.errors import DigestMismatch, ImageNotFound, InUse, LayerNotFound, StoreDamaged
+from lamina.errors import (
+    DigestMismatch,
+    ImageNotFound,
+    InUse,
+    LayerNotFound,
+    StorageError,
+    StoreDamaged,
+)
 from lamina.images.store import Removed
 from lamina.metadata import containers as container_rows
 from lamina.metadata import images as image_rows
@@ -288,6 +295,26 @@ def test_making_it_again_repairs_its_config(store):
         store.images.config(image)
     store.make(ONE)
     assert store.images.config(image).id == image
+
+
+def test_what_could_not_be_collected_is_when_its_maker_ends(store, monkeypatch):
+    """As on a disk that is full while the room for it is not yet given back."""
+
+    def fail(_self=None):
+        raise StorageError("no room")
+
+    def load():
+        with store.images.all_or_nothing():
+            store.layers.register(None, io.BytesIO(tar_of("f a one")))
+            fail()
+
+    with monkeypatch.context() as full:
+        full.setattr(type(store.layers), "reclaim", fail)
+        with pytest.raises(StorageError):
+            load()
+    assert len(store.layers.all()) == 1
+    store.reopen()
+    assert store.layers.all() == ()
 
 
 def test_a_failure_gives_up_what_it_held_and_nothing_else(store):
