@@ -67,7 +67,7 @@ def seen(view, path=b"", names=None):
         kind = KINDS[stat.S_IFMT(status.st_mode)]
         content, same = None, None
         if kind == FILE:
-            same = names.setdefault(status.st_ino, inner)
+            same = names.setdefault((status.st_dev, status.st_ino), inner)
             content = (status.st_size, digest(view, inner))
         elif kind == SYMLINK:
             content = view.readlink(inner)

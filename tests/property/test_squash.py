@@ -64,6 +64,7 @@ def test_the_tree_stays(driver):
     @example(["f a 1\nf b 1", "h c -> a\nw a"], 0)
     @example(["f d/a 1", "d d 755"], 1)
     @example(["f a 1", "f a 1 600"], 1)
+    @example(["c a/x 1:3 660\nc b/x 1:3 660\nf c ''", "f a 1\nc b/x 1:3 660\nf b/y ''"], 0)
     @given(several, st.sampled_from([1, 2, 0]))
     def compare(wanted, first):
         on_a_store(driver, wanted, first, assert_same)
