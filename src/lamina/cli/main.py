@@ -102,70 +102,42 @@ VERBS: dict[str, Verb] = {
     "waste": Verb("waste", "show which bytes of an image are wasted, by what, and the repair"),
 }
 
+
+def _as(*words: str) -> dict[str, str]:
+    """What is called alike outside of its group."""
+    return {word: word for word in words}
+
+
+def _in(group: str, *words: str) -> dict[str, str]:
+    """What is in that group alone."""
+    return {word: f"{group} {word}" for word in words}
+
+
 # docker's management spellings lead to the same commands.
 GROUPS = {
     "image": {
-        "build": "build",
-        "history": "history",
-        "import": "import",
-        "inspect": "inspect",
-        "load": "load",
+        **_as("build", "history", "import", "inspect", "load", "pull", "push", "save", "tag"),
         "ls": "images",
         "list": "images",
         "prune": "image prune",
-        "pull": "pull",
-        "push": "push",
         "rm": "rmi",
-        "save": "save",
-        "tag": "tag",
     },
     "container": {
-        "attach": "attach",
-        "commit": "commit",
-        "cp": "cp",
-        "create": "create",
-        "diff": "diff",
-        "exec": "exec",
-        "export": "export",
-        "fork": "fork",
-        "inspect": "inspect",
-        "kill": "kill",
-        "logs": "logs",
+        **_as("attach", "commit", "cp", "create", "diff", "exec", "export", "fork", "inspect"),
+        **_as("kill", "logs", "pause", "port", "rename", "reset", "restart", "rm", "run", "start"),
+        **_as("stats", "stop", "top", "unpause", "update", "wait"),
         "ls": "ps",
         "list": "ps",
-        "pause": "pause",
-        "port": "port",
         "prune": "container prune",
-        "rename": "rename",
-        "reset": "reset",
-        "restart": "restart",
-        "rm": "rm",
-        "run": "run",
-        "start": "start",
-        "stats": "stats",
-        "stop": "stop",
-        "top": "top",
-        "unpause": "unpause",
-        "update": "update",
-        "wait": "wait",
     },
-    "registry": {
-        "catalog": "registry catalog",
-        "delete": "registry delete",
-        "referrers": "registry referrers",
-        "tags": "registry tags",
-    },
-    "sbom": {"attach": "sbom attach", "ls": "sbom ls", "list": "sbom ls", "make": "sbom make"},
-    "system": {"df": "df", "events": "events", "info": "info", "prune": "prune"},
-    "builder": {"prune": "builder prune", "build": "build"},
-    "buildx": {"build": "build", "du": "cache ls", "prune": "builder prune"},
+    "registry": _in("registry", "catalog", "delete", "referrers", "tags"),
+    "sbom": {**_in("sbom", "attach", "ls", "make"), "list": "sbom ls"},
+    "system": _as("df", "events", "info", "prune"),
+    "builder": {**_as("build"), "prune": "builder prune"},
+    "buildx": {**_as("build"), "du": "cache ls", "prune": "builder prune"},
     "volume": {
-        "create": "volume create",
-        "inspect": "volume inspect",
-        "ls": "volume ls",
+        **_in("volume", "create", "inspect", "ls", "prune", "rm"),
         "list": "volume ls",
-        "prune": "volume prune",
-        "rm": "volume rm",
         "remove": "volume rm",
     },
     "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},

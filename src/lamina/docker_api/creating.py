@@ -12,7 +12,8 @@ from lamina.containers.health import Health, of_document
 from lamina.containers.lasting import NO_RESTART, Lasting, with_log, with_restart
 from lamina.containers.signals import number_of
 from lamina.docker_api.fields import Fields
-from lamina.engine.wishes import Limited, Wanted
+from lamina.docker_api.limits import of_container
+from lamina.engine.wishes import Wanted
 from lamina.errors import UsageError
 from lamina.values.size import parse as parse_size
 
@@ -22,7 +23,6 @@ _SHARED_HOST = (
 _NO_PORTS = "Published ports are discarded when using host network mode"
 _HOST_NETWORK = ("", "default", "host")
 _PLAIN_NETWORKS = (*_HOST_NETWORK, "none")
-_UNLIMITED_SWAPPINESS = -1
 # What docker has in HostConfig and Lamina has not: how it is said, and a word for it.
 _ABSENT = {
     "BlkioDeviceReadBps": "a limit of reads from one device",
@@ -85,7 +85,7 @@ def ordered(said: Fields, name: str | None) -> Ordered:
         "annotations": host.mapping("Annotations"),
     }
     _confine(wanted, host)
-    whole = cast("Wanted", {**wanted, **limited(host)})  # which are some of its keys
+    whole = cast("Wanted", {**wanted, **of_container(host)})  # which are some of its keys
     command = said.texts_or_none("Cmd") or None
     return Ordered(said.text("Image"), command, host.flag("AutoRemove"), whole, tuple(warnings))
 
@@ -225,44 +225,3 @@ def _device(said: Fields) -> str:
     source = said.text("PathOnHost")
     access = said.text("CgroupPermissions") or "rwm"
     return f"{source}:{said.text('PathInContainer') or source}:{access}"
-
-
-def limited(host: Fields) -> Limited:
-    """The limits that are said, and no others; raises `UsageError`."""
-    found: Limited = {}
-    if host.number("Memory"):
-        found["mem_limit"] = host.number("Memory")
-    if host.number("MemorySwap"):
-        found["memswap_limit"] = host.number("MemorySwap")
-    if host.number("MemoryReservation"):
-        found["mem_reservation"] = host.number("MemoryReservation")
-    if host.raw("MemorySwappiness") not in (None, _UNLIMITED_SWAPPINESS):
-        found["mem_swappiness"] = host.number("MemorySwappiness")
-    _limit_others(found, host)
-    return found
-
-
-def _limit_others(found: Limited, host: Fields) -> None:
-    if host.number("NanoCpus"):
-        found["cpus"] = host.number("NanoCpus") / 1e9
-    if host.number("CpuShares"):
-        found["cpu_shares"] = host.number("CpuShares")
-    if host.number("CpuPeriod"):
-        found["cpu_period"] = host.number("CpuPeriod")
-    if host.number("CpuQuota"):
-        found["cpu_quota"] = host.number("CpuQuota")
-    if host.text("CpusetCpus"):
-        found["cpuset_cpus"] = host.text("CpusetCpus")
-    if host.text("CpusetMems"):
-        found["cpuset_mems"] = host.text("CpusetMems")
-    if host.number("PidsLimit"):
-        found["pids_limit"] = host.number("PidsLimit")
-    if host.number("BlkioWeight"):
-        found["blkio_weight"] = host.number("BlkioWeight")
-    if host.number("OomScoreAdj"):
-        found["oom_score_adj"] = host.number("OomScoreAdj")
-    ulimits = host.each("Ulimits")
-    if ulimits:
-        found["ulimits"] = [
-            f"{each.text('Name')}={each.number('Soft')}:{each.number('Hard')}" for each in ulimits
-        ]

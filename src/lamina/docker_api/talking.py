@@ -4,7 +4,6 @@ The client may end its input and still listen; only when nobody is there any mor
 end from its side, and what it talked to goes on.
 """
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -25,15 +24,7 @@ async def exchange(line: Line, output: Read, send: Send, keys: DetachKeys | None
     `output` gives b"" at its end; `send` gets what the client sends, b"" when that is all. When
     the keys are typed the client is let go.
     """
-    listening = asyncio.ensure_future(_listen(line, output))
-    typing = asyncio.ensure_future(_type(line, send, keys))
-    try:
-        await asyncio.wait((listening, typing), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in (listening, typing):
-            each.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                await each
+    await waiting.whichever(_listen(line, output), _type(line, send, keys))
     await line.end()
 
 

@@ -3,10 +3,23 @@
 import asyncio
 import select
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+async def whichever(*first: Coroutine[object, object, object]) -> None:
+    """Return when one of them has, or has failed; the others are given up."""
+    running = [asyncio.ensure_future(each) for each in first]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in running:
+            each.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                await each
 
 
 async def hung_up(descriptor: int, events: int = 0) -> None:

@@ -125,6 +125,16 @@ class System:
         return self._engine.container_store.isolation
 
     @property
+    def seccomp(self) -> str:
+        """By what system calls of containers are filtered where nothing is said of it.
+
+        `builtin`, a profile's file, `unconfined`, or empty where none can be filtered.
+        """
+        from lamina.execution.filtering import filters  # few ask
+
+        return (self._engine.config.seccomp_profile or "builtin") if filters(self.isolation) else ""
+
+    @property
     def cgroup_version(self) -> str:
         """Of which version the control groups are that limit containers here: 1 or 2."""
         from lamina.fs.cgroups import hierarchies  # few ask

@@ -28,6 +28,11 @@ _INSTRUCTION = 8  # bytes (linux/filter.h)
 _LIMIT = 4096 * _INSTRUCTION  # what the kernel takes (BPF_MAXINSNS)
 
 
+def filters(isolation: Isolation) -> bool:
+    """Whether system calls can be filtered here for who asks for nothing more (seccomp(2))."""
+    return is_there() and (isolation.name != "chroot" or has_capability(CAP_SYS_ADMIN))
+
+
 def filtering(process: Process, isolation: Isolation, run_dir: str) -> dict[str, Json] | str | None:
     """What `lamina.runtime.bundle.config` gets for a process.
 

@@ -9,18 +9,20 @@ Document = dict[str, object]
 def info(engine: Engine) -> Document:
     """The document behind `info`, under docker's names where docker has one."""
     states = [container.status for container in engine.containers.list(everything=True)]
-    isolation = engine.system.isolation
+    running, paused = states.count("running") + states.count("restarting"), states.count("paused")
+    isolation, seccomp = engine.system.isolation, engine.system.seccomp
     return {
         "Containers": len(states),
-        "ContainersRunning": states.count("running"),
-        "ContainersPaused": 0,
-        "ContainersStopped": len(states) - states.count("running"),
+        "ContainersRunning": running,
+        "ContainersPaused": paused,
+        "ContainersStopped": len(states) - running - paused,
         "Images": len(engine.images.list()),
         "Driver": engine.driver.name,
         "DriverStatus": [list(row) for row in engine.system.status()],
         "DriverReason": engine.choice.reason,
         "Isolation": isolation.name,
         "IsolationReason": isolation.reason,
+        "SecurityOptions": [f"name=seccomp,profile={seccomp}"] if seccomp else [],
         "DockerRootDir": engine.root.path,
         "RunRoot": engine.run_root,
         "ID": engine.root.uuid,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from lamina.docker_api.creating import limited, ordered
+from lamina.docker_api.creating import ordered
 from lamina.docker_api.fields import Fields
+from lamina.docker_api.limits import of_container
 from lamina.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def test_what_says_nothing_asks_for_nothing():
     assert (made.image, made.command, made.auto_remove) == ("base", None, False)
     assert made.wanted["network"] == "host"
     assert "mem_limit" not in made.wanted
-    assert limited(Fields(NEUTRAL_HOST)) == {}
+    assert of_container(Fields(NEUTRAL_HOST)) == {}
 
 
 def test_an_entrypoint_may_be_taken_away():
@@ -124,4 +125,8 @@ def test_limits_that_are_said_are_passed_on():
         "NanoCpus": 1_500_000_000,
         "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],
     }
-    assert limited(Fields(host)) == {"mem_limit": 1 << 20, "cpus": 1.5, "ulimits": ["nofile=1:2"]}
+    assert of_container(Fields(host)) == {
+        "mem_limit": 1 << 20,
+        "cpus": 1.5,
+        "ulimits": ["nofile=1:2"],
+    }

@@ -38,6 +38,7 @@ def _text(shown: dict[str, object]) -> str:
     rows = [
         ("Containers", shown["Containers"]),
         (" Running", shown["ContainersRunning"]),
+        (" Paused", shown["ContainersPaused"]),
         (" Stopped", shown["ContainersStopped"]),
         ("Images", shown["Images"]),
         ("Lamina Version", shown["ServerVersion"]),
@@ -48,6 +49,7 @@ def _text(shown: dict[str, object]) -> str:
     rows += [(f" {name}", value) for name, value in status]
     rows += [
         ("Isolation", f"{shown['Isolation']} ({shown['IsolationReason']})"),
+        ("Seccomp Profile", _profile(shown["SecurityOptions"])),
         ("Kernel Version", shown["KernelVersion"]),
         ("Operating System", shown["OperatingSystem"]),
         ("Architecture", shown["Architecture"]),
@@ -58,6 +60,12 @@ def _text(shown: dict[str, object]) -> str:
         ("Lamina Root Dir", shown["DockerRootDir"]),
     ]
     return "".join(f"{name}: {value}\n" for name, value in rows)
+
+
+def _profile(options: object) -> str:
+    assert isinstance(options, list)
+    names = [str(each).removeprefix("name=seccomp,profile=") for each in options]
+    return ", ".join(names) or "none: system calls cannot be filtered here"
 
 
 def _why(opened: Engine) -> str:

@@ -9,6 +9,7 @@ from lamina.docker_api.backend import Backend, logins_of
 from lamina.docker_api.ending import closing_at
 from lamina.docker_api.failures import ClientGone, NotServed
 from lamina.docker_api.fields import Fields
+from lamina.docker_api.limits import of_build
 from lamina.docker_api.narrowing import narrowed
 from lamina.docker_api.replies import Reply, Stream, Write, document
 from lamina.docker_api.request import Body, Query, Request, refuse_unknown
@@ -89,39 +90,9 @@ def _wishes(query: Query) -> BuildWishes:
         "squash": query.flag("squash"),
         "platforms": [platform] if platform else [],
         "jobs": 1,  # what is written is read as one row of steps
-        **_limits(query),
+        **of_build(query),
     }
     return wishes
-
-
-def _limits(query: Query) -> BuildWishes:
-    """What RUN may use at most, where anything is said of it."""
-    found: BuildWishes = {}
-    numbers = {name: query.number(name) or 0 for name in ("memory", "memswap", "shmsize")}
-    if numbers["memory"]:
-        found["mem_limit"] = numbers["memory"]
-    if numbers["memswap"]:
-        found["memswap_limit"] = numbers["memswap"]
-    if numbers["shmsize"]:
-        found["shm_size"] = numbers["shmsize"]
-    if query.number("cpushares"):
-        found["cpu_shares"] = query.number("cpushares") or 0
-    if query.number("cpuperiod"):
-        found["cpu_period"] = query.number("cpuperiod") or 0
-    if query.number("cpuquota"):
-        found["cpu_quota"] = query.number("cpuquota") or 0
-    if query.text("cpusetcpus"):
-        found["cpuset_cpus"] = query.text("cpusetcpus")
-    if query.text("cpusetmems"):
-        found["cpuset_mems"] = query.text("cpusetmems")
-    if query.all("extrahosts"):
-        found["extra_hosts"] = query.all("extrahosts")
-    ulimits = Fields({"ulimits": query.document("ulimits")}).each("ulimits")
-    if ulimits:
-        found["ulimits"] = [
-            f"{each.text('Name')}={each.number('Soft')}:{each.number('Hard')}" for each in ulimits
-        ]
-    return found
 
 
 def _pairs(query: Query, name: str) -> dict[str, str]:

@@ -310,18 +310,7 @@ class _Output:
         """Wait until there may be more, or it is over."""
         if not self._sources:
             return
-        waits = [asyncio.ensure_future(waiting.readable(each)) for each in self._sources]
-        waits.append(asyncio.ensure_future(_set(self._over)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
+        await waiting.whichever(*map(waiting.readable, self._sources), self._over.wait())
 
 
 ROUTES = (

@@ -7,10 +7,10 @@ import signal
 
 from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
-from lamina.docker_api.creating import limited
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.fields import Fields
 from lamina.docker_api.hub import Waiter
+from lamina.docker_api.limits import of_container
 from lamina.docker_api.replies import Reply, Stream, Write, document, empty, to_json
 from lamina.docker_api.request import Query, Request
 from lamina.docker_api.routing import Route
@@ -121,7 +121,7 @@ def _update(backend: Backend, request: Request) -> Reply:
     said = Fields(request.document())
     if said.within("RestartPolicy").text("Name"):
         raise UsageError("the restart policy of a container stays as it was made with")
-    backend.engine.containers.get(request.name).update(**limited(said))
+    backend.engine.containers.get(request.name).update(**of_container(said))
     return document({"Warnings": None})
 
 

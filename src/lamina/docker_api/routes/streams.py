@@ -143,15 +143,9 @@ class _Attached:
     async def _started(self, line: Line) -> None:
         """Wait for the start, and be connected before anything of it runs."""
         assert self._waiter is not None
-        waiting = asyncio.ensure_future(self._rung(self._waiter))
-        gone = asyncio.ensure_future(line.vanished())
         try:
-            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+            await waiting.whichever(self._rung(self._waiter), line.vanished())
         finally:
-            for each in (waiting, gone):
-                each.cancel()
-                with suppress(asyncio.CancelledError, OSError):
-                    await each
             self._waiter.ready.set()
 
     async def _rung(self, waiter: Waiter) -> None:

@@ -27,7 +27,6 @@ def info(engine: Engine, version: Version) -> Document:
     facts = own_info(engine)
     isolation = engine.system.isolation.name
     is_whole = isolation != "chroot"
-    profile = engine.config.seccomp_profile
     runtimes: Document = {isolation: {"path": isolation}}
     found: Document = {
         **facts,
@@ -75,7 +74,6 @@ def info(engine: Engine, version: Version) -> Document:
         "ContainerdCommit": {"ID": "", "Expected": ""},
         "RuncCommit": {"ID": "", "Expected": ""},
         "InitCommit": {"ID": "", "Expected": ""},
-        "SecurityOptions": [f"name=seccomp,profile={profile}"] if profile else [],
         "Warnings": [_NO_BUILDKIT],
     }
     if version < (1, 42):
