@@ -41,6 +41,16 @@ def cleared(base: Lamina) -> Iterator[Lamina]:
         base.ok("rm", "-f", *left)
 
 
+@pytest.fixture(params=["crun", "runc"])
+def by_each(
+    cleared: Lamina, request: pytest.FixtureRequest, needs_program: Callable[[str], str]
+) -> Lamina:
+    """The same, by each runtime."""
+    needs_program(request.param)
+    cleared.env["LAMINA_ISOLATION"] = request.param
+    return cleared
+
+
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory, template: str) -> Lamina:
     """The same for a whole file's tests: for those that change nothing which another looks at."""

@@ -11,14 +11,6 @@ pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 _FAST = ("--health-interval", "50ms", "--health-retries", "2")
 
 
-@pytest.fixture(params=["crun", "runc"])
-def apart(cleared, request, needs_program):
-    """A store with the image `base`, by each runtime."""
-    needs_program(request.param)
-    cleared.env["LAMINA_ISOLATION"] = request.param
-    return cleared
-
-
 @contextmanager
 def changes(lamina):
     """A function that waits for the next change of a container's health, and tells it."""
@@ -40,86 +32,88 @@ def status(lamina):
     return lamina.ok("ps", "--format", "{{.Status}}").strip()
 
 
-def test_health_is_what_the_checks_find(apart):
+def test_health_is_what_the_checks_find(by_each):
     command = "echo asked; cat /tmp/well"
-    apart.ok(
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--health-cmd", command, *_FAST, "base", "sleep", "1000")
     )
-    with changes(apart) as following:
+    with changes(by_each) as following:
         assert following() == "unhealthy"
-        found = health(apart, "c1")
+        found = health(by_each, "c1")
         assert found["Status"] == "unhealthy"
         assert found["FailingStreak"] >= 2
         assert all(each["ExitCode"] == 1 for each in found["Log"])
         assert found["Log"][0]["Output"].startswith("asked\ncat: ")
-        assert status(apart).endswith("(unhealthy)")
-        apart.ok("exec", "c1", "sh", "-c", "echo yes >/tmp/well")
+        assert status(by_each).endswith("(unhealthy)")
+        by_each.ok("exec", "c1", "sh", "-c", "echo yes >/tmp/well")
         assert following() == "healthy"
-    found = health(apart, "c1")
+    found = health(by_each, "c1")
     assert (found["Status"], found["FailingStreak"]) == ("healthy", 0)
     assert found["Log"][-1]["ExitCode"] == 0
     assert found["Log"][-1]["Output"] == "asked\nyes\n"
     assert len(found["Log"]) <= 5
-    assert status(apart).endswith("(healthy)")
+    assert status(by_each).endswith("(healthy)")
     name = ("--format", "{{.Names}}")
-    assert apart.ok("ps", "--filter", "health=healthy", *name) == "c1\n"
-    assert apart.ok("ps", "--filter", "health=unhealthy", *name) == ""
-    assert_complaint(apart("ps", "--filter", "health=well"), "no health 'well'")
+    assert by_each.ok("ps", "--filter", "health=healthy", *name) == "c1\n"
+    assert by_each.ok("ps", "--filter", "health=unhealthy", *name) == ""
+    assert_complaint(by_each("ps", "--filter", "health=well"), "no health 'well'")
 
 
-def test_it_is_unknown_until_something_was_found(apart):
-    apart.ok("run", "-d", "--name", "c1", "--health-cmd", "true", "base", "sleep", "1000")
-    assert health(apart, "c1") == {"Status": "starting", "FailingStreak": 0, "Log": []}
-    assert status(apart).endswith("(health: starting)")
+def test_it_is_unknown_until_something_was_found(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--health-cmd", "true", "base", "sleep", "1000")
+    assert health(by_each, "c1") == {"Status": "starting", "FailingStreak": 0, "Log": []}
+    assert status(by_each).endswith("(health: starting)")
 
 
-def test_what_takes_too_long_has_failed_and_is_killed(apart):
-    apart.ok(
+def test_what_takes_too_long_has_failed_and_is_killed(by_each):
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--health-cmd", "exec sleep 999", "--health-timeout"),
         *("50ms", "--health-retries", "1", "--health-interval", "50ms", "base", "sleep", "1000"),
     )
-    with changes(apart) as following:
+    with changes(by_each) as following:
         assert following() == "unhealthy"
-    log = health(apart, "c1")["Log"]
+    log = health(by_each, "c1")["Log"]
     assert log[0]["ExitCode"] == -1
     assert log[0]["Output"] == "Health check exceeded timeout (0.05s)"
-    assert apart.ok("top", "c1", "-eo", "pid,args").count("sleep 999") <= 1  # the one of now
+    assert by_each.ok("top", "c1", "-eo", "pid,args").count("sleep 999") <= 1  # the one of now
 
 
-def test_failures_while_it_comes_up_do_not_count(apart):
+def test_failures_while_it_comes_up_do_not_count(by_each):
     """Three of them, where two would be too many; after the fourth nothing is asked for an hour."""
     command = "echo >>/tmp/asked; test $(wc -l </tmp/asked) = 4 || exit 9"
-    apart.ok(
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--health-cmd", command, "--health-retries", "2"),
         *("--health-interval", "1h", "--health-start-period", "1h"),
         *("--health-start-interval", "50ms", "base", "sleep", "1000"),
     )
-    with changes(apart) as following:
+    with changes(by_each) as following:
         assert following() == "healthy"
-    found = health(apart, "c1")
+    found = health(by_each, "c1")
     assert [each["ExitCode"] for each in found["Log"]] == [9, 9, 9, 0]
     assert found["FailingStreak"] == 0
 
 
-def test_what_cannot_be_executed_has_failed(apart):
-    apart.write("Dockerfile", 'FROM base\nHEALTHCHECK --interval=50ms --retries=1 CMD ["/none"]\n')
-    apart.ok("build", "-q", "-t", "app", apart.folder)
-    apart.ok("run", "-d", "--name", "c1", "app", "sleep", "1000")
-    with changes(apart) as following:
+def test_what_cannot_be_executed_has_failed(by_each):
+    by_each.write(
+        "Dockerfile", 'FROM base\nHEALTHCHECK --interval=50ms --retries=1 CMD ["/none"]\n'
+    )
+    by_each.ok("build", "-q", "-t", "app", by_each.folder)
+    by_each.ok("run", "-d", "--name", "c1", "app", "sleep", "1000")
+    with changes(by_each) as following:
         assert following() == "unhealthy"
-    first = health(apart, "c1")["Log"][0]
+    first = health(by_each, "c1")["Log"][0]
     assert first["ExitCode"] == -1
     assert "/none" in first["Output"]
 
 
-def test_what_checks_write_is_bounded(apart):
-    apart.ok(
+def test_what_checks_write_is_bounded(by_each):
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--health-cmd", "head -c 300000 /dev/zero | tr '\\0' x"),
         *(*_FAST, "base", "sleep", "1000"),
     )
-    with changes(apart) as following:
+    with changes(by_each) as following:
         assert following() == "healthy"
-    assert health(apart, "c1")["Log"][0]["Output"] == "x" * 4096
+    assert health(by_each, "c1")["Log"][0]["Output"] == "x" * 4096
 
 
 def test_an_images_check_can_be_changed_and_left_out(base, needs_program):

@@ -13,14 +13,6 @@ from tests.cli.rig import assert_complaint, told
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
 
-@pytest.fixture(params=["crun", "runc"])
-def apart(cleared, request, needs_program):
-    """A store with the image `base`, by each runtime."""
-    needs_program(request.param)
-    cleared.env["LAMINA_ISOLATION"] = request.param
-    return cleared
-
-
 @contextmanager
 def followed(store, *words):
     """A function that waits for the next event, and tells what happened."""
@@ -39,102 +31,102 @@ def state(store, name):
     return document["State"], document["RestartCount"]
 
 
-def test_a_failing_one_is_started_again_as_often_as_was_said(apart):
-    apart.ok(
+def test_a_failing_one_is_started_again_as_often_as_was_said(by_each):
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--restart", "on-failure:2", "base"),
         *("sh", "-c", "echo began >>/log; cat /log; exit 3"),
     )
-    assert apart.ok("wait", "c1") == "3\n"
-    assert apart.ok("logs", "c1") == "began\n" * 6  # 1, 2 and 3: what it wrote stays
-    found, restarts = state(apart, "c1")
+    assert by_each.ok("wait", "c1") == "3\n"
+    assert by_each.ok("logs", "c1") == "began\n" * 6  # 1, 2 and 3: what it wrote stays
+    found, restarts = state(by_each, "c1")
     assert (found["Status"], found["ExitCode"], restarts) == ("exited", 3, 2)
-    with followed(apart, "--filter", "container=c1") as following:
+    with followed(by_each, "--filter", "container=c1") as following:
         assert [following() for _ in range(7)] == ["create", *["start", "die 3"] * 3]
 
 
-def test_one_that_succeeds_has_not_failed(apart):
-    apart.ok("run", "-d", "--name", "c1", "--restart", "on-failure", "base", "true")
-    assert apart.ok("wait", "c1") == "0\n"
-    assert state(apart, "c1")[1] == 0
+def test_one_that_succeeds_has_not_failed(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "on-failure", "base", "true")
+    assert by_each.ok("wait", "c1") == "0\n"
+    assert state(by_each, "c1")[1] == 0
 
 
-def test_always_is_until_it_is_stopped(apart):
-    apart.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 0")
-    with followed(apart, "--filter", "event=die") as following:
+def test_always_is_until_it_is_stopped(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 0")
+    with followed(by_each, "--filter", "event=die") as following:
         assert [following() for _ in range(3)] == ["die 0"] * 3
-    apart.ok("stop", "c1")
-    found, restarts = state(apart, "c1")
+    by_each.ok("stop", "c1")
+    found, restarts = state(by_each, "c1")
     assert (found["Status"], found["Restarting"], found["Running"]) == ("exited", False, False)
     assert restarts >= 2
-    apart.ok("start", "c1")
-    assert apart.ok("ps", "-q")
+    by_each.ok("start", "c1")
+    assert by_each.ok("ps", "-q")
 
 
-def test_while_it_waits_it_is_restarting(apart):
+def test_while_it_waits_it_is_restarting(by_each):
     """Its monitor is held still where it waits: however long we look."""
-    apart.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
-    with lamina.open(apart.root, run_root=apart.env["LAMINA_RUN_ROOT"]) as engine:
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
+    with lamina.open(by_each.root, run_root=by_each.env["LAMINA_RUN_ROOT"]) as engine:
         keeper = engine.container_store.get("c1").row.pid
         os.kill(keeper, signal.SIGSTOP)
         while engine.containers.get("c1").status != "restarting":
             os.kill(keeper, signal.SIGCONT)
             os.kill(keeper, signal.SIGSTOP)
-    found, _ = state(apart, "c1")
+    found, _ = state(by_each, "c1")
     assert (found["Status"], found["Running"], found["Restarting"]) == ("restarting", True, True)
     assert found["ExitCode"] == 7
-    assert apart.ok("ps", "--format", "{{.Status}}").startswith("Restarting (7) ")
-    assert apart.ok("ps", "-q", "--filter", "status=restarting")
-    assert_complaint(apart("exec", "c1", "true"), "not running")
-    assert_complaint(apart("pause", "c1"), "started again")
-    apart.ok("rm", "-f", "c1")
-    assert apart.ok("ps", "-aq") == ""
+    assert by_each.ok("ps", "--format", "{{.Status}}").startswith("Restarting (7) ")
+    assert by_each.ok("ps", "-q", "--filter", "status=restarting")
+    assert_complaint(by_each("exec", "c1", "true"), "not running")
+    assert_complaint(by_each("pause", "c1"), "started again")
+    by_each.ok("rm", "-f", "c1")
+    assert by_each.ok("ps", "-aq") == ""
 
 
-def test_a_kill_from_outside_is_no_stop_but_ours_is(apart):
-    apart.ok("run", "-d", "--name", "c1", "--restart", "unless-stopped", "base", "sleep", "1000")
-    with followed(apart, "--filter", "event=start") as following:
+def test_a_kill_from_outside_is_no_stop_but_ours_is(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "unless-stopped", "base", "sleep", "1000")
+    with followed(by_each, "--filter", "event=start") as following:
         following()
-        os.kill(state(apart, "c1")[0]["Pid"], signal.SIGKILL)
+        os.kill(state(by_each, "c1")[0]["Pid"], signal.SIGKILL)
         following()
-    assert state(apart, "c1")[0]["Status"] == "running"
-    apart.ok("kill", "c1")
-    assert apart.ok("wait", "c1") == "137\n"
-    assert state(apart, "c1")[0]["Status"] == "exited"
+    assert state(by_each, "c1")[0]["Status"] == "running"
+    by_each.ok("kill", "c1")
+    assert by_each.ok("wait", "c1") == "137\n"
+    assert state(by_each, "c1")[0]["Status"] == "exited"
 
 
-def test_a_killed_monitor_takes_it_along(apart):
-    apart.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sleep", "1000")
-    first = state(apart, "c1")[0]["Pid"]
+def test_a_killed_monitor_takes_it_along(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sleep", "1000")
+    first = state(by_each, "c1")[0]["Pid"]
     with open(f"/proc/{first}/stat", encoding="ascii") as file:
         keeper = int(file.read().rpartition(")")[2].split()[1])
-    with followed(apart, "--filter", "event=die") as following:
+    with followed(by_each, "--filter", "event=die") as following:
         os.kill(keeper, signal.SIGKILL)
         assert following() == "die 137"
-    assert state(apart, "c1")[0]["Status"] == "exited"
+    assert state(by_each, "c1")[0]["Status"] == "exited"
 
 
-def test_in_the_foreground_all_its_runs_are_shown(apart):
-    said = apart("run", "--restart", "on-failure:1", "base", "sh", "-c", "echo out; exit 7")
+def test_in_the_foreground_all_its_runs_are_shown(by_each):
+    said = by_each("run", "--restart", "on-failure:1", "base", "sh", "-c", "echo out; exit 7")
     assert (said.code, said.out) == (7, "out\nout\n")
 
 
-def test_a_terminal_is_its_own_each_time(apart):
-    apart.ok(
+def test_a_terminal_is_its_own_each_time(by_each):
+    by_each.ok(
         *("run", "-dt", "--name", "c1", "--restart", "on-failure:1", "base"),
         *("sh", "-c", "tty; exit 7"),
     )
-    assert apart.ok("wait", "c1") == "7\n"
-    assert apart.ok("logs", "c1").split() == ["/dev/pts/0"] * 2
+    assert by_each.ok("wait", "c1") == "7\n"
+    assert by_each.ok("logs", "c1").split() == ["/dev/pts/0"] * 2
 
 
-def test_health_begins_anew(apart):
-    apart.ok(
+def test_health_begins_anew(by_each):
+    by_each.ok(
         *("run", "-d", "--name", "c1", "--restart", "always", "--health-cmd", "test -e /well"),
         *("--health-interval", "50ms", "base", "sh", "-c", "echo >/well; exec sleep 1000"),
     )
-    with followed(apart, "--filter", "event=health_status") as following:
+    with followed(by_each, "--filter", "event=health_status") as following:
         assert following() == "health_status: healthy"
-        os.kill(state(apart, "c1")[0]["Pid"], signal.SIGKILL)
+        os.kill(state(by_each, "c1")[0]["Pid"], signal.SIGKILL)
         assert following() == "health_status: healthy"
 
 

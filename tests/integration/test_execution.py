@@ -554,6 +554,7 @@ def test_few_modules_on_the_way(template, tmp_path, needs_program, needs_mounts)
     """`run` by crun is fast because it imports little: none of the heavy ones."""
     needs_program("crun")
     rig = Rig(str(tmp_path / "rig"), template, "flat").settle()
+    rig.run("crun", "true")  # the first start makes its filter's program
     heavy = ("subprocess", "shutil", "tempfile", "pathlib", "logging", "socket", "dataclasses")
     script = f"""
 import sys
@@ -572,7 +573,7 @@ print(len(sys.modules), *(set({heavy}) & set(sys.modules)))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     said = done.stdout.split()
     assert said[1:] == []
-    assert int(said[0]) <= 154
+    assert int(said[0]) <= 153
 
 
 def test_the_programs_there_are(needs_mounts):

@@ -96,6 +96,7 @@ class Watched(NamedTuple):
 Content = Opener | Watched | Held
 """Where a file's content comes from, once."""
 
+
 EntryStream = Iterator[tuple[Entry, Content | None]]
 """Entries in order, each regular file with its content."""
 
@@ -109,6 +110,11 @@ class Known(NamedTuple):
 
 MemberStream = Iterator[tuple[Entry, Content | Known | None]]
 """The same, with what is known already of some."""
+
+
+def in_order(path: bytes) -> bytes:
+    """The key of the canonical order: by components, each bytewise."""
+    return path.replace(b"/", b"\0")
 
 
 class Segment(NamedTuple):

@@ -27,6 +27,7 @@ from lamina.archive.entry import (
     EntryStream,
     Held,
     Watched,
+    in_order,
 )
 from lamina.archive.whiteout import PREFIX, is_reserved
 from lamina.build.filereading import require_bytes, require_unchanged, whole
@@ -167,11 +168,6 @@ def entries(
             yield from writer.several(selected)
     except OSError as error:
         raise from_oserror(error, f"reading {tree.title}:") from error
-
-
-def in_order(path: bytes) -> bytes:
-    """The key of the canonical order: by components, each bytewise."""
-    return path.replace(b"/", b"\0")
 
 
 def refuse_whiteout(name: bytes) -> None:

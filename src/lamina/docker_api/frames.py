@@ -1,7 +1,8 @@
 """docker's frames of two streams in one: number, three zeros, size (big-endian), bytes."""
 
+from lamina.execution.attached import whole_frames
+
 STDOUT, STDERR = 1, 2
-_HEAD = 8
 _NAMES = {"stdout": STDOUT, "stderr": STDERR}
 
 
@@ -24,13 +25,5 @@ class Sieve:
 
     def passed(self, data: bytes) -> bytes:
         """What is wanted of what came; the beginning of a frame waits for its end."""
-        self._kept += data
-        found = []
-        while len(self._kept) >= _HEAD:
-            end = _HEAD + int.from_bytes(self._kept[4:_HEAD], "big")
-            if len(self._kept) < end:
-                break
-            if self._kept[0] in self._wanted:
-                found.append(self._kept[:end])
-            self._kept = self._kept[end:]
-        return b"".join(found)
+        found, self._kept = whole_frames(self._kept + data)
+        return b"".join([each for each in found if each[0] in self._wanted])

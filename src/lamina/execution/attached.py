@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from lamina.execution.monitor.clients import INPUT, LAST_INPUT, OUTPUT
 
-__all__ = ["INPUT", "LAST_INPUT", "OUTPUT", "Attachment", "joined"]
+__all__ = ["INPUT", "LAST_INPUT", "OUTPUT", "Attachment", "joined", "whole_frames"]
 
 _CHUNK = 1 << 16
 _HEAD = 8  # bytes of a frame's head
@@ -32,6 +32,18 @@ def joined(path: str, role: bytes) -> socket.socket:
     return found
 
 
+def whole_frames(data: bytes) -> tuple[list[bytes], bytes]:
+    """docker's frames, with their heads, and the beginning of one that is not all there yet."""
+    found = []
+    while len(data) >= _HEAD:
+        end = _HEAD + int.from_bytes(data[4:_HEAD], "big")
+        if len(data) < end:
+            break
+        found.append(data[:end])
+        data = data[end:]
+    return found, data
+
+
 class Attachment:
     """One connection; `framed` unless the container has a terminal."""
 
@@ -53,18 +65,10 @@ class Attachment:
             data = b""
         if not data:
             return None
-        return self._frames(data) if self._framed else [(1, data)]
-
-    def _frames(self, data: bytes) -> list[tuple[int, bytes]]:
-        self._kept += data
-        found = []
-        while len(self._kept) >= _HEAD:
-            end = _HEAD + int.from_bytes(self._kept[4:_HEAD], "big")
-            if len(self._kept) < end:
-                break
-            found.append((self._kept[0], self._kept[_HEAD:end]))
-            self._kept = self._kept[end:]
-        return found
+        if not self._framed:
+            return [(1, data)]
+        frames, self._kept = whole_frames(self._kept + data)
+        return [(each[0], each[_HEAD:]) for each in frames]
 
     def send(self, data: bytes) -> None:
         """Feed the container's input; nothing when it is gone."""

@@ -12,10 +12,14 @@ import os
 from binascii import b2a_base64
 from contextlib import suppress
 
-from lamina.errors import RuntimeFailure
+from lamina.errors import RuntimeFailure, StorageError
 from lamina.fs.atomic import unlink_if_there, write_all
-from lamina.kernel.namespaces import CAP_SYS_ADMIN, bounding_capabilities, has_capability
-from lamina.kernel.seccomp import is_there, program
+from lamina.kernel.namespaces import (
+    CAP_SYS_ADMIN,
+    bounding_capabilities,
+    filters_calls,
+    has_capability,
+)
 from lamina.runtime.bundle import granted
 from lamina.runtime.confinement import UNCONFINED
 from lamina.runtime.isolation import Isolation
@@ -30,7 +34,7 @@ _LIMIT = 4096 * _INSTRUCTION  # what the kernel takes (BPF_MAXINSNS)
 
 def filters(isolation: Isolation) -> bool:
     """Whether system calls can be filtered here for who asks for nothing more (seccomp(2))."""
-    return is_there() and (isolation.name != "chroot" or has_capability(CAP_SYS_ADMIN))
+    return filters_calls() and (isolation.name != "chroot" or has_capability(CAP_SYS_ADMIN))
 
 
 def filtering(process: Process, isolation: Isolation, run_dir: str) -> dict[str, Json] | str | None:
@@ -40,7 +44,7 @@ def filtering(process: Process, isolation: Isolation, run_dir: str) -> dict[str,
     `UsageError` for a profile that is none, `RuntimeFailure` for capabilities that are not had.
     """
     wanted = _filter_of(process)
-    if wanted is None or not (process.confinement.seccomp or is_there()):
+    if wanted is None or not (process.confinement.seccomp or filters_calls()):
         return None
     made = None if isolation.name == "runc" else _ready_made(wanted, run_dir)
     return rendered(wanted) if made is None else b2a_base64(made, newline=False).decode()
@@ -53,7 +57,7 @@ def program_for(process: Process, run_dir: str) -> bytes:
     """
     wanted = _filter_of(process)
     may = has_capability(CAP_SYS_ADMIN) or process.confinement.no_new_privileges  # seccomp(2)
-    made = _ready_made(wanted, run_dir) if wanted and may and is_there() else None
+    made = _ready_made(wanted, run_dir) if wanted and may and filters_calls() else None
     if wanted and made is None and process.confinement.seccomp:
         raise RuntimeFailure(
             "a chroot cannot confine a container by this profile of seccomp here",
@@ -81,14 +85,16 @@ def _filter_of(process: Process) -> Filter | None:
 def _ready_made(wanted: Filter, run_dir: str) -> bytes | None:
     """The program of a filter; None where it can only be made by the runtime."""
     name = hashlib.sha256(repr(wanted).encode()).hexdigest()
-    folder = os.path.join(run_dir, "filters")
-    kept = _kept(os.path.join(folder, name))
+    path = os.path.join(run_dir, "filters", name)
+    kept = _kept(path)
     if kept:
         return kept
+    from lamina.kernel.seccomp import program  # once for all starts that are alike
+
     made = program(wanted)
     if made is not None:
-        with suppress(OSError):  # a file system without files of no name, or full: made each time
-            _keep(made, folder, name)
+        with suppress(OSError, StorageError):  # a full disk: it is made each time
+            _keep(made, path)
     return made
 
 
@@ -105,13 +111,9 @@ def _kept(path: str) -> bytes:
     return b""
 
 
-def _keep(made: bytes, folder: str, name: str) -> None:
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    try:
+def _keep(made: bytes, path: str) -> None:
+    from lamina.fs.newfile import new_file  # as above
+
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with new_file(path, mode=0o600) as descriptor:
         write_all(descriptor, made)
-        # link(2) follows no link; Python takes linkat(2), which does, where it has a folder
-        source = f"/proc/self/fd/{descriptor}"
-        os.link(source, os.path.join(folder, name), src_dir_fd=descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,9 +1,10 @@
 """Namespaces and rights of the calling task."""
 
+import errno
 import os
 from typing import Literal, NamedTuple
 
-from lamina.kernel.libc import fail, libc_call
+from lamina.kernel.libc import errno_now, fail, libc_call
 
 # include/uapi/linux/sched.h
 CLONE_FS = 0x00000200
@@ -17,6 +18,7 @@ CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 CAP_SYS_RESOURCE = 24
 CAP_MKNOD = 27
 _PR_SET_PDEATHSIG = 1
+_PR_GET_SECCOMP = 21
 _PR_CAPBSET_DROP = 24
 
 
@@ -30,6 +32,11 @@ def setns(descriptor: int, flags: int) -> None:
     """Enter the namespace that a descriptor names (setns(2)); the calling thread alone."""
     if libc_call("setns", descriptor, flags) < 0:
         raise fail("setns")
+
+
+def filters_calls() -> bool:
+    """Whether this kernel filters system calls (prctl(2), PR_GET_SECCOMP)."""
+    return libc_call("prctl", _PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 or errno_now() != errno.EINVAL
 
 
 def effective_capabilities() -> int:

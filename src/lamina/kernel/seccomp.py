@@ -8,10 +8,9 @@ import ctypes
 import errno
 import os
 
-from lamina.kernel.libc import errno_now, fail, libc_call
+from lamina.kernel.libc import fail
 from lamina.values.syscallfilter import Argument, Filter, Rule
 
-_PR_GET_SECCOMP = 21
 _CTL_OPTIMIZE, _BINARY_TREE = 8, 2  # libseccomp, seccomp_attr_set(3)
 _UNKNOWN = -1  # __NR_SCMP_ERROR
 _NAME = "libseccomp.so.2"
@@ -36,11 +35,6 @@ class _Comparison(ctypes.Structure):
         ("datum_a", ctypes.c_uint64),
         ("datum_b", ctypes.c_uint64),
     )
-
-
-def is_there() -> bool:
-    """Whether this kernel filters system calls (prctl(2), PR_GET_SECCOMP)."""
-    return libc_call("prctl", _PR_GET_SECCOMP, 0, 0, 0, 0) >= 0 or errno_now() != errno.EINVAL
 
 
 def program(wanted: Filter) -> bytes | None:

@@ -27,6 +27,7 @@ from lamina.archive.entry import (
     MemberStream,
     Segment,
     Watched,
+    in_order,
 )
 from lamina.archive.index import IndexReader, Record
 from lamina.archive.results import Figures
@@ -122,7 +123,7 @@ class Version:
                 raise Unlike
             self._entries += 1
             self._size += entry.size
-            key = _key(entry.name)
+            key = in_order(entry.name)
             while old.record is not None and old.key < key:
                 self._goes(old.record)
             record = old.record if old.key == key else None
@@ -209,7 +210,7 @@ class _Members:
         """Go on to the next member; raises `Unlike` for one that no version can stand on."""
         record, before = self._read(), self.key
         self.record = record
-        self.key = _key(record.name) if record is not None else b""
+        self.key = in_order(record.name) if record is not None else b""
         if record is None:
             return
         if record.kind == HARDLINK or PREFIX in record.name or self.key <= before:
@@ -226,11 +227,6 @@ class _Members:
         stored = record.size if record.sparse is None else record.entry().stored
         self._padding = -stored % _BLOCK if record.kind == FILE else 0
         return record
-
-
-def _key(name: bytes) -> bytes:
-    """The key of the canonical order: by components, each bytewise."""
-    return name.replace(b"/", b"\0")
 
 
 def _is_same(entry: Entry, content: Content | None, record: Record) -> bool:

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK
+from lamina.archive.entry import DIR, FILE, HARDLINK, SYMLINK, in_order
 from lamina.build import copy
 from lamina.build.copy import Manner
 from lamina.build.selection import Inline, Seen, Wanted, select
@@ -415,7 +415,7 @@ def test_one_directory_and_several_sources_give_the_same_entries(context, stage)
         twice = [entry for entry, _ in copied(tree, view, ["src", "src"], f"{to}/", manner)]
         assert alone == twice
         assert [entry.name for entry in alone] == sorted(
-            (entry.name for entry in alone), key=copy.in_order
+            (entry.name for entry in alone), key=in_order
         )
 
 
