@@ -10,6 +10,7 @@ import termios
 import time
 
 PATIENCE = 30.0  # seconds; a bound, never a wait
+_QUIET = 0.25  # seconds without a word
 
 
 class Terminal:
@@ -37,13 +38,21 @@ class Terminal:
     def type(self, text):
         os.write(self.ours, text)
 
-    def see(self, text):
-        """Read until `text` is on the screen."""
+    def see(self, text, again=None):
+        """Read until `text` is on the screen.
+
+        `again` is called whenever nothing comes: for a signal that the command may not have been
+        ready to hear when it was sent first.
+        """
         limit = time.monotonic() + PATIENCE
         while text not in self.screen:
-            ready, _, _ = select.select([self.ours], [], [], max(0, limit - time.monotonic()))
-            assert ready, self.screen
-            self.screen += os.read(self.ours, 4096)
+            left = max(0, limit - time.monotonic())
+            ready, _, _ = select.select([self.ours], [], [], min(left, _QUIET) if again else left)
+            assert ready or (again and left), self.screen
+            if ready:
+                self.screen += os.read(self.ours, 4096)
+            else:
+                again()
 
     def hang_up(self):
         """As if its window were closed."""

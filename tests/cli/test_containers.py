@@ -232,6 +232,14 @@ def test_a_commit_holds_its_container_still_unless_told_not_to(base, running, fl
     assert process.communicate(b"\n")[0] == said
 
 
+def test_only_what_runs_in_a_container_is_listed_not_the_runtime_beside_it(base, running):
+    process = running("run", "--name", "c1", "-i", "base", "sh", "-c", "echo up; read line")
+    titles, *rows = base.ok("top", "c1", "-o", "pid,args").splitlines()
+    assert titles.split() == ["PID", "COMMAND"]
+    assert [row.split(None, 1)[1] for row in rows] == ["sh -c echo up; read line"]
+    process.communicate(b"\n")
+
+
 def test_a_container_that_is_removed_while_it_runs_ends_as_killed(base, running):
     process = running("run", "--rm", "--name", "c1", "base", "sh", "-c", "echo up; sleep 1000")
     base.ok("rm", "-f", "c1")

@@ -2,7 +2,8 @@
 
 Those of the process namespace that its holder is in and of the namespaces below (ioctl_ns(2));
 where it has none of its own, those that the holder started and theirs. The holder itself is not
-one: it is what the container's end hangs on.
+one: it is what the container's end hangs on. Nor is a runtime, which works beside the holder: it
+hands signals on, so that one that is told to go on would tell its container a second time.
 """
 
 import fcntl
@@ -41,6 +42,8 @@ class Family:
         space = _namespace(pid)
         if space is None:
             return False
+        if space == self._space:
+            return _root(pid) not in (None, _root(self._holder))
         if space not in self._known:
             self._known[space] = self._space in _ancestry(pid)
         return self._known[space]
@@ -97,6 +100,15 @@ def _namespace(pid: int) -> int | None:
         return os.stat(f"/proc/{pid}/ns/pid").st_ino
     except OSError:
         return None
+
+
+def _root(pid: int) -> tuple[int, int] | None:
+    """The folder that a process has for its root; None when it is gone or another user's."""
+    try:
+        found = os.stat(f"/proc/{pid}/root")
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _ancestry(pid: int) -> list[int]:
