@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from lamina.archive import index
 from lamina.archive.entry import DIR, FILE, SYMLINK, Entry, Held
 from lamina.fs.mounting import detached
 from lamina.layers import versions
@@ -93,6 +94,11 @@ def exported(store, layer):
     return b"".join(tar)
 
 
+def indexed(store, layer):
+    with closing(store.layers.index(layer)) as reader:
+        return reader.footer, list(reader.records())
+
+
 @contextmanager
 def stores():
     with tempfile.TemporaryDirectory() as folder:
@@ -104,10 +110,11 @@ def stores():
 
 @pytest.fixture(autouse=True)
 def of_any_size():
-    """However small a layer is, it can be stood on, and all of it may differ."""
+    """However small a layer is, it can be stood on, has frames, and all of it may differ."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(versions, "LEAST", 1)
         patch.setattr(versions, "PART", 0.01)
+        patch.setattr(index, "_PER_FRAME", 3)
         yield
 
 
@@ -131,6 +138,7 @@ def test_a_version_is_the_layer_that_it_would_be_from_nothing(below, old, new):
         assert tops[0].chain_id == tops[1].chain_id
         assert (tops[0].size, tops[0].entries) == (tops[1].size, tops[1].entries)
         assert exported(one, tops[0]) == exported(other, tops[1])
+        assert indexed(one, tops[0]) == indexed(other, tops[1])
         assert shown(one, tops[0]) == shown(other, tops[1])
         assert [each.chain_id for each in one.layers.chain(tops[0].chain_id)] == [
             each.chain_id for each in other.layers.chain(tops[1].chain_id)

@@ -5,16 +5,16 @@ bytes, the facts and the SHA-256 of its body; at the end whatever followed, the 
 members destroyed, and totals. Export, usage, waste and comparison are all read from it.
 """
 
-import errno
 import hashlib
 import os
 import struct
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from operator import is_
 from types import TracebackType
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import msgspec
 
@@ -23,14 +23,12 @@ try:
 except ImportError:
     from zlib import compress
 
-from lamina.archive.entry import FILE, Body, Entry, Held, Piece, Segment, Write
+from lamina.archive.entry import FILE, Body, Entry, Held, Piece, Segment
 from lamina.archive.results import Placement
 from lamina.archive.salvage import discard_salvage
-from lamina.errors import StoreDamaged, from_oserror
+from lamina.errors import StoreDamaged
 from lamina.fs.atomic import write_all
 from lamina.fs.copy import copy_data
-from lamina.fs.inroot import shown
-from lamina.fs.tree import TreeView
 from lamina.values.closing import Closing
 
 
@@ -91,6 +89,13 @@ class Footer(msgspec.Struct, frozen=True):
     salvaged: dict[int, tuple[int, int]]
 
 
+class Frame(NamedTuple):
+    """Some records, and how they are `packed` in the file."""
+
+    packed: bytes
+    records: Sequence[Record]
+
+
 class IndexWriter:
     """Writes the index at `path`; a context manager that leaves nothing behind on an error.
 
@@ -106,6 +111,7 @@ class IndexWriter:
         self._encode = msgspec.msgpack.Encoder().encode
         self._waiting: list[Record] = []
         self._waiting_bytes = 0
+        self._like: Frame | None = None
         self._inodes = array("Q")
         self._count = self._size = 0
         self._placement: Placement | None = None
@@ -130,15 +136,34 @@ class IndexWriter:
             self._size += entry.size if entry.kind == FILE else 0
             if entry.xattrs:
                 self._waiting_bytes += sum(len(key) + len(value) for key, value in entry.xattrs)
+        self._wait(record)
+
+    def repeat(self, record: Record, frame: Frame, segment: Segment) -> None:
+        """Note a segment that has passed, of a member of which another index has the `record`.
+
+        A whole `frame` of that index need not be packed again.
+        """
+        if record.offset != segment.offset or len(record.raw) != len(segment.raw):
+            self.add(segment, record.digest)
+            return
+        self._inodes.append(0)
+        self._size += record.size if record.kind == FILE else 0
+        self._like = frame
+        self._wait(record)
+
+    def _wait(self, record: Record) -> None:
         self._waiting.append(record)
-        self._waiting_bytes += len(segment.raw)
+        self._waiting_bytes += len(record.raw)
         if len(self._waiting) >= _PER_FRAME or self._waiting_bytes >= _FRAME_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if not self._waiting:
             return
-        data = compress(self._encode(self._waiting), 1)
+        if self._like is not None and _are_those(self._waiting, self._like.records):
+            data = self._like.packed
+        else:
+            data = compress(self._encode(self._waiting), 1)
         write_all(self._fd, _FRAME.pack(len(data), len(self._waiting)) + data)
         self._count += len(self._waiting)
         self._waiting = []
@@ -204,6 +229,10 @@ class IndexWriter:
         os.close(self._fd)
         if error is not None:
             os.unlink(self._path)
+
+
+def _are_those(records: Sequence[Record], others: Sequence[Record]) -> bool:
+    return len(records) == len(others) and all(map(is_, records, others))
 
 
 def _tail_record(segment: Segment) -> Record:
@@ -297,6 +326,11 @@ class IndexReader(Closing):
 
     def records(self) -> Iterator[Record]:
         """Every record in the tar's order, tail pieces included."""
+        for frame in self.frames():
+            yield from frame.records
+
+    def frames(self) -> Iterator[Frame]:
+        """The same, as they are packed together."""
         decode = msgspec.msgpack.Decoder(list[Record]).decode
         at, left = len(_MAGIC), self.footer.records
         while left:
@@ -304,12 +338,13 @@ class IndexReader(Closing):
                 length, count = _FRAME.unpack(os.pread(self._fd, _FRAME.size, at))
                 if not 0 < count <= left or at + length > self._end:
                     raise self._damaged()
-                found = decode(_inflate(os.pread(self._fd, length, at + _FRAME.size)))
+                data = os.pread(self._fd, length, at + _FRAME.size)
+                found = decode(_inflate(data))
             except (struct.error, _BROKEN, msgspec.MsgspecError, OSError) as error:
                 raise self._damaged() from error
             if len(found) != count:
                 raise self._damaged()
-            yield from found
+            yield Frame(data, found)
             at, left = at + _FRAME.size + length, left - count
 
     def salvaged(self, number: int) -> tuple[int, int, int] | None:
@@ -320,61 +355,3 @@ class IndexReader(Closing):
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-
-def reassemble(reader: IndexReader, own: TreeView, merged: TreeView, write: Write) -> None:
-    """Write the tar that the index was made from, with the bodies from the layer's files.
-
-    `own` is what the layer itself stores, `merged` the tree with all below it. Raises
-    `StoreDamaged` naming the file whose bytes are not those of the tar.
-    """
-    for number, record in enumerate(reader.records()):
-        write(record.raw)
-        entry = record.entry()
-        if entry.kind != FILE or not entry.stored:
-            continue
-        salvaged = reader.salvaged(number)
-        if salvaged is not None:
-            _copy_body(salvaged[0], entry, record.digest, write, salvaged[1])
-            continue
-        descriptor = _open_body(record, own, merged)
-        try:
-            _copy_body(descriptor, entry, record.digest, write, 0)
-        finally:
-            os.close(descriptor)
-
-
-def _open_body(record: Record, own: TreeView, merged: TreeView) -> int:
-    """The file of a record: where it was placed, by its name, or through links below."""
-    tried = [record.place] if record.place is not None else []
-    tried.append(record.name)
-    for path in tried:
-        try:
-            return own.open(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                raise from_oserror(error, "reading", shown(path)) from error
-    try:
-        return merged.open(merged.resolve(record.name, follow_last=False))
-    except OSError as error:
-        raise StoreDamaged(f"the file {shown(record.name)} of a layer is gone") from error
-
-
-def _copy_body(descriptor: int, entry: Entry, digest: bytes, write: Write, base: int) -> None:
-    hashed = hashlib.sha256()
-    for offset, length in entry.sparse or ((0, entry.size),):
-        at, end = base + offset, base + offset + length
-        while at < end:
-            try:
-                data = os.pread(descriptor, min(_CHUNK, end - at), at)
-            except OSError as error:
-                raise from_oserror(error, "reading", shown(entry.name)) from error
-            if not data:
-                break
-            hashed.update(data)
-            write(data)
-            at += len(data)
-    if hashed.digest() != digest:
-        raise StoreDamaged(
-            f"the file {shown(entry.name)} of a layer was changed", hint="run `lamina check`"
-        )

@@ -10,6 +10,7 @@ only then. Times of files never are, and instructions that only edit the config 
 
 import hashlib
 import json
+import os
 from binascii import crc32
 from collections.abc import Mapping
 from typing import NamedTuple, TypeAlias
@@ -63,16 +64,16 @@ class Files:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._depth: int | None = None
-        self._folders: dict[str, str] = {}
+        self._folders: dict[bytes, str] = {}
 
-    def add(self, name: str, line: bytes) -> None:
+    def add(self, name: bytes, line: bytes) -> None:
         """Count a file of that name and all else that `line` says of it, its digest last."""
         value = int.from_bytes(line[-8:], "big") ^ crc32(line) << 24
-        row = self._folders.get(name.rpartition("/")[0])  # most are in one that is known
+        row = self._folders.get(name.rpartition(b"/")[0])  # most are in one that is known
         if row is not None:
             self._rows[row] ^= value
             return
-        self._put(name, value)
+        self._put(os.fsdecode(name), value)
         while len(self._rows) > _LISTED_FILES and self._depth != 0:
             self._depth = _DEEPEST if self._depth is None else self._depth - 1
             self._folders = {}
@@ -84,12 +85,9 @@ class Files:
         row = name
         if self._depth is not None:
             folder = name.rpartition("/")[0]
-            known = self._folders.get(folder)
-            if known is None:
-                above = folder.split("/")[: self._depth] if folder else ()
-                known = "".join(f"{each}/" for each in above) or "./"
-                self._folders = {folder: known}  # files of one directory come together
-            row = known
+            above = folder.split("/")[: self._depth] if folder else ()
+            row = "".join(f"{each}/" for each in above) or "./"
+            self._folders = {os.fsencode(folder): row}  # files of one directory come together
         self._rows[row] = self._rows.get(row, 0) ^ value
 
     def condensed(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from lamina.build.selection import DIGEST_SIZE, Kept, Listing, Node, Seen, Selec
 from lamina.build.sources import SourceTree
 from lamina.build.statcache import StatCache
 from lamina.errors import from_oserror
-from lamina.fs.status import Status, facts, is_directory, unpacked
+from lamina.fs.status import Status, facts, unpacked
 
 ROOM = 64 << 20  # bytes that a step keeps of its sources between digest and copy
 _NODE = 500  # bytes that a node takes, without its names and what its file holds
@@ -98,6 +98,7 @@ class _Reading:
     def _digested(self, node: Node) -> Node:
         """Count a node; gives it with what is known of it now."""
         name, path, packed, data, implied, fetched, _ = node
+        size, mode, uid, gid, rdev = facts(packed)
         if fetched is not None:
             digest = fetched.digest
         elif path is None:
@@ -105,28 +106,25 @@ class _Reading:
         else:
             kept = self._kept(path, packed)
             digest = kept.digest
-            node = Node(name, path, packed, data, implied, None, kept)
-        is_folder = is_directory(packed)
-        line = name + self._facts(packed, is_top=is_folder and not name) + digest
-        self.total.update(b"%d:%b" % (len(line), line))
-        if not is_folder:
-            self.files.add(os.fsdecode(name), line)
-        return node
-
-    def _facts(self, packed: bytes, *, is_top: bool) -> bytes:
-        if is_top:
-            return b"\0top\0"  # a source directory's own mode and owner are not copied
-        size, mode, uid, gid, rdev = facts(packed)
+            node = tuple.__new__(Node, (name, path, packed, data, implied, None, kept))
+        is_folder = stat.S_ISDIR(mode)
         if not stat.S_ISREG(mode):
             size = 0
-        if self._keeps_owners:
-            return b"\0%o %d:%d %d %d\0" % (mode, uid, gid, size, rdev)
-        return b"\0%o  %d %d\0" % (mode, size, rdev)
+        if is_folder and not name:  # a source directory's own mode and owner are not copied
+            line = b"\0top\0%b" % digest
+        elif self._keeps_owners:
+            line = b"%b\0%o %d:%d %d %d\0%b" % (name, mode, uid, gid, size, rdev, digest)
+        else:
+            line = b"%b\0%o  %d %d\0%b" % (name, mode, size, rdev, digest)
+        self.total.update(b"%d:%b" % (len(line), line))
+        if not is_folder:
+            self.files.add(name, line)
+        return node
 
     def _kept(self, path: bytes, packed: bytes) -> Kept:
         known = self._cache.find(packed)
         if known is not None:
-            return Kept(known)
+            return tuple.__new__(Kept, (known, None, None))
         now, status = time.time_ns(), unpacked(packed)
         try:
             kept = self._read(path, status)

@@ -49,6 +49,7 @@ _KINDS = {
     stat.S_IFIFO: FIFO,
     stat.S_IFSOCK: FILE,  # a socket becomes an empty file
 }
+_DEVICES = (CHAR, BLOCK)
 
 
 class Manner(NamedTuple):
@@ -211,7 +212,7 @@ class _Writer:
             if waiting:
                 yield from ((entry, None) for entry in waiting)
                 waiting = []
-            yield self._entry(inside + node.name, Laid(node, 0))
+            yield self._entry(inside + node.name, node, 0)
 
     def several(self, selected: list[Selected]) -> EntryStream:
         """Sources laid over each other, the later ones on top."""
@@ -226,11 +227,44 @@ class _Writer:
             if name not in laid:
                 yield parents[name][1], None
             else:
-                yield self._entry(name, laid[name])
+                yield self._entry(name, *laid[name])
 
-    def _entry(self, name: bytes, laid: Laid) -> tuple[Entry, Content | None]:
-        refuse_whiteout(name)
-        return _entry(self._tree, name, laid, self._manner, self._first)
+    def _entry(self, name: bytes, node: Node, source: int) -> tuple[Entry, Content | None]:
+        if PREFIX in name:
+            refuse_whiteout(name)
+        tree, manner, status = self._tree, self._manner, node.status
+        kind = _KINDS[stat.S_IFMT(status.mode)]
+        uid, gid = manner.owner or ((status.uid, status.gid) if tree.keeps_owners else (0, 0))
+        mode = stat.S_IMODE(status.mode)
+        if kind != SYMLINK and manner.mode is not None:
+            mode = applied(manner.mode, mode, is_directory=kind == DIR)
+        if status.links > 1 and kind != DIR:
+            linked = self._linked(name, node, status, source)
+            if linked != name:
+                mtime = manner.time(status.mtime_ns)
+                return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
+        holds = _holds(tree, node, status)
+        size = status.size if status.is_file else 0
+        is_device = kind in _DEVICES
+        entry = Entry(
+            name,
+            kind,
+            mode,
+            uid,
+            gid,
+            size,
+            manner.time(manner.stamp_ns if _is_inline(node) else status.mtime_ns),
+            holds.data or b"" if kind == SYMLINK else b"",
+            os.major(status.rdev) if is_device else 0,
+            os.minor(status.rdev) if is_device else 0,
+            holds.xattrs or (),
+        )
+        return entry, _content(tree, node, holds) if size else None
+
+    def _linked(self, name: bytes, node: Node, status: Status, source: int) -> bytes:
+        """The first name of a file with several."""
+        digest = node.kept.digest if node.kept is not None else b""
+        return self._first.setdefault((source, status.device, status.inode, digest), name)
 
 
 def _lay(view: TreeView, selected: list[Selected], to: Destination) -> dict[bytes, Laid]:
@@ -295,43 +329,6 @@ def parent_entry(view: TreeView, path: bytes, manner: Manner) -> tuple[bool, Ent
         xattrs=view.xattrs(path),
     )
     return False, entry
-
-
-def _entry(
-    tree: SourceTree,
-    name: bytes,
-    laid: Laid,
-    manner: Manner,
-    first: dict[_Link, bytes],
-) -> tuple[Entry, Content | None]:
-    node, status = laid.node, laid.node.status
-    kind = _KINDS[stat.S_IFMT(status.mode)]
-    uid, gid = manner.owner or ((status.uid, status.gid) if tree.keeps_owners else (0, 0))
-    mode = stat.S_IMODE(status.mode)
-    if kind != SYMLINK and manner.mode is not None:
-        mode = applied(manner.mode, mode, is_directory=kind == DIR)
-    if status.links > 1 and kind != DIR:
-        digest = node.kept.digest if node.kept is not None else b""
-        linked = first.setdefault((laid.source, status.device, status.inode, digest), name)
-        if linked != name:
-            mtime = manner.time(status.mtime_ns)
-            return Entry(name, HARDLINK, mode, uid, gid, mtime_ns=mtime, link=linked), None
-    holds = _holds(tree, node, status)
-    is_device = kind in (CHAR, BLOCK)
-    entry = Entry(
-        name,
-        kind,
-        mode,
-        uid,
-        gid,
-        status.size if status.is_file else 0,
-        manner.time(manner.stamp_ns if _is_inline(node) else status.mtime_ns),
-        holds.data or b"" if kind == SYMLINK else b"",
-        os.major(status.rdev) if is_device else 0,
-        os.minor(status.rdev) if is_device else 0,
-        holds.xattrs or (),
-    )
-    return entry, _content(tree, node, holds) if entry.size else None
 
 
 def _holds(tree: SourceTree, node: Node, status: Status) -> Kept:

@@ -49,7 +49,7 @@ def whole(tree: SourceTree, node: Node, status: Status) -> Kept:
     if is_file and kept is not None and status.size <= SMALL:
         data = tree.contents.find(kept.digest)
         if data is not None:  # a file of that digest has no attributes (`digest_of`)
-            return Kept(kept.digest, (), data)
+            return tuple.__new__(Kept, (kept.digest, (), data))
     if is_file:
         found = read_file(tree, node.path, status, keeps=True)
     else:

@@ -356,6 +356,8 @@ def _below(
     is kept: those of all that is open would take the square of the depth.
     """
     folder = top
+    prefix = name + b"/" if name else b""
+    below = len(top) + 1 if top else 0
     waiting = [iter(tree.children(top))]
     withheld: list[Node] = []
     while waiting:
@@ -366,9 +368,9 @@ def _below(
                 withheld.pop()
             folder = folder.rpartition(b"/")[0]
             continue
-        path = _join(folder, child.name)
-        status, excluded = child.status, child.excluded
-        node = Node(_join(name, path[len(top) + 1 :] if top else path), path, status)
+        entry, status, excluded = child
+        path = folder + b"/" + entry if folder else entry
+        node = tuple.__new__(Node, (prefix + path[below:], path, status, b"", False, None, None))
         is_folder = is_directory(status)
         hidden = excluded or (bool(exclude) and _is_excluded(exclude, path, top))
         if not hidden:

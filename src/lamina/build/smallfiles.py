@@ -1,26 +1,29 @@
 """The bytes of a context's small files, by their SHA-256, so that a copy need not open each.
 
 Where one file of a hundred thousand changed, all are copied, and the stat cache vouches for what
-the others hold: opening and reading them again would take longer than all else. What is found
-here is hashed before it is believed. The file format is docs/format/build-cache.md; a file that
-does not read as one is no cache, never an error. Knows no names and no attributes.
+the others hold: opening and reading them again would take longer than all else. A checksum over
+all of it tells of damage, as the stat cache's does. The file format is docs/format/build-cache.md;
+a file that does not read as one is no cache, never an error. Knows no names and no attributes.
 """
 
-import hashlib
 import os
 import struct
 import threading
 from binascii import crc32
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.fs.atomic import unlink_if_there, write_pieces
 
+if TYPE_CHECKING:
+    from mmap import mmap
+
 SMALL = 4096  # bytes of a file: a block, which it takes up on disk anyway
 _ROOM = 64 << 20  # bytes of all of one context's
-_MAGIC = b"lamina files 1\n\0"
-_HEADER = struct.Struct("<16sII")  # magic, number of files, CRC-32 of the table
+_MAGIC = b"lamina files 2\n\0"
+_HEADER = struct.Struct("<16sII")  # magic, number of files, CRC-32 of all that follows
 _ROW = struct.Struct("<32sI")  # SHA-256, size; their bytes follow the table in this order
 _AT_ONCE = 1024  # files that are written by one call
 
@@ -36,7 +39,7 @@ class SmallFiles:
         self._path = path
         self._temporary = temporary
         self._lock = threading.Lock()
-        self._stored: dict[bytes, bytes | memoryview] | None = None if path is not None else {}
+        self._stored: _Stored | None = None if path is not None else _NONE
         self._fresh: dict[bytes, bytes] = {}
         self._left = _ROOM
 
@@ -47,15 +50,11 @@ class SmallFiles:
 
     def find(self, digest: bytes) -> bytes | None:
         """The content of that SHA-256, if it is known."""
-        data = self._fresh.get(digest)
-        if data is not None:
-            return data
-        stored = self._stored if self._stored is not None else self._known()
-        found = stored.get(digest)
-        if found is None:
-            return None
-        data = bytes(found)
-        return data if hashlib.sha256(data).digest() == digest else None
+        places, data = self._stored or self._known()
+        place = places.get(digest)
+        if place is None:
+            return self._fresh.get(digest)
+        return data[place[0] : place[1]]
 
     def keep(self, digest: bytes, data: bytes) -> None:
         """Remember a content of at most `SMALL` bytes, as long as there is room."""
@@ -65,10 +64,10 @@ class SmallFiles:
             self._left -= len(data)
             self._fresh[digest] = data
 
-    def _known(self) -> "dict[bytes, bytes | memoryview]":
+    def _known(self) -> "_Stored":
         with self._lock:
             if self._stored is None:
-                self._stored = _load(self._path) if self._path is not None else {}
+                self._stored = _load(self._path) if self._path is not None else _NONE
             return self._stored
 
     def save(self, wanted: AbstractSet[bytes]) -> None:
@@ -78,22 +77,35 @@ class SmallFiles:
         """
         if self._path is None or not self._fresh:
             return
-        known = {**self._fresh, **self._known()}
-        kept = _within_room({each: data for each, data in known.items() if each in wanted})
+        places, data = self._known()
+        kept = {each: content for each, content in self._fresh.items() if each in wanted}
+        for each, (start, end) in places.items():
+            if each in wanted:
+                kept[each] = data[start:end]
         temporary = self._temporary() if self._temporary is not None else None
-        write_pieces(self._path, _packed(kept), mode=0o600, temporary=temporary)
+        write_pieces(self._path, _packed(_within_room(kept)), mode=0o600, temporary=temporary)
         self._fresh = {}
-        self._stored = kept
+        self._stored = None  # read again, if one is asked for
 
     def forget(self) -> None:
         """Let nothing be known any more; raises OSError."""
         self._fresh = {}
-        self._stored = {}
+        self._stored = _NONE
         if self._path is not None:
             unlink_if_there(self._path)
 
 
-def _within_room(files: "dict[bytes, bytes | memoryview]") -> "dict[bytes, bytes | memoryview]":
+class _Stored(NamedTuple):
+    """A file's contents: where each begins and ends in its bytes."""
+
+    places: dict[bytes, tuple[int, int]]
+    data: "bytes | mmap"
+
+
+_NONE = _Stored({}, b"")
+
+
+def _within_room(files: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """As many of them as there is room for."""
     if sum(map(len, files.values())) <= _ROOM:
         return files
@@ -101,33 +113,35 @@ def _within_room(files: "dict[bytes, bytes | memoryview]") -> "dict[bytes, bytes
     return {each: files[each] for each, end in zip(files, ends, strict=True) if end <= _ROOM}
 
 
-def _packed(kept: "dict[bytes, bytes | memoryview]") -> "list[bytes]":
+def _packed(kept: dict[bytes, bytes]) -> list[bytes]:
     table = b"".join([_ROW.pack(digest, len(data)) for digest, data in kept.items()])
     contents = list(kept.values())
     starts = range(0, len(contents), _AT_ONCE)
-    pieces = [b"".join(contents[start : start + _AT_ONCE]) for start in starts]
-    return [_HEADER.pack(_MAGIC, len(kept), crc32(table)), table, *pieces]
+    pieces = [table, *(b"".join(contents[start : start + _AT_ONCE]) for start in starts)]
+    checksum = 0
+    for piece in pieces:
+        checksum = crc32(piece, checksum)
+    return [_HEADER.pack(_MAGIC, len(kept), checksum), *pieces]
 
 
-def _load(path: str) -> "dict[bytes, bytes | memoryview]":
+def _load(path: str) -> _Stored:
     try:
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size > 2 * _ROOM:
-                return {}
+                return _NONE
             from mmap import MAP_POPULATE, MAP_PRIVATE, PROT_READ, mmap  # a cached build has none
 
-            data = memoryview(mmap(file.fileno(), 0, MAP_PRIVATE | MAP_POPULATE, PROT_READ))
+            data = mmap(file.fileno(), 0, MAP_PRIVATE | MAP_POPULATE, PROT_READ)
     except (OSError, ValueError):  # an empty file cannot be mapped
-        return {}
+        return _NONE
     if len(data) < _HEADER.size:
-        return {}
+        return _NONE
     magic, count, checksum = _HEADER.unpack_from(data)
     at = _HEADER.size + count * _ROW.size
-    table = data[_HEADER.size : at]
-    if magic != _MAGIC or len(table) != count * _ROW.size or crc32(table) != checksum:
-        return {}
-    found: dict[bytes, bytes | memoryview] = {}
-    for digest, size in _ROW.iter_unpack(table):
-        found[digest] = data[at : at + size]
-        at += size
-    return found
+    with memoryview(data) as view, view[_HEADER.size :] as body, view[_HEADER.size : at] as table:
+        if magic != _MAGIC or at > len(data) or crc32(body) != checksum:
+            return _NONE
+        rows = list(_ROW.iter_unpack(table))
+    ends = accumulate((size for _, size in rows), initial=at)
+    digests = (digest for digest, _ in rows)
+    return _Stored(dict(zip(digests, pairwise(ends), strict=True)), data)

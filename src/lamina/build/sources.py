@@ -6,6 +6,7 @@ descriptor and no link is followed by the kernel; what the ignore file excludes 
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,7 @@ from lamina.fs.status import is_directory, packed
 from lamina.fs.tree import READING, FlatTree, TreeView, Xattrs, carried_xattrs
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NAMES = sys.getfilesystemencoding()  # as os.fsencode has it, in a third of the time
 NOTHING_KNOWN = SmallFiles(None)
 
 
@@ -82,13 +84,13 @@ class Ignore(Protocol):
         """Whether it has a `!` pattern at all."""
 
 
-def _statuses(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[bytes, bytes]]:
+def _statuses(entries: Iterable[os.DirEntry[str]]) -> Iterator[Child]:
     for entry in entries:
         try:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             continue  # it went since it was listed, as an editor's and a compiler's files do
-        yield os.fsencode(entry.name), packed(status)
+        yield Child(entry.name.encode(_NAMES, "surrogateescape"), packed(status))
 
 
 class ContextTree:
@@ -141,16 +143,16 @@ class ContextTree:
         finally:
             os.close(directory)
         if self._ignore is None:
-            return [Child(name, status) for name, status in found]
+            return found
         return self._visible(path + b"/" if path else b"", found)
 
-    def _visible(self, prefix: bytes, found: list[tuple[bytes, bytes]]) -> list[Child]:
+    def _visible(self, prefix: bytes, found: list[Child]) -> list[Child]:
         kept = []
-        for name, status in found:
-            if not self._excluded(prefix + name):
-                kept.append(Child(name, status))
-            elif is_directory(status) and self._may_reach_below(prefix + name):
-                kept.append(Child(name, status, excluded=True))
+        for child in found:
+            if not self._excluded(prefix + child.name):
+                kept.append(child)
+            elif is_directory(child.status) and self._may_reach_below(prefix + child.name):
+                kept.append(child._replace(excluded=True))
         return kept
 
     def _enter(self, path: bytes) -> int:

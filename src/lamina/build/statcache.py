@@ -40,7 +40,7 @@ class StatCache:
         self.path = path
         self._temporary = temporary
         self._known = _load(path) if path is not None else {}
-        self._used: set[bytes] = set()
+        self._used: list[bytes] = []  # perhaps some of them twice
         self._fresh = 0  # states that were noted and are not saved
         self._is_wrong = False
         self.contents = SmallFiles(path + _FILES if path is not None else None, temporary)
@@ -50,7 +50,7 @@ class StatCache:
         key = status[:IDENTITY]
         digest = self._known.get(key)
         if digest is not None:
-            self._used.add(key)
+            self._used.append(key)
         return digest
 
     def note(self, status: bytes, digest: bytes, read_ns: int) -> None:
@@ -58,7 +58,7 @@ class StatCache:
         if settled(ctime_ns(status), read_ns):
             key = status[:IDENTITY]
             self._known[key] = digest
-            self._used.add(key)
+            self._used.append(key)
             self._fresh += 1
 
     def distrust(self) -> None:
@@ -94,8 +94,9 @@ class StatCache:
 
     def _pack(self) -> bytes:
         """What this build used, and as many others at most: states that are gone fade out."""
-        unused = (key for key in self._known if key not in self._used)
-        kept = [*self._used, *islice(unused, len(self._used))]
+        used = dict.fromkeys(self._used)
+        unused = (key for key in self._known if key not in used)
+        kept = [*used, *islice(unused, len(used))]
         body = b"".join([each for key in kept for each in (key, self._known[key])])
         return _HEADER.pack(_MAGIC, len(kept), crc32(body)) + body
 

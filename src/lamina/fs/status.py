@@ -6,6 +6,7 @@ were, provided that a change would have shown in them (`settled`). Reads no file
 
 import os
 import stat
+from collections.abc import Callable
 from struct import Struct
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _MODE_AT = 40
 _TIME = Struct("<q")
 _CTIME_AT = 32
 IDENTITY = 40  # the first bytes: device, inode, size, mtime, ctime
+_MOST_LINKS = 0xFFFFFFFF
 _TICK = 50_000_000  # ns: some jiffies, the coarse clock that file systems stamp with
 _WHOLE_SECONDS = 2_000_000_000  # ns: FAT's two seconds, the coarsest in use
 
@@ -51,6 +53,7 @@ class Status(NamedTuple):
 
 def packed(status: os.stat_result) -> bytes:
     """The status as bytes; equal bytes mean that nothing happened to the file."""
+    links = status.st_nlink
     return _LAYOUT.pack(
         status.st_dev,
         status.st_ino,
@@ -60,7 +63,7 @@ def packed(status: os.stat_result) -> bytes:
         status.st_mode,
         status.st_uid,
         status.st_gid,
-        min(status.st_nlink, 0xFFFFFFFF),
+        links if links <= _MOST_LINKS else _MOST_LINKS,
         status.st_rdev,
     )
 
@@ -72,13 +75,11 @@ def inline(size: int, mode: int = 0o644, mtime_ns: int = 0) -> bytes:
 
 def unpacked(data: bytes) -> Status:
     """The status that `packed` packed."""
-    return Status._make(_LAYOUT.unpack(data))
+    return tuple.__new__(Status, _LAYOUT.unpack(data))
 
 
-def facts(data: bytes) -> tuple[int, int, int, int, int]:
-    """Size, mode, owner, group and device number of a packed status, in a third of the time."""
-    size, mode, uid, gid, rdev = _FACTS.unpack(data)
-    return size, mode, uid, gid, rdev
+facts: Callable[[bytes], tuple[int, int, int, int, int]] = _FACTS.unpack
+"""Size, mode, owner, group and device number of a packed status, in a third of the time."""
 
 
 def is_directory(data: bytes) -> bool:

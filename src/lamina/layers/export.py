@@ -6,7 +6,8 @@ import hashlib
 import os
 
 from lamina.archive.entry import Write
-from lamina.archive.index import IndexReader, reassemble
+from lamina.archive.index import IndexReader
+from lamina.archive.reassembly import reassemble
 from lamina.drivers.api import Driver, ExactTar
 from lamina.errors import StoreDamaged
 from lamina.layers import indexes

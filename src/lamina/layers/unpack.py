@@ -151,7 +151,7 @@ def _fill_version(
         IndexWriter(indexes.staged(root, row)) as writer,
         closing(source.segments()) as members,
     ):
-        segments = version.differing(indexed(members, writer))
+        segments = version.differing(members, writer)
         written = apply(segments, writer.placed, writer.salvage_fd).size
         writer.finish()
     crash_point("version-extracted")

@@ -29,7 +29,7 @@ from lamina.archive.entry import (
     Watched,
     in_order,
 )
-from lamina.archive.index import IndexReader, Record
+from lamina.archive.index import Frame, IndexReader, IndexWriter, Record, indexed
 from lamina.archive.results import Figures
 from lamina.archive.whiteout import PREFIX, marker
 from lamina.drivers.api import Driver, KeepsChanges
@@ -104,10 +104,10 @@ class Version:
     def __init__(self, base: LayerRow, index: IndexReader, below: TreeView | None) -> None:
         self.base = base
         self._below = below
-        self._old = _Members(index.records())
+        self._old = _Members(index.frames())
         self._left = int(base.entries / PART)
         self._left_bytes = int(base.size / PART)
-        self._same: Entry | None = None
+        self._same: tuple[Entry, Record, Frame] | None = None  # the latest that is the very same
         self._gone: list[bytes] = []
         self._size = self._entries = 0
 
@@ -123,14 +123,15 @@ class Version:
                 raise Unlike
             self._entries += 1
             self._size += entry.size
-            key = in_order(entry.name)
-            while old.record is not None and old.key < key:
-                self._goes(old.record)
-            record = old.record if old.key == key else None
+            if old.record is None or old.record.name != entry.name:
+                self._go_until(in_order(entry.name))
+            record = old.record
+            if record is not None and record.name != entry.name:
+                record = None
             if record is not None and _is_same(entry, content, record):
                 known = Known(old.head, content)
+                self._same = (entry, record, old.frame)
                 old.advance()
-                self._same = entry
                 yield entry, known
                 continue
             if record is not None:
@@ -139,6 +140,11 @@ class Version:
             yield entry, content
         while old.record is not None:
             self._goes(old.record)
+
+    def _go_until(self, key: bytes) -> None:
+        """What comes before `key` in the canonical order is there no more."""
+        while self._old.record is not None and self._old.key < key:
+            self._goes(self._old.record)
 
     def _is_replaced(self, record: Record, entry: Entry) -> None:
         """Another file, or a directory with other metadata, comes in the place of a member."""
@@ -176,17 +182,23 @@ class Version:
         if self._left < 0 or self._left_bytes < 0:
             raise Unlike
 
-    def differing(self, segments: Iterable[Segment]) -> Iterator[Segment]:
-        """Of the segments that `entries` became, what is to be applied over the old layer."""
+    def differing(self, segments: Iterable[Segment], writer: IndexWriter) -> Iterator[Segment]:
+        """Of the segments that `entries` became, what is to be applied over the old layer.
+
+        All are noted in `writer`.
+        """
         for segment in segments:
+            if self._same is not None and segment.entry is self._same[0]:
+                _, record, frame = self._same
+                if not isinstance(segment.body, Held):  # which has passed already
+                    while segment.body.read(_CHUNK):
+                        pass
+                writer.repeat(record, frame, segment)
+                continue
             if self._gone:
                 gone, self._gone = self._gone, []
                 yield from map(_whiteout, gone)
-            if segment.entry is None or segment.entry is not self._same:
-                yield segment
-            elif not isinstance(segment.body, Held):  # which has passed already
-                while segment.body.read(_CHUNK):
-                    pass
+            yield from indexed((segment,), writer)
 
     @property
     def figures(self) -> Figures:
@@ -197,11 +209,14 @@ class Version:
 class _Members:
     """The members of an index in order: `record` is the present one, None before and after all.
 
-    `key` is its place in the canonical order, `head` its header blocks in the tar.
+    `key` is its place in the canonical order, `head` its header blocks in the tar, `frame` what it
+    is packed in.
     """
 
-    def __init__(self, records: Iterator[Record]) -> None:
-        self._records = records
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self._records: Iterator[Record] = iter(())
+        self.frame = Frame(b"", ())
         self._padding = 0  # bytes that the body of the member before leaves of its last block
         self.record: Record | None = None
         self.key = self.head = b""
@@ -217,16 +232,27 @@ class _Members:
             raise Unlike
 
     def _read(self) -> Record | None:
-        try:
-            record = next(self._records, None)
-        except StoreDamaged:
-            raise Unlike from None
-        if record is None or not record.kind:
+        record = next(self._records, None)
+        if record is None and (record := self._next_frame()) is None:
+            return None
+        if not record.kind:
             return None
         self.head = record.raw[self._padding :]
         stored = record.size if record.sparse is None else record.entry().stored
         self._padding = -stored % _BLOCK if record.kind == FILE else 0
         return record
+
+    def _next_frame(self) -> Record | None:
+        """Go on to the next frame's first record."""
+        try:
+            frame = next(self._frames, None)
+        except StoreDamaged:
+            raise Unlike from None
+        if frame is None:
+            return None
+        self.frame = frame
+        self._records = iter(frame.records)
+        return next(self._records)
 
 
 def _is_same(entry: Entry, content: Content | None, record: Record) -> bool:

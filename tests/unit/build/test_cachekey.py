@@ -60,7 +60,7 @@ def test_many_changed_files_are_counted():
 def condensed(names, changed=""):
     files = Files()
     for name in names:
-        files.add(name, name.encode() + (b"2" if name == changed else b"1"))
+        files.add(name.encode(), name.encode() + (b"2" if name == changed else b"1"))
     return files.condensed()
 
 
