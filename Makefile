@@ -58,7 +58,7 @@ crash: setup-dev ## kill -9 at every mutating system call, on each driver (slow)
 differential: setup-dev ## the same Dockerfiles built by docker, by buildah and here: one tree, one config
 	@$(VENV)/pytest -q -m differential tests
 
-real-builds: setup-dev ## a C program, a Python and an npm app, with apt, pip and npm in RUN: needs a network
+real-builds: setup-dev ## nginx, a C program, a Python and an npm app, with apt, pip and npm in RUN: needs a network
 	@$(VENV)/pytest -q -m real_builds tests
 
 test-vm: setup-dev ## what needs another kernel, in an emulated machine with Debian's; and power cuts

@@ -1,4 +1,4 @@
-"""Builds as people have them, on a real Debian: C into scratch, Python with pip, an npm app.
+"""Builds as people have them, on a real Debian: nginx, C into scratch, Python with pip, an npm app.
 
 Packages come by apt inside of RUN, by the host's network, and by pip and npm as this machine is
 set up for them: what that needs goes in by secrets. Each is built twice on one store, all cached
@@ -32,6 +32,22 @@ APT = (
     " apt-get install -qq --no-install-recommends {} >/dev/null\n"
 )
 TOOLS = "FROM debian\n" + APT.format("python3-pip nodejs npm")
+
+# what apt, dpkg and ldconfig note of the time and of the machine
+NOTES = "/var/log /var/cache/ldconfig /var/cache/debconf/*-old /var/lib/dpkg/*-old"
+NGINX = {
+    "Dockerfile": (
+        "FROM debian\n"
+        + APT.format("nginx-light").rstrip()
+        + f" && find {NOTES} -type f -delete\n"
+        + 'COPY index.html /var/www/html/\nCOPY ask /bin/\nCMD ["bash", "/bin/ask"]\n'
+    ),
+    "index.html": "served by nginx\n",
+    "ask": (
+        "nginx && exec 3<>/dev/tcp/127.0.0.1/80\n"
+        'printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3; tail -n 1 <&3\n'
+    ),
+}
 
 C_PROGRAM = {
     "Dockerfile": (
@@ -158,6 +174,10 @@ def assert_same_everywhere(stores, name, files, secrets, said):
     assert elsewhere.carried_out > 0
     assert elsewhere.image_id == first.image_id
     assert other.says(name) == said
+
+
+def test_nginx_whose_packages_are_the_same_wherever_they_are_installed(stores):
+    assert_same_everywhere(stores, "web", NGINX, {}, "served by nginx\n")
 
 
 def test_a_static_c_program_in_an_image_of_its_own(stores):
