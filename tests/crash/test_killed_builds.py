@@ -195,3 +195,53 @@ def test_a_cache_that_is_asked(victim_of, storage):
     for point in [*points.split(), "layer-extracted:2", "layer-published:3"]:
         killed(victim, operation, point)
         goes_on(victim, operation, before, after)
+
+
+_MOUNTED = ("cache-mount-made", "cache-mount-kept")
+_CARRIES = f"{_CACHE},mounts=true"
+_MOUNTS = """FROM box
+RUN --mount=type=cache,target=/c echo x >/c/x; ln /c/x /c/y
+COPY a /a
+RUN --mount=type=cache,target=/c cat /c/x >/made
+"""
+
+
+def begin_with_mounts(victim):
+    """Have a Dockerfile of RUNs with a cache mount."""
+    with open(f"{victim.folder}/boxed/Dockerfile", "w") as file:
+        file.write(_MOUNTS)
+
+
+def test_a_cache_mount_that_is_carried(victim_of):
+    victim = victim_of("overlay2", "build-run")
+    begin_with_mounts(victim)
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    operation = build("-t", "built", "--cache-to", _CARRIES, theirs="cache", context="boxed")
+    before, after = outcome(victim, operation)
+    for point in f"cache-mount-kept cache-packed file-written:2 {_ENDS}".split():
+        killed(victim, operation, point)
+        assert_whole(f"{victim.folder}/cache")
+        goes_on(victim, operation, before, after)
+
+
+@pytest.mark.parametrize("storage", ["overlay2", "erofs"])
+def test_a_cache_mount_that_is_restored(victim_of, storage):
+    """It is there with all that it held, or not there."""
+    victim = victim_of(storage, "build-run")
+    begin_with_mounts(victim)
+    victim.ok("build", "-q", "-t", "built", "--cache-to", _CARRIES, "boxed")
+    victim.ok("rmi", "built")
+    victim.ok("prune", "-a", "-f")
+    victim.ok("import", "box.tar", "box")
+    with open(f"{victim.folder}/boxed/a", "w") as file:
+        file.write("changed\n")
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    origin = "type=local,src=cache"
+    operation = build("-t", "built", "--cache-from", origin, context="boxed")
+    before, after = outcome(victim, operation)
+    assert any("/diff/y " in each for each in after.files - before.files)
+    for point in ("rw-created", "cache-mount-filled", *_MOUNTED, "step-made"):
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)

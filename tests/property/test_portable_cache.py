@@ -5,8 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lamina.build.mountname import MountName
 from lamina.build.portable import dump, linked, parse
-from lamina.build.record import Link, Portable, Record
+from lamina.build.record import Filling, Link, Portable, Record
 from lamina.errors import BadDocument
 from lamina.spec import strictjson
 from lamina.values.digest import BlobDigest, ChainID, DiffID
@@ -28,13 +29,30 @@ _RECORDS = st.one_of(
         st.integers(0, 65_535),
     ),
 )
-_CACHES = st.builds(Portable, st.dictionaries(_HEX, _RECORDS), st.lists(_LINKS).map(linked))
+_NAMES = st.builds(
+    MountName,
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1),
+    st.none() | _HEX.map(ChainID),
+    st.integers(0, 0o7777),
+    st.integers(0, 65_535),
+    st.integers(0, 65_535),
+)
+_FILLINGS = st.builds(
+    Filling, _NAMES, _HEX.map(DiffID), st.integers(0, 1 << 42), _HEX.map(BlobDigest)
+)
+_CACHES = st.builds(
+    Portable,
+    st.dictionaries(_HEX, _RECORDS),
+    st.lists(_LINKS).map(linked),
+    st.lists(_FILLINGS).map(lambda found: {each.name.key: each for each in found}),
+)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | _HEX,
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-_FIELDS = ("version", "layers", "steps", "contents", "owners")
+_FIELDS = ("version", "layers", "steps", "contents", "owners", "mounts")
 _ROW_FIELDS = ("key", "chain", "created", "diffId", "below", "blob", "digest", "owner")
+_ROW_FIELDS += ("id", "mode", "parent", "size")
 _ROWS = st.lists(st.dictionaries(st.sampled_from(_ROW_FIELDS), _JSON))
 
 
@@ -42,7 +60,7 @@ _ROWS = st.lists(st.dictionaries(st.sampled_from(_ROW_FIELDS), _JSON))
 def test_what_is_written_is_read_back(found):
     raw = strictjson.dump(dump(found))
     again = parse(strictjson.parse(raw, "build cache"), "here")
-    assert again.links == found.links
+    assert (again.links, again.mounts) == (found.links, found.mounts)
     assert again.records.keys() == found.records.keys()
     for key, record in found.records.items():
         told = again.records[key]

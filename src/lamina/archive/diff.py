@@ -27,7 +27,7 @@ from lamina.archive.whiteout import marker
 from lamina.errors import StorageError
 from lamina.fs.inroot import shown
 from lamina.fs.marks import KERNEL, OPAQUE_FILE, Marks, is_whiteout
-from lamina.fs.tree import FlatTree, TreeView
+from lamina.fs.tree import FlatTree, TreeView, Xattrs
 from lamina.kernel import xattr
 
 _CHUNK = 1 << 18
@@ -256,9 +256,15 @@ def changed_entries(
 
 
 def _entry(tree: TreeView, path: bytes, status: os.stat_result, limit: int | None) -> Entry:
+    link = tree.readlink(path) if stat.S_ISLNK(status.st_mode) else b""
+    entry = entry_of(path, status, link, tree.xattrs(path))
+    return entry if limit is None else entry._replace(mtime_ns=min(entry.mtime_ns, limit))
+
+
+def entry_of(path: bytes, status: os.stat_result, link: bytes, xattrs: Xattrs) -> Entry:
+    """The member that a status tells of, called `path`."""
     kind = _KINDS[stat.S_IFMT(status.st_mode)]
     device = status.st_rdev if kind in (CHAR, BLOCK) else 0
-    mtime = status.st_mtime_ns
     return Entry(
         path,
         kind,
@@ -266,11 +272,11 @@ def _entry(tree: TreeView, path: bytes, status: os.stat_result, limit: int | Non
         status.st_uid,
         status.st_gid,
         status.st_size if kind == FILE else 0,
-        min(mtime, limit) if limit is not None else mtime,
-        tree.readlink(path) if kind == SYMLINK else b"",
+        status.st_mtime_ns,
+        link,
         os.major(device),
         os.minor(device),
-        tree.xattrs(path),
+        xattrs,
     )
 
 

@@ -20,7 +20,6 @@ from lamina.archive.entry import (
     HARDLINK,
     SYMLINK,
     Entry,
-    EntryStream,
     Held,
     Known,
     MemberStream,
@@ -50,7 +49,7 @@ _TYPES = {
 }
 
 
-def write(entries: EntryStream, out: Write) -> None:
+def write(entries: MemberStream, out: Write) -> None:
     """Write the tar of `entries` piece by piece."""
     for segment in segments(entries, out):
         while segment.body.read(_CHUNK):

@@ -9,14 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from lamina.build.record import Blob, Portable, Record
+from lamina.build.record import Blob, Filling, Portable, Record
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, DiffID, ImageID
 from lamina.values.ids import LayerID
 
 if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.archive.compress import ByteStream
+    from lamina.archive.entry import MemberStream
     from lamina.archive.index import IndexReader
+    from lamina.build.mountname import MountName
     from lamina.build.named import Named
     from lamina.build.secrets import Secret
     from lamina.build.statcache import StatCache
@@ -87,11 +89,20 @@ class BuildRequest(NamedTuple):
     stop: "Stop | None" = None
 
 
+class UsedMount(NamedTuple):
+    """A cache mount that a step of a build asks for, and what another cache has of it, if any."""
+
+    wish: "CacheWish"
+    filling: Filling | None
+    elsewhere: Blob | None
+
+
 class Used(NamedTuple):
     """All that a build looked up or made, and the layers of it that other caches hold."""
 
     known: Portable
     elsewhere: Mapping[ChainID, Blob]
+    mounts: Mapping[str, UsedMount] = {}
 
 
 class BuildResult(NamedTuple):
@@ -295,30 +306,64 @@ class Cache(Protocol):
 
 
 class CacheWish(NamedTuple):
-    """A cache mount that a command asks for: `key` says which one, `title` what people call it.
+    """A cache mount that a command asks for, to be shared so; `path` is the directory in it."""
 
-    `mode` and owner are those of its directory when it is made; it begins with `parent`.
+    name: "MountName"
+    sharing: str
+    path: str
+
+    @property
+    def key(self) -> str:
+        """Which one."""
+        return self.name.key
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.name.id
+
+
+Seed = Callable[[int], None]
+"""Fills a directory, by its descriptor, with what a cache mount held elsewhere.
+
+Raises a `LaminaError`; what was written until then is the caller's to remove.
+"""
+Seeds: TypeAlias = "Callable[[MountName], Seed | None]"
+"""What a cache mount begins with, where it is not here yet; None for nothing."""
+
+
+class Carried(NamedTuple):
+    """What a cache mount holds, as a layer's members, which may be read once.
+
+    `left_out` are the names of files that could not be, complete when all is read.
     """
 
-    key: str
-    title: str
-    sharing: str
-    parent: ChainID | None
-    mode: int
-    uid: int
-    gid: int
-    path: str
+    members: "MemberStream"
+    left_out: Sequence[bytes]
 
 
 class MountStore(Protocol):
     """What lasts of RUN's mounts: the cache mounts, and a place for sockets."""
 
     def taken(
-        self, wishes: Sequence[CacheWish], say: Callable[[str], None], stop: "Stop"
+        self,
+        wishes: Sequence[CacheWish],
+        say: Callable[[str], None],
+        stop: "Stop",
+        seeds: Seeds,
     ) -> AbstractContextManager[tuple[LayerID, ...]]:
         """The layers of caches, each shared or locked as wished for the block's time.
 
-        Waits for who has one locked, and says so; raises `Stopped`.
+        Waits for who has one locked, and says so; raises `Stopped`. One that is not here is made
+        of its seed, else empty.
+        """
+
+    def carried(
+        self, wish: CacheWish, say: Callable[[str], None], stop: "Stop"
+    ) -> "AbstractContextManager[Carried | None]":
+        """What a cache mount holds, as a command of that wish would find it; None: it is not here.
+
+        Waits as `taken` does.
         """
 
     def scratch(self, name: str) -> str:

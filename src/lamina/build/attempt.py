@@ -13,16 +13,19 @@ from lamina.build.api import (
     Bases,
     BuildRequest,
     Cache,
+    CacheWish,
     Debug,
     Images,
     Layers,
     MountStore,
     Runner,
+    Seeds,
     StoredLayers,
     Used,
+    UsedMount,
 )
 from lamina.build.cachekey import Inputs
-from lamina.build.caches import Caches, Elsewhere, RecordingCache, used_of, with_inline
+from lamina.build.caches import Caches, Elsewhere, RecordingCache, used_here, used_of, with_inline
 from lamina.build.context import Opened
 from lamina.build.contexts import Contexts
 from lamina.build.crew import Crew
@@ -83,6 +86,8 @@ class _Store(NamedTuple):
 
     layers: Layers
     cache: Cache
+    seeds: Seeds
+    mounts: "Callable[[Mapping[str, CacheWish]], Mapping[str, UsedMount]]"
     elsewhere: Elsewhere
     need: Callable[[ChainID | None], None]
     settle: Callable[[], None]
@@ -132,13 +137,14 @@ class Attempt:
     def _tried(self, plans: Sequence[tuple[Plan, Target]], imports: "Imports | None") -> list[Made]:
         stop = self._request.stop or Stop()
         crew = Crew(1 if self._debug else jobs_of(self._request), stop)
-        store = self._store(imports, crew) if imports else self._own()
+        store = self._store(imports, crew, stop) if imports else self._own()
+        asked: dict[str, CacheWish] = {}
         contexts = Contexts(self._context, self._parts.cache.stat_cache)
         caches = [RecordingCache(store.cache) for _ in plans]
         made: set[str] = set()
         walks = [
             self._walk(
-                plan, target, self._steps(store.layers, cache, made, stop), crew, contexts, cache
+                plan, target, self._steps(store, cache, made, stop, asked), crew, contexts, cache
             )
             for (plan, target), cache in zip(plans, caches, strict=True)
         ]
@@ -146,23 +152,45 @@ class Attempt:
             crew.work_off({key: piece for walk in walks for key, piece in walk.pieces().items()})
         finally:
             contexts.close()
-        done = [self._made(walk, store, cache) for walk, cache in zip(walks, caches, strict=True)]
+        mounts = store.mounts(asked)
+        done = [
+            self._made(walk, store, cache, mounts)
+            for walk, cache in zip(walks, caches, strict=True)
+        ]
         store.settle()
         return done
 
     def _own(self) -> _Store:
         """The store alone: what it knows is here."""
         layers = HeldAtNeed(self._parts.layers) if self._trusts else self._parts.layers
-        return _Store(layers, self._parts.cache, lambda _: None, lambda _: None, lambda: None)
+        return _Store(
+            layers,
+            self._parts.cache,
+            lambda _: None,
+            used_here,
+            lambda _: None,
+            lambda _: None,
+            lambda: None,
+        )
 
-    def _store(self, imports: "Imports", crew: Crew) -> _Store:
+    def _store(self, imports: "Imports", crew: Crew, stop: Stop) -> _Store:
         from lamina.build.imported import ImportedCache, LazyLayers
+        from lamina.build.seeding import Seeding
 
         layers = LazyLayers(
             self._parts.layers, imports, self._caches.lay, self._telling, crew.by_caller
         )
         cache = ImportedCache(self._parts.cache, imports, layers, crew.by_caller)
-        return _Store(layers, cache, imports.layer, layers.need, cache.adopt)
+        seeding = Seeding(imports, crew.by_caller, self._telling, stop)
+        return _Store(
+            layers,
+            cache,
+            seeding,
+            seeding.used,
+            imports.layer,
+            layers.need,
+            cache.adopt,
+        )
 
     def _walk(
         self,
@@ -188,7 +216,13 @@ class Attempt:
             sink=self._telling,
         )
 
-    def _made(self, walk: Executor, store: _Store, cache: RecordingCache) -> Made:
+    def _made(
+        self,
+        walk: Executor,
+        store: _Store,
+        cache: RecordingCache,
+        mounts: Mapping[str, UsedMount],
+    ) -> Made:
         """The image that a walk led to, its layers in the store."""
         state = walk.state
         if self._request.squash:
@@ -197,29 +231,38 @@ class Attempt:
         config = self._finished(state.with_labels(self._request.labels.items()), cache)
         used = Used(Portable({}, {}), {})
         if self._is_told:
-            used = used_of(cache.used, store.layers, store.elsewhere)
+            used = used_of(cache.used, mounts, store.layers, store.elsewhere)
         config = with_inline(config, used.known) if wants_inline(self._request) else config
         return Made(config, used, state.own_layers, walk.carried_out)
 
-    def _steps(self, layers: Layers, cache: Cache, made: set[str], stop: Stop) -> Steps:
+    def _steps(
+        self,
+        store: _Store,
+        cache: Cache,
+        made: set[str],
+        stop: Stop,
+        asked: dict[str, CacheWish],
+    ) -> Steps:
+        layers = store.layers
         settings = Settings(self._epoch, self._parts.clock, self._request.surroundings)
         memory = Memory(layers, cache, stop, settings.now, self._caches.ancestors, made)
-        work = Once(lambda: self._work(layers, settings, stop))
-        return Steps(layers, cache, settings, memory, work, stop)
+        work = Once(lambda: self._work(store, settings, stop))
+        return Steps(layers, cache, settings, memory, work, stop, asked)
 
-    def _work(self, layers: Layers, settings: Settings, stop: Stop) -> "Work":
+    def _work(self, store: _Store, settings: Settings, stop: Stop) -> "Work":
         from lamina.build.mounts import Mounting
         from lamina.build.work import Work
 
         mounting = Mounting(
-            layers,
+            store.layers,
             self._parts.mount_store,
             self._request.secrets,
             self._request.agents,
             lambda text: self._telling(Notice(text)),
             stop,
+            store.seeds,
         )
-        return Work(layers, self._parts.runner, mounting, settings, stop, self._debug)
+        return Work(store.layers, self._parts.runner, mounting, settings, stop, self._debug)
 
     def _repository(self, git: "Git") -> "GitTree":
         from lamina.build.gitsource import GitTree, asking_of, resolve

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from lamina.build.api import Cache, Layers, Used
+from lamina.build.api import Cache, CacheWish, Layers, Used, UsedMount
 from lamina.build.record import Blob, Link, Portable, Record
 from lamina.images.edit import BUILD_CACHE
 from lamina.spec.imageconfig import ImageConfig
@@ -72,7 +72,12 @@ class RecordingCache:
         return self._cache.single_flight(key, stop)
 
 
-def used_of(used: Mapping[str, Record], layers: Layers, known_elsewhere: Elsewhere) -> Used:
+def used_of(
+    used: Mapping[str, Record],
+    mounts: Mapping[str, UsedMount],
+    layers: Layers,
+    known_elsewhere: Elsewhere,
+) -> Used:
     """What others may be given of records; those of layers that are gone are left out."""
     records: dict[str, Record] = {}
     links: dict[ChainID, Link] = {}
@@ -88,7 +93,12 @@ def used_of(used: Mapping[str, Record], layers: Layers, known_elsewhere: Elsewhe
             if remote is not None and remote.blob is not None:
                 elsewhere[chain] = remote.blob
         records[key] = record
-    return Used(Portable(records, links), elsewhere)
+    return Used(Portable(records, links), elsewhere, mounts)
+
+
+def used_here(asked: Mapping[str, CacheWish]) -> Mapping[str, UsedMount]:
+    """The cache mounts that a build asked for, of which no other cache is to have anything."""
+    return {key: UsedMount(wish, None, None) for key, wish in asked.items()}
 
 
 def united(each: Sequence[Used]) -> Used:
@@ -96,7 +106,8 @@ def united(each: Sequence[Used]) -> Used:
     records = {key: record for used in each for key, record in used.known.records.items()}
     links = {chain: link for used in each for chain, link in used.known.links.items()}
     elsewhere = {chain: blob for used in each for chain, blob in used.elsewhere.items()}
-    return Used(Portable(records, links), elsewhere)
+    mounts = {key: mount for used in each for key, mount in used.mounts.items()}
+    return Used(Portable(records, links), elsewhere, mounts)
 
 
 def _known(remote: "Remote") -> Link:

@@ -1,5 +1,6 @@
 """What `--cache-from` and `--cache-to` ask for, as values, in docker's words. Pure."""
 
+import csv
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,10 +10,12 @@ from lamina.values.reference import Reference
 
 REGISTRY, LOCAL, IMAGE, INLINE = "registry", "local", "image", "inline"
 _TAG = "latest"
-_OF_FROM = {REGISTRY: ("ref",), LOCAL: ("src", "tag")}
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+_MOUNTS = "mounts"
+_OF_FROM = {REGISTRY: ("ref", _MOUNTS), LOCAL: ("src", "tag", _MOUNTS)}
 _OF_TO = {
-    REGISTRY: ("ref", "mode"),
-    LOCAL: ("dest", "tag", "mode"),
+    REGISTRY: ("ref", "mode", _MOUNTS),
+    LOCAL: ("dest", "tag", "mode", _MOUNTS),
     INLINE: (),
 }
 _OF_WRITING = (
@@ -24,12 +27,13 @@ _OF_WRITING = (
 class CacheFrom(NamedTuple):
     """A cache to be asked: at a registry, in an OCI layout, or an IMAGE of the store or elsewhere.
 
-    `place` is a name or a directory.
+    `place` is a name or a directory. Without `mounts` its cache mounts are left where they are.
     """
 
     kind: str
     place: str
     tag: str = _TAG
+    mounts: bool = True
 
     @property
     def title(self) -> str:
@@ -41,7 +45,8 @@ class CacheTo(NamedTuple):
     """A cache to be written, with all layers (`everything`) or the result's alone.
 
     Its layers are compressed by `packing` (None: not at all); with `again` also those that another
-    cache holds. With `forgives` a failure is only warned of.
+    cache holds. With `forgives` a failure is only warned of. It carries the cache mounts called
+    `mounts`, or `every_mount` that the build uses.
     """
 
     kind: str
@@ -51,6 +56,12 @@ class CacheTo(NamedTuple):
     packing: Packing | None = Packing()
     again: bool = False
     forgives: bool = False
+    every_mount: bool = False
+    mounts: tuple[str, ...] = ()
+
+    def carries(self, mount: str) -> bool:
+        """Whether it is to hold the cache mounts of that ID."""
+        return self.every_mount or mount in self.mounts
 
 
 def parse_from(text: str) -> list[CacheFrom]:
@@ -61,9 +72,11 @@ def parse_from(text: str) -> list[CacheFrom]:
     fields = _fields(text, option)
     kind = _kind(fields, _OF_FROM, option)
     _refuse_unknown(fields, _OF_FROM[kind], option)
+    mounts = _is_true(fields, _MOUNTS, option, "true")
     if kind == LOCAL:
-        return [CacheFrom(LOCAL, _needed(fields, "src", option), fields.get("tag", _TAG))]
-    return [CacheFrom(REGISTRY, _named(_needed(fields, "ref", option)))]
+        tag = fields.get("tag", _TAG)
+        return [CacheFrom(LOCAL, _needed(fields, "src", option), tag, mounts)]
+    return [CacheFrom(REGISTRY, _named(_needed(fields, "ref", option)), mounts=mounts)]
 
 
 def parse_to(text: str) -> CacheTo:
@@ -73,6 +86,7 @@ def parse_to(text: str) -> CacheTo:
     if "=" not in text:
         return CacheTo(REGISTRY, _named(text))
     option = f"--cache-to {text!r}"
+    every_mount, mounts = _mounts(text, option)
     fields = _fields(text, option)
     kind = _kind(fields, _OF_TO, option)
     _refuse_unknown(fields, (*_OF_TO[kind], *_OF_WRITING), option)
@@ -90,17 +104,36 @@ def parse_to(text: str) -> CacheTo:
         _packing(fields, option),
         _is_true(fields, "force-compression", option),
         _is_true(fields, "ignore-error", option),
+        every_mount,
+        mounts,
     )
 
 
+def _mounts(text: str, option: str) -> tuple[bool, tuple[str, ...]]:
+    """Whether all cache mounts are to be carried, else which; the field stands once for each ID."""
+    said = [value for key, value in _pairs(text, option) if key == _MOUNTS]
+    if len(said) == 1 and said[0].lower() in _TRUE + _FALSE:
+        return said[0].lower() in _TRUE, ()
+    return False, tuple(said)
+
+
 def _fields(text: str, option: str) -> dict[str, str]:
-    fields = {}
-    for part in text.split(","):
+    return dict(_pairs(text, option))
+
+
+def _pairs(text: str, option: str) -> list[tuple[str, str]]:
+    """The fields as docker reads them: as one row of CSV, in which a quoted field has commas."""
+    try:
+        parts = next(csv.reader([text]))
+    except csv.Error as error:
+        raise UsageError(f"{option}: {error}") from None
+    pairs = []
+    for part in parts:
         key, equals, value = part.strip().partition("=")
         if not equals:
             raise UsageError(f"{option}: {part!r} is not KEY=VALUE")
-        fields[key.strip().lower()] = value
-    return fields
+        pairs.append((key.strip().lower(), value))
+    return pairs
 
 
 def _kind(fields: dict[str, str], known: dict[str, tuple[str, ...]], option: str) -> str:
@@ -139,8 +172,8 @@ def _packing(fields: dict[str, str], option: str) -> Packing | None:
     return Packing.checked(kind, int(level) if level is not None else None)
 
 
-def _is_true(fields: dict[str, str], key: str, option: str) -> bool:
-    value = fields.get(key, "false").lower()
-    if value not in ("true", "false", "1", "0"):
+def _is_true(fields: dict[str, str], key: str, option: str, default: str = "false") -> bool:
+    value = fields.get(key, default).lower()
+    if value not in _TRUE + _FALSE:
         raise UsageError(f"{option}: {key} is true or false")
-    return value in ("true", "1")
+    return value in _TRUE

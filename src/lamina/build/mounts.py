@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import NamedTuple
 
-from lamina.build.api import CacheWish, LayerMount, Layers, Mounted, MountStore
-from lamina.build.cachekey import Fact, Inputs
+from lamina.build.api import CacheWish, LayerMount, Layers, Mounted, MountStore, Seeds
 from lamina.build.chosen import Chosen
+from lamina.build.mountname import name_of
 from lamina.build.operation import Run
 from lamina.build.origins import Bound, Origin
 from lamina.build.secrets import Secret
@@ -27,7 +27,7 @@ from lamina.runtime.process import Volume
 from lamina.values.digest import ChainID
 from lamina.values.ids import LayerID
 
-_SECRET_MODE, _AGENT_MODE, _SCRIPT_MODE, _CACHE_MODE = 0o400, 0o600, 0o755, 0o755
+_SECRET_MODE, _AGENT_MODE, _SCRIPT_MODE = 0o400, 0o600, 0o755
 
 
 class Ready(NamedTuple):
@@ -39,7 +39,10 @@ class Ready(NamedTuple):
 
 
 class Mounting:
-    """Makes mounts for one build; `say` is told what is waited for."""
+    """Makes mounts for one build; `say` is told what is waited for.
+
+    `seeds` know what cache mounts that are not here yet begin with.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Mounting:
         agents_by_id: Mapping[str, str],
         say: Callable[[str], None],
         stop: Stop,
+        seeds: Seeds,
     ) -> None:
         self._layers = layers
         self._store = store
@@ -56,6 +60,7 @@ class Mounting:
         self._agents = agents_by_id
         self._say = say
         self._stop = stop
+        self._seeds = seeds
         self._sockets = count()
 
     @contextmanager
@@ -113,10 +118,12 @@ class Mounting:
         if not wishes:
             return []
         for wish in wishes:
-            if wish.parent is not None:
-                self._layers.resolve(wish.parent)  # it must be here, wherever it was known from
+            if wish.name.parent is not None:
+                self._layers.resolve(
+                    wish.name.parent
+                )  # it must be here, wherever it was known from
         layers: tuple[LayerID, ...] = held.enter_context(
-            self._store().taken(wishes, self._say, self._stop)
+            self._store().taken(wishes, self._say, self._stop, self._seeds)
         )
         return [
             LayerMount(layer, True, os.fsencode(wish.path), True, mount.target, mount.readonly)
@@ -163,27 +170,8 @@ class Mounting:
 
 
 def _wish(mount: Mount, origins: Mapping[str, Origin]) -> CacheWish:
-    """The cache that a mount means; another owner, mode or beginning is another cache."""
-    parent = origins[mount.from_].chain if mount.from_ else None
-    mode = _CACHE_MODE if mount.mode is None else mount.mode
-    title = mount.id or mount.target
-    facts: dict[str, Fact] = {
-        "op": "cache mount",
-        "id": title,
-        "parent": parent or "scratch",
-        "mode": mode,
-        "owner": f"{mount.uid or 0}:{mount.gid or 0}",
-    }
-    return CacheWish(
-        key=Inputs(facts).key,
-        title=title,
-        sharing=mount.sharing,
-        parent=parent,
-        mode=mode,
-        uid=mount.uid or 0,
-        gid=mount.gid or 0,
-        path=os.path.normpath("/" + mount.source).lstrip("/"),
-    )
+    path = os.path.normpath("/" + mount.source).lstrip("/")
+    return CacheWish(name_of(mount, origins), mount.sharing, path)
 
 
 def _file(mount: Mount, data: bytes) -> File:

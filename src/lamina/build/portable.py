@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from lamina.build.record import Link, Portable, Record
+from lamina.build.mountname import MountName
+from lamina.build.record import Filling, Link, Portable, Record
 from lamina.errors import BadDocument, InvalidDigest
 from lamina.spec import strictjson
 from lamina.spec.strictjson import Json
@@ -21,6 +22,9 @@ _VERSION = 1
 _ROWS = 20_000
 _NUMBERS = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _LATEST = 1 << 33  # seconds since the epoch
+_LONGEST_ID = 4_096  # characters
+_MODES = 0o7777
+_LARGEST = 1 << 42  # bytes of a cache mount's tar
 _WHAT = "build cache"
 D = TypeVar("D", bound=Digest)
 
@@ -38,13 +42,31 @@ def dump(found: Portable) -> Json:
             facts[name].append({"key": key, name: value})
         else:
             steps.append(_step(key, record))
-    return {
+    document: dict[str, Json] = {
         "version": _VERSION,
         "layers": [_link(link) for _, link in sorted(found.links.items())],
         "steps": steps,
         "contents": facts["digest"],
         "owners": facts["owner"],
     }
+    if found.mounts:  # a member that older readers pass over
+        document["mounts"] = [_mount(each) for _, each in sorted(found.mounts.items())]
+    return document
+
+
+def _mount(found: Filling) -> Json:
+    name = found.name
+    row: dict[str, Json] = {
+        "id": name.id,
+        "mode": name.mode,
+        "owner": f"{name.uid}:{name.gid}",
+        "diffId": str(found.diff_id),
+        "size": found.size,
+        "blob": str(found.blob),
+    }
+    if name.parent is not None:
+        row["parent"] = str(name.parent)
+    return row
 
 
 def _link(link: Link) -> Json:
@@ -84,7 +106,8 @@ def parse(document: Mapping[str, Json], source: str) -> Portable:
         raise BadDocument(f"the {_WHAT} is of version {version}, and only {_VERSION} is known")
     names = ("layers", "steps", "contents", "owners")
     layers, steps, contents, owners = (strictjson.objects(found, name, _WHAT) for name in names)
-    count = len(layers) + len(steps) + len(contents) + len(owners)
+    mounts = strictjson.objects(found, "mounts", _WHAT)
+    count = len(layers) + len(steps) + len(contents) + len(owners) + len(mounts)
     if count > _ROWS:
         raise BadDocument(f"the {_WHAT} has {count} rows, more than the {_ROWS} allowed")
     try:
@@ -97,6 +120,7 @@ def parse(document: Mapping[str, Json], source: str) -> Portable:
                 ]
             ),
             linked(map(_row, layers)),
+            {each.name.key: each for each in map(_filling, mounts)},
         )
     except InvalidDigest as error:
         raise BadDocument(f"the {_WHAT} has an {error.brief}") from None
@@ -129,10 +153,30 @@ def _contents(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[st
 
 def _owners(rows: Iterable[dict[str, Json]], source: str) -> Iterable[tuple[str, Record]]:
     for row in rows:
-        owner = strictjson.text(row, "owner", _WHAT)
-        if not _NUMBERS.fullmatch(owner):
-            raise BadDocument(f"the {_WHAT} has an owner that is no two numbers")
+        owner = _owner(row)
         yield _key(row), Record(None, json.dumps({"owner": owner}), 0.0, source)
+
+
+def _owner(row: dict[str, Json]) -> str:
+    owner = strictjson.text(row, "owner", _WHAT)
+    if not _NUMBERS.fullmatch(owner):
+        raise BadDocument(f"the {_WHAT} has an owner that is no two numbers")
+    return owner
+
+
+def _filling(row: dict[str, Json]) -> Filling:
+    uid, gid = map(int, _owner(row).split(":"))
+    mode = strictjson.whole(row, "mode", _WHAT)
+    size = strictjson.whole(row, "size", _WHAT)
+    title = strictjson.text(row, "id", _WHAT)
+    if not (0 < len(title) <= _LONGEST_ID and 0 <= mode <= _MODES and 0 <= size <= _LARGEST):
+        raise BadDocument(f"the {_WHAT} has a cache mount whose ID, mode or size is none")
+    return Filling(
+        MountName(title, _optional(row, "parent", ChainID), mode, uid, gid),
+        DiffID(strictjson.text(row, "diffId", _WHAT)),
+        size,
+        BlobDigest(strictjson.text(row, "blob", _WHAT)),
+    )
 
 
 def _key(row: dict[str, Json]) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.values.digest import BlobDigest, ChainID, DiffID
 
-if TYPE_CHECKING:  # only a cache that travels has blobs
+if TYPE_CHECKING:  # only a cache that travels has blobs and mounts
+    from lamina.build.mountname import MountName
     from lamina.content.verified import ByteStream
     from lamina.spec.manifest import Descriptor
 
@@ -31,15 +32,28 @@ class Link(NamedTuple):
     blob: BlobDigest | None
 
 
+class Filling(NamedTuple):
+    """What a cache mount held: a layer's tar of `size` bytes, and the blob that it travels as."""
+
+    name: "MountName"
+    diff_id: DiffID
+    size: int
+    blob: BlobDigest
+
+
 class Portable(NamedTuple):
-    """What a build knew: records by key, and for each chain that they name its topmost layer."""
+    """What a build knew: records by key, and for each chain that they name its topmost layer.
+
+    `mounts` are what its cache mounts held, by their keys.
+    """
 
     records: Mapping[str, Record]
     links: Mapping[ChainID, Link]
+    mounts: Mapping[str, Filling] = {}
 
 
 class Blob(NamedTuple):
-    """A layer as it travels, and what opens it: its bytes, verified by the last read."""
+    """A layer or a cache mount as it travels, and what opens it: verified by the last read."""
 
     about: "Descriptor"
     open: "Callable[[], AbstractContextManager[ByteStream]]"

@@ -7,7 +7,7 @@ and trees; knows no Dockerfile, no stage and no config.
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from lamina.build.api import Cache, Layers, Output
+from lamina.build.api import Cache, CacheWish, Layers, Output
 from lamina.build.cachekey import Fact, Inputs
 from lamina.build.chosen import Chosen, content_of_chosen
 from lamina.build.contentdigest import ROOM, Content, content_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """Carries out steps over the layers of one store."""
+    """Carries out steps over the layers of one store; `asked` gets the cache mounts of all."""
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Steps:
         memory: Memory,
         work: "Callable[[], Work]",
         stop: Stop,
+        asked: dict[str, CacheWish],
     ) -> None:
         self._layers = layers
         self._cache = cache
@@ -44,6 +45,7 @@ class Steps:
         self._memory = memory
         self._work = work
         self._stop = stop
+        self._asked = asked
 
     def _facts(self, parent: ChainID | None, facts: dict[str, Fact]) -> dict[str, Fact]:
         facts["parent"] = parent or "scratch"
@@ -78,6 +80,7 @@ class Steps:
 
         `origins` are what the `from` of its mounts name.
         """
+        self._note_asked(run, origins)
         bound = [
             Bound(mount, Chosen(origins[mount.from_].tree, whole(mount)), origins[mount.from_])
             for mount in run.mounts
@@ -90,6 +93,17 @@ class Steps:
             lambda _: self._work().run(parent, run, output, bound, origins),
             lambda _: _is_told_whole(run) and not self._settings.facts,
         )
+
+    def _note_asked(self, run: Run, origins: Mapping[str, Origin]) -> None:
+        for mount in run.mounts:
+            if mount.kind != "cache":
+                continue
+            from lamina.build.mountname import name_of  # few have one
+
+            name = name_of(mount, origins)
+            known = self._asked.get(name.key)
+            if known is None or known.sharing == "shared":  # what one has alone, all read alone
+                self._asked[name.key] = CacheWish(name, mount.sharing, "")
 
     def _look_at_run(
         self, parent: ChainID | None, run: Run, bound: list[Bound], believing: bool

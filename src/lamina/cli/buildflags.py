@@ -32,7 +32,7 @@ FLAGS = (
     Flag("builder", "", "NAME", _SAKE),
     Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
     Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
-    Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...", True),
+    Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...[,mounts=true]", True),
     Flag("call", "", "WHAT", "check: as --check; targets: list the stages; or build"),
     Flag("check", "", "", "say what the build checks find, and build nothing"),
     Flag("compress", "", "", _SAKE),

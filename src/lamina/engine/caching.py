@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from lamina.build import Builder, BuildRequest, cachemedia
+from lamina.build import Builder, BuildRequest, cachemedia, cachewriting
 from lamina.build.api import BuildResult, Debug
+from lamina.build.cachemounts import StoreMounts
 from lamina.build.caches import Caches
 from lamina.build.cachewishes import IMAGE, INLINE, LOCAL, CacheFrom, CacheTo, parse_from, parse_to
 from lamina.build.imported import Import, Opened
@@ -24,7 +25,7 @@ from lamina.transfer.ends.api import Sink as End
 from lamina.transfer.ends.layout import LayoutSink, LayoutSource, names_for
 from lamina.transfer.naming import named
 from lamina.transfer.opening import opened_members
-from lamina.values.digest import ImageID
+from lamina.values.digest import ImageID, chain_ids
 from lamina.values.events import Caution, Notice, Sink
 from lamina.values.reference import Reference
 
@@ -87,7 +88,7 @@ class Caching:
             ancestors = [found for each in wishes if (found := self._ancestor(each)) is not None]
             known = {each.title for each in ancestors}
             sources = tuple(
-                Import(each.title, partial(self._read, each, platforms, stack))
+                Import(each.title, partial(self._read_wished, each, platforms, stack))
                 for each in wishes
                 if each.title not in known
             )
@@ -101,6 +102,12 @@ class Caching:
             return None
         config = self._store.image_store.config(here)
         return None if BUILD_CACHE in config.document else Ancestor(wish.title, config)
+
+    def _read_wished(
+        self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack
+    ) -> Opened:
+        found = self._read(wish, platforms, stack)
+        return found if wish.mounts else found._replace(known=found.known._replace(mounts={}))
 
     def _read(
         self, wish: CacheFrom, platforms: Sequence[tuple[str, ...]], stack: ExitStack
@@ -139,10 +146,14 @@ class Caching:
 
     def _write(self, wishes: Sequence[CacheTo], result: BuildResult) -> None:
         """Write what a build knew to each place; raises what the first raises that may not fail."""
+        own = frozenset(chain for each in result.images for chain in chain_ids(each.diff_ids))
+        layers = self._store.layers
         for wish in wishes:
             self._events(Notice(f"exporting the cache to {wish.place}"))
+            mounts = StoreMounts(layers)
             try:
-                cachemedia.write(wish, result, self._store.layers, self._end(wish), self._events)
+                end = self._end(wish)
+                cachewriting.write(wish, result.used, own, layers, mounts, end, self._events)
             except LaminaError as error:
                 if not wish.forgives:
                     raise

@@ -1,0 +1,75 @@
+"""Cache mounts that imported caches hold: what one that is not here yet begins with.
+
+Nothing is brought before a command that is carried out asks for it. One that does not come, or is
+not what was promised, is told of, and the command begins with an empty one: a cache is no more than
+that.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from lamina.build.api import CacheWish, Seed, UsedMount
+from lamina.build.imported import Imports
+from lamina.build.mountname import MountName
+from lamina.build.record import Blob, Filling
+from lamina.build.stop import Stop, Stopped
+from lamina.build.telling import Telling
+from lamina.errors import LaminaError
+from lamina.fs.faults import crash_point
+from lamina.values.events import Notice
+
+T = TypeVar("T")
+
+
+class Seeding:
+    """Fills cache mounts from imported caches; for any thread.
+
+    `by_caller` has something done by the thread that hears a Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        imports: Imports,
+        by_caller: Callable[[Callable[[], None]], None],
+        telling: Telling,
+        stop: Stop,
+    ) -> None:
+        self._imports = imports
+        self._by_caller = by_caller
+        self._telling = telling
+        self._stop = stop
+
+    def __call__(self, name: MountName) -> Seed | None:
+        """What fills the mount; None where no cache has it."""
+        self._imports.read(self._by_caller)
+        found = self._imports.mount(name.key)
+        if found is None:
+            return None
+        return lambda root: self._by_caller(partial(self._fill, root, *found))
+
+    def _fill(self, root: int, title: str, filling: Filling, blob: Blob) -> None:
+        from lamina.build.mountfilling import fill
+
+        self._telling(Notice(f"restoring the cache mount {filling.name.id} from {title}"))
+        try:
+            fill(root, filling, blob, self._stop)
+        except Stopped:
+            raise
+        except LaminaError as error:
+            self._telling.warn(f"the cache mount {filling.name.id} begins empty: {error.brief}")
+            raise
+        crash_point("cache-mount-filled")
+
+    def used(self, asked: Mapping[str, CacheWish]) -> Mapping[str, UsedMount]:
+        """The cache mounts that a build asked for, with what these caches have of them."""
+        return {key: self._used(wish) for key, wish in asked.items()}
+
+    def _used(self, wish: CacheWish) -> UsedMount:
+        self._imports.read(self._by_caller)
+        found = self._imports.mount(wish.key)
+        return (
+            UsedMount(wish, found[1], found[2])
+            if found is not None
+            else UsedMount(wish, None, None)
+        )
