@@ -126,6 +126,21 @@ def test_what_goes_elsewhere(victim_of, output, points):
         goes_on(victim, operation, before, after)
 
 
+@pytest.mark.parametrize("earlier", [(), ("--annotation", "earlier=1")])
+def test_an_annotated_image(victim_of, earlier):
+    """There with its manifest, or as it was; what a kill leaves of blobs goes."""
+    victim = victim_of("overlay2", "build")
+    if earlier:
+        victim.ok("build", "-q", "-t", "built", *earlier, "context")
+        shutil.rmtree(victim.saved)
+        victim.save_state()
+    operation = build("-t", "built", "--annotation", "a=b")
+    before, after = outcome(victim, operation)
+    for point in ("blob-announced", "blob-announced:2", "image-blobs", "image-created", "durable"):
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)
+
+
 def test_a_cache_that_is_written(victim_of):
     victim = victim_of("overlay2", "build")
     operation = build("-t", "built", "--cache-to", _CACHE, theirs="cache")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.archive.compress import ByteStream
     from lamina.archive.entry import MemberStream
     from lamina.archive.index import IndexReader
+    from lamina.build.annotations import Annotations
     from lamina.build.mountname import MountName
     from lamina.build.named import Named
     from lamina.build.secrets import Secret
@@ -57,6 +58,7 @@ class BuildRequest(NamedTuple):
     result does. The image is made for each of `platforms` (none: this machine's), with the bases
     for it; the store then has the one for this machine, else the first.
     `stages` are what a Dockerfile would be read as, in the place of one.
+    The image in the store has the `annotations` that are for its manifest.
     `surroundings` are what RUN may use and which hosts it knows.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
     A `stop` that any thread asks ends the build; it raises `Stopped` then.
@@ -85,6 +87,7 @@ class BuildRequest(NamedTuple):
     inline_cache: bool = False
     tells_used: bool = False
     platforms: tuple[str, ...] = ()
+    annotations: "Annotations" = ()
     surroundings: "Surroundings | None" = None
     stop: "Stop | None" = None
 
@@ -215,6 +218,14 @@ class Images(Protocol):
     def tag(self, image: ImageID, name: "Reference") -> object:
         """Let a name point at an image."""
 
+    def is_annotated(self, image: ImageID) -> bool:
+        """Whether an image has annotations of a build."""
+
+
+Annotate = Callable[[ImageConfig, "tuple[Reference, ...]", Mapping[str, str]], None]
+"""Stores an image over layers that are here under a manifest with these annotations, or with none,
+and lets the names point at it; raises a `StorageError`.
+"""
 
 Bases = Callable[[str, str], ImageID]
 """The image that FROM or COPY --from names, for a platform ("": any); raises `ImageNotFound`."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lamina import dockerfile
 from lamina.build.api import (
+    Annotate,
     Bases,
     BuildRequest,
     BuildResult,
@@ -28,13 +29,22 @@ from lamina.build.attempt import Attempt, Made, Parts
 from lamina.build.caches import Caches, united
 from lamina.build.context import Opened, open_brought, open_context
 from lamina.build.executor import Target
+from lamina.build.image import platform_of
 from lamina.build.named import Address, Repository, elsewhere
 from lamina.build.outside import Layouts, Outside, no_layouts
 from lamina.build.plan import Plan, make_plan
 from lamina.build.state import State
 from lamina.build.stop import NotBrought
 from lamina.build.telling import Telling
-from lamina.build.wishes import fitting, numbered, tag_of, targets_of
+from lamina.build.wishes import (
+    annotates_descriptor,
+    fitting,
+    numbered,
+    refuse_unplaced,
+    said_of_manifest,
+    tag_of,
+    targets_of,
+)
 from lamina.errors import (
     DockerfileError,
     ImageNotFound,
@@ -80,6 +90,7 @@ class Builder:
         *,
         bases: Bases | None = None,
         ask: "Ask",
+        annotate: Annotate,
         layouts: Layouts = no_layouts,
         clock: Callable[[], float] = time.time,
         platform: Platform | None = None,
@@ -89,6 +100,7 @@ class Builder:
         self._images = images
         self._bases = bases or self._from_store
         self._layouts = layouts
+        self._annotate = annotate
         self._host = platform or Platform.of_machine(os.uname().machine)
         self._parts = Parts(
             layers, images, cache, runner, mount_store, self._bases, ask, clock, proxies
@@ -112,6 +124,7 @@ class Builder:
         names = tuple(tag_of(text) for text in request.tags)
         targets = targets_of(request, self._host)
         telling = Telling(sink)
+        refuse_unplaced(request, targets)
         fit = fitting([each.platform for each in targets], self._host)
         with self._opened(request, telling) as context:
             plans = [self._plan(request, context, each) for each in targets]
@@ -127,7 +140,9 @@ class Builder:
         configs = tuple(each.config for each in made)
         chosen = configs[fit]
         if request.stored and len(made) > 1:
-            telling(Notice(f"the store has the image for {_platform(chosen)} of these"))
+            telling(Notice(f"the store has the image for {platform_of(chosen)} of these"))
+        elif request.stored and annotates_descriptor(request):
+            telling(Notice("a descriptor's annotations are only in what -o type=oci writes"))
         used = united([each.used for each in made])
         own_layers = made[fit].own_layers
         carried_out = sum(each.carried_out for each in made)
@@ -232,7 +247,7 @@ class Builder:
         found = self._stored(reference)
         if found is None:
             return None
-        return str(_platform(found))
+        return str(platform_of(found))
 
     def _stored(self, reference: str) -> ImageConfig | None:
         try:
@@ -287,14 +302,26 @@ class Builder:
                 self._keep(each.config.top_chain)
         if request.stored:
             carried_out = sum(each.carried_out for each in made)
-            self._store(made[fit].config, names, carried_out)
+            annotations = said_of_manifest(request, made[fit].config)
+            self._store(made[fit].config, names, carried_out, annotations)
 
     def _keep(self, chain: ChainID | None) -> None:
         if chain is not None and not self._layers.hold(chain):
             raise NotBrought(f"the layer {chain.short} was removed just now")
 
-    def _store(self, config: ImageConfig, names: tuple[Reference, ...], carried_out: int) -> None:
+    def _store(
+        self,
+        config: ImageConfig,
+        names: tuple[Reference, ...],
+        carried_out: int,
+        annotations: Mapping[str, str],
+    ) -> None:
         """Store and name the image; nothing is written when all of it is so already."""
+        if annotations or self._images.is_annotated(config.id):
+            self._keep(config.top_chain)
+            self._annotate(config, names, annotations)
+            self._layers.barrier()
+            return
         if self._resolve(config.id) is None:
             self._keep(config.top_chain)
             self._images.create(config, names)
@@ -338,10 +365,6 @@ def _brought(
 
 def _folder_of(request: BuildRequest) -> str | None:
     return request.context if isinstance(request.context, str) else None
-
-
-def _platform(config: ImageConfig) -> Platform:
-    return Platform(config.os, config.architecture, config.variant)
 
 
 def _text(context: Opened) -> str:

@@ -15,6 +15,15 @@ from lamina.archive.diff import whole_tree
 from lamina.archive.entry import Content, Entry, EntryStream, Write
 from lamina.archive.packing import Packing
 from lamina.archive.writer import segments
+from lamina.build.annotations import (
+    INDEX,
+    INDEX_DESCRIPTOR,
+    MANIFEST,
+    MANIFEST_DESCRIPTOR,
+    Annotations,
+    at_level,
+)
+from lamina.build.image import platform_of
 from lamina.build.outputs import OCI, TAR, Output, refuse_several
 from lamina.errors import from_oserror
 from lamina.fs.faults import crash_point
@@ -87,7 +96,14 @@ class Exporter:
             self._unroll(image, inner)
         return ""
 
-    def push(self, images: Images, store: ImageStore, target: "Repository", name: Reference) -> str:
+    def push(
+        self,
+        images: Images,
+        store: ImageStore,
+        target: "Repository",
+        name: Reference,
+        annotations: Annotations = (),
+    ) -> str:
         """Have an image for several platforms at a registry, as an index; gives its digest.
 
         Layers go as they came, as far as their blobs are in the store, and only where they are
@@ -96,7 +112,7 @@ class Exporter:
         from lamina.transfer.ends.remote import RegistrySink
 
         with ExitStack() as files:
-            content = self._content_of(images, Packing(), files, store)
+            content = self._content_of(images, Packing(), files, annotations, store)
             found = graph.whole(content)
             beside = {
                 each.digest: store.repositories_of(each.digest, name.domain) for each in found.blobs
@@ -121,10 +137,14 @@ class Exporter:
         sink: LayoutSink | OciArchiveSink,
     ) -> str:
         """Have an image at a sink under each of its names; gives the digest of its document."""
+        level = MANIFEST_DESCRIPTOR if len(images) == 1 else INDEX_DESCRIPTOR
+        said = at_level(output.annotations, level, platform_of(images[0]))
+        packing = None if output.plain else Packing()
         with ExitStack() as files:
-            content = self._content_of(images, None if output.plain else Packing(), files)
+            content = self._content_of(images, packing, files, output.annotations)
             found = graph.whole(content)
-            for sink.annotations in [_annotations(name) for name in names] or [{}]:
+            for called in [_called(name) for name in names] or [{}]:
+                sink.annotations = said | called
                 copy(found, content, sink)
         return found.top.digest
 
@@ -133,6 +153,7 @@ class Exporter:
         images: Images,
         packing: Packing | None,
         files: ExitStack,
+        annotations: Annotations,
         store: ImageStore | None = None,
     ) -> Source:
         """An image's content; that of several platforms under an index.
@@ -148,10 +169,13 @@ class Exporter:
                         image.diff_ids, chain_ids(image.diff_ids), strict=True
                     )
                 ],
+                at_level(annotations, MANIFEST, platform_of(image)),
+                at_level(annotations, MANIFEST_DESCRIPTOR, platform_of(image)),
             )
             for image in images
         ]
-        return packed[0] if len(packed) == 1 else PackedIndex(packed)
+        several = len(packed) > 1
+        return PackedIndex(packed, at_level(annotations, INDEX)) if several else packed[0]
 
     def _kept(self, diff_id: DiffID, store: ImageStore | None) -> PackedLayer | None:
         row = kept_blob(diff_id, store, None) if store is not None else None
@@ -190,7 +214,7 @@ def _full(name: str) -> Reference:
     return Reference.parse(name).with_default_tag()
 
 
-def _annotations(name: str) -> dict[str, str]:
+def _called(name: str) -> dict[str, str]:
     """As containerd and docker call an image in a layout."""
     full = _full(name)
     return {ocilayout.FULL_NAME: str(full), ocilayout.REF_NAME: full.tag or "latest"}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lamina.build.state import COMMENT, Line, State
 from lamina.spec.imageconfig import ImageConfig, format_time
 from lamina.spec.strictjson import Json
+from lamina.values.platform import Platform
 
 
 def finish(state: State, *, epoch: int | None, first_made: Callable[[State], float]) -> ImageConfig:
@@ -25,6 +26,11 @@ def finish(state: State, *, epoch: int | None, first_made: Callable[[State], flo
         times = _times(state, first_made)
         created = times[-1] if times else first_made(state)
     return ImageConfig.of(_document(state, times, created))
+
+
+def platform_of(config: ImageConfig) -> Platform:
+    """What an image is for."""
+    return Platform(config.os, config.architecture, config.variant)
 
 
 def _times(state: State, first_made: Callable[[State], float]) -> list[float]:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lamina.build.annotations import Annotation, Annotations, parse_field
 from lamina.errors import UsageError
+from lamina.values.platform import Platform
 
 STORE, DOCKER, OCI, TAR, LOCAL = "image", "docker", "oci", "tar", "local"
 REGISTRY = "registry"  # docker's short word for an image that is pushed
@@ -16,7 +18,8 @@ class Output(NamedTuple):
     """One output: its kind, where it goes (empty: the store; `-`: standard output).
 
     An OCI archive's layers are compressed unless `plain`; as a `folder` it is no archive but a
-    layout. What is to `push` is in the store, too.
+    layout. What is to `push` is in the store, too. Only the store and OCI's documents have room for
+    `annotations`.
     """
 
     kind: str
@@ -25,11 +28,17 @@ class Output(NamedTuple):
     plain: bool = False
     folder: bool = False
     push: bool = False
+    annotations: Annotations = ()
 
     @property
     def is_stored(self) -> bool:
         """Whether the image is to be in the store."""
         return not self.dest and self.kind != NOWHERE
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether it has documents with room for annotations."""
+        return self.kind == OCI or self.is_stored
 
 
 def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
@@ -42,13 +51,29 @@ def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
             )
 
 
-def parse_output(text: str) -> Output:
-    """docker's `-o type=...,dest=...`, `-o DIR`, `-o -`; raises `UsageError`."""
+def with_annotations(outputs: Sequence[Output], annotations: Annotations) -> list[Output]:
+    """The same, annotated where there is room; raises `UsageError` where there is none."""
+    for each in outputs:
+        if each.kind == DOCKER and each.dest and (annotations or each.annotations):
+            raise UsageError("a docker archive has no annotations", hint="use -o type=oci")
+    if annotations and outputs and not any(each.is_annotated for each in outputs):
+        raise UsageError("no output has room for an annotation", hint="add -o type=oci,dest=FILE")
+    return [
+        each._replace(annotations=(*each.annotations, *annotations)) if each.is_annotated else each
+        for each in outputs
+    ]
+
+
+def parse_output(text: str, host: Platform) -> Output:
+    """docker's `-o type=...,dest=...`, `-o DIR`, `-o -`; raises `UsageError`.
+
+    `host` fills in what an annotation's platform leaves out.
+    """
     if text == "-":
         return Output(TAR, "-")
     if "=" not in text:
         return Output(LOCAL, text, folder=True)
-    fields = dict(_field(part, text) for part in text.split(","))
+    fields, annotations = _fields(text, host)
     kind, dest = fields.get("type", ""), fields.get("dest", "")
     if kind not in _KINDS:
         raise UsageError(
@@ -67,21 +92,45 @@ def parse_output(text: str) -> Output:
             raise UsageError(f"--output {text!r} needs dest=DIR")
         dest = "-"
     names = tuple(each for each in [fields.get("name", "")] if each)
-    return Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL, push)
+    output = Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL, push)
+    if annotations and not output.is_annotated:
+        raise UsageError(f"--output {text!r} has no room for annotations", hint="use type=oci")
+    return output._replace(annotations=annotations)
 
 
 def _is_true(text: str) -> bool:
     return text.lower() in ("true", "1")
 
 
-def _field(part: str, text: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not equals or key not in _OPTIONS:
-        raise UsageError(
-            f"--output {text!r} has an unknown field {part!r}",
-            hint=f"it has {', '.join(_OPTIONS)}",
-        )
-    return key, value
+def _fields(text: str, host: Platform) -> tuple[dict[str, str], Annotations]:
+    fields: dict[str, str] = {}
+    annotations: list[Annotation] = []
+    for part in _parts(text):
+        key, equals, value = part.partition("=")
+        annotation = parse_field(key, value, f"--output {text!r}", host)
+        if not equals or (annotation is None and key not in _OPTIONS):
+            raise UsageError(
+                f"--output {text!r} has an unknown field {part!r}",
+                hint=f"it has {', '.join(_OPTIONS)} and annotation.KEY",
+            )
+        if annotation is None:
+            fields[key] = value
+        else:
+            annotations.append(annotation)
+    return fields, tuple(annotations)
+
+
+def _parts(text: str) -> list[str]:
+    """As a line of CSV, so that quotes may hold a comma."""
+    if '"' not in text:
+        return text.split(",")
+    import csv  # only an annotation needs it
+
+    try:
+        (parts,) = csv.reader([text], strict=True)
+    except (csv.Error, ValueError):
+        raise UsageError(f"--output {text!r} is no line of comma-separated values") from None
+    return parts
 
 
 def _is_plain(fields: dict[str, str], text: str) -> bool:

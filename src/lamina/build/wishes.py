@@ -4,14 +4,16 @@ Pure, but for the number of processors.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lamina.build.api import BuildRequest
 from lamina.build.executor import Target
+from lamina.build.image import platform_of
 from lamina.build.interpret import INSECURE, Scope
 from lamina.build.near import suggestion
 from lamina.build.plan import Plan
 from lamina.errors import UsageError
+from lamina.spec.imageconfig import ImageConfig
 from lamina.values.platform import Platform
 from lamina.values.reference import Reference, refuse_ambiguous
 
@@ -63,6 +65,28 @@ def targets_of(request: BuildRequest, host: Platform) -> list[Target]:
         for each in asked
     }
     return list(targets.values())
+
+
+def refuse_unplaced(request: BuildRequest, targets: Sequence[Target]) -> None:
+    """Raise `UsageError` for an annotation that has no place in what is built."""
+    if request.annotations:
+        from lamina.build.annotations import refuse_unplaced
+
+        refuse_unplaced(request.annotations, [each.platform for each in targets])
+
+
+def annotates_descriptor(request: BuildRequest) -> bool:
+    """Whether something is said that only a layout or an index has a place for."""
+    return any(each.level == "manifest-descriptor" for each in request.annotations)
+
+
+def said_of_manifest(request: BuildRequest, config: ImageConfig) -> Mapping[str, str]:
+    """What the manifest of the image in the store is annotated with."""
+    if not request.annotations:
+        return {}
+    from lamina.build.annotations import MANIFEST, at_level
+
+    return at_level(request.annotations, MANIFEST, platform_of(config))
 
 
 def numbered(targets: Sequence[Target], plans: Sequence[Plan]) -> list[Target]:

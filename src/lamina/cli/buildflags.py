@@ -15,6 +15,7 @@ from lamina.errors import UsageError
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.archive.compress import ByteStream
     from lamina.build import BuildRequest
+    from lamina.build.annotations import Annotation
     from lamina.build.named import Named
     from lamina.build.secrets import Secret
     from lamina.build.surroundings import Surroundings
@@ -28,6 +29,7 @@ FLAGS = (
         "add-host", "", "NAME:ADDRESS", "a host that RUN knows (host-gateway: this machine)", True
     ),
     Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
+    Flag("annotation", "", "KEY=VALUE", "annotate the manifest; index:KEY=VALUE the index", True),
     Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
     Flag("builder", "", "NAME", _SAKE),
     Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
@@ -99,7 +101,14 @@ _LIMITS = (
 )
 
 
-def request_of(given: Parsed, tags: Sequence[str], *, stored: bool, kept: bool) -> "BuildRequest":
+def request_of(
+    given: Parsed,
+    tags: Sequence[str],
+    *,
+    stored: bool,
+    kept: bool,
+    annotations: "Sequence[Annotation]" = (),
+) -> "BuildRequest":
     """The build that is asked for; reads standard input where that is meant.
 
     Raises `UsageError`.
@@ -128,6 +137,7 @@ def request_of(given: Parsed, tags: Sequence[str], *, stored: bool, kept: bool) 
         no_cache_stages=frozenset(listed(given.all("no-cache-filter"))),
         jobs=_number(given.one("jobs")),
         platforms=tuple(listed(platforms_of(given))),
+        annotations=tuple(annotations),
         surroundings=_surroundings(given),
     )
 

@@ -1,6 +1,7 @@
 """Putting a builder together from an engine's stores; imported only when something is built."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina import __version__
@@ -15,10 +16,12 @@ from lamina.engine.parts import Parts
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ImageID
 from lamina.values.events import Sink
+from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere loads it
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
+    from lamina.build.annotations import Annotations
     from lamina.build.api import MountStore, Runner
     from lamina.build.exporters import Exporter
     from lamina.build.fetch import Answer, Ask
@@ -74,6 +77,19 @@ def _take_in(engine: Parts, layout: "Layout") -> str:
     return take_in(layout, engine.image_store, engine.layers, host_platform())
 
 
+def _annotate(
+    engine: Parts,
+    bases: "Bases",
+    config: ImageConfig,
+    names: tuple[Reference, ...],
+    annotations: Mapping[str, str],
+) -> None:
+    from lamina.transfer.ends.stored import store_annotated
+
+    images, layers = engine.image_store, engine.layers
+    store_annotated(config, names, annotations, images, layers, bases.events)
+
+
 class Bases:
     """The images that one build names: each looked for once, so that it stays the same one."""
 
@@ -89,7 +105,7 @@ class Bases:
         self._logins = logins
         self._pull = pull
         self._verify_tls = verify_tls
-        self._events = events
+        self.events = events
         self._found: dict[tuple[str, str], ImageID] = {}
 
     def __call__(self, reference: str, platform: str) -> ImageID:
@@ -103,7 +119,7 @@ class Bases:
                 platform=platform or None,
                 verify_tls=self._verify_tls,
                 logins=self._logins,
-                events=self._events,
+                events=self.events,
             ).image
         return found
 
@@ -118,6 +134,7 @@ def builder(engine: Parts, bases: Bases) -> Builder:
         Once(lambda: _mount_store(engine)),
         bases=bases,
         ask=_asking(engine.config),
+        annotate=partial(_annotate, engine, bases),
         layouts=lambda layout: _take_in(engine, layout),
         proxies=_proxies(engine.config),
     )
@@ -166,14 +183,20 @@ class BuiltInside(Inside):
         return released(self._layers, self._config.top_chain, tree)
 
 
-def push_index(engine: Parts, result: BuildResult, name: str, registries: "Registries") -> str:
+def push_index(
+    engine: Parts,
+    result: BuildResult,
+    name: str,
+    registries: "Registries",
+    annotations: "Annotations" = (),
+) -> str:
     """Push what was built for several platforms as one name; gives the index's digest.
 
     Raises `InvalidReference`, `RegistryError` or a `StorageError`.
     """
     target = tag_of(name)
     place = registries.repository(target)
-    return exporter(engine).push(result.images, engine.image_store, place, target)
+    return exporter(engine).push(result.images, engine.image_store, place, target, annotations)
 
 
 def exporter(engine: Parts) -> "Exporter":

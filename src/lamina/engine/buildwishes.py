@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lamina.build import BuildRequest
+from lamina.build.annotations import parse_annotation
 from lamina.build.named import parse_named
 from lamina.engine.building import assembled
+from lamina.engine.platforms import this_machine
 from lamina.engine.wishes import Limited
 from lamina.values.events import Sink
 
@@ -28,7 +30,8 @@ class BuildWishes(Limited, total=False):
     stages are worked on at once (None: as many as there are processors, two at least). With
     `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from` and
     `cache_to` are as for `lamina build`: caches to ask and to write. `source_date_epoch` is in
-    seconds: no time in the image is later. It is made for each of `platforms`. What RUN may use is
+    seconds: no time in the image is later. `annotations` are as for `lamina build`, of the image's
+    manifest. It is made for each of `platforms`. What RUN may use is
     said as of a container (`mem_limit`, `ulimits`, `shm_size` and their like); `extra_hosts` are
     `NAME:ADDRESS`.
     """
@@ -54,6 +57,7 @@ class BuildWishes(Limited, total=False):
     cache_from: Sequence[str]
     cache_to: Sequence[str]
     platforms: Sequence[str]
+    annotations: Sequence[str]
     shm_size: int | str | None
     extra_hosts: Sequence[str]
     events: Sink | None
@@ -84,6 +88,11 @@ def request_of(
         platforms=tuple(wishes.get("platforms", ())),
         contexts=dict(parse_named(f"{name}={value}") for name, value in named),
         stages=None if stage is None else assembled(stage),
+        annotations=tuple(
+            one
+            for text in wishes.get("annotations", ())
+            for one in parse_annotation(text, this_machine())
+        ),
         surroundings=_surroundings(wishes),
     )
 

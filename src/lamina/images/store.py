@@ -123,11 +123,13 @@ class ImageStore:
         manifest: tuple[bytes, str] | None = None,
         kept: tuple[KeptLayer, ...] = (),
         told: "Occasion" = "tag",
+        annotated: bool | None = None,
     ) -> ImageID:
         """Make the image of a config whose layers are all here, and let `names` point at it.
 
         `manifest` is the document it came with and its media type, `kept` the compressed layers
-        it came with; `told` is as what that is told. What is here already stays. Raises
+        it came with; `told` is as what that is told. What is here already stays, but for the
+        manifest of an earlier build where this one is a build's, `annotated` or not. Raises
         `LayerNotFound`.
         """
         from lamina.images.telling import tell_made
@@ -152,6 +154,10 @@ class ImageStore:
         with self.root.database.write() as db:
             image_rows.add(db, row)
             _claim(db, config.id, kept)
+            if annotated is not None and image_rows.annotate(
+                db, config.id, row.manifest if annotated else None
+            ):
+                refs.note_garbage(db, self.root.lease)
             for name in names:
                 image_rows.point(db, str(name.with_default_tag()), config.id)
             tell_made(db, row, names, told)
@@ -243,6 +249,11 @@ class ImageStore:
             if row is not None:
                 image_rows.add(db, row._replace(manifest=digest))
                 _claim(db, image, kept)
+
+    def is_annotated(self, image: ImageID) -> bool:
+        """Whether an image has annotations of a build, not such as it came with."""
+        with self.root.database.read() as db:
+            return image_rows.is_annotated(db, image)
 
     def vouch(self, row: BlobRow) -> None:
         """Say that a blob is the layer of its diff ID, by whoever made or read it."""

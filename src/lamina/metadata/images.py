@@ -77,6 +77,30 @@ def claim(db: sqlite3.Connection, image: ImageID, target: str) -> None:
     refs.add(db, refs.IMAGE, image, target)
 
 
+def annotate(db: sqlite3.Connection, image: ImageID, manifest: BlobDigest | None) -> bool:
+    """Say which manifest a build annotated for an image (None: none any more).
+
+    Gives whether one before it is not needed now.
+    """
+    before = refs.targets(db, refs.ANNOTATED, image)
+    gone = [each for each in before if each != manifest]
+    refs.drop(db, refs.ANNOTATED, image, gone)
+    refs.drop(db, refs.IMAGE, image, gone)
+    if manifest is not None:
+        refs.add(db, refs.ANNOTATED, image, manifest)
+    return bool(gone)
+
+
+def is_annotated(db: sqlite3.Connection, image: ImageID) -> bool:
+    """Whether an image has the manifest that a build annotated for it."""
+    found = db.execute(
+        "SELECT 1 FROM refs JOIN images ON images.id = owner AND images.manifest = target"
+        " WHERE kind = ? AND owner = ?",
+        (refs.ANNOTATED, image),
+    )
+    return found.fetchone() is not None
+
+
 def get(db: sqlite3.Connection, image: str) -> ImageRow | None:
     """The row of an image ID."""
     found = db.execute(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (image,)).fetchone()
@@ -154,6 +178,7 @@ def remove(db: sqlite3.Connection, image: ImageID) -> None:
     db.execute("DELETE FROM names WHERE image_id = ?", (image,))
     db.execute("DELETE FROM images WHERE id = ?", (image,))
     refs.drop_owner(db, refs.IMAGE, image)
+    refs.drop_owner(db, refs.ANNOTATED, image)
     from lamina.metadata import events  # a listing tells of nothing
 
     events.of_image(db, "delete", image, image)
@@ -173,6 +198,7 @@ def drop_blob(db: sqlite3.Connection, digest: str) -> None:
     for owner in refs.owners_of(db, refs.IMAGE, digest):
         manifest = db.execute("SELECT manifest FROM images WHERE id = ?", (owner,)).fetchone()
         refs.drop(db, refs.IMAGE, owner, [digest, *(manifest or ())])
+        refs.drop_owner(db, refs.ANNOTATED, owner)
         db.execute("UPDATE images SET manifest = NULL WHERE id = ?", (owner,))
 
 

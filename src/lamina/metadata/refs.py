@@ -22,6 +22,7 @@ SCHEMA = (
 )
 
 IMAGE, CONTAINER, CACHE, LEASE = "image", "container", "cache", "lease"
+ANNOTATED = "annotated"  # of an image: the manifest that a build annotated for it
 VOLUME = "volume"  # of a container: the volumes it uses, by name
 INGEST = "ingest"  # of a blob that is being fetched: kept for the next try; owner is the time
 _DOOMED = "doomed"  # a folder beneath the root that is to go; owner is the folder it lies in

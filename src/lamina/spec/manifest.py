@@ -4,7 +4,7 @@ The same bytes must not be readable as both: a document with `layers` and `manif
 media type contradicts what it holds, is refused (CVE-2021-41190).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from lamina.errors import BadDocument, InvalidDigest
@@ -173,24 +173,43 @@ def index(manifests: Iterable[dict[str, Json]]) -> bytes:
     )
 
 
-def build(config: Descriptor, layers: tuple[Descriptor, ...]) -> bytes:
+NO_ANNOTATIONS: Mapping[str, str] = {}
+
+
+def build(
+    config: Descriptor,
+    layers: tuple[Descriptor, ...],
+    annotations: Mapping[str, str] = NO_ANNOTATIONS,
+) -> bytes:
     """The canonical bytes of an OCI manifest."""
-    return strictjson.dump(
-        {
-            "schemaVersion": 2,
-            "mediaType": mediatypes.OCI_MANIFEST,
-            "config": config.as_json(),
-            "layers": [layer.as_json() for layer in layers],
-        }
-    )
+    document: dict[str, Json] = {
+        "schemaVersion": 2,
+        "mediaType": mediatypes.OCI_MANIFEST,
+        "config": config.as_json(),
+        "layers": [layer.as_json() for layer in layers],
+    }
+    return strictjson.dump(_annotated(document, annotations))
 
 
-def build_index(manifests: tuple[Descriptor, ...]) -> bytes:
+def build_index(
+    manifests: tuple[Descriptor, ...], annotations: Mapping[str, str] = NO_ANNOTATIONS
+) -> bytes:
     """The canonical bytes of an OCI index."""
-    return strictjson.dump(
-        {
-            "schemaVersion": 2,
-            "mediaType": mediatypes.OCI_INDEX,
-            "manifests": [each.as_json() for each in manifests],
-        }
-    )
+    document: dict[str, Json] = {
+        "schemaVersion": 2,
+        "mediaType": mediatypes.OCI_INDEX,
+        "manifests": [each.as_json() for each in manifests],
+    }
+    return strictjson.dump(_annotated(document, annotations))
+
+
+def _annotated(document: dict[str, Json], annotations: Mapping[str, str]) -> dict[str, Json]:
+    return {**document, "annotations": dict(annotations)} if annotations else document
+
+
+def annotations_of(manifest: Manifest) -> dict[str, str]:
+    """What a manifest is annotated with; what is no text is passed over, as by docker."""
+    said = strictjson.parse(manifest.raw, "manifest").get("annotations")
+    if not isinstance(said, dict):
+        return {}
+    return {key: value for key, value in said.items() if isinstance(value, str)}

@@ -27,7 +27,8 @@ from lamina.registry.hosts import Settings
 from lamina.registry.transport import Transport
 from lamina.spec.imageconfig import ImageConfig
 from lamina.testing.trees import tar_of
-from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted
+from lamina.transfer.ends.stored import store_annotated
+from lamina.values.events import Event, StepCached, StepDone, StepOutput, StepStarted, ignore
 from lamina.values.ids import LayerID
 from tests.serving import served
 from tests.unit.build.servers import Repository, Server, repository_at
@@ -171,6 +172,7 @@ class Rig:
             lambda: self.runner,
             lambda: StoreMounts(self.layers),
             ask=self.ask,
+            annotate=self.annotate,
             clock=self.tick,
         )
         self.events: list[Event] = []
@@ -178,6 +180,10 @@ class Rig:
     def tick(self) -> float:
         self.now += 1
         return self.now
+
+    def annotate(self, config, names, annotations):
+        """As the engine does."""
+        store_annotated(config, names, annotations, self.images, self.layers, ignore)
 
     def ask(self, url, headers):
         """GET by the real transport."""

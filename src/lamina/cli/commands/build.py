@@ -3,21 +3,13 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.cli.buildflags import (
-    FLAGS,
-    call_of,
-    listed,
-    policy_of,
-    request_of,
-    with_environment,
-)
+from lamina.cli.buildflags import FLAGS, call_of, policy_of, request_of, with_environment
 from lamina.cli.flags import Parsed, Usage
 from lamina.cli.main import Context
-from lamina.cli.platformflag import platforms_of
 from lamina.cli.progress import Built, Progress, Silent
 from lamina.cli.progressflag import is_quiet, kind_of_progress
 from lamina.cli.session import engine
@@ -29,7 +21,7 @@ from lamina.values.digest import ImageID
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:  # the help does not load what builds
-    from lamina.build import BuildResult
+    from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug, Shell
     from lamina.build.outputs import Output
 
@@ -49,14 +41,17 @@ def run(context: Context, given: Parsed) -> int:
     names = given.all("tag") + [name for each in outputs for name in each.names]
     if _is_pushed(given, outputs) and not names:
         raise UsageError("what is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
+    request = request_of(
+        given,
+        names if _is_stored(outputs) else (),
+        stored=_is_stored(outputs),
+        kept=bool(outputs) or given.has("push"),
+        annotations=[one for each in outputs if each.is_stored for one in each.annotations],
+    )
+    _refuse_unplaced(request, outputs)
     with engine(context) as opened, _output_of_failures(quiet), progress.running():
         result = opened.images.carry_out(
-            request_of(
-                given,
-                names if _is_stored(outputs) else (),
-                stored=_is_stored(outputs),
-                kept=bool(outputs) or given.has("push"),
-            ),
+            request,
             pull=policy_of(given),
             verify_tls=verifies_tls(given),
             cache_from=given.all("cache-from"),
@@ -66,9 +61,10 @@ def run(context: Context, given: Parsed) -> int:
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if _is_pushed(given, outputs):
-            digests += [_push(opened, result, each, given, progress.sink) for each in names]
-        tags = opened.images.tags_of(result) if _is_stored(outputs) else []
-        name = next(iter(tags), result.image_id.short) if _is_stored(outputs) else ""
+            push = _pusher(opened, result, request, given, progress.sink)
+            digests += [push(each) for each in names]
+        tags = opened.images.tags_of(result) if request.stored else []
+        name = next(iter(tags), result.image_id.short) if request.stored else ""
         progress.finish(Built(result.image_id, tags, lambda: _shares(opened, result, name)))
     _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
     if quiet:
@@ -184,24 +180,27 @@ def _output_of_failures(quiet: bool) -> Iterator[None]:
 
 
 def _outputs(given: Parsed) -> "list[Output]":
-    texts = given.all("output")
-    if not texts:
+    if not given.all("output") and not given.all("annotation"):
         return []
-    from lamina.engine.buildwords import parse_output, refuse_several
+    from lamina.cli.buildoutputs import outputs_of
 
-    outputs = [parse_output(text) for text in texts]
-    if given.has("load") and not _is_stored(outputs):
-        outputs.append(parse_output("type=image"))
-    refuse_several(outputs, len(list(listed(platforms_of(given)))))
-    if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
-        raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
-    if given.has("push") and not _is_stored(outputs):
-        raise UsageError("what is pushed must be in the store", hint="add -o type=image")
-    return outputs
+    return outputs_of(given)
+
+
+def _is_stored(outputs: "Sequence[Output]") -> bool:
+    """Whether the image is to be in the store: it is the only output, or one of them."""
+    return not outputs or any(each.is_stored for each in outputs)
 
 
 def _is_pushed(given: Parsed, outputs: "Sequence[Output]") -> bool:
     return given.has("push") or any(each.push for each in outputs)
+
+
+def _refuse_unplaced(request: "BuildRequest", outputs: "Sequence[Output]") -> None:
+    if any(each.annotations for each in outputs):
+        from lamina.cli.buildoutputs import refuse_unplaced
+
+        refuse_unplaced(request, outputs)
 
 
 def _refuse_attestations(given: Parsed) -> None:
@@ -215,11 +214,6 @@ def _refuse_attestations(given: Parsed) -> None:
             )
 
 
-def _is_stored(outputs: "Sequence[Output]") -> bool:
-    """Whether the image is to be in the store: it is the only output, or one of them."""
-    return not outputs or any(each.is_stored for each in outputs)
-
-
 def _export(opened: Engine, result: "BuildResult", output: "Output", names: list[str]) -> str:
     from lamina.engine.building import exporter
 
@@ -229,13 +223,16 @@ def _export(opened: Engine, result: "BuildResult", output: "Output", names: list
         return exporter(opened).archive(result.images, output, names, write)
 
 
-def _push(opened: Engine, result: "BuildResult", name: str, given: Parsed, events: Sink) -> str:
+def _pusher(
+    opened: Engine, result: "BuildResult", request: "BuildRequest", given: Parsed, events: Sink
+) -> Callable[[str], str]:
+    """What pushes the image under a name, and gives the digest there."""
     registries = opened.registries(verify_tls=verifies_tls(given))
     if len(result.images) == 1:
-        return opened.images.push(name, registries=registries, events=events).digest
+        return lambda name: opened.images.push(name, registries=registries, events=events).digest
     from lamina.engine.building import push_index
 
-    return push_index(opened, result, name, registries)
+    return lambda name: push_index(opened, result, name, registries, request.annotations)
 
 
 def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) -> None:

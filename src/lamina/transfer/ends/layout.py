@@ -193,10 +193,11 @@ def with_image(
     """
     kind = document.media_type or mediatypes.OCI_MANIFEST
     added = document.descriptor()._replace(media_type=kind, annotations=annotations).as_json()
+    name = _name(added)
     kept = [
         each
         for each in strictjson.objects(index, "manifests", "index.json")
-        if each != added and not (annotations and _name(each) == _name(added))
+        if each != added and not (name and _name(each) == name)
     ]
     return {**index, "manifests": [*kept, added]}
 

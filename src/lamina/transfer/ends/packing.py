@@ -6,7 +6,7 @@ The config, and so the image's ID, stays.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from io import BytesIO
@@ -78,15 +78,22 @@ def pack_layer(file: int, fill: Callable[[Write], object], packing: Packing | No
 
 
 class PackedSource(Unjudged):
-    """An image's content, its layers packed."""
+    """An image's content, its layers packed; `descriptor` annotates how an index names it."""
 
-    def __init__(self, config: ImageConfig, layers: Sequence[PackedLayer]) -> None:
+    def __init__(
+        self,
+        config: ImageConfig,
+        layers: Sequence[PackedLayer],
+        annotations: Mapping[str, str] = manifests.NO_ANNOTATIONS,
+        descriptor: Mapping[str, str] = manifests.NO_ANNOTATIONS,
+    ) -> None:
         self._layers = {each.blob.digest: each.open for each in layers}
         self._platform = (config.os, config.architecture, config.variant)
         self._config = config.raw
+        self._said = dict(descriptor)
         digest = BlobDigest(config.id)
         about = Descriptor.of(mediatypes.OCI_CONFIG, digest, len(self._config))
-        raw = manifests.build(about, tuple(each.blob for each in layers))
+        raw = manifests.build(about, tuple(each.blob for each in layers), annotations)
         self._top = Document.of(raw, mediatypes.OCI_MANIFEST)
         self.blobs = (*self._layers, digest)
 
@@ -96,7 +103,7 @@ class PackedSource(Unjudged):
 
     def described(self) -> Descriptor:
         """The manifest as an index names it, with its platform."""
-        return self._top.descriptor()._replace(platform=self._platform)
+        return self._top.descriptor()._replace(platform=self._platform, annotations=self._said)
 
     def document(self, wanted: Descriptor) -> bytes:
         """There is no index, so there is nothing that one names."""
@@ -111,10 +118,14 @@ class PackedSource(Unjudged):
 class PackedIndex(Unjudged):
     """Images for several platforms, under an index of them."""
 
-    def __init__(self, images: Sequence[PackedSource]) -> None:
+    def __init__(
+        self,
+        images: Sequence[PackedSource],
+        annotations: Mapping[str, str] = manifests.NO_ANNOTATIONS,
+    ) -> None:
         self._by_blob = {blob: image for image in images for blob in image.blobs}
         self._documents = {each.top().digest: each.top().raw for each in images}
-        raw = manifests.build_index(tuple(each.described() for each in images))
+        raw = manifests.build_index(tuple(each.described() for each in images), annotations)
         self._top = Document.of(raw, mediatypes.OCI_INDEX)
 
     def top(self) -> Document:

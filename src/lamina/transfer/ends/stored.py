@@ -1,6 +1,6 @@
 """An image of Lamina's own store as an end of a copy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from lamina.archive.packing import Packing
@@ -17,6 +17,7 @@ from lamina.spec.manifest import Descriptor, Manifest
 from lamina.transfer.ends.api import Document, Unjudged
 from lamina.values.digest import BlobDigest, ChainID, DiffID, ImageID, chain_ids
 from lamina.values.events import LayerProgress, Sink
+from lamina.values.reference import Reference
 
 
 def _nowhere(_digest: BlobDigest) -> bool:
@@ -50,6 +51,30 @@ def content_of(
         if packing is None or came_with is None:
             _remember(image, config, manifest, images)
     layers.barrier()
+
+
+def store_annotated(
+    config: ImageConfig,
+    names: tuple[Reference, ...],
+    annotations: Mapping[str, str],
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+) -> None:
+    """Store an image whose layers are here under a manifest with these annotations, or with none.
+
+    Its layers' blobs are made and kept as for a push; one that the image had before is replaced.
+    Raises a `StorageError`; nothing new is kept then.
+    """
+    with images.all_or_nothing():
+        manifest = _made(config, images, layers, events, annotations=annotations)
+        images.create(
+            config,
+            names,
+            manifest=(manifest.raw, manifest.media_type),
+            kept=_kept(config, manifest, images),
+            annotated=bool(annotations),
+        )
 
 
 class StoredSource(Unjudged):
@@ -94,20 +119,33 @@ def _manifest_for(
     The layers that a new one names are made and kept here. With a `packing` it is always new.
     """
     kept = images.manifest(image)
-    if kept is not None and packing is None:
-        found = manifests.parse(*kept)
-        if isinstance(found, Manifest) and all(
-            images.hold_blob(each.digest, each.size) or has(each.digest) for each in found.layers
-        ):
-            return found
+    found = manifests.parse(*kept) if kept is not None else None
+    if not isinstance(found, Manifest):
+        return _made(config, images, layers, events, packing)
+    if packing is None and all(
+        images.hold_blob(each.digest, each.size) or has(each.digest) for each in found.layers
+    ):
+        return found
+    return _made(config, images, layers, events, packing, manifests.annotations_of(found))
+
+
+def _made(
+    config: ImageConfig,
+    images: ImageStore,
+    layers: LayerStore,
+    events: Sink,
+    packing: Packing | None = None,
+    annotations: Mapping[str, str] = manifests.NO_ANNOTATIONS,
+) -> Manifest:
+    """A new manifest, and each layer's blob that it names kept here."""
     chains = chain_ids(config.diff_ids)
     rows = [
         _compressed(diff_id, chain, images, layers, events, packing)
         for diff_id, chain in zip(config.diff_ids, chains, strict=True)
     ]
     described = tuple(Descriptor.of(row.media_type, row.digest, row.size) for row in rows)
-    about = Descriptor.of(mediatypes.OCI_CONFIG, BlobDigest(image), len(config.raw))
-    raw = manifests.build(about, described)
+    about = Descriptor.of(mediatypes.OCI_CONFIG, BlobDigest(config.id), len(config.raw))
+    raw = manifests.build(about, described, annotations)
     return Manifest(raw, mediatypes.OCI_MANIFEST, about, described)
 
 
@@ -161,10 +199,15 @@ def _oci_kind(media_type: str) -> str:
 
 def _remember(image: ImageID, config: ImageConfig, manifest: Manifest, images: ImageStore) -> None:
     """The image has this manifest from now on, and needs the blobs that it names."""
+    kept = _kept(config, manifest, images)
+    images.note_manifest(image, (manifest.raw, manifest.media_type), kept)
+
+
+def _kept(config: ImageConfig, manifest: Manifest, images: ImageStore) -> tuple[KeptLayer, ...]:
+    """The blobs of a manifest that are here, and were looked into."""
     pairs = zip(manifest.layers, config.diff_ids, strict=True)
-    kept = tuple(
+    return tuple(
         KeptLayer(each.digest, each.size, each.media_type, diff_id)
         for each, diff_id in pairs
         if images.is_known(each.digest, diff_id)
     )
-    images.note_manifest(image, (manifest.raw, manifest.media_type), kept)
