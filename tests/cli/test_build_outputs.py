@@ -275,23 +275,6 @@ def test_progress_for_programs(base):
     assert "there is no progress 'loud'" in refused.err
 
 
-def test_what_is_called_for(base):
-    text = "# a is first\nFROM base AS a\nRUN touch /never\nFROM a\nMAINTAINER me\n"
-    base.write("Dockerfile", text)
-    assert base.ok("build", "--call", "targets", base.folder) == (
-        "TARGET     DESCRIPTION\na          is first\n(default)\n"
-    )
-    assert base.ok("build", "--call=targets", "-", stdin=b"FROM x AS y\n").endswith(
-        "\ny (default)\n"
-    )
-    for word in ("check", "lint", "check,format=json"):
-        said = base("build", f"--call={word}", base.folder)
-        assert (said.code, "MaintainerDeprecated" in said.out) == (1, True)
-    refused = base("build", "--call=outline", base.folder)
-    assert "--call 'outline' is not known; it is build, check or targets" in refused.err
-    assert base.ok("images", "-qa").split() == base.ok("images", "-q", "base").split()
-
-
 def test_of_a_build_only_the_cache_may_be_wanted(base):
     base.write("Dockerfile", "FROM base\nCOPY Dockerfile /\n")
     base.ok("build", "-q", "-o", "type=cacheonly", "-t", "made", base.folder)

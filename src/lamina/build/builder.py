@@ -33,39 +33,39 @@ from lamina.build.image import platform_of
 from lamina.build.named import Address, Repository, elsewhere
 from lamina.build.outside import Layouts, Outside, no_layouts
 from lamina.build.plan import Plan, make_plan
-from lamina.build.state import State
 from lamina.build.stop import NotBrought
 from lamina.build.telling import Telling
 from lamina.build.wishes import (
+    CHECK,
     annotates_descriptor,
     fitting,
     numbered,
+    platform_arguments,
     refuse_unplaced,
     said_of_manifest,
     tag_of,
     targets_of,
 )
 from lamina.errors import (
-    DockerfileError,
     ImageNotFound,
-    InvalidReference,
 )
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, ImageID
-from lamina.values.events import CheckWarned, Notice, Sink, ignore
+from lamina.values.events import Notice, Sink, ignore
 from lamina.values.platform import Platform
 from lamina.values.reference import Reference
 
 if TYPE_CHECKING:  # only a check needs the rules, only what is elsewhere what fetches
     from lamina.archive.compress import ByteStream
+    from lamina.build.asking import Asking
     from lamina.build.brought import Bringer
     from lamina.build.fetch import Ask
     from lamina.build.imported import Imports, Remote
+    from lamina.build.outline import Outline
     from lamina.dockerfile.giturl import Git
     from lamina.dockerfile.lint import Checked
-    from lamina.dockerfile.targets import Goal
+    from lamina.dockerfile.targets import Goals
 
-_CHECK = "BUILDKIT_DOCKERFILE_CHECK"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 
 
@@ -136,7 +136,7 @@ class Builder:
             settle = partial(self._settle, request, names, fit)
             made = self._carried_out(attempt, walks, imports, telling, settle)
             if sink is not ignore and request.stages is None:
-                self._tell_checks(request, context, telling)
+                self._asking().tell_checks(request, context, telling)
         configs = tuple(each.config for each in made)
         chosen = configs[fit]
         if request.stored and len(made) > 1:
@@ -179,14 +179,27 @@ class Builder:
         Raises `DockerfileError` for what cannot be read at all.
         """
         with self._opened(request, ignore) as context:
-            return self._checked(request, context, _text(context))
+            return self._asking().checked(request, context)
 
-    def targets(self, request: BuildRequest) -> "tuple[Goal, ...]":
+    def targets(self, request: BuildRequest) -> "Goals":
         """The stages that could be built; raises `DockerfileError`."""
         from lamina.dockerfile.targets import targets
 
         with self._opened(request, ignore) as context:
-            return targets(_text(context), filename=context.dockerfile.name)
+            return targets(context.dockerfile.text, filename=context.dockerfile.name)
+
+    def outline(self, request: BuildRequest) -> "Outline":
+        """What can be told to the build of a target; nothing is built, pulled or fetched.
+
+        Raises `DockerfileError`, or `UsageError` for a target that there is not.
+        """
+        with self._opened(request, ignore) as context:
+            return self._asking().outline(request, context)
+
+    def _asking(self) -> "Asking":
+        from lamina.build.asking import Asking
+
+        return Asking(self._images, self._host)
 
     @contextmanager
     def _opened(self, request: BuildRequest, sink: Sink) -> Iterator[Opened]:
@@ -218,60 +231,11 @@ class Builder:
             keeps_git=request.build_args.get(_KEEP_GIT, "").lower() in ("1", "true"),
         )
 
-    def _checked(self, request: BuildRequest, context: Opened, text: str) -> "Checked":
-        from lamina.dockerfile import lint
-
-        target = targets_of(request, self._host)[0]
-        return lint.check(
-            text,
-            filename=context.dockerfile.name,
-            options=request.build_args.get(_CHECK),
-            build_args=request.build_args,
-            ignore=context.tree.ignore_alone,
-            bases=self._environment,
-            platforms=self._platform_of,
-            platform=_platform_arguments(self._host, target.platform),
-        )
-
-    def _tell_checks(self, request: BuildRequest, context: Opened, telling: Telling) -> None:
-        """What the build checks say, after all: an ordinary build only mentions it."""
-        for each in self._checked(request, context, _text(context)).warnings:
-            telling(CheckWarned(each.rule, each.detail, each.position.first, each.url))
-
-    def _environment(self, reference: str) -> dict[str, str] | None:
-        """What is set in an image of the store; None when it is not there."""
-        found = self._stored(reference)
-        return None if found is None else State.over(found).environment
-
-    def _platform_of(self, reference: str) -> str | None:
-        found = self._stored(reference)
-        if found is None:
-            return None
-        return str(platform_of(found))
-
-    def _stored(self, reference: str) -> ImageConfig | None:
-        try:
-            return self._images.config(self._images.resolve(reference))
-        except (ImageNotFound, InvalidReference):
-            return None
-
-    def _refuse_warned(self, request: BuildRequest, context: Opened, text: str) -> None:
-        """With `error=true` what the checks warn of ends the build."""
-        said = request.build_args.get(_CHECK)
-        if "error=" not in (_directive(text) if said is None else said):
-            return
-        checked = self._checked(request, context, text)
-        if checked.is_error and checked.warnings:
-            rules = ", ".join(sorted({each.rule for each in checked.warnings}))
-            raise checked.warnings[0].position.error(
-                f"lint violation found for rules: {rules}", hint="see `lamina build --check`"
-            )
-
     def _plan(self, request: BuildRequest, context: Opened, target: Target) -> Plan:
         return make_plan(
             request.stages or self._parsed(request, context),
             triggers=self._triggers,
-            platform=_platform_arguments(self._host, target.platform),
+            platform=platform_arguments(self._host, target.platform),
             build_args=request.build_args,
             target=request.target,
             wanted=target.wanted,
@@ -279,8 +243,9 @@ class Builder:
         )
 
     def _parsed(self, request: BuildRequest, context: Opened) -> dockerfile.Dockerfile:
-        name, text = context.dockerfile.name, _text(context)
-        self._refuse_warned(request, context, text)
+        name, text = context.dockerfile.name, context.dockerfile.text
+        if "error=" in (request.build_args.get(CHECK) or text):
+            self._asking().refuse_warned(request, context)
         return dockerfile.parse(text, filename=name)
 
     def _from_store(self, reference: str, _platform: str) -> ImageID:
@@ -365,33 +330,3 @@ def _brought(
 
 def _folder_of(request: BuildRequest) -> str | None:
     return request.context if isinstance(request.context, str) else None
-
-
-def _text(context: Opened) -> str:
-    name, data = context.dockerfile
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise DockerfileError("it is not UTF-8 text", file=name) from None
-
-
-def _directive(text: str) -> str:
-    from lamina.dockerfile.directives import find
-
-    found = find("check", text)
-    return found.value if found is not None else ""
-
-
-def _platform_arguments(host: Platform, target: Platform) -> dict[str, str]:
-    """The automatic arguments: BUILDPLATFORM, TARGETARCH and their like."""
-    return {
-        f"{side}{name}": value
-        for side, platform in (("BUILD", host), ("TARGET", target))
-        for name, value in (
-            ("PLATFORM", str(platform)),
-            ("OS", platform.os),
-            ("OSVERSION", ""),
-            ("ARCH", platform.architecture),
-            ("VARIANT", platform.variant),
-        )
-    }

@@ -27,6 +27,14 @@ class Text(NamedTuple):
     name: str
     data: bytes
 
+    @property
+    def text(self) -> str:
+        """What it says; raises `DockerfileError`."""
+        try:
+            return self.data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise DockerfileError("it is not UTF-8 text", file=self.name) from None
+
 
 class Opened(NamedTuple):
     """What a build reads from; to be closed.

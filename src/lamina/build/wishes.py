@@ -20,6 +20,7 @@ from lamina.values.reference import Reference, refuse_ambiguous
 _EPOCH = "SOURCE_DATE_EPOCH"
 _ENTITLEMENTS = (INSECURE, "network.host")  # the second is what every RUN has here
 _INLINE = "BUILDKIT_INLINE_CACHE"
+CHECK = "BUILDKIT_DOCKERFILE_CHECK"  # the argument that speaks for `# check=`
 _OPEN = 256  # descriptors that a stage may need: its sources, what it stands on, what it writes
 _EPOCH_LIMIT = 1 << 33  # seconds: what eleven octal digits of a tar header hold
 
@@ -129,6 +130,21 @@ def _allowed(request: BuildRequest) -> frozenset[str]:
                 f"--allow {each!r} is unknown", hint=f"it is {' or '.join(_ENTITLEMENTS)}"
             )
     return request.allow
+
+
+def platform_arguments(host: Platform, target: Platform) -> dict[str, str]:
+    """The automatic arguments: BUILDPLATFORM, TARGETARCH and their like."""
+    return {
+        f"{side}{name}": value
+        for side, platform in (("BUILD", host), ("TARGET", target))
+        for name, value in (
+            ("PLATFORM", str(platform)),
+            ("OS", platform.os),
+            ("OSVERSION", ""),
+            ("ARCH", platform.architecture),
+            ("VARIANT", platform.variant),
+        )
+    }
 
 
 def tag_of(text: str) -> Reference:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.cli.flags import Flag, Parsed
 from lamina.cli.platformflag import platforms_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build.secrets import Secret
     from lamina.build.surroundings import Surroundings
 
+_CALLS = ("build", "check", "outline", "targets")
 _TEXT = 4 << 20  # bytes of standard input that are read of a Dockerfile
 _CONFIGURATION = 1 << 20  # bytes of docker's configuration file
 _PROGRESS = "BUILDKIT_PROGRESS"
@@ -35,7 +36,7 @@ FLAGS = (
     Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
     Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
     Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...[,mounts=true]", True),
-    Flag("call", "", "WHAT", "check: as --check; targets: list the stages; or build"),
+    Flag("call", "", "WHAT", "build, check, outline or targets, also outline,format=json"),
     Flag("check", "", "", "say what the build checks find, and build nothing"),
     Flag("compress", "", "", _SAKE),
     Flag("cpu-period", "", "MICROSECONDS", "the time in which --cpu-quota may be used by RUN"),
@@ -186,13 +187,29 @@ def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
     return dict(parse_named(each) for each in texts)
 
 
-def call_of(given: Parsed) -> str:
-    """What is to be done: build, check or targets; raises `UsageError`."""
-    said = "check" if given.has("check") else (given.one("call") or "build").partition(",")[0]
-    said = "check" if said == "lint" else said
-    if said not in ("build", "check", "targets"):
-        raise UsageError(f"--call {said!r} is not known", hint="it is build, check or targets")
-    return said
+class Call(NamedTuple):
+    """What is to be done, and how what it finds is to be told."""
+
+    what: str
+    is_json: bool = False
+    ignores_status: bool = False
+
+
+def call_of(given: Parsed) -> Call:
+    """What is to be done: build, or tell something; raises `UsageError`."""
+    if given.has("check"):
+        return Call("check")
+    text = given.one("call") or "build"
+    what, *fields = text.split(",")
+    what = "check" if what == "lint" else what
+    if what not in _CALLS:
+        raise UsageError(f"--call {what!r} is not known", hint=f"it is {', '.join(_CALLS)}")
+    said = dict(_pair(field) for field in fields)
+    if not said.keys() <= {"format", "ignorestatus"}:
+        raise UsageError(f"--call {text!r} has an unknown field", hint="it has format=json")
+    if said.get("format", "text") not in ("json", "text", ""):
+        raise UsageError(f"--call {text!r}: there is no format {said['format']!r}")
+    return Call(what, said.get("format") == "json", said.get("ignorestatus") in ("true", "1"))
 
 
 def with_environment(given: Parsed) -> Parsed:

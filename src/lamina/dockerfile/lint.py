@@ -48,13 +48,15 @@ class Warned(NamedTuple):
 class Checked(NamedTuple):
     """All warnings by line; the error at which reading ended; whether warnings are errors.
 
-    `lines` are those of the file.
+    `lines` are those of the file's `text`, which messages call `filename`.
     """
 
     warnings: tuple[Warned, ...]
     error: DockerfileError | None
     is_error: bool
     lines: tuple[str, ...]
+    text: str
+    filename: str
 
 
 Bases = Callable[[str], Mapping[str, str] | None]
@@ -138,7 +140,7 @@ class _Lint:
                 self._add([Finding(caveat.rule, caveat.text)], place, CheckOptions())
         found = sorted(self._found, key=lambda each: (each.position.first, each.rule, each.detail))
         written = text.removesuffix("\n").split("\n")
-        return Checked(tuple(found), error, self._options.is_error, tuple(written))
+        return Checked(tuple(found), error, self._options.is_error, tuple(written), text, filename)
 
     def _one(self, node: Node, instruction: Instruction, escape: str) -> None:
         local, description = checkoptions.above(self._lines, node.position.first)

@@ -2,34 +2,49 @@
 
 from typing import NamedTuple
 
-from lamina.dockerfile.checkoptions import above
+from lamina.dockerfile.doccomments import description
+from lamina.dockerfile.position import Position
 from lamina.dockerfile.stages import parse
 
 
 class Goal(NamedTuple):
-    """A stage: its name ("" for none), the description above it, whether it is built unasked."""
+    """A stage: its name ("" for none), the description above it, whether it is built unasked,
+    its base and platform as they are written, and its FROM's place.
+    """
 
     name: str
     description: str
     is_default: bool
+    base: str
+    platform: str
+    position: Position
 
 
-def targets(text: str, *, filename: str = "Dockerfile") -> tuple[Goal, ...]:
-    """The stages that have a name, and the last one; raises `DockerfileError`.
+class Goals(NamedTuple):
+    """The stages of a Dockerfile, and its text."""
 
-    A comment right above a FROM describes its stage where it begins with the stage's name, as for
-    `docker build --call=targets`.
-    """
+    stages: tuple[Goal, ...]
+    text: str
+
+
+def targets(text: str, *, filename: str = "Dockerfile") -> Goals:
+    """All stages, as for `docker build --call=targets`; raises `DockerfileError`."""
     written = parse(text, filename=filename)
     lines = text.removeprefix("\ufeff").split("\n")
     last = len(written.stages) - 1
-    return tuple(
-        Goal(stage.name, _description(lines, stage.base.position.first, stage.name), at == last)
+    found = (
+        Goal(
+            stage.name,
+            _description(lines, stage.base.position, stage.name),
+            at == last,
+            stage.base.image,
+            stage.base.platform,
+            stage.base.position,
+        )
         for at, stage in enumerate(written.stages)
-        if stage.name or at == last
     )
+    return Goals(tuple(found), text)
 
 
-def _description(lines: list[str], first: int, name: str) -> str:
-    word, _, rest = above(lines, first)[1].partition(" ")
-    return rest.strip() if word.lower() == name else ""
+def _description(lines: list[str], place: Position, name: str) -> str:
+    return description(lines, place.first, name) if name else ""

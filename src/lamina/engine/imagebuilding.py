@@ -15,9 +15,10 @@ if TYPE_CHECKING:  # what builds is loaded by who builds
     from lamina.archive.compress import ByteStream
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug
+    from lamina.build.outline import Outline
     from lamina.build.stage import Stage
     from lamina.dockerfile.lint import Checked
-    from lamina.dockerfile.targets import Goal
+    from lamina.dockerfile.targets import Goals
     from lamina.engine.buildwishes import BuildWishes
     from lamina.engine.registries import Logins
 
@@ -64,12 +65,19 @@ class ImageBuilding:
         bases = Bases(self._store, "never", True, self._store.sink)
         return builder(self._store, bases).check(request)
 
-    def targets(self, request: "BuildRequest") -> "tuple[Goal, ...]":
+    def targets(self, request: "BuildRequest") -> "Goals":
         """The stages of a Dockerfile that could be built; nothing is built or pulled."""
         from lamina.engine.building import Bases, builder
 
         bases = Bases(self._store, "never", True, self._store.sink)
         return builder(self._store, bases).targets(request)
+
+    def outline(self, request: "BuildRequest") -> "Outline":
+        """The arguments, secrets and agents of a target; nothing is built or pulled."""
+        from lamina.engine.building import Bases, builder
+
+        bases = Bases(self._store, "never", True, self._store.sink)
+        return builder(self._store, bases).outline(request)
 
     def carry_out(
         self,

@@ -31,10 +31,11 @@ USAGE = Usage("[OPTIONS] PATH|URL|-", "Build an image from a Dockerfile", FLAGS,
 def run(context: Context, given: Parsed) -> int:
     """Build, and say what came of it."""
     given, call = with_environment(given), call_of(given)
-    if call == "check":
-        return _check(context, given)
-    if call == "targets":
-        return _targets(context, given)
+    if call.what != "build":
+        from lamina.cli.calls import called
+
+        with engine(context) as opened:
+            return called(opened, given, call)
     quiet, progress = is_quiet(given), _progress(given)
     _refuse_attestations(given)
     outputs = _outputs(given)
@@ -102,33 +103,6 @@ def _shares(opened: Engine, result: "BuildResult", name: str) -> list[str]:
         return shares(opened.images.built(result).waste(), result.own_layers, name)
     except LaminaError as error:
         return [f"warning: what each step added cannot be told: {error}"]
-
-
-def _check(context: Context, given: Parsed) -> int:
-    """1 when there is anything to be said, as docker."""
-    from lamina.cli.checks import shown
-
-    with engine(context) as opened:
-        checked = opened.images.check(request_of(given, (), stored=True, kept=False))
-    print(shown(checked), end="")
-    if checked.error is not None:
-        raise checked.error
-    return 1 if checked.warnings else 0
-
-
-def _targets(context: Context, given: Parsed) -> int:
-    """The stages, as docker lists them."""
-    from lamina.cli.cells import harmless
-
-    with engine(context) as opened:
-        found = opened.images.targets(request_of(given, (), stored=True, kept=False))
-    rows = [("TARGET", "DESCRIPTION")]
-    for name, description, is_default in found:
-        rows.append((" ".join(filter(None, (name, "(default)" * is_default))), description))
-    width = max(len(name) for name, _ in rows)
-    for name, description in rows:
-        print(f"{name:<{width}}  {harmless(description)}".rstrip())
-    return 0
 
 
 def _debug(given: Parsed, progress: Progress) -> "Debug | None":
