@@ -50,10 +50,14 @@ class Following(Closing):
         self._ending: set[ContainerID] = set()
         self._telling: dict[ContainerID, str] = {}  # those whose monitors keep a journal
         self._is_blind = self._watch < 0
-        self._settle_past()
-        with self._root.database.read() as db:
-            self._last = events.newest(db) if since is None else 0
-        self._take_keepers()
+        try:
+            self._settle_past()
+            with self._root.database.read() as db:
+                self._last = events.newest(db) if since is None else 0
+            self._take_keepers()
+        except BaseException:
+            self.close()
+            raise
 
     def __iter__(self) -> Iterator[LifecycleEvent]:
         return self

@@ -2,7 +2,7 @@
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 
 from lamina.containers import logs
@@ -21,7 +21,7 @@ def log_lines(
     *,
     follow: bool,
     bell: int | None = None,
-) -> Iterator[logs.LogLine]:
+) -> Generator[logs.LogLine, None, None]:
     """What the container wrote; with `follow` also what it will write until it ends.
 
     Or until the descriptor `bell` is readable.

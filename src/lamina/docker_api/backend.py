@@ -7,18 +7,21 @@ another but by way of the store, and what a dead process left is put right by th
 import binascii
 from base64 import urlsafe_b64decode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeGuard
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from lamina.docker_api.execs import Execs
 from lamina.docker_api.hub import Hub
 from lamina.docker_api.request import parsed
 from lamina.engine import Engine
 from lamina.errors import UsageError
+from lamina.values.closing import Closing
 
 if TYPE_CHECKING:  # what speaks to registries is loaded by what does
     from lamina.engine.registries import Registries
 
 Open = Callable[[], Engine]
+Kept = TypeVar("Kept", bound=Closing)
 
 
 class Backend:
@@ -30,6 +33,7 @@ class Backend:
         self.hub = hub
         self.execs = execs
         self._engine: Engine | None = None
+        self._ending = ExitStack()
 
     @property
     def engine(self) -> Engine:
@@ -38,8 +42,14 @@ class Backend:
             self._engine = self.opener()
         return self._engine
 
+    def keep(self, found: Kept) -> Kept:
+        """The same, which is closed with this: also when its client leaves before it is used."""
+        self._ending.callback(found.close)
+        return found
+
     def close(self) -> None:
         """Let go of the store."""
+        self._ending.close()
         if self._engine is not None:
             self._engine.close()
             self._engine = None

@@ -21,11 +21,13 @@ def closing_at(followed: Closing, bell: int) -> Iterator[None]:
         poller.poll()
         followed.close()
 
-    watching = threading.Thread(target=watch, name="lamina-bell", daemon=True)
-    watching.start()
     try:
-        yield
+        watching = threading.Thread(target=watch, name="lamina-bell", daemon=True)
+        watching.start()
+        try:
+            yield
+        finally:
+            os.eventfd_write(over, 1)
+            watching.join()
     finally:
-        os.eventfd_write(over, 1)
-        watching.join()
         os.close(over)

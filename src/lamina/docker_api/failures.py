@@ -19,6 +19,12 @@ class NoSwarm(LaminaError):
     http_status = 503
 
 
+class Crowded(LaminaError):
+    """Something for which there is no room just now."""
+
+    http_status = 503
+
+
 class Forbidden(LaminaError):
     """Something that is there and is not to be changed."""
 

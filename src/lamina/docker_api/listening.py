@@ -14,7 +14,7 @@ from typing import NamedTuple
 from lamina.errors import LockHeld, UsageError, from_oserror
 
 _FIRST = 3  # sd_listen_fds(3)
-_BACKLOG = 128
+BACKLOG = 1024  # who may come at one moment; beyond it connecting fails
 
 
 class Place(NamedTuple):
@@ -92,7 +92,7 @@ def _bound(path: str, ending: ExitStack) -> socket.socket:
             os.chmod(path, 0o660)
     finally:
         os.close(folder)
-    listening.listen(_BACKLOG)
+    listening.listen(BACKLOG)
     ending.callback(_unlink, path)
     return listening
 
@@ -129,5 +129,5 @@ def _tcp(place: str, ending: ExitStack) -> socket.socket:
     except (OSError, OverflowError) as error:
         words = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise UsageError(f"cannot listen at tcp://{place[:80]}: {words}") from error
-    listening.listen(_BACKLOG)
+    listening.listen(BACKLOG)
     return listening

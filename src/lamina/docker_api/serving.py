@@ -13,11 +13,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from lamina import __version__
 from lamina.docker_api.backend import Backend, Open
+from lamina.docker_api.crowd import TURNED_AWAY, Crowd, room
 from lamina.docker_api.exchange import Exchange
 from lamina.docker_api.execs import Execs
 from lamina.docker_api.failures import UNTOLD, ClientGone, Forbidden, told
 from lamina.docker_api.hub import Hub
-from lamina.docker_api.listening import inherited, opened
+from lamina.docker_api.listening import BACKLOG, inherited, opened
 from lamina.docker_api.replies import Hijack, Reply
 from lamina.docker_api.request import Query, Request
 from lamina.docker_api.routes import ROUTES
@@ -25,7 +26,6 @@ from lamina.docker_api.routing import NEWEST_TEXT, Router
 from lamina.docker_api.wire import Connection
 from lamina.errors import UsageError
 
-_MOST = 1024  # clients at once
 _OWN_NAMES = ("", "127.0.0.1", "localhost", "[::1]")
 _FAREWELL = 5.0  # seconds for what is being answered, once the server is to end
 _COMMON = (
@@ -33,6 +33,10 @@ _COMMON = (
     ("Docker-Experimental", "false"),
     ("Ostype", "linux"),
     ("Server", f"Docker/{__version__} (linux)"),
+)
+_REFUSED = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(TURNED_AWAY.body), TURNED_AWAY.body)
 )
 
 
@@ -44,7 +48,9 @@ class Server:
         self._router = Router(ROUTES)
         self._hub = Hub()
         self._execs = Execs()
-        self._clients: set[asyncio.Task[None]] = set()
+        self._room = room()
+        self._crowd = Crowd(self._room.requests)
+        self._clients: dict[asyncio.Task[None], Connection] = {}
 
     async def run(self, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
         """Serve until somebody wants us to end; `ready` is called when clients may come."""
@@ -52,7 +58,9 @@ class Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, over.set)
-        servers = [await asyncio.start_server(self._meet, sock=each) for each in sockets]
+        servers = [
+            await asyncio.start_server(self._meet, sock=each, backlog=BACKLOG) for each in sockets
+        ]
         ready()
         await over.wait()
         for server in servers:
@@ -67,15 +75,26 @@ class Server:
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._clients) >= _MOST:
+        if task is None or not self._has_room():
+            writer.write(_REFUSED)
             writer.close()
             return
-        self._clients.add(task)
+        client = Connection(reader, writer, self._answer, _COMMON, self._crowd)
+        self._clients[task] = client
         try:
             with suppress(asyncio.CancelledError):
-                await Connection(reader, writer, self._answer, _COMMON).run()
+                await client.run()
         finally:
-            self._clients.discard(task)
+            del self._clients[task]
+
+    def _has_room(self) -> bool:
+        """Whether one more may come; who has asked nothing for longest makes room."""
+        if len(self._clients) < self._room.clients:
+            return True
+        idle = [each for each in self._clients.values() if each.idle_since is not None]
+        if idle:
+            min(idle, key=lambda each: each.idle_since or 0.0).give_up()
+        return bool(idle)
 
     def _answer(self, exchange: Exchange) -> Hijack | None:
         """Answer one request, on a worker's thread."""

@@ -1,6 +1,7 @@
 """Waiting on the event loop for descriptors, for a peer that goes, and for what blocks."""
 
 import asyncio
+import errno
 import select
 import threading
 from collections.abc import Callable, Coroutine
@@ -57,7 +58,10 @@ def _settle(ready: "asyncio.Future[None]") -> None:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run it on a thread of its own, which nobody waits for when the process ends."""
+    """Run it on a thread of its own, which nobody waits for when the process ends.
+
+    Raises BlockingIOError when no more threads are to be had.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -77,5 +81,8 @@ async def in_thread(work: Callable[[], T]) -> T:
         else:
             loop.call_soon_threadsafe(settle, result, None)
 
-    threading.Thread(target=act, name="lamina-serve", daemon=True).start()
+    try:
+        threading.Thread(target=act, name="lamina-serve", daemon=True).start()
+    except RuntimeError as error:
+        raise BlockingIOError(errno.EAGAIN, str(error)) from error
     return await done

@@ -15,6 +15,7 @@ from http import HTTPStatus
 import h11
 
 from lamina.docker_api import waiting
+from lamina.docker_api.crowd import TURNED_AWAY, Crowd
 from lamina.docker_api.exchange import Exchange
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.replies import Hijack, Line, Stream, Whole
@@ -39,11 +40,14 @@ class Connection:
         writer: asyncio.StreamWriter,
         serve: Serve,
         common: tuple[tuple[str, str], ...],
+        crowd: Crowd,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._serve = serve
         self._common = common
+        self._crowd = crowd
+        self.idle_since: float | None = None  # of the loop's clock; None while it is served
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD_LIMIT)
         self._loop = asyncio.get_running_loop()
         writer.transport.set_write_buffer_limits(high=_CHUNK)
@@ -60,6 +64,11 @@ class Connection:
         finally:
             self._writer.close()
 
+    def give_up(self) -> None:
+        """Be done with a client that asks nothing."""
+        self.idle_since = None
+        self._writer.transport.abort()
+
     # --- one request ------------------------------------------------------------------------
 
     async def _one(self) -> bool:
@@ -67,6 +76,15 @@ class Connection:
         request = await self._head()
         if request is None:
             return False
+        if not self._crowd.enter():
+            await self.whole(TURNED_AWAY)
+            return await self._is_reusable()
+        try:
+            return await self._answered(request)
+        finally:
+            self._crowd.leave()
+
+    async def _answered(self, request: h11.Request) -> bool:
         is_by_address = self._writer.get_extra_info("socket").family != socket.AF_UNIX
         exchange = Exchange(self, self._loop, request, is_by_address=is_by_address)
         watch = asyncio.ensure_future(self._watch(exchange))
@@ -84,6 +102,9 @@ class Connection:
         answering = asyncio.ensure_future(waiting.in_thread(lambda: self._serve(exchange)))
         try:
             return await asyncio.shield(answering)
+        except BlockingIOError:  # no thread for it
+            await self.whole(TURNED_AWAY)
+            return None
         except asyncio.CancelledError:  # the server ends: what is being done may, too
             exchange.leave()
             with suppress(Exception):
@@ -91,7 +112,14 @@ class Connection:
             raise
 
     async def _head(self) -> h11.Request | None:
+        try:
+            return await self._head_come()
+        finally:
+            self.idle_since = None
+
+    async def _head_come(self) -> h11.Request | None:
         deadline: float | None = None
+        self.idle_since = self._loop.time()
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Request):
@@ -111,9 +139,10 @@ class Connection:
     async def _watch(self, exchange: Exchange) -> None:
         """Notice while it is being answered that the client sends no more, and that it is gone."""
         peer = self._writer.get_extra_info("socket")
-        await waiting.hung_up(peer.fileno(), select.EPOLLRDHUP)
-        exchange.ended()
-        await waiting.hung_up(peer.fileno())
+        with suppress(OSError):  # no descriptor to notice it by: nothing is begun for such a one
+            await waiting.hung_up(peer.fileno(), select.EPOLLRDHUP)
+            exchange.ended()
+            await waiting.hung_up(peer.fileno())
         exchange.leave()
 
     async def _is_reusable(self) -> bool:

@@ -58,6 +58,11 @@ def _connect(container: "Container", store: ContainerStore, connect: Callable[[s
         )
     try:
         connect(os.path.join(store.run_root, container.id, "attach"))
+    except BlockingIOError:
+        raise InUse(
+            f"the container {container.name} has as many who are attached as there is room for",
+            hint="let one of them leave, or read `lamina logs -f`",
+        ) from None
     except FileNotFoundError:
         raise InUse(
             f"the container {container.name} runs in the foreground of another command",

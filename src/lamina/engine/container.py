@@ -1,7 +1,7 @@
 """One container: what it is, its life, its files. It is made by `lamina.engine.containers`."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Unpack
 
@@ -97,7 +97,7 @@ class Container(ContainerFacts):
         since: float | None = None,
         until: float | None = None,
         bell: int | None = None,
-    ) -> "Iterator[LogLine]":
+    ) -> "Generator[LogLine, None, None]":
         """What it wrote while it ran detached, a line at a time; with `follow` until it ends.
 
         The last `tail` lines alone; from `since` on and before `until` (seconds since the epoch).

@@ -15,14 +15,16 @@ _HEAD = 8  # bytes of a frame's head
 def joined(path: str, role: bytes) -> socket.socket:
     """A connection to the monitor at `path`, as one that wants `role` of it.
 
-    Raises OSError when nobody listens there.
+    Raises OSError when nobody listens there, of which BlockingIOError says that there is no room.
     """
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     folder, name = os.path.split(path)
     # by descriptor: an address has 107 bytes, and a path may have more
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        found.setblocking(False)  # where too many wait already, one would wait for ever
         found.connect(f"/proc/self/fd/{place}/{name}")
+        found.setblocking(True)
         found.sendall(role)
     except BaseException:
         found.close()

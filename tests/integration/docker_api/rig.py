@@ -154,12 +154,17 @@ class Serving(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(lamina: Lamina, *words: str, env: dict[str, str] | None = None) -> Iterator[Serving]:
+def serving(
+    lamina: Lamina,
+    *words: str,
+    env: dict[str, str] | None = None,
+    prefix: tuple[str, ...] = (),
+) -> Iterator[Serving]:
     """`lamina serve` on a store, from when clients may come; ended afterwards."""
     path = os.path.join(lamina.folder, "docker.sock")
     hosts = words or ("-H", f"unix://{path}")
     process = subprocess.Popen(
-        lamina.command("serve", *hosts),
+        [*prefix, *lamina.command("serve", *hosts)],
         stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,

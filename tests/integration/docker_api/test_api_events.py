@@ -1,6 +1,7 @@
 """Events and networks by docker's own clients against `lamina serve`."""
 
 import json
+import select
 import subprocess
 import time
 
@@ -19,12 +20,10 @@ def test_events_are_heard_as_they_come_and_later(docker, base):
     )
     try:
         assert hearing.stdout is not None
-        heard = ""
-        while not heard:  # its request may come after the first of them
+        while not select.select([hearing.stdout], [], [], 0)[0]:  # it may listen after the first
             docker.ok("volume", "create", "mine")
             docker.ok("volume", "rm", "mine")
-            heard = hearing.stdout.readline()
-        assert heard.startswith("volume ")
+        assert hearing.stdout.readline().startswith("volume ")
     finally:
         hearing.terminate()
         hearing.communicate(timeout=PATIENCE)

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from lamina.docker_api.crowd import Crowd
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.replies import Hijack, Stream, Whole
 from lamina.docker_api.wire import Connection
@@ -22,7 +23,7 @@ def _is_rung(bell):
     return bool(poller.poll(BOUND * 1000))
 
 
-def met(serve, client):
+def met(serve, client, room=1):
     """Serve one connection while `client` speaks at the other end of it; what that gives."""
 
     async def run():
@@ -30,7 +31,7 @@ def met(serve, client):
         theirs.settimeout(BOUND)
         reader, writer = await asyncio.open_connection(sock=ours)
         speaking = asyncio.get_running_loop().run_in_executor(None, client, theirs)
-        await asyncio.wait_for(Connection(reader, writer, serve, ()).run(), BOUND)
+        await asyncio.wait_for(Connection(reader, writer, serve, (), Crowd(room)).run(), BOUND)
         with theirs:
             return await speaking
 
@@ -133,3 +134,33 @@ def test_a_line_that_is_taken_over_may_be_half_closed():
         return _said(connection)
 
     assert met(serve, client).endswith(b"\r\n\r\nwords")
+
+
+def _asks(connection):
+    connection.sendall(PLAIN.replace(b"Host", b"Connection: close\r\nHost"))
+    return _said(connection)
+
+
+def test_who_cannot_be_given_a_thread_is_told(monkeypatch):
+    def start(thread):
+        if thread.name == "lamina-serve":
+            raise RuntimeError("can't start new thread")
+        started(thread)
+
+    started = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    said = met(lambda exchange: exchange.send(Whole(200, b"never")), _asks)
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"descriptors and threads" in said
+
+
+def test_who_finds_no_room_is_told_and_the_rest_of_his_request_passed_over():
+    def client(connection):
+        body = b"POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nwords"
+        connection.sendall(body + body)
+        connection.shutdown(socket.SHUT_WR)
+        return _said(connection)
+
+    said = met(lambda exchange: exchange.send(Whole(200, b"never")), client, room=0)
+    assert said.count(b"HTTP/1.1 503 ") == 2
+    assert b"never" not in said

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 
 from lamina.containers.logs import LogLine
 from lamina.docker_api import talking, waiting
@@ -111,21 +111,34 @@ class _Attached:
         self._waiter = self._ending.enter_context(backend.hub.waiter(container.id))
         try:
             container.reload()
-            if container.is_up and not self._join():
-                raise Conflict(
-                    f"the container {container.name} runs in the foreground of another command"
-                )
+            if container.is_up:
+                self._join_now(container.name)
         except BaseException:
             self._ending.close()
             raise
 
-    def _join(self) -> bool:
+    def _join_now(self, name: str) -> None:
         try:
-            self._socket = joined(self._path, self._role)
+            self._join()
+        except BlockingIOError:
+            raise Conflict(
+                f"the container {name} has as many who are attached as there is room for"
+            ) from None
         except OSError:
-            return False
+            raise Conflict(
+                f"the container {name} runs in the foreground of another command"
+            ) from None
+
+    def _join(self) -> None:
+        self._socket = joined(self._path, self._role)
         self._socket.setblocking(False)
         self._ending.callback(self._socket.close)
+
+    def _has_joined(self) -> bool:
+        try:
+            self._join()
+        except OSError:
+            return False
         return True
 
     async def talk(self, line: Line) -> None:
@@ -161,7 +174,7 @@ class _Attached:
 
     async def _joined_aside(self) -> bool:
         """The same on a thread, which is waited for: what it opens is to be closed."""
-        joining = asyncio.ensure_future(waiting.in_thread(self._join))
+        joining = asyncio.ensure_future(waiting.in_thread(self._has_joined))
         try:
             return await asyncio.shield(joining)
         except asyncio.CancelledError:
@@ -205,9 +218,10 @@ def _logs(backend: Backend, request: Request) -> Reply:
     )
 
     def produce(write: Write) -> None:
-        for each in lines:
-            if _is_wanted(each, wanted):
-                write(_told(each, tty=tty, stamped=stamped))
+        with closing(lines):
+            for each in lines:
+                if _is_wanted(each, wanted):
+                    write(_told(each, tty=tty, stamped=stamped))
 
     return Stream(produce, content_type(request, tty=tty), at_once=True)
 

@@ -62,11 +62,12 @@ def _disk_usage(backend: Backend, request: Request) -> Reply:
 def _events(backend: Backend, request: Request) -> Reply:
     """What happens, until `until`, or the client has heard enough."""
     query, now = request.query, time.time()
-    stream = backend.engine.events(
+    found = backend.engine.events(
         since=moment(query.text("since") or None, now),
         until=moment(query.text("until") or None, now),
         filters=query.filters(),
     )
+    stream = backend.keep(found)
 
     def produce(write: Write) -> None:
         with closing_at(stream, backend.bell()):

@@ -48,7 +48,7 @@ class Clients:
         self._socket = socket(AF_UNIX, SOCK_STREAM)
         # by descriptor: an address has 107 bytes, and a path may have more
         self._socket.bind(f"/proc/self/fd/{folder}/attach")
-        self._socket.listen(64)
+        self._socket.listen(_MOST)  # all of them may come before the start
         self._socket.setblocking(False)
         self.listening = self._socket.fileno()
         self.known: dict[int, Client] = {}
