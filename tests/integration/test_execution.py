@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -52,6 +53,17 @@ def test_what_the_command_changes_is_all_that_is_changed(rig, isolation):
     assert rig.changes() == [("A", "data"), ("C", "etc"), ("A", "etc/new"), ("D", "etc/group")] or (
         sorted(rig.changes()) == [("A", "data"), ("A", "etc/new"), ("C", "etc"), ("D", "etc/group")]
     )
+
+
+def test_mount_points_go_though_somebody_is_still_in_the_namespace(rig, isolation):
+    running = start(rig.job("sleep", "1000"), choose(isolation), Stdio(None, None, None))
+    held = os.open(f"/proc/{running.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        running.kill()
+        assert running.wait().code == 137
+        assert rig.changes() == []
+    finally:
+        os.close(held)
 
 
 def test_a_folder_that_a_mount_point_was_put_into_keeps_its_time(rig, isolation):
@@ -387,12 +399,18 @@ def test_a_read_only_root(rig, isolation):
     assert rig.traces() == []
 
 
+def mounts_but_of_other_tests(rig):
+    """What is mounted, without what other tests mount in their own folders meanwhile."""
+    with open("/proc/self/mountinfo") as file:
+        lines = file.readlines()
+    places = tempfile.gettempdir(), "/dev/shm"
+    return [line for line in lines if rig.folder in line or not line.split()[4].startswith(places)]
+
+
 def test_nothing_is_mounted_on_the_host(rig, isolation):
-    with open("/proc/self/mountinfo") as file:
-        before = file.read()
+    before = mounts_but_of_other_tests(rig)
     assert rig.run(isolation, "true").code == 0
-    with open("/proc/self/mountinfo") as file:
-        assert file.read() == before
+    assert mounts_but_of_other_tests(rig) == before
 
 
 def test_the_container_is_alone(rig, isolation):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 18  # compressed bytes read at once
 _OUT = 1 << 20  # bytes out of a codec at once
 _AHEAD = 4  # chunks that may wait for the reader
+_PATIENCE = 0.5  # seconds: a Ctrl-C that came just before a wait began is heard after it
 _MEMORY = 128 << 20
 
 _MAGIC = {
@@ -107,7 +108,7 @@ class Decompressed(Closing):
     def _next(self) -> bytes:
         with self._changed:
             while not self._ready and not self._ended:
-                self._changed.wait()
+                self._changed.wait(_PATIENCE)
             if self._ready:
                 data = self._ready.popleft()
                 self._changed.notify_all()

@@ -33,6 +33,7 @@ from lamina.execution.room import Room
 from lamina.execution.running import Running
 from lamina.execution.spawned import Exit, Stdio, spawn
 from lamina.fs.atomic import write_all
+from lamina.fs.inroot import Root
 from lamina.fs.mounting import Bind, attach, in_private_namespace, refuse_devices
 from lamina.fs.processes import oom_score
 from lamina.kernel import chroot_init
@@ -79,12 +80,14 @@ def _mounted(job: Job, scene: Scene, room: Room, stdio: Stdio) -> "_Helper":
     if job.extras:
         attach_extras(job.extras, room.folder)
     points = [*scene.files, *scene.volumes]
-    make(room.enter(room.root_path), scene.system, points)
-    if not job.process.privileged:
-        refuse_devices(room.root.fd, room.root_path)
-    mount_system(room.root, room.root_path, job.process)
-    for point in points:
-        mount_point(room.root, point)
+    # The namespace may outlive the command by a moment: a thread is ending that was in it.
+    make(room.enter(room.root_path, apart=True), scene.system, points)
+    with Root.at(room.root_path) as root:
+        if not job.process.privileged:
+            refuse_devices(root.fd, room.root_path)
+        mount_system(root, room.root_path, job.process)
+        for point in points:
+            mount_point(root, point)
     if job.process.readonly_root:
         make_readonly(room.root_path)
     _leave_namespaces(job.process)

@@ -28,6 +28,7 @@ from lamina.fs.atomic import write_all
 from lamina.fs.inroot import Root
 from lamina.fs.mounting import Known, MountPlan, detached, take_holds
 from lamina.fs.remove import remove_tree
+from lamina.kernel.mount import open_tree_clone
 from lamina.runtime.hostfiles import contents
 
 _PATIENCE = 10.0  # seconds for the kernel to end what a killed engine had started
@@ -87,9 +88,12 @@ class Room:
         """Descriptors of what is held while anything of the container lives: to be handed on."""
         return tuple(self._locks)
 
-    def enter(self, path: str) -> Traces:
-        """Open the root, which stays reachable by this descriptor whoever unmounts it."""
-        self._root = Root.at(path)
+    def enter(self, path: str, *, apart: bool = False) -> Traces:
+        """Open the root, which stays reachable by this descriptor whoever unmounts it.
+
+        `apart`: by a mount of its own, which shows nothing of what is mounted in the other.
+        """
+        self._root = Root(open_tree_clone(path)) if apart else Root.at(path)
         self._traces = Traces(self._root, self.folder)
         return self._traces
 

@@ -130,10 +130,9 @@ def test_without_an_upper_directory_nothing_can_be_written(site, known, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_detached_union_is_in_no_mount_table(site, known, way):
     known(way)
-    before = mounts()
     descriptor = open_overlay(site.overlay(site.lowers("a", "b")), (way,))
     try:
-        assert mounts() == before
+        assert site.base not in str(mounts())  # others mount and unmount meanwhile
         assert sorted(os.listdir(descriptor)) == ["file0", "file1", "same"]
         made = os.open("made", os.O_CREAT | os.O_WRONLY, dir_fd=descriptor)
         os.close(made)
