@@ -34,3 +34,16 @@ def test_h_means_help_where_it_means_nothing_else(lamina):
 def test_buildx_build_is_build(lamina):
     told = lamina.ok("buildx", "build", "--help")
     assert told.replace("lamina buildx build", "lamina build") == lamina.ok("build", "--help")
+
+
+@pytest.mark.parametrize(
+    "words", [["cache", "mount"], ["cache", "mount", "-h"], ["help", "cache", "mount"]]
+)
+def test_a_group_in_a_group(lamina, words):
+    told = lamina.ok(*words)
+    assert told.startswith("Usage:  lamina cache mount COMMAND\n")
+    assert "\n  mount   a group of its own: load, ls, rm, save" in lamina.ok("cache")
+    helped = lamina.ok("help", "cache", "mount", "ls")
+    assert helped == lamina.ok("cache", "mount", "ls", "--help")
+    assert helped.startswith("Usage:  lamina cache mount ls [OPTIONS]\n")
+    assert "did you mean 'cache mount load'" in lamina("cache", "mount", "lod").err

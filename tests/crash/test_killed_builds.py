@@ -260,3 +260,24 @@ def test_a_cache_mount_that_is_restored(victim_of, storage):
     for point in ("rw-created", "cache-mount-filled", *_MOUNTED, "step-made"):
         killed(victim, operation, point)
         goes_on(victim, operation, before, after)
+
+
+def test_cache_mounts_that_are_loaded(victim_of):
+    """Each is there whole, or not there; the second try takes those that are missing."""
+    victim = victim_of("overlay2", "build-run")
+    begin_with_mounts(victim)
+    with open(f"{victim.folder}/boxed/Dockerfile", "a") as file:
+        file.write("RUN --mount=type=cache,target=/d echo y >/d/y\n")
+    victim.ok("build", "-q", "-t", "built", "boxed")
+    victim.ok("cache", "mount", "save", "-o", "mounts.tar")
+    victim.ok("rmi", "built")
+    victim.ok("prune", "-a", "-f")
+    shutil.rmtree(victim.saved)
+    victim.save_state()
+    operation = Operation(("cache", "mount", "load", "-i", "mounts.tar"), steps=True)
+    before, after = outcome(victim, operation)
+    assert sorted(victim.ok("cache", "mount", "ls", "-q").split()) == ["/c", "/d"]
+    points = [f"{each}{count}" for each in ("rw-created", *_MOUNTED) for count in ("", ":2")]
+    for point in (*points, "cache-mount-filled", "synced", "durable"):
+        killed(victim, operation, point)
+        goes_on(victim, operation, before, after)

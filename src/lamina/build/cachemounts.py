@@ -192,6 +192,7 @@ class StoreMounts:
             layer = cache.kept_layer(db, key)
             if layer is not None:
                 refs.add(db, refs.LEASE, self._root.lease, layer)
+                cache.note_use(db, key, time.time())
         return layer
 
     def _make_seeded(self, name: MountName, key: str, making: "_Making") -> LayerID:
@@ -199,15 +200,27 @@ class StoreMounts:
         seed = making.seeds(name)
         if seed is not None:
             try:
-                return self.make(name, key, seed)
+                return self._make(name, key, seed)
             except Stopped:
                 raise
             except LaminaError:
                 pass  # whoever knew of it has told why it does not come
-        return self.make(name, key, None)
+        return self._make(name, key, None)
 
-    def make(self, name: MountName, key: str, seed: Seed | None) -> LayerID:
-        """Make the cache that a record is to be called `key` of; nothing is left when it raises."""
+    def begin(self, name: MountName, seed: Seed) -> bool:
+        """Make a cache of its seed, unless it is here; whether it was made.
+
+        Raises what the seed raises, or a `StorageError`; nothing is left then.
+        """
+        wish, key = CacheWish(name, "shared", ""), f"{name.key}.0"
+        with self._lock(wish, "making").exclusive():
+            if self._known(key) is not None:
+                return False
+            self._make(name, key, seed)
+            return True
+
+    def _make(self, name: MountName, key: str, seed: Seed | None) -> LayerID:
+        """Make the cache that a record called `key` is to tell of; nothing is left if it raises."""
         layer = self._layers.create_rw(name.parent)
         try:
             with detached(self._layers.mounts(layer, writable=True)) as root:
@@ -215,6 +228,7 @@ class StoreMounts:
                 os.fchmod(root, name.mode)
                 if seed is not None:
                     seed(root)
+                    crash_point("cache-mount-filled")
             crash_point("cache-mount-made")
             inputs = json.dumps({"facts": name.facts, "files": {}})
             with self._root.database.write() as db:

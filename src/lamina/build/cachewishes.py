@@ -9,7 +9,7 @@ from lamina.errors import UsageError
 from lamina.values.reference import Reference
 
 REGISTRY, LOCAL, IMAGE, INLINE = "registry", "local", "image", "inline"
-_TAG = "latest"
+TAG = "latest"
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _MOUNTS = "mounts"
 _OF_FROM = {REGISTRY: ("ref", _MOUNTS), LOCAL: ("src", "tag", _MOUNTS)}
@@ -32,7 +32,7 @@ class CacheFrom(NamedTuple):
 
     kind: str
     place: str
-    tag: str = _TAG
+    tag: str = TAG
     mounts: bool = True
 
     @property
@@ -51,7 +51,7 @@ class CacheTo(NamedTuple):
 
     kind: str
     place: str = ""
-    tag: str = _TAG
+    tag: str = TAG
     everything: bool = False
     packing: Packing | None = Packing()
     again: bool = False
@@ -74,7 +74,7 @@ def parse_from(text: str) -> list[CacheFrom]:
     _refuse_unknown(fields, _OF_FROM[kind], option)
     mounts = _is_true(fields, _MOUNTS, option, "true")
     if kind == LOCAL:
-        tag = fields.get("tag", _TAG)
+        tag = fields.get("tag", TAG)
         return [CacheFrom(LOCAL, _needed(fields, "src", option), tag, mounts)]
     return [CacheFrom(REGISTRY, _named(_needed(fields, "ref", option)), mounts=mounts)]
 
@@ -99,7 +99,7 @@ def parse_to(text: str) -> CacheTo:
     return CacheTo(
         kind,
         _named(place) if kind == REGISTRY else place,
-        fields.get("tag", _TAG),
+        fields.get("tag", TAG),
         mode == "max",
         _packing(fields, option),
         _is_true(fields, "force-compression", option),

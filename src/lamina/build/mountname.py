@@ -43,6 +43,19 @@ class MountName(NamedTuple):
         return Inputs(self.facts).key
 
 
+def named_by(facts: "Mapping[str, Fact]") -> MountName:
+    """The name that facts tell, as a record has them; of an earlier version's, the ID alone."""
+    parent = facts.get("parent", "scratch")
+    uid, _, gid = str(facts.get("owner", "0:0")).partition(":")
+    return MountName(
+        str(facts["id"]),
+        None if parent == "scratch" else ChainID(str(parent)),
+        int(str(facts.get("mode", _MODE))),
+        int(uid),
+        int(gid),
+    )
+
+
 def name_of(mount: "Mount", origins: "Mapping[str, Origin]") -> MountName:
     """What a mount of a RUN means; `origins` are what its `from` names."""
     return MountName(

@@ -5,9 +5,9 @@ not what was promised, is told of, and the command begins with an empty one: a c
 that.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
 
 from lamina.build.api import CacheWish, Seed, UsedMount
 from lamina.build.imported import Imports
@@ -16,10 +16,7 @@ from lamina.build.record import Blob, Filling
 from lamina.build.stop import Stop, Stopped
 from lamina.build.telling import Telling
 from lamina.errors import LaminaError
-from lamina.fs.faults import crash_point
 from lamina.values.events import Notice
-
-T = TypeVar("T")
 
 
 class Seeding:
@@ -46,7 +43,25 @@ class Seeding:
         found = self._imports.mount(name.key)
         if found is None:
             return None
-        return lambda root: self._by_caller(partial(self._fill, root, *found))
+        return lambda root: self._waited_for(partial(self._fill, root, *found))
+
+    def _waited_for(self, act: Callable[[], None]) -> None:
+        """Have something done by the caller's thread, and not go on while that is at it.
+
+        Who waits is sent away when another stage fails; what is written to would then be gone.
+        """
+        turn, gone = threading.Lock(), threading.Event()
+
+        def in_turn() -> None:
+            with turn:
+                if not gone.is_set():
+                    act()
+
+        try:
+            self._by_caller(in_turn)
+        finally:
+            with turn:
+                gone.set()
 
     def _fill(self, root: int, title: str, filling: Filling, blob: Blob) -> None:
         from lamina.build.mountfilling import fill
@@ -59,7 +74,6 @@ class Seeding:
         except LaminaError as error:
             self._telling.warn(f"the cache mount {filling.name.id} begins empty: {error.brief}")
             raise
-        crash_point("cache-mount-filled")
 
     def used(self, asked: Mapping[str, CacheWish]) -> Mapping[str, UsedMount]:
         """The cache mounts that a build asked for, with what these caches have of them."""

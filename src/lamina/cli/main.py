@@ -113,6 +113,11 @@ def _in(group: str, *words: str) -> dict[str, str]:
     return {word: f"{group} {word}" for word in words}
 
 
+def _modules(group: str, *words: str) -> dict[str, str]:
+    """The modules of what is in that group alone."""
+    return {f"{group} {word}": f"{group} {word}".replace(" ", "_") for word in words}
+
+
 # docker's management spellings lead to the same commands.
 GROUPS = {
     "image": {
@@ -141,25 +146,18 @@ GROUPS = {
         "remove": "volume rm",
     },
     "cache": {"ls": "cache ls", "list": "cache ls", "prune": "builder prune"},
+    "cache mount": _in("cache mount", "load", "ls", "rm", "save"),
 }
 # What exists in a group alone, by its module.
 GROUPED = {
     "image prune": "prune_images",
     "container prune": "prune_containers",
     "builder prune": "prune_cache",
-    "cache ls": "cache_ls",
-    "registry catalog": "registry_catalog",
-    "registry delete": "registry_delete",
-    "registry referrers": "registry_referrers",
-    "registry tags": "registry_tags",
-    "sbom attach": "sbom_attach",
-    "sbom ls": "sbom_ls",
-    "sbom make": "sbom_make",
-    "volume create": "volume_create",
-    "volume inspect": "volume_inspect",
-    "volume ls": "volume_ls",
-    "volume prune": "volume_prune",
-    "volume rm": "volume_rm",
+    **_modules("cache", "ls"),
+    **_modules("cache mount", "load", "ls", "rm", "save"),
+    **_modules("registry", "catalog", "delete", "referrers", "tags"),
+    **_modules("sbom", "attach", "ls", "make"),
+    **_modules("volume", "create", "inspect", "ls", "prune", "rm"),
 }
 _OPEN = frozenset(("sbom",))  # a group that takes other words, too
 # What docker has and this has not: no other word is near in meaning, however alike it is spelled.
@@ -294,7 +292,7 @@ def _dispatch(words: list[str]) -> int:
 
 def _help_on(operands: list[str]) -> str:
     """What is printed where no command is named but all of them, or a group; else nothing."""
-    words = [word for word in operands if word not in ("help", "--help", "-h")]
+    words = _grouped([word for word in operands if word not in ("help", "--help", "-h")])
     if not words:
         return _overview()
     if len(words) > 1 or words[0] not in GROUPS or words[0] in VERBS:
@@ -302,9 +300,15 @@ def _help_on(operands: list[str]) -> str:
     return _group_overview(words[0])
 
 
+def _grouped(operands: list[str]) -> list[str]:
+    """The words, the names of a group in a group made one."""
+    group = " ".join(operands[:2])
+    return [group, *operands[2:]] if len(operands) > 1 and group in GROUPS else operands
+
+
 def _find(operands: list[str]) -> tuple[str, str, list[str]]:
     """The verb as the user knows it, its module and its words."""
-    verb, *rest = operands
+    verb, *rest = _grouped(operands)
     if verb in GROUPS and rest and not rest[0].startswith("-"):
         meant = GROUPS[verb].get(rest[0])
         if meant is None and verb in _OPEN:
@@ -314,7 +318,8 @@ def _find(operands: list[str]) -> tuple[str, str, list[str]]:
         module = GROUPED[meant] if meant in GROUPED else VERBS[meant].module
         return f"{verb} {rest[0]}", module, rest[1:]
     if verb == "help" and rest:
-        return rest[0], _find(rest)[1], ["--help"]
+        verb, module, _ = _find(rest)
+        return verb, module, ["--help"]
     if verb not in VERBS:
         raise _unknown(verb, verb, [*VERBS, *GROUPS])
     return verb, VERBS[verb].module, rest
@@ -368,16 +373,20 @@ def _overview() -> str:
     width = max(len(verb) for verb in VERBS)
     lines = [help_text("", GLOBAL).replace("lamina  ", "lamina "), "Commands:"]
     lines += [f"  {verb:<{width}}   {entry.summary}" for verb, entry in VERBS.items()]
-    lines += ["", f"Groups of commands: {', '.join(sorted(GROUPS))}."]
+    groups = sorted(group for group in GROUPS if " " not in group)
+    lines += ["", f"Groups of commands: {', '.join(groups)}."]
     lines += ["Run 'lamina COMMAND --help' for more on a command or a group."]
     return "\n".join(lines) + "\n"
 
 
 def _group_overview(group: str) -> str:
-    rows = {word: GROUPS[group][word] for word in sorted(GROUPS[group])}
+    rows = {word: _summary(meant) for word, meant in GROUPS[group].items()}
+    for inner, words in GROUPS.items():
+        if inner.startswith(f"{group} "):
+            rows[inner.removeprefix(f"{group} ")] = f"a group of its own: {', '.join(words)}"
     width = max(len(word) for word in rows)
     lines = [f"Usage:  lamina {group} COMMAND", "", "Commands:"]
-    lines += [f"  {word:<{width}}   {_summary(meant)}" for word, meant in rows.items()]
+    lines += [f"  {word:<{width}}   {rows[word]}" for word in sorted(rows)]
     lines += ["", f"Run 'lamina {group} COMMAND --help' for more on a command."]
     return "\n".join(lines) + "\n"
 

@@ -16,6 +16,7 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # each area is loaded when it is first used
     from lamina.analyze.sharing import Sharing
     from lamina.containers.store import ContainerStore
+    from lamina.engine.cachemounts import CacheMounts
     from lamina.engine.containers import Containers
     from lamina.engine.events import EventStream
     from lamina.engine.images import Images
@@ -26,9 +27,9 @@ if TYPE_CHECKING:  # each area is loaded when it is first used
 
 
 class Engine(Closing):
-    """`images`, `containers`, `volumes`, `migration`, `system` over one store; a context manager.
+    """`images`, `containers`, `volumes`, `cache_mounts`, `migration`, `system` over one store.
 
-    Use it from one thread; open another for another thread.
+    A context manager. Use it from one thread; open another for another thread.
     """
 
     def __init__(
@@ -90,6 +91,13 @@ class Engine(Closing):
         from lamina.engine.volumes import Volumes
 
         return Volumes(self)
+
+    @property
+    def cache_mounts(self) -> "CacheMounts":
+        """List, save, load and remove what `RUN --mount=type=cache` keeps."""
+        from lamina.engine.cachemounts import CacheMounts
+
+        return CacheMounts(self)
 
     @property
     def migration(self) -> "Migration":

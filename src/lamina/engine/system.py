@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from lamina.analyze.sharing import ImageChain
 from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
+from lamina.engine.cachemounts import CacheMount, CacheMounts
 from lamina.engine.parts import Parts
-from lamina.layers import gc
 from lamina.layers.finding import Finding
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
@@ -70,14 +70,6 @@ class VolumeUsage(NamedTuple):
     """A volume with the bytes in it, and whether containers use it."""
 
     name: str
-    size: int
-    in_use: bool
-
-
-class CacheMount(NamedTuple):
-    """A cache of RUN's: the ID that Dockerfiles give it, what it holds in bytes, and its use."""
-
-    title: str
     size: int
     in_use: bool
 
@@ -162,7 +154,7 @@ class System:
             frozenset(cached),
             blob_bytes,
             isinstance(engine.layers.driver, CopiesParents),
-            self._cache_mounts(),
+            CacheMounts(engine).list(),
             self._volumes(),
         )
 
@@ -172,19 +164,6 @@ class System:
         return tuple(
             VolumeUsage(each.name, each.size, bool(each.users))
             for each in Volumes(self._engine).list()
-        )
-
-    def _cache_mounts(self) -> tuple[CacheMount, ...]:
-        engine = self._engine
-        with engine.layers.root.database.read() as db:
-            rows = cache_rows.kept_layers(db)
-        return tuple(
-            CacheMount(
-                json.loads(inputs)["facts"]["id"],
-                engine.layers.usage(layer).size,
-                gc.is_used(engine.layers.root, layer),
-            )
-            for _, inputs, layer in rows
         )
 
     def images(self) -> tuple[ImageLayers, ...]:

@@ -95,20 +95,34 @@ def keep_layer(db: sqlite3.Connection, key: str, layer: LayerID, inputs: str, no
     refs.add(db, refs.CACHE, key, layer)
 
 
+class KeptLayer(NamedTuple):
+    """A cache mount: its key, what that is made from (JSON), its layer, when it was last used."""
+
+    key: str
+    inputs: str
+    layer: LayerID
+    used: float
+
+
 def kept_layer(db: sqlite3.Connection, key: str) -> LayerID | None:
     """The layer of the cache mount `key`, if there is one."""
-    found = [layer for name, _, layer in kept_layers(db) if name == key]
+    found = [each.layer for each in kept_layers(db) if each.key == key]
     return found[0] if found else None
 
 
-def kept_layers(db: sqlite3.Connection) -> list[tuple[str, str, LayerID]]:
-    """Every cache mount: its key, its inputs, its layer."""
+def kept_layers(db: sqlite3.Connection) -> list[KeptLayer]:
+    """Every cache mount, oldest first."""
     found = db.execute(
-        "SELECT cache.key, cache.inputs, layers.id FROM cache"
+        "SELECT cache.key, cache.inputs, layers.id, cache.used FROM cache"
         " JOIN refs ON refs.owner = cache.key AND refs.kind = ?"
         " JOIN layers ON layers.id = refs.target"
         " WHERE cache.chain_id IS NULL AND layers.kind = 'active' AND layers.state = 'ready'"
         " ORDER BY cache.created, cache.key",
         (refs.CACHE,),
     )
-    return [(key, inputs, LayerID(layer)) for key, inputs, layer in found]
+    return [KeptLayer(key, inputs, LayerID(layer), used) for key, inputs, layer, used in found]
+
+
+def note_use(db: sqlite3.Connection, key: str, now: float) -> None:
+    """Let a record have been used now; nothing where it is gone."""
+    db.execute("UPDATE cache SET used = ? WHERE key = ?", (now, key))
