@@ -116,3 +116,26 @@ def test_a_repository_by_gits_own_protocol(base, folder, daemon):
     assert sorted(base.ok("ls", "named:/").split()) == ["Other", "b"]
     with nothing_left(base):
         assert_complaint(base("build", f"{daemon}#nope"), "has no 'nope'; it has main")
+
+
+def test_an_ignore_file_that_is_named_stands_for_the_contexts_own(base, folder):
+    """Of a directory and of a tar; docker's is then not asked."""
+    base.write("context/.dockerignore", "a\n")
+    base.write("context/Dockerfile", "FROM base\nCOPY . /x/\n")
+    named = ["--ignorefile", base.write("mine", "sub\n.*\n")]
+    for context, stdin in ((folder, None), ("-", packed(folder))):
+        said = base("build", "-t", "made", *named, context, stdin=stdin)
+        assert said.code == 0, said
+        assert sorted(base.ok("ls", "made:/x").split()) == ["Dockerfile", "a"]
+    base.ok("build", "-q", "-t", "made", folder)
+    assert sorted(base.ok("ls", "made:/x").split()) == [".dockerignore", "Dockerfile", "sub"]
+    said = base("build", "--ignorefile", "absent", folder)
+    assert_complaint(said, "there is no ignore file absent")
+
+
+def test_a_time_that_no_file_is_later_than(base, folder):
+    epoch = ["--timestamp", "1000000000"]
+    image = base.ok("build", "-q", "-t", "made", *epoch, folder)
+    assert base.ok("inspect", "--format", "{{.Created}}", "made") == "2001-09-09T01:46:40Z\n"
+    assert base.ok("build", "-q", "--no-cache", *epoch, folder) == image
+    assert_complaint(base("build", "--timestamp", "now", folder), "number of seconds is expected")

@@ -44,6 +44,48 @@ def test_of_these_a_result_is_known_by_the_limits_of_processes_alone(base):
     assert "ulimits changed" in told("--ulimit", "nofile=78")
 
 
+RIGHTS = "RUN grep -E '^(NoNewPrivs|CapBnd|Seccomp):' /proc/self/status; cat /etc/resolv.conf\n"
+
+
+def test_how_far_a_command_is_kept_apart(by_each):
+    """By the words of containers; what it is allowed is in the key of what comes of it."""
+    by_each.write("Dockerfile", "FROM base\n" + RIGHTS)
+
+    def rights(*words):
+        return dict(row.split(maxsplit=1) for row in seen(by_each("build", *words, by_each.folder)))
+
+    plain = rights("--no-cache")
+    assert (plain["NoNewPrivs:"], plain["Seccomp:"]) == ("0", "2")
+    few = rights("--security-opt", "no-new-privileges", "--cap-drop", "ALL", "--cap-add=chown")
+    assert (few["NoNewPrivs:"], int(few["CapBnd:"], 16)) == ("1", 1)
+    assert rights("--security-opt", "seccomp=unconfined")["Seccomp:"] == "0"
+    said = by_each("build", "--explain", "--cap-drop=ALL", by_each.folder).err
+    assert "rights changed" in said
+    names = rights("--no-cache", "--dns", "10.0.0.1", "--dns-search=x.example", "--dns-option", "a")
+    assert [names[key] for key in ("nameserver", "search", "options")] == [
+        *("10.0.0.1", "x.example", "a"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["chroot", "oci", "runc", "default", ""])
+def test_what_keeps_it_apart_may_be_said(base, kind, needs_program):
+    needs_program("runc")
+    base.env["LAMINA_ISOLATION"] = "crun"
+    base.write("Dockerfile", "FROM base\nRUN tr '\\0' ' ' < /proc/1/cmdline\n")
+    (first,) = seen(base("build", f"--isolation={kind}", base.folder))
+    assert first.startswith("tr") == (kind != "chroot")
+
+
+def test_limits_by_another_name(base):
+    base.write(
+        "Dockerfile", "FROM base\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes; true\n"
+    )
+    said = base("build", "--resource", "memory=64m,cpu-shares=512", base.folder)
+    if "control group" in said.err or "No such file" in said.err:
+        pytest.skip(said.err.splitlines()[-1])
+    assert seen(said) == [str(64 << 20)]
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -54,6 +96,15 @@ def test_of_these_a_result_is_known_by_the_limits_of_processes_alone(base):
         (["--memory", "1k"], "a memory limit must be 6m at least"),
         (["--shm-size", "large"], "large"),
         (["--cpu-quota", "much"], "--cpu-quota 'much' is no whole number"),
+        (["--resource", "memory=1k"], "a memory limit must be 6m at least"),
+        (["--resource", "disk=1g"], "--resource 'disk=1g' is unknown; it is KEY=VALUE: cpu-period"),
+        (["--resource", "memory"], "--resource 'memory' is unknown"),
+        (["--security-opt", "seccomp=none.json"], "the seccomp profile none.json: No such file"),
+        (["--security-opt", "what=ever"], "unknown security option 'what=ever'"),
+        (["--cap-add", "FLY"], "FLY"),
+        (["--dns", "here"], "invalid IP address 'here'"),
+        (["--isolation", "hyperv"], "no isolation is called 'hyperv'"),
+        (["--cgroup-parent", "mine"], "--cgroup-parent 'mine': RUN's control groups lie below"),
     ],
 )
 def test_what_means_nothing(base, words, complaint):
@@ -71,11 +122,14 @@ def test_a_command_that_needs_more_memory_says_so(base):
 
 
 def test_the_library_has_them_as_of_containers(base):
-    base.write("Dockerfile", "FROM base\nRUN ulimit -n > /n; grep -w db /etc/hosts > /h\n")
+    text = "FROM base\nRUN ulimit -n > /n; grep -w db /etc/hosts > /h; grep NoNew /proc/1/status > /p\n"
+    base.write("Dockerfile", text)
     with library.open(base.root, run_root=base.env["LAMINA_RUN_ROOT"]) as engine:
         wishes = {"ulimits": ["nofile=99"], "extra_hosts": ["db:10.1.2.3"]}
+        wishes |= {"security_opt": ["no-new-privileges"], "isolation": "oci"}
         engine.images.build(base.folder, tags=["made"], **wishes)
     assert base.ok("cat", "made:/n") == "99\n"
+    assert base.ok("cat", "made:/p").split() == ["NoNewPrivs:", "1"]
     assert base.ok("cat", "made:/h").split() == ["10.1.2.3", "db"]
 
 
@@ -123,4 +177,4 @@ def test_a_configuration_of_dockers_that_is_none_names_no_proxies(base, text):
 def test_flags_of_dockers_that_mean_nothing_here(base):
     base.write("Dockerfile", "FROM base\nLABEL a=b\n")
     words = ["--compress", "--disable-content-trust", "-D", "--builder", "default", "--rm=false"]
-    base.ok("build", "-q", *words, base.folder)
+    base.ok("build", "-q", *words, "--cgroup-parent=", "--isolation", "default", base.folder)

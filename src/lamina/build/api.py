@@ -45,9 +45,10 @@ class BuildRequest(NamedTuple):
     `git@host:name.git`), the URL of a tar or of a Dockerfile, or a tar itself, plain or compressed,
     read once; None for a build without one. `dockerfile` is the path of a Dockerfile (None: the one
     in the context): on this machine, or in a context that is elsewhere. `dockerfile_text` are its
-    bytes when it comes by itself, such as on standard input. `source_date_epoch` is in
-    seconds since the epoch; no time in the image is then later. `network` is `host`, `none`
-    or `default` (host, for now). `secrets` by ID and `agents`, the sockets of ssh agents by ID,
+    bytes when it comes by itself, such as on standard input. An `ignore_file` of this machine
+    stands for the context's own. `source_date_epoch` is in seconds since the epoch; no time in the
+    image is then later. `network` is `host`, `none` or `default` (host, for now). `secrets` by ID
+    and `agents`, the sockets of ssh agents by ID,
     are for `RUN --mount`; `allow` names what RUN may ask for beyond the usual
     (`security.insecure`). `contexts` stand for stages and images of their names, in lower case;
     `squash` makes one layer of those that the build adds. What is not `stored` is no image of the
@@ -67,6 +68,7 @@ class BuildRequest(NamedTuple):
     context: "str | ByteStream | None" = "."
     dockerfile: str | None = None
     dockerfile_text: bytes | None = None
+    ignore_file: str | None = None
     tags: tuple[str, ...] = ()
     build_args: Mapping[str, str] = {}
     target: str | None = None

@@ -240,7 +240,12 @@ class _Ignore:
 
 
 def _ignore(root: Root, inside: str | None, request: BuildRequest) -> Ignore | None:
-    """The ignore file beside the Dockerfile, else the context's own; they never add up."""
+    """The ignore file that is named, else that beside the Dockerfile, else the context's own."""
+    if request.ignore_file is not None:
+        data = _ours(request.ignore_file)
+        if data is None:
+            raise PathNotFound(f"there is no ignore file {request.ignore_file}")
+        return _compiled(request.ignore_file, data)
     name, data = _beside(root, inside, request)
     if data is None:
         name, data = _IGNORE_SUFFIX, _read(root, _IGNORE_SUFFIX)
@@ -257,10 +262,15 @@ def _beside(root: Root, inside: str | None, request: BuildRequest) -> tuple[str,
     if request.dockerfile is None or _given(request) is not None:
         return "", None
     name = request.dockerfile + _IGNORE_SUFFIX
+    return name, _ours(name)
+
+
+def _ours(name: str) -> bytes | None:
+    """A file of this machine, wherever it is; None where there is none."""
     try:
         with open(name, "rb") as file:
-            return name, _bounded(file.read(_LIMIT + 1), name)
+            return _bounded(file.read(_LIMIT + 1), name)
     except FileNotFoundError:
-        return name, None
+        return None
     except OSError as error:
         raise from_oserror(error, "reading", name) from error

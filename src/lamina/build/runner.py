@@ -129,10 +129,9 @@ class LayerRunner:
 
 
 def _within(process: Process, around: "Surroundings") -> Process:
-    confinement = process.confinement
-    if around.shm_size:
-        confinement = confinement._replace(shm_size=around.shm_size)
-    return process._replace(limits=around.limits, naming=around.naming, confinement=confinement)
+    return process._replace(
+        limits=around.limits, naming=around.naming, confinement=around.confinement
+    )
 
 
 class _Pump:

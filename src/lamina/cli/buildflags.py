@@ -37,6 +37,9 @@ FLAGS = (
     Flag("cache-from", "", "CACHE", "ask it, too: IMAGE, or type=registry|local,...", True),
     Flag("cache-to", "", "CACHE", "write one: type=registry|local|inline,...[,mounts=true]", True),
     Flag("call", "", "WHAT", "build, check, outline or targets, also outline,format=json"),
+    Flag("cap-add", "", "CAPABILITY", "give RUN one more, or ALL", True),
+    Flag("cap-drop", "", "CAPABILITY", "take one from RUN, or ALL", True),
+    Flag("cgroup-parent", "", "GROUP", "accepted as default: RUN's groups lie below lamina/"),
     Flag("check", "", "", "say what the build checks find, and build nothing"),
     Flag("compress", "", "", _SAKE),
     Flag("cpu-period", "", "MICROSECONDS", "the time in which --cpu-quota may be used by RUN"),
@@ -47,10 +50,15 @@ FLAGS = (
     Flag("debug", "D", "", _SAKE),
     Flag("debug-shell", "", "", "open a shell where a command failed, on what it began with"),
     Flag("disable-content-trust", "", "", _SAKE),
+    Flag("dns", "", "ADDRESS", "a name server for RUN, in the place of this machine's", True),
+    Flag("dns-option", "", "WORD", "an option of RUN's resolv.conf", True),
+    Flag("dns-search", "", "DOMAIN", "a domain that RUN looks for names in", True),
     Flag("explain", "", "", "say of each step why it was or was not carried out"),
     Flag("file", "f", "FILE", "the Dockerfile (- is standard input)"),
     Flag("force-rm", "", "", _SAKE),
+    Flag("ignorefile", "", "FILE", "the ignore file, in the place of .dockerignore"),
     Flag("iidfile", "", "FILE", "write the image's ID there"),
+    Flag("isolation", "", "KIND", "of RUN: crun, runc or chroot; default, oci: the best here"),
     Flag("jobs", "", "N", "stages at once; as many as there are processors, two at least"),
     Flag("label", "", "KEY=VALUE", "a label of the image", True),
     Flag("load", "", "", "keep the image in the store beside what -o asks for"),
@@ -85,20 +93,24 @@ FLAGS = (
     ),
     Flag("push", "", "", "push every name that the image gets"),
     Flag("quiet", "q", "", "print only the image's ID"),
+    Flag("resource", "", "KEY=VALUE", "as the flag of that name, as memory=512m", True),
     Flag("rm", "", "", _SAKE),
     Flag("sbom", "", "WHICH", "accepted as =false: see `lamina sbom`", bare="true"),
     Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
+    Flag("security-opt", "", "OPTION", "of RUN: no-new-privileges, seccomp=FILE, ...", True),
     Flag("shm-size", "", "BYTES", "the size of RUN's /dev/shm (64m)"),
     Flag("squash", "", "", "make one layer of those that the build adds"),
     Flag("ssh", "", "AGENT", "of RUN --mount=type=ssh: default, or ID=SOCKET", True),
     Flag("tag", "t", "NAME[:TAG]", "a name for the image", True),
     Flag("target", "", "STAGE", "build up to that stage"),
+    Flag("timestamp", "", "SECONDS", "as SOURCE_DATE_EPOCH: no time in the image is later"),
     TLS_VERIFY,
     Flag("ulimit", "", "NAME=SOFT[:HARD]", "a limit of each process of RUN, as nofile=1024", True),
 )
-_LIMITS = (
-    *("add-host", "cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems"),
-    *("memory", "memory-swap", "shm-size", "ulimit"),
+_AROUND = (
+    *("add-host", "cap-add", "cap-drop", "cgroup-parent", "dns", "dns-option", "dns-search"),
+    *("cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems", "memory"),
+    *("memory-swap", "resource", "security-opt", "shm-size", "ulimit"),
 )
 
 
@@ -121,13 +133,14 @@ def request_of(
         context=context,
         dockerfile=file,
         dockerfile_text=text,
+        ignore_file=given.one("ignorefile"),
         tags=tuple(tags),
         build_args={**_proxies(), **_arguments(given.all("build-arg"))},
         target=given.one("target"),
         labels=dict(_pair(each) for each in given.all("label")),
         network=given.one("network") or "default",
         no_cache=given.has("no-cache"),
-        source_date_epoch=source_date_epoch(os.environ),
+        source_date_epoch=_epoch(given),
         secrets=_secrets(given.all("secret")),
         agents=_agents(given.all("ssh")),
         allow=frozenset(given.all("allow")),
@@ -161,6 +174,11 @@ def _read_from(
     if file == "-":
         raise UsageError("standard input cannot be both the context and the Dockerfile")
     return begun, None, file
+
+
+def _epoch(given: Parsed) -> int | None:
+    text = given.one("timestamp")
+    return source_date_epoch(os.environ if text is None else {"SOURCE_DATE_EPOCH": text})
 
 
 def _secrets(texts: Sequence[str]) -> "dict[str, Secret]":
@@ -266,12 +284,11 @@ def _proxies() -> dict[str, str]:
 
 
 def _surroundings(given: Parsed) -> "Surroundings | None":
-    if not any(given.all(name) for name in _LIMITS):
+    if not any(given.all(name) for name in _AROUND):
         return None
-    from lamina.cli.limitflags import limited
-    from lamina.engine.surrounding import surroundings
+    from lamina.cli.buildaround import around
 
-    return surroundings(limited(given), given.one("shm-size"), given.all("add-host"))
+    return around(given)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere l
     from lamina.dockerfile import Dockerfile
     from lamina.engine.registries import Logins, Registries
     from lamina.registry.transport import Transport
+    from lamina.runtime.isolation import Isolation
 
 __all__ = [
     "BuildRequest",
@@ -124,13 +125,13 @@ class Bases:
         return found
 
 
-def builder(engine: Parts, bases: Bases) -> Builder:
-    """A builder over the engine's layers and images."""
+def builder(engine: Parts, bases: Bases, isolation: str = "") -> Builder:
+    """A builder over the engine's layers and images; raises `UsageError`, `ProgramMissing`."""
     return Builder(
         engine.layers,
         engine.image_store,
         StoreCache(engine.layers.root),
-        Once(lambda: _runner(engine)),
+        Once(partial(_runner, engine, _isolation(isolation))),
         Once(lambda: _mount_store(engine)),
         bases=bases,
         ask=_asking(engine.config),
@@ -140,10 +141,21 @@ def builder(engine: Parts, bases: Bases) -> Builder:
     )
 
 
-def _runner(engine: Parts) -> "Runner":
+def _isolation(named: str) -> "Isolation | None":
+    """What is to keep RUN apart; None for what the store's containers have."""
+    if named in ("", "default"):
+        return None
+    from lamina.runtime.isolation import choose, runtime
+
+    return runtime() if named == "oci" else choose(named)
+
+
+def _runner(engine: Parts, isolation: "Isolation | None") -> "Runner":
     from lamina.build.runner import LayerRunner
 
-    return LayerRunner(engine.layers, engine.container_store.isolation, engine.run_root)
+    return LayerRunner(
+        engine.layers, isolation or engine.container_store.isolation, engine.run_root
+    )
 
 
 def _mount_store(engine: Parts) -> "MountStore":

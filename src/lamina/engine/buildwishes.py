@@ -8,7 +8,7 @@ from lamina.build.annotations import parse_annotation
 from lamina.build.named import parse_named
 from lamina.engine.building import assembled
 from lamina.engine.platforms import this_machine
-from lamina.engine.wishes import Limited
+from lamina.engine.wishes import Around, Limited
 from lamina.values.events import Sink
 
 if TYPE_CHECKING:
@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from lamina.build.surroundings import Surroundings
 
 
-class BuildWishes(Limited, total=False):
+_AROUND = Limited.__optional_keys__ | Around.__optional_keys__
+
+
+class BuildWishes(Limited, Around, total=False):
     """All of them have docker's defaults.
 
-    `dockerfile` is the path of a Dockerfile, `dockerfile_text` what one holds. What FROM and COPY
+    `dockerfile` is the path of a Dockerfile, `dockerfile_text` what one holds, `ignore_file` the
+    path of one that stands for the context's own. What FROM and COPY
     --from name is pulled (`pull`) when it is `missing`, `always`, `newer` or `never`, with TLS
     verified (`verify_tls`). `secrets` and `agents` (sockets of ssh agents) are by ID, for `RUN
     --mount`; `allow` names what RUN may have beyond the usual (`security.insecure`). `contexts` are
@@ -31,13 +35,14 @@ class BuildWishes(Limited, total=False):
     `no_cache` all steps are carried out anew, else those of `no_cache_stages`. `cache_from` and
     `cache_to` are as for `lamina build`: caches to ask and to write. `source_date_epoch` is in
     seconds: no time in the image is later. `annotations` are as for `lamina build`, of the image's
-    manifest. It is made for each of `platforms`. What RUN may use is
-    said as of a container (`mem_limit`, `ulimits`, `shm_size` and their like); `extra_hosts` are
-    `NAME:ADDRESS`.
+    manifest. It is made for each of `platforms`. What RUN may use is said as of a container
+    (`mem_limit`, `ulimits`, `shm_size`, `security_opt` and their like); `extra_hosts` are
+    `NAME:ADDRESS`; `isolation` is as for `lamina build`.
     """
 
     dockerfile: str | None
     dockerfile_text: bytes | None
+    ignore_file: str | None
     tags: Sequence[str]
     build_args: Mapping[str, str] | None
     target: str | None
@@ -58,8 +63,7 @@ class BuildWishes(Limited, total=False):
     cache_to: Sequence[str]
     platforms: Sequence[str]
     annotations: Sequence[str]
-    shm_size: int | str | None
-    extra_hosts: Sequence[str]
+    isolation: str
     events: Sink | None
 
 
@@ -74,6 +78,7 @@ def request_of(
         dockerfile_text=wishes.get("dockerfile_text"),
         tags=tuple(wishes.get("tags", ())),
         build_args=dict(wishes.get("build_args") or {}),
+        ignore_file=wishes.get("ignore_file"),
         target=wishes.get("target"),
         labels=dict(wishes.get("labels") or {}),
         network=wishes.get("network", "default"),
@@ -98,9 +103,8 @@ def request_of(
 
 
 def _surroundings(wishes: BuildWishes) -> "Surroundings | None":
-    known = Limited.__optional_keys__ | {"shm_size", "extra_hosts"}
-    if not known & wishes.keys():
+    if not _AROUND & wishes.keys():
         return None
     from lamina.engine.surrounding import surroundings
 
-    return surroundings(wishes, wishes.get("shm_size"), wishes.get("extra_hosts", ()))
+    return surroundings(wishes, wishes)

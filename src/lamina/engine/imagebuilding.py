@@ -55,6 +55,7 @@ class ImageBuilding:
             cache_from=wishes.get("cache_from", ()),
             cache_to=wishes.get("cache_to", ()),
             events=wishes.get("events"),
+            isolation=wishes.get("isolation", ""),
         )
         return Image(self._store, self._images.row(result.image_id))
 
@@ -90,10 +91,12 @@ class ImageBuilding:
         events: Sink | None = None,
         debug: "Debug | None" = None,
         logins: "Logins | None" = None,
+        isolation: str = "",
     ) -> "BuildResult":
         """Build what a request says, which may be no image of the store; raises the same.
 
-        Bases are pulled as `logins` say, else as files do.
+        Bases are pulled as `logins` say, else as files do. RUN is kept apart by an `isolation`
+        ("": the store's).
 
         `debug` is handed a way to start a shell where a command failed, and comes back when it has
         seen enough. A cache that cannot be written raises when the image is made.
@@ -101,7 +104,8 @@ class ImageBuilding:
         from lamina.engine.building import Bases, builder
 
         sink = events or self._store.sink
-        built = builder(self._store, Bases(self._store, pull, verify_tls, sink, logins))
+        bases = Bases(self._store, pull, verify_tls, sink, logins)
+        built = builder(self._store, bases, isolation)
         if not cache_from and not cache_to:
             return built.build(request, sink, debug)
         from lamina.engine.caching import Caching

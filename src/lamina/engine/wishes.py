@@ -57,6 +57,19 @@ class Limited(TypedDict, total=False):
     ulimits: Sequence[str]
 
 
+class Around(TypedDict, total=False):
+    """What RUN of a build is told besides its limits, in the same words."""
+
+    shm_size: int | str | None
+    extra_hosts: Sequence[str]
+    dns: Sequence[str]
+    dns_search: Sequence[str]
+    dns_opt: Sequence[str]
+    cap_add: Sequence[str]
+    cap_drop: Sequence[str]
+    security_opt: Sequence[str]
+
+
 class Named(TypedDict, total=False):
     """Whom it finds by which name, and what is noted of it.
 

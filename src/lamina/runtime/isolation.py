@@ -60,6 +60,16 @@ def choose(preferred: str | None = None) -> Isolation:
     raise AssertionError("a chroot always works")
 
 
+def runtime() -> Isolation:
+    """The best OCI runtime that works here; raises `ProgramMissing`."""
+    runtimes = [each for each in why() if each.name != "chroot"]
+    found = next((each for each in runtimes if each.works), None)
+    if found is None:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in runtimes)
+        raise ProgramMissing(f"no OCI runtime works here: {reasons}", hint="use chroot")
+    return _isolation(found.name, found.reason)
+
+
 def why() -> tuple[Verdict, ...]:
     """What is said of each isolation, best first."""
     may_mount = has_capability(CAP_SYS_ADMIN)

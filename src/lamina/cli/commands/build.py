@@ -59,6 +59,7 @@ def run(context: Context, given: Parsed) -> int:
             cache_to=given.all("cache-to"),
             events=progress.sink,
             debug=_debug(given, progress),
+            isolation=given.one("isolation") or "",
         )
         digests = [_export(opened, result, each, names) for each in outputs if each.dest]
         if _is_pushed(given, outputs):
