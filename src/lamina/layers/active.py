@@ -124,7 +124,15 @@ class ActiveLayers:
         from lamina.layers import forking
 
         with self.using(layer):
-            return forking.fork(self, self._row_by_id(layer), made)
+            row = self._row_by_id(layer)
+            forked = self.create_rw_like(layer)
+            try:
+                forking.fill(self.driver, row, forked, made)
+            except BaseException:
+                self.remove_rw(forked)
+                raise
+        crash_point("layer-forked")
+        return forked
 
     def limit_of(self, layer: LayerID) -> int | None:
         """How many bytes a read-write layer may hold."""

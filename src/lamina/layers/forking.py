@@ -7,32 +7,18 @@ where the file system can); elsewhere the changes are applied to a fresh layer, 
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
-from lamina.drivers.api import CopiesOwn
-from lamina.fs.faults import crash_point
+from lamina.drivers.api import CopiesOwn, Driver
 from lamina.fs.inroot import Root
 from lamina.metadata.layers import LayerRow
 from lamina.values.ids import LayerID
 
-if TYPE_CHECKING:
-    from lamina.layers.active import ActiveLayers
 
+def fill(driver: Driver, row: LayerRow, layer: LayerID, made: frozenset[bytes]) -> None:
+    """Fill `layer`, which is new, with what that of `row` has changed but what was `made` in it.
 
-def fork(store: "ActiveLayers", row: LayerRow, made: frozenset[bytes]) -> LayerID:
-    """See `ActiveLayers.fork_rw`; nothing is left when it raises."""
-    layer = store.create_rw_like(row.id)
-    try:
-        _fill(store, row, layer, made)
-    except BaseException:
-        store.remove_rw(layer)
-        raise
-    crash_point("layer-forked")
-    return layer
-
-
-def _fill(store: "ActiveLayers", row: LayerRow, layer: LayerID, made: frozenset[bytes]) -> None:
-    driver = store.driver
+    Raises OSError or a `StorageError`.
+    """
     if isinstance(driver, CopiesOwn) and driver.copy_own(layer, row.id):
         with Root.at(driver.writable_root(layer)) as root:
             for path in sorted(made, key=len, reverse=True):
