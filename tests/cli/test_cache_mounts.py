@@ -139,3 +139,37 @@ def layer_of(archive):
             digest = json.loads(data)["layers"][0]["digest"]
             return f"blobs/sha256/{digest[7:]}"
     raise AssertionError("it has no manifest")
+
+
+FROM_A_STAGE = (
+    "FROM base AS one\nRUN mkdir -p /seed/gone && echo a >/seed/kept && echo b >/seed/changed\n"
+    "FROM base\nRUN --mount=type=cache,target=/a mkdir /a/d && echo one >/a/x && ln /a/x /a/d/y\n"
+    "RUN --mount=type=cache,from=one,source=seed,target=/s cd /s && rmdir gone && echo c >changed\n"
+)
+SEES = (
+    FROM_A_STAGE.partition("FROM base\n")[0]
+    + "FROM base\nRUN --mount=type=cache,target=/a --mount=type=cache,from=one,source=seed,target=/s"
+    " cat /a/d/y /s/kept /s/changed >/seen && ls /s >>/seen && [ /a/x -ef /a/d/y ]\n"
+)
+
+
+def carry(giving, taking):
+    """Have a store build what another one's cache mounts are needed for."""
+    giving.write("context/Dockerfile", FROM_A_STAGE)
+    cache = f"{giving.folder}/cache"
+    to = f"type=local,dest={cache},mode=max,mounts=true"
+    giving.ok("build", "-q", "-t", "app", "--cache-to", to, f"{giving.folder}/context")
+    taking.write("context/Dockerfile", SEES)
+    origin = f"type=local,src={cache}"
+    taking.ok("build", "-q", "-t", "seen", "--cache-from", origin, f"{taking.folder}/context")
+    assert taking.ok("cat", "seen:/seen") == "one\na\nc\nchanged\nkept\n"
+    assert taking.ok("check", "--full") == "clean\n"
+
+
+def test_every_driver_carries_them_to_any_other(on, driver):
+    """What one kept, overlay2 goes on with, and the reverse; with a beginning, too."""
+    one, other = on(driver), on("overlay2")
+    carry(one, other)
+    for each in (one, other):
+        each.ok("builder", "prune", "-f")
+    carry(other, one)

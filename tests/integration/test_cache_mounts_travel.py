@@ -437,3 +437,20 @@ def test_what_is_no_file_stays_here(site, places, context):
     assert ["'.wh.x'" in text for text in warnings(said)] == [True]
     _, said = build(site(), context, LOOKS, cache_from=[origin])
     assert said.output == ".\n..\nfifo\nkept\n"
+
+
+def test_a_stage_of_the_library_has_the_same(site, places, context):
+    """A mount's key is the same, whether a Dockerfile or a call says it."""
+    to, origin = places["local"]
+    first, second = site(), site()
+    build(
+        first, context, BASE + "RUN --mount=type=cache,target=/c echo one > /c/x\n", cache_to=[to]
+    )
+    base = lamina.Stage.from_scratch().add("root.tar.gz", "/")
+    stage = base.run("cat /c/x > /seen", mounts=[lamina.Mount.cache("/c")])
+    image = second.images.build(context, stage=stage, cache_from=[origin])
+    with (
+        closing(second.layers.view(image.config.top_chain)) as view,
+        open(view.open(b"seen")) as file,
+    ):
+        assert file.read() == "one\n"
