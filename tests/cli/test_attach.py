@@ -1,11 +1,15 @@
 """Attached to containers: what is typed, what is shown, how one leaves."""
 
+import os
+import socket
 import subprocess
 from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from tests.cli.rig import assert_complaint, until_told
+import lamina
+from lamina.execution.attached import OUTPUT, joined
+from tests.cli.rig import assert_complaint, until, until_told
 from tests.cli.terminal import Terminal
 from tests.cli.test_detached import apart, by_either, see, state
 
@@ -45,6 +49,24 @@ def test_a_terminal_is_attached_to_left_and_attached_to_again(apart, at):
     second.type(b"\x04")
     assert second.end() == 6
     assert apart.ok("wait", "c1") == "6\n"
+
+
+def test_who_ended_its_input_and_leaves_makes_room(apart):
+    """Of a container that writes nothing nobody hears that a listener is gone."""
+    apart.ok("run", "-d", "--name", "c1", "base", "sleep", "1000")
+    with lamina.open(apart.root, run_root=apart.env["LAMINA_RUN_ROOT"]) as engine:
+        keeper, box = engine.container_store.get("c1").row.pid, engine.containers.get("c1").id
+        path = os.path.join(engine.run_root, box, "attach")
+
+    def held():
+        return len(os.listdir(f"/proc/{keeper}/fd"))
+
+    before = held()
+    with joined(path, OUTPUT) as client:
+        client.shutdown(socket.SHUT_WR)
+        until(lambda: held() > before)
+        apart.ok("ps")  # by now it has read that there is no input
+    until(lambda: held() == before)
 
 
 def test_a_new_size_is_the_containers_too(apart, at):

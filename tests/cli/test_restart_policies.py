@@ -119,6 +119,34 @@ def test_a_terminal_is_its_own_each_time(by_each):
     assert by_each.ok("logs", "c1").split() == ["/dev/pts/0"] * 2
 
 
+def test_a_start_that_fails_at_a_terminal_is_tried_again(by_each):
+    by_each.ok(
+        *("run", "-dt", "--name", "c1", "--restart", "on-failure:3", "base"),
+        *("sh", "-c", "rm /bin/sh; exit 3"),
+    )
+    with followed(by_each, "--filter", "event=die") as following:
+        assert [following() for _ in range(4)] == ["die 3", *["die 128"] * 3]
+    by_each.ok("stop", "c1")
+    found, restarts = state(by_each, "c1")
+    assert (found["Status"], found["ExitCode"], restarts) == ("exited", 128, 3)
+
+
+def test_one_that_waits_when_its_monitor_is_killed_has_ended_as_it_had(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
+    with lamina.open(by_each.root, run_root=by_each.env["LAMINA_RUN_ROOT"]) as engine:
+        keeper = engine.container_store.get("c1").row.pid
+        os.kill(keeper, signal.SIGSTOP)
+        while engine.containers.get("c1").status != "restarting":
+            os.kill(keeper, signal.SIGCONT)
+            os.kill(keeper, signal.SIGSTOP)
+        os.kill(keeper, signal.SIGKILL)
+    with followed(by_each, "--until", "0s") as following:
+        dies = [each for each in iter(following, "") if each.startswith("die")]
+    found, restarts = state(by_each, "c1")
+    assert (found["Status"], found["ExitCode"]) == ("exited", 7)
+    assert dies == ["die 7"] * (restarts + 1)
+
+
 def test_health_begins_anew(by_each):
     by_each.ok(
         *("run", "-d", "--name", "c1", "--restart", "always", "--health-cmd", "test -e /well"),

@@ -325,7 +325,7 @@ class ContainerStore:
         if row is None or row.pid is None:
             return
         self.fold(db, row)
-        record = exits.read(self.folder(row.id))
+        record = exits.latest(self.folder(row.id))
         words = _words(Settings.from_json(row.settings), record) if record is not None else ""
         exits.conclude(db, row, record, words)
 

@@ -20,7 +20,7 @@ from lamina.metadata.containers import ContainerRow
 NAME = "exit"
 KILLED = 137  # what a shell shows of SIGKILL, and what is shown where nobody could record more
 _SIZE = 128  # bytes
-_TOLD = "stopped"
+_ENDED_BEFORE = ("waiting", "stopped")  # told of by its monitor, unless it was killed before that
 
 
 class Record(NamedTuple):
@@ -43,7 +43,7 @@ class Record(NamedTuple):
     @property
     def is_final(self) -> bool:
         """Whether nothing more of that start comes."""
-        return self.state in ("ended", _TOLD)
+        return self.state in ("ended", "stopped")
 
     def is_of(self, row: ContainerRow) -> bool:
         """Whether it tells of the run that the row knows of."""
@@ -102,11 +102,12 @@ def conclude(db: sqlite3.Connection, row: ContainerRow, record: Record | None, w
     """Write down, and tell, how the run that a row knows of has ended; nothing when it knows none.
 
     To be called with the row as it stands, by who knows that nobody keeps the container any more.
-    `words` say what the exit status does not.
+    `words` say what the exit status does not. One that was waiting to be started again had ended.
     """
     if row.pid is None:
         return
-    if record is None or not record.is_of(row):  # it was killed with what kept it
+    if record is None or not record.is_of(row) or record.state == "running":
+        # it was killed with what kept it
         record = Record(row.pid, row.start_time or 0, KILLED, time.time(), oom=False)
     containers.mark_exited(
         db, row.id, finished=record.finished, exit_code=record.exit_code, error=words
@@ -114,8 +115,14 @@ def conclude(db: sqlite3.Connection, row: ContainerRow, record: Record | None, w
     if record.restarts:  # the first start is told by whoever brought it about
         row = row._replace(started=record.began)
         containers.mark_begun(db, row.id, record.began)
-    if record.state != _TOLD:
+    if not (record.state in _ENDED_BEFORE and _is_told(db, row, record)):
         tell(db, row, record)
+
+
+def _is_told(db: sqlite3.Connection, row: ContainerRow, record: Record) -> bool:
+    from lamina.metadata import events  # who looks at containers tells of none
+
+    return events.is_told(db, row.id, "die", record.finished)
 
 
 def tell(db: sqlite3.Connection, row: ContainerRow, record: Record) -> None:
@@ -144,5 +151,5 @@ def drop_layer(db: sqlite3.Connection, layer: str, folder: str) -> None:
         own = os.path.join(folder, row.id)
         if row.pid is not None:
             journal.fold(db, row, own)
-        conclude(db, row, read(own), "")
+        conclude(db, row, latest(own), "")
         containers.remove(db, row)

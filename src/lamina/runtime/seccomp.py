@@ -35,6 +35,8 @@ _RULE = frozenset(
     )
 )
 _CONDITION = frozenset(("arches", "caps", "minKernel"))
+_ARGUMENTS = 6  # of a system call
+_LARGEST_ERROR = 0xFFFF  # SECCOMP_RET_DATA; of a larger one a filter would see the lower half
 
 
 def check(text: str) -> None:
@@ -138,16 +140,15 @@ def _errno(holder: dict[str, Json], key: str) -> int | None:
         number = getattr(errno, name, None) if isinstance(name, str) else None
         if not isinstance(number, int):
             raise _bad(f"there is no error {str(name)[:40]!r}")
-    return None if number is None else _number(number)
+    return None if number is None else _number(number, _LARGEST_ERROR)
 
 
 def _argument(argument: Json) -> Argument:
     op = argument.get("op") if isinstance(argument, dict) else None
     if not isinstance(argument, dict) or not isinstance(op, str) or op not in _OPERATORS:
         raise _bad(f"the argument {str(argument)[:80]} is not understood")
-    index, value, value_two = (
-        _number(argument.get(key, 0)) for key in ("index", "value", "valueTwo")
-    )
+    index = _number(argument.get("index", 0), _ARGUMENTS - 1)
+    value, value_two = (_number(argument.get(key, 0)) for key in ("value", "valueTwo"))
     return Argument(index, op, value, value_two)
 
 
@@ -157,9 +158,9 @@ def _action(action: Json) -> str:
     return action
 
 
-def _number(value: Json) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 64:
-        raise _bad(f"{str(value)[:40]!r} is no number")
+def _number(value: Json, largest: int = (1 << 64) - 1) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+        raise _bad(f"{str(value)[:40]!r} is no number from 0 to {largest}")
     return value
 
 

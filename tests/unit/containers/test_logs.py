@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from lamina.containers.logs import Selection, instant, read
 from lamina.execution.monitor.jsonlog import Log
+from lamina.fs.mounting import in_private_namespace
+from lamina.kernel.mount import MS_REMOUNT, mount
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 
@@ -162,3 +164,22 @@ def test_an_instant_is_the_microsecond_that_was_typed(microseconds):
     typed = f"2026-11-26T21:04:25.{microseconds:06d}"
     seconds = datetime.fromisoformat(f"{typed}+00:00").timestamp()
     assert instant(seconds) == f"{typed}000Z"
+
+
+@pytest.mark.usefixtures("needs_mounts")
+def test_where_nothing_can_be_begun_what_is_there_stays(tmp_path):
+    """A file system that has room for three files: the folder, the log and the one before it."""
+
+    def act():
+        mount("tmpfs", str(tmp_path), "tmpfs", 0, "nr_inodes=3")
+        log = Log(str(tmp_path / "log"), 100, 2)
+        for word in ("one", "two", "three", "four"):
+            log.write("stdout", f"{word}\n".encode())
+        kept = told(str(tmp_path / "log"))
+        mount("tmpfs", str(tmp_path), "tmpfs", MS_REMOUNT, "nr_inodes=9")
+        log.write("stdout", b"five\n")
+        return kept, told(str(tmp_path / "log"))
+
+    kept, then = in_private_namespace(act, lambda _told: None)
+    assert kept == [("stdout", b"one\n"), ("stdout", b"two\n")]
+    assert then == [("stdout", b"two\n"), ("stdout", b"five\n")]

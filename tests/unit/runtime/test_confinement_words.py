@@ -15,6 +15,7 @@ from lamina.runtime.syscalls import Machine, rendered
 
 _EVERY = (1 << 41) - 1
 _HERE = Machine("x86_64", (6, 1), frozenset(("CAP_SYS_CHROOT",)))
+_EQUAL = "SCMP_CMP_EQ"
 
 
 @pytest.mark.parametrize("text", ["net_admin", "NET_ADMIN", "CAP_NET_ADMIN", "cap_net_admin"])
@@ -183,6 +184,9 @@ def test_a_rule_keeps_its_arguments_and_its_errno():
         {"names": "read", "name": "write", "action": "SCMP_ACT_ALLOW"},
         {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "ENOTHING"},
         {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errno": "errorcode"},
+        {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1 << 16},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"op": _EQUAL, "index": 6}]},
+        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"op": _EQUAL, "index": 1 << 32}]},
     ],
 )
 def test_a_rule_that_is_not_understood_is_refused(rule):
@@ -201,6 +205,7 @@ def test_a_rule_that_is_not_understood_is_refused(rule):
         {"archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["x86"]}]},
         {"flags": ["FAST"]},
         {"defaultErrno": "ENOTHING"},
+        {"defaultErrnoRet": 1 << 16},
     ],
 )
 def test_a_profile_that_is_not_understood_is_refused(more):

@@ -63,6 +63,11 @@ class Clients:
         """Whether somebody has not taken up what was written for too long."""
         return any(len(client.waiting) > _UNREAD for client in self.known.values())
 
+    @property
+    def done(self) -> set[int]:
+        """Those who will send no more, and listen still."""
+        return {client.fd for client in self.known.values() if client.is_done}
+
     def accept(self) -> None:
         """Take in all who have come: what the container writes next is for each of them."""
         while self.has_room:

@@ -27,7 +27,8 @@ class Log:
         self._path = path
         self._limit = size
         self._files = files
-        self._open()
+        self._fd = _opened(path, 0)
+        self._size = os.fstat(self._fd).st_size
         self._begun = {"stdout": b"", "stderr": b""}  # lines without an end yet
 
     def write(self, stream: str, data: bytes) -> None:
@@ -79,20 +80,30 @@ class Log:
         self._size += len(data)
 
     def _rotate(self) -> None:
-        """`path` becomes `path.1`, that one `path.2`, and the oldest goes."""
+        """`path` becomes `path.1`, that one `path.2`, and the oldest goes.
+
+        What is to be written next is there before: for want of it none of them may go.
+        """
+        fresh = _opened(f"{self._path}.new", os.O_TRUNC)
+        try:
+            self._make_way()
+            os.rename(f"{self._path}.new", self._path)
+        except OSError:
+            os.close(fresh)
+            raise
+        os.close(self._fd)
+        self._fd, self._size = fresh, 0
+
+    def _make_way(self) -> None:
         names = [self._path, *(f"{self._path}.{each}" for each in range(1, self._files))]
         for older, newer in zip(reversed(names[1:]), reversed(names[:-1]), strict=True):
             if os.path.exists(newer):
                 os.rename(newer, older)
-        if self._files == 1:
-            os.unlink(self._path)
-        os.close(self._fd)
-        self._open()
 
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(self._path, flags, 0o600)
-        self._size = os.fstat(self._fd).st_size
+
+def _opened(path: str, more: int) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | more
+    return os.open(path, flags, 0o600)
 
 
 def _pieces(data: bytes) -> list[bytes]:

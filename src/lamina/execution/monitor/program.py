@@ -17,11 +17,10 @@ it, and from 6 on are locks.
 import os
 import select
 import signal
-import sys
 import time
-from _socket import AF_UNIX, CMSG_LEN, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 
 from .clients import LAST_INPUT, Client, Clients
+from .console import Console
 from .health import Health, Plan
 from .journal import Journal
 from .jsonlog import Log
@@ -68,19 +67,31 @@ class Monitor:
     def start(self) -> int:
         """Create and start the container; gives its first process, or 0 when that failed."""
         self._began = time.time()
-        console = self._console() if self._is_tty else None
-        theirs = self._pipes() if console is None else _NOTHING
-        status = self._run(self._wish.create, theirs)
-        for each in theirs:
-            if each is not None:
-                os.close(each)
-        if status:
+        if not (self._created_at_terminal() if self._is_tty else self._created()):
             return 0
-        if console is not None:
-            self._take_terminal(console)
         self._empty()  # nothing of the container runs yet: these are the runtime's own words
         first = int(self._read("pid"))
         return 0 if self._run(self._wish.start, _NOTHING) else first
+
+    def _created(self) -> bool:
+        theirs = self._pipes()
+        try:
+            return not self._run(self._wish.create, theirs)
+        finally:
+            for each in theirs:
+                if each is not None:
+                    os.close(each)
+
+    def _created_at_terminal(self) -> bool:
+        console = Console(self._room)
+        try:
+            if self._run(self._wish.create, _NOTHING):
+                return False
+            self._input = console.take()
+        finally:
+            console.close()
+        self._sources[self._input] = 1
+        return True
 
     def _pipes(self) -> tuple[int | None, ...]:
         """The container's ends of its standard streams; ours are kept."""
@@ -94,29 +105,6 @@ class Monitor:
             self._sources[ours] = number
             theirs.append(its)
         return tuple(theirs)
-
-    def _console(self) -> socket:
-        listening = socket(AF_UNIX, SOCK_STREAM)
-        listening.bind(f"/proc/self/fd/{self._room}/console")
-        listening.listen(1)
-        listening.setblocking(False)
-        return listening
-
-    def _take_terminal(self, listening: socket) -> None:
-        """The runtime has sent the terminal's other end before it ended."""
-        descriptor, _ = listening._accept()  # type: ignore[attr-defined]  # `socket` costs 4 ms
-        sender = socket(fileno=descriptor)
-        _, words, _, _ = sender.recvmsg(4096, CMSG_LEN(4))
-        for level, kind, data in words:
-            if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
-                terminal = int.from_bytes(data[:4], sys.byteorder)
-                os.set_inheritable(terminal, False)
-                os.set_blocking(terminal, False)
-                self._sources[terminal] = 1
-                self._input = terminal
-        sender.close()
-        listening.close()
-        os.unlink(f"/proc/self/fd/{self._room}/console")
 
     def _empty(self) -> None:
         for descriptor in self._sources:
@@ -137,17 +125,18 @@ class Monitor:
     def _spawn(self, command: list[str], stdio: tuple[int | None, ...]) -> int:
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         given = [null if each is None else each for each in stdio]
-        pid = os.posix_spawn(
-            command[0],
-            command,
-            {"PATH": self._wish["path"], "_LIBCONTAINER_STATEDIR": self._wish["room"]},
-            file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for its, ours in enumerate(given)],
-            setsid=True,
-            setsigdef=_SIGNALS,
-            setsigmask=(),
-        )
-        os.close(null)
-        return pid
+        try:
+            return os.posix_spawn(
+                command[0],
+                command,
+                {"PATH": self._wish["path"], "_LIBCONTAINER_STATEDIR": self._wish["room"]},
+                file_actions=[(os.POSIX_SPAWN_DUP2, ours, its) for its, ours in enumerate(given)],
+                setsid=True,
+                setsigdef=_SIGNALS,
+                setsigmask=(),
+            )
+        finally:
+            os.close(null)
 
     # --- living ---------------------------------------------------------------------------
 
@@ -196,7 +185,7 @@ class Monitor:
         if health is not None and health.output >= 0:
             wanted[health.output] = select.POLLIN
         for descriptor, events in wanted.items():
-            if events:
+            if events or descriptor in self._clients.done:  # of those it is told when they leave
                 poller.register(descriptor, events)
         if health is not None:
             patience = health.patience
@@ -295,7 +284,6 @@ class Monitor:
     def _await_restart(self) -> bool:
         """Whether it is to be started again by now; it may be asked to stop meanwhile."""
         limit = time.monotonic() + self._restarts.delay(self._finished - self._began)
-        self._health = None
         while not self._restarts.is_stopped:
             left = limit - time.monotonic()
             if left <= 0:
@@ -310,6 +298,9 @@ class Monitor:
     def _run_of(self, first: int) -> int:
         """Wait for the end of one run; gives its exit status as a shell shows it."""
         status = self.watch(first)
+        if self._health is not None:
+            self._health.stop()
+            self._health = None
         self._let_nothing_be_left()
         self._oom = any(map(was_counted, self._wish["counters"].split(":")))
         return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else status >> 8
