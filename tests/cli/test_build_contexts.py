@@ -7,6 +7,7 @@ import tarfile
 
 import pytest
 
+from tests.cli import layouts
 from tests.cli.rig import assert_complaint, nothing_left, untimed
 from tests.serving import served
 
@@ -116,6 +117,26 @@ def test_a_repository_by_gits_own_protocol(base, folder, daemon):
     assert sorted(base.ok("ls", "named:/").split()) == ["Other", "b"]
     with nothing_left(base):
         assert_complaint(base("build", f"{daemon}#nope"), "has no 'nope'; it has main")
+
+
+def test_provenance_names_the_commit(base, folder, daemon, needs_program):
+    """Of the context, and of what is added from a repository or stands for a name."""
+    git = [needs_program("git"), "-C", folder, "rev-parse", "HEAD"]
+    commit = subprocess.run(git, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    at = {"uri": daemon, "digest": {"sha1": commit}}
+    text = f"FROM scratch\nADD {daemon} /a\n"
+    for context, words, stdin, source in (
+        (daemon, [], None, {"path": "Dockerfile", **at}),
+        ("-", [], text.encode(), {"path": "Dockerfile"}),
+        ("-", ["--build-context", f"x={daemon}"], b"FROM x\n", {"path": "Dockerfile"}),
+    ):
+        path = f"{base.folder}/layout{context[:1]}{len(words)}"
+        output = f"type=oci,tar=false,dest={path}"
+        base.ok("build", "-o", output, "--provenance", *words, context, stdin=stdin)
+        ((_, said),) = layouts.said(path)
+        definition = said["https://slsa.dev/provenance/v1"]["predicate"]["buildDefinition"]
+        assert definition["externalParameters"]["configSource"] == source
+        assert at in definition["resolvedDependencies"]
 
 
 def test_an_ignore_file_that_is_named_stands_for_the_contexts_own(base, folder):

@@ -88,10 +88,12 @@ def at_level(
     return general | own
 
 
-def refuse_unplaced(annotations: Iterable[Annotation], platforms: Sequence[Platform]) -> None:
+def refuse_unplaced(
+    annotations: Iterable[Annotation], platforms: Sequence[Platform], *, has_index: bool
+) -> None:
     """Raise `UsageError` for what has no place in a build for `platforms`."""
     for each in annotations:
-        if each.level in _OF_INDEXES and len(platforms) == 1:
+        if each.level in _OF_INDEXES and not has_index:
             raise UsageError(
                 f"the annotation {each.key!r} is for an index, and one image has none",
                 hint="build for several --platform, or annotate the manifest",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a cached build reads no index and starts nothing
     from lamina.build.statcache import StatCache
     from lamina.build.stop import Stop
     from lamina.build.surroundings import Surroundings
+    from lamina.build.witness import Witness
     from lamina.dockerfile import Dockerfile
     from lamina.execution.extras import File, Scratch
     from lamina.execution.run import Exit, Running, Stdio
@@ -62,6 +63,8 @@ class BuildRequest(NamedTuple):
     The image in the store has the `annotations` that are for its manifest.
     `surroundings` are what RUN may use and which hosts it knows.
     `jobs` stages are worked on at once (None: as many as there are processors, two at least).
+    What it `attests` (`provenance`, `sbom`) has an index beside the image to be in; of provenance
+    the result is the witness.
     A `stop` that any thread asks ends the build; it raises `Stopped` then.
     """
 
@@ -92,6 +95,7 @@ class BuildRequest(NamedTuple):
     annotations: "Annotations" = ()
     surroundings: "Surroundings | None" = None
     stop: "Stop | None" = None
+    attests: frozenset[str] = frozenset()
 
 
 class UsedMount(NamedTuple):
@@ -126,6 +130,7 @@ class BuildResult(NamedTuple):
     images: tuple[ImageConfig, ...]
     own_layers: int = 0
     carried_out: int = 0
+    witness: "Witness | None" = None
 
 
 class Held(Protocol):

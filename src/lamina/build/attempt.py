@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # a cached build carries out nothing and fetches nothing
     from lamina.build.imported import Imports
     from lamina.build.operation import Remote
     from lamina.build.selection import Fetched
+    from lamina.build.witness import Material, Witnessing
     from lamina.build.work import Work
     from lamina.dockerfile.giturl import Git
 
@@ -76,6 +77,7 @@ class Made(NamedTuple):
     used: Used
     own_layers: int
     carried_out: int
+    materials: "tuple[Material, ...]" = ()
 
 
 class _Store(NamedTuple):
@@ -142,11 +144,18 @@ class Attempt:
         contexts = Contexts(self._context, self._parts.cache.stat_cache)
         caches = [RecordingCache(store.cache) for _ in plans]
         made: set[str] = set()
+        witnesses = [self._witnessing() for _ in plans]
         walks = [
             self._walk(
-                plan, target, self._steps(store, cache, made, stop, asked), crew, contexts, cache
+                plan,
+                target,
+                self._steps(store, cache, made, stop, asked),
+                crew,
+                contexts,
+                cache,
+                witness,
             )
-            for (plan, target), cache in zip(plans, caches, strict=True)
+            for (plan, target), cache, witness in zip(plans, caches, witnesses, strict=True)
         ]
         try:
             crew.work_off({key: piece for walk in walks for key, piece in walk.pieces().items()})
@@ -154,8 +163,10 @@ class Attempt:
             contexts.close()
         mounts = store.mounts(asked)
         done = [
-            self._made(walk, store, cache, mounts)
-            for walk, cache in zip(walks, caches, strict=True)
+            self._made(walk, store, cache, mounts)._replace(
+                materials=witness.materials if witness is not None else ()
+            )
+            for walk, cache, witness in zip(walks, caches, witnesses, strict=True)
         ]
         store.settle()
         return done
@@ -200,17 +211,23 @@ class Attempt:
         crew: Crew,
         contexts: Contexts,
         cache: Cache,
+        witness: "Witnessing | None",
     ) -> Executor:
+        bases, fetch = self._parts.bases, self._fetching(cache)
+        repositories: Callable[[Git], GitTree] = self._repository
+        if witness is not None:
+            bases = witness.bases(bases)
+            fetch, repositories = witness.fetch(fetch), witness.repositories(repositories)
         return Executor(
             plan,
             steps=steps,
             anew=anew(self._request, plan, self._telling.warn),
             crew=crew,
             images=self._parts.images,
-            bases=self._parts.bases,
+            bases=bases,
             contexts=contexts,
-            fetch=self._fetching(cache),
-            repositories=self._repository,
+            fetch=fetch,
+            repositories=repositories,
             scope=scope_of(self._request, plan, self._telling.warn),
             target=target,
             sink=self._telling,
@@ -263,6 +280,13 @@ class Attempt:
             store.seeds,
         )
         return Work(store.layers, self._parts.runner, mounting, settings, stop, self._debug)
+
+    def _witnessing(self) -> "Witnessing | None":
+        if "provenance" not in self._request.attests:
+            return None
+        from lamina.build.witness import Witnessing
+
+        return Witnessing()
 
     def _repository(self, git: "Git") -> "GitTree":
         from lamina.build.gitsource import GitTree, asking_of, resolve

@@ -24,6 +24,7 @@ from lamina.build.fetch import Fetcher, shown_url
 from lamina.build.gitsource import Asking, check_out, resolve
 from lamina.build.named import Address, Folder, Repository
 from lamina.build.operation import Remote
+from lamina.build.witness import CommitUsed, FileUsed, Material
 from lamina.dockerfile.giturl import Git
 from lamina.errors import BadArchive, PathNotFound, UsageError
 from lamina.fs.inroot import Root
@@ -39,12 +40,14 @@ _TEXT = 2 << 20  # bytes of a Dockerfile
 class Brought(NamedTuple):
     """A context that is here now: its directory, or the Dockerfile that it is instead.
 
-    `title` names it in messages, and to later builds of the same.
+    `title` names it in messages, and to later builds of the same; `material` is None for what
+    nobody else could get.
     """
 
     title: str
     path: str = ""
     text: bytes | None = None
+    material: FileUsed | CommitUsed | None = None
 
 
 class Bringer:
@@ -66,6 +69,7 @@ class Bringer:
         self._keeps_git = keeps_git
         self._held = ExitStack()
         self._folders: dict[str, Folder] = {}
+        self.sources: dict[str, Material] = {}  # by the names of contexts; "" is the build's own
 
     def close(self) -> None:
         """Take away what was brought."""
@@ -77,14 +81,16 @@ class Bringer:
         Raises `BuildError`, `BadArchive`, `PathNotFound`, `UsageError` or a `StorageError`.
         """
         if isinstance(source, Git | str):
-            return self._from_away(source, "the context")
+            return self._noted("", self._from_away(source, "the context"))
         return self._unpacked(source, "the context on standard input")
 
     def folder(self, context: Repository | Address) -> Folder:
         """A named context, brought once; raises the same."""
         if context.name not in self._folders:
             source = context.git if isinstance(context, Repository) else context.url
-            found = self._from_away(source, f"the context {context.name}")
+            found = self._noted(
+                context.name, self._from_away(source, f"the context {context.name}")
+            )
             if found.text is not None:
                 raise UsageError(
                     f"the context {context.name}: {found.title} is no archive",
@@ -92,6 +98,11 @@ class Bringer:
                 )
             self._folders[context.name] = Folder(context.name, found.path, lasts=False)
         return self._folders[context.name]
+
+    def _noted(self, name: str, brought: Brought) -> Brought:
+        if brought.material is not None:
+            self.sources[name] = brought.material
+        return brought
 
     def _from_away(self, source: Git | str, what: str) -> Brought:
         if isinstance(source, Git):
@@ -103,18 +114,20 @@ class Bringer:
         self._say(f"{what} is {git.shown} at {commit[:12]}")
         folder = self._held.enter_context(self._workplace())
         check_out(git._replace(keeps_git=self._keeps_git), commit, self._asking, folder)
-        return Brought(git.shown, _beneath(folder, git))
+        used = CommitUsed(git.shown, commit)
+        return Brought(git.shown, _beneath(folder, git), material=used)
 
     def _fetched(self, url: str, what: str) -> Brought:
         title = shown_url(url)
         fetched = self._fetcher.fetch(Remote(url, ""))
         self._say(f"{what} is {title}, {human(fetched.size)}")
+        used = FileUsed(title, fetched.digest.hex())
         body = fetched.open()
         try:
             start = os.pread(body, BLOCK, 0)
             if not is_archive(start):
-                return Brought(title, text=os.pread(body, _TEXT + 1, 0))
-            return self._unpacked(DescriptorStream(body), title)
+                return Brought(title, text=os.pread(body, _TEXT + 1, 0), material=used)
+            return self._unpacked(DescriptorStream(body), title)._replace(material=used)
         finally:
             os.close(body)
 

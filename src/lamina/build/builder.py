@@ -62,6 +62,7 @@ if TYPE_CHECKING:  # only a check needs the rules, only what is elsewhere what f
     from lamina.build.fetch import Ask
     from lamina.build.imported import Imports, Remote
     from lamina.build.outline import Outline
+    from lamina.build.witness import Witness
     from lamina.dockerfile.giturl import Git
     from lamina.dockerfile.lint import Checked
     from lamina.dockerfile.targets import Goals
@@ -121,6 +122,7 @@ class Builder:
         Raises `DockerfileError`, `UsageError`, `BuildError` (`StepFailed` for a RUN that fails),
         `ImageNotFound` or a `StorageError`; nothing is left behind then but cached steps.
         """
+        started = self._parts.clock() if request.attests else 0.0
         names = tuple(tag_of(text) for text in request.tags)
         targets = targets_of(request, self._host)
         telling = Telling(sink)
@@ -137,6 +139,7 @@ class Builder:
             made = self._carried_out(attempt, walks, imports, telling, settle)
             if sink is not ignore and request.stages is None:
                 self._asking().tell_checks(request, context, telling)
+            witness = self._witness(request, context, started, made)
         configs = tuple(each.config for each in made)
         chosen = configs[fit]
         if request.stored and len(made) > 1:
@@ -147,8 +150,20 @@ class Builder:
         own_layers = made[fit].own_layers
         carried_out = sum(each.carried_out for each in made)
         return BuildResult(
-            chosen.id, telling.warnings, chosen, used, configs, own_layers, carried_out
+            chosen.id, telling.warnings, chosen, used, configs, own_layers, carried_out, witness
         )
+
+    def _witness(
+        self, request: BuildRequest, context: Opened, started: float, made: list[Made]
+    ) -> "Witness | None":
+        if "provenance" not in request.attests:
+            return None
+        from lamina.build.witness import Witness
+
+        name, text = context.dockerfile.name, context.dockerfile.text
+        materials = tuple(each.materials for each in made)
+        finished = self._parts.clock()
+        return Witness(name, text, dict(context.sources or {}), materials, started, finished)
 
     def _carried_out(
         self,
@@ -215,7 +230,7 @@ class Builder:
             closing(self._bringer(request, sink)) as bringer,
             _brought(request, away, bringer) as opened,
         ):
-            yield opened._replace(bring=bringer.folder)
+            yield opened._replace(bring=bringer.folder, sources=bringer.sources)
 
     def _bringer(self, request: BuildRequest, sink: Sink) -> "Bringer":
         from lamina.build.brought import Bringer

@@ -6,7 +6,8 @@ anywhere. Reads names and small texts here, never the context's content.
 """
 
 import os
-from typing import NamedTuple, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from lamina.build.api import DEFAULT_DOCKERFILE, BuildRequest
 from lamina.build.outside import Bring, bring_nothing
@@ -14,6 +15,9 @@ from lamina.build.sources import ContextTree, Ignore, NoTree
 from lamina.dockerfile.ignore import IgnoreFile
 from lamina.errors import BuildError, DockerfileError, PathNotFound, UsageError, from_oserror
 from lamina.fs.inroot import Root
+
+if TYPE_CHECKING:  # of what is elsewhere
+    from lamina.build.witness import Material
 
 _LIMIT = 2 << 20  # bytes of a Dockerfile or an ignore file
 _EXPLAINED = 1000  # lines of an ignore file, up to which the one that excludes is looked for
@@ -40,7 +44,8 @@ class Opened(NamedTuple):
     """What a build reads from; to be closed.
 
     `path` names the context to later builds of the same, `folder` is where its files are ("" when
-    not for long); `bring` has what else the build names brought here.
+    not for long); `bring` has what else the build names brought here, and `sources` where it all
+    came from, as it comes.
     """
 
     dockerfile: Text
@@ -48,6 +53,7 @@ class Opened(NamedTuple):
     path: str
     folder: str = ""
     bring: Bring = bring_nothing
+    sources: "Mapping[str, Material] | None" = None
 
     def close(self) -> None:
         """Give up the context."""

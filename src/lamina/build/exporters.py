@@ -33,7 +33,9 @@ from lamina.images.dockerarchive import ArchiveWriter
 from lamina.images.store import ImageStore
 from lamina.images.tape import StreamTape
 from lamina.layers.store import LayerStore
+from lamina.spec import packageurl
 from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.intoto import Predicate, attestation
 from lamina.spec.manifest import Descriptor
 from lamina.transfer import graph
 from lamina.transfer.copying import copy
@@ -52,13 +54,16 @@ if TYPE_CHECKING:  # only a push loads what speaks to registries
 
 Images = Sequence[ImageConfig]
 """One image, for one or several platforms; their layers are all in the store."""
+Predicates = Sequence[Sequence[Predicate]]
+"""What is said of each of them; of none where there is nothing."""
 
 
 class Exporter:
     """Writes images whose layers are in one store."""
 
-    def __init__(self, layers: LayerStore) -> None:
+    def __init__(self, layers: LayerStore, predicates: Predicates = ()) -> None:
         self._layers = layers
+        self._predicates = predicates
 
     def archive(self, images: Images, output: Output, names: list[str], out: Write) -> str:
         """Write an archive; gives the digest of the manifest in it, if there is one.
@@ -102,9 +107,10 @@ class Exporter:
         store: ImageStore,
         target: "Repository",
         name: Reference,
+        names: list[str],
         annotations: Annotations = (),
     ) -> str:
-        """Have an image for several platforms at a registry, as an index; gives its digest.
+        """Have an image at a registry under one of its names, as an index; gives its digest.
 
         Layers go as they came, as far as their blobs are in the store, and only where they are
         missing. Raises `RegistryError` or a `StorageError`.
@@ -112,7 +118,7 @@ class Exporter:
         from lamina.transfer.ends.remote import RegistrySink
 
         with ExitStack() as files:
-            content = self._content_of(images, Packing(), files, annotations, store)
+            content = self._content_of(images, Packing(), files, names, annotations, store)
             found = graph.whole(content)
             beside = {
                 each.digest: store.repositories_of(each.digest, name.domain) for each in found.blobs
@@ -137,11 +143,12 @@ class Exporter:
         sink: LayoutSink | OciArchiveSink,
     ) -> str:
         """Have an image at a sink under each of its names; gives the digest of its document."""
-        level = MANIFEST_DESCRIPTOR if len(images) == 1 else INDEX_DESCRIPTOR
+        is_one = len(images) == 1 and not self._predicates
+        level = MANIFEST_DESCRIPTOR if is_one else INDEX_DESCRIPTOR
         said = at_level(output.annotations, level, platform_of(images[0]))
         packing = None if output.plain else Packing()
         with ExitStack() as files:
-            content = self._content_of(images, packing, files, output.annotations)
+            content = self._content_of(images, packing, files, names, output.annotations)
             found = graph.whole(content)
             for called in [_called(name) for name in names] or [{}]:
                 sink.annotations = said | called
@@ -153,10 +160,11 @@ class Exporter:
         images: Images,
         packing: Packing | None,
         files: ExitStack,
+        names: list[str],
         annotations: Annotations,
         store: ImageStore | None = None,
     ) -> Source:
-        """An image's content; that of several platforms under an index.
+        """An image's content; several platforms', or with what is said of it, under an index.
 
         Blobs that the `store` keeps are taken as they are.
         """
@@ -174,8 +182,13 @@ class Exporter:
             )
             for image in images
         ]
-        several = len(packed) > 1
-        return PackedIndex(packed, at_level(annotations, INDEX)) if several else packed[0]
+        if len(packed) == 1 and not self._predicates:
+            return packed[0]
+        attestations = [
+            attestation(said, image.described(), _package_urls(names, config))
+            for said, image, config in zip(self._predicates, packed, images, strict=False)
+        ]
+        return PackedIndex(packed, at_level(annotations, INDEX), attestations)
 
     def _kept(self, diff_id: DiffID, store: ImageStore | None) -> PackedLayer | None:
         row = kept_blob(diff_id, store, None) if store is not None else None
@@ -218,6 +231,12 @@ def _called(name: str) -> dict[str, str]:
     """As containerd and docker call an image in a layout."""
     full = _full(name)
     return {ocilayout.FULL_NAME: str(full), ocilayout.REF_NAME: full.tag or "latest"}
+
+
+def _package_urls(names: list[str], image: ImageConfig) -> list[str]:
+    """How in-toto calls an image; `_` where it has no name, as BuildKit does."""
+    platform = platform_of(image)
+    return [packageurl.of_image(_full(name), platform) for name in names] or ["_"]
 
 
 def _owned(entries: EntryStream) -> Iterator[tuple[Entry, Content | None]]:

@@ -67,7 +67,7 @@ class GitTree:
         workplace: Callable[[], AbstractContextManager[str]],
     ) -> None:
         self._git = git
-        self._commit = commit
+        self.commit = commit
         self._asking = asking
         self._workplace = workplace
         self._held = ExitStack()
@@ -77,7 +77,7 @@ class GitTree:
     @property
     def chain(self) -> ChainID:
         """What names this tree for ever: the same commit is the same files."""
-        words = (self._git.url, self._commit, self._git.submodules, self._git.keeps_git)
+        words = (self._git.url, self.commit, self._git.submodules, self._git.keeps_git)
         return ChainID("sha256:" + hashlib.sha256(repr(words).encode()).hexdigest())
 
     def lstat(self, path: bytes) -> os.stat_result | None:
@@ -118,7 +118,7 @@ class GitTree:
     def _tree(self) -> ContextTree:
         if self._opened is None:
             folder = self._held.enter_context(self._workplace())
-            check_out(self._git, self._commit, self._asking, folder)
+            check_out(self._git, self.commit, self._asking, folder)
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._opened = ContextTree(descriptor, None)
         return self._opened

@@ -73,7 +73,9 @@ def refuse_unplaced(request: BuildRequest, targets: Sequence[Target]) -> None:
     if request.annotations:
         from lamina.build.annotations import refuse_unplaced
 
-        refuse_unplaced(request.annotations, [each.platform for each in targets])
+        platforms = [each.platform for each in targets]
+        has_index = len(platforms) > 1 or bool(request.attests)
+        refuse_unplaced(request.annotations, platforms, has_index=has_index)
 
 
 def annotates_descriptor(request: BuildRequest) -> bool:

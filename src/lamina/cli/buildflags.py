@@ -31,6 +31,7 @@ FLAGS = (
     ),
     Flag("allow", "", "RIGHT", "let RUN ask for more: security.insecure", True),
     Flag("annotation", "", "KEY=VALUE", "annotate the manifest; index:KEY=VALUE the index", True),
+    Flag("attest", "", "WHAT", "say of the image: type=provenance[,mode=max], or type=sbom", True),
     Flag("build-arg", "", "KEY[=VALUE]", "the value of an ARG; without a value, yours", True),
     Flag("builder", "", "NAME", _SAKE),
     Flag("build-context", "", "NAME=CONTEXT", "a directory, URL or image for that name", True),
@@ -83,7 +84,7 @@ FLAGS = (
         True,
     ),
     PROGRESS,
-    Flag("provenance", "", "WHICH", "accepted as =false: a build attests nothing", bare="true"),
+    Flag("provenance", "", "WHICH", "--attest type=provenance; also mode=max", bare="true"),
     Flag(
         "pull",
         "",
@@ -95,7 +96,7 @@ FLAGS = (
     Flag("quiet", "q", "", "print only the image's ID"),
     Flag("resource", "", "KEY=VALUE", "as the flag of that name, as memory=512m", True),
     Flag("rm", "", "", _SAKE),
-    Flag("sbom", "", "WHICH", "accepted as =false: see `lamina sbom`", bare="true"),
+    Flag("sbom", "", "WHICH", "--attest type=sbom: an SPDX list of packages", bare="true"),
     Flag("secret", "", "SECRET", "of RUN --mount=type=secret: id=NAME,src=FILE|env=NAME", True),
     Flag("security-opt", "", "OPTION", "of RUN: no-new-privileges, seccomp=FILE, ...", True),
     Flag("shm-size", "", "BYTES", "the size of RUN's /dev/shm (64m)"),
@@ -121,6 +122,7 @@ def request_of(
     stored: bool,
     kept: bool,
     annotations: "Sequence[Annotation]" = (),
+    attests: frozenset[str] = frozenset(),
 ) -> "BuildRequest":
     """The build that is asked for; reads standard input where that is meant.
 
@@ -152,6 +154,7 @@ def request_of(
         jobs=_number(given.one("jobs")),
         platforms=tuple(listed(platforms_of(given))),
         annotations=tuple(annotations),
+        attests=attests,
         surroundings=_surroundings(given),
     )
 

@@ -14,6 +14,7 @@ from lamina.errors import UsageError
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest
     from lamina.build.annotations import Annotations
+    from lamina.build.attests import Attests
     from lamina.build.outputs import Output
 
 
@@ -38,14 +39,31 @@ def outputs_of(given: Parsed) -> "list[Output]":
     return with_annotations(outputs, _flagged(given))
 
 
+def attests_of(given: Parsed, outputs: "Sequence[Output]") -> "Attests | None":
+    """What is to be said of the image; raises `UsageError` where that has no place."""
+    from lamina.engine.buildwords import parse_attests
+
+    wanted = parse_attests(given.all("attest"), given.one("provenance"), given.one("sbom"))
+    if not wanted.kinds:
+        return None
+    is_pushed = given.has("push") or any(each.push for each in outputs)
+    if not is_pushed and not any(each.kind == "oci" for each in outputs):
+        raise UsageError(
+            "no output has room for what is said of the image: the store keeps none of it",
+            hint="push it, or add -o type=oci,dest=FILE",
+        )
+    return wanted
+
+
 def refuse_unplaced(request: "BuildRequest", outputs: "Sequence[Output]") -> None:
     """Raise `UsageError` for an annotation that an output will have no place for."""
     from lamina.engine.buildwords import refuse_unplaced, targets_of
     from lamina.engine.platforms import this_machine
 
     platforms = [each.platform for each in targets_of(request, this_machine())]
+    has_index = len(platforms) > 1 or bool(request.attests)
     for each in outputs:
-        refuse_unplaced(each.annotations, platforms)
+        refuse_unplaced(each.annotations, platforms, has_index=has_index)
 
 
 def _flagged(given: Parsed) -> "Annotations":

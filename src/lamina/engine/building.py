@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere l
     from lamina.analyze.packages import Package
     from lamina.build.annotations import Annotations
     from lamina.build.api import MountStore, Runner
-    from lamina.build.exporters import Exporter
+    from lamina.build.exporters import Exporter, Predicates
     from lamina.build.fetch import Answer, Ask
     from lamina.build.named import Layout
     from lamina.build.stage import Stage
@@ -200,19 +200,23 @@ def push_index(
     result: BuildResult,
     name: str,
     registries: "Registries",
+    names: list[str],
     annotations: "Annotations" = (),
+    predicates: "Predicates" = (),
 ) -> str:
-    """Push what was built for several platforms as one name; gives the index's digest.
+    """Push what was built as an index under one of its names; gives the index's digest.
 
     Raises `InvalidReference`, `RegistryError` or a `StorageError`.
     """
     target = tag_of(name)
     place = registries.repository(target)
-    return exporter(engine).push(result.images, engine.image_store, place, target, annotations)
+    return exporter(engine, predicates).push(
+        result.images, engine.image_store, place, target, names, annotations
+    )
 
 
-def exporter(engine: Parts) -> "Exporter":
-    """What writes the engine's images to files and folders."""
+def exporter(engine: Parts, predicates: "Predicates" = ()) -> "Exporter":
+    """What writes the engine's images to files and folders, with what is said of them."""
     from lamina.build.exporters import Exporter
 
-    return Exporter(engine.layers)
+    return Exporter(engine.layers, predicates)

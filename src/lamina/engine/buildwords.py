@@ -2,6 +2,7 @@
 
 from lamina.build.agents import parse_agent
 from lamina.build.annotations import parse_annotation, refuse_unplaced
+from lamina.build.attests import parse_attests
 from lamina.build.begun import Begun, is_archive
 from lamina.build.named import parse_named
 from lamina.build.outputs import parse_output, refuse_several, with_annotations
@@ -13,6 +14,7 @@ __all__ = [
     "is_archive",
     "parse_agent",
     "parse_annotation",
+    "parse_attests",
     "parse_named",
     "parse_output",
     "parse_secret",

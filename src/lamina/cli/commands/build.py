@@ -23,6 +23,8 @@ from lamina.values.events import Sink
 if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug, Shell
+    from lamina.build.attests import Attests
+    from lamina.build.exporters import Predicates
     from lamina.build.outputs import Output
 
 USAGE = Usage("[OPTIONS] PATH|URL|-", "Build an image from a Dockerfile", FLAGS, 1, 1)
@@ -37,17 +39,18 @@ def run(context: Context, given: Parsed) -> int:
         with engine(context) as opened:
             return called(opened, given, call)
     quiet, progress = is_quiet(given), _progress(given)
-    _refuse_attestations(given)
     outputs = _outputs(given)
     names = given.all("tag") + [name for each in outputs for name in each.names]
     if _is_pushed(given, outputs) and not names:
         raise UsageError("what is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
+    attests = _attests(given, outputs)
     request = request_of(
         given,
         names if _is_stored(outputs) else (),
         stored=_is_stored(outputs),
         kept=bool(outputs) or given.has("push"),
         annotations=[one for each in outputs if each.is_stored for one in each.annotations],
+        attests=attests.kinds if attests is not None else frozenset(),
     )
     _refuse_unplaced(request, outputs)
     with engine(context) as opened, _output_of_failures(quiet), progress.running():
@@ -61,9 +64,12 @@ def run(context: Context, given: Parsed) -> int:
             debug=_debug(given, progress),
             isolation=given.one("isolation") or "",
         )
-        digests = [_export(opened, result, each, names) for each in outputs if each.dest]
+        said = _said_of(opened, request, result, attests, names)
+        digests = [_export(opened, result, each, names, said) for each in outputs if each.dest]
         if _is_pushed(given, outputs):
-            push = _pusher(opened, result, request, given, progress.sink)
+            push = _pusher(opened, given, progress.sink)
+            if len(result.images) > 1 or said:
+                push = _index_pusher(opened, result, request, given, names, said)
             digests += [push(each) for each in names]
         tags = opened.images.tags_of(result) if request.stored else []
         name = next(iter(tags), result.image_id.short) if request.stored else ""
@@ -178,36 +184,66 @@ def _refuse_unplaced(request: "BuildRequest", outputs: "Sequence[Output]") -> No
         refuse_unplaced(request, outputs)
 
 
-def _refuse_attestations(given: Parsed) -> None:
-    """docker's scripts say that they want none; asked for one, we must not pretend."""
-    for name in ("provenance", "sbom"):
-        wanted = given.one(name)
-        if wanted not in (None, "false", "0"):
-            raise UsageError(
-                f"--{name}: a build attests nothing here",
-                hint="`lamina sbom make` and `lamina sbom attach` say what is in an image",
-            )
+def _attests(given: Parsed, outputs: "Sequence[Output]") -> "Attests | None":
+    """What is to be said of the image; None for nothing."""
+    if not any(given.all(name) for name in ("attest", "provenance", "sbom")):
+        return None
+    from lamina.cli.buildoutputs import attests_of
+
+    return attests_of(given, outputs)
 
 
-def _export(opened: Engine, result: "BuildResult", output: "Output", names: list[str]) -> str:
+def _said_of(
+    opened: Engine,
+    request: "BuildRequest",
+    result: "BuildResult",
+    attests: "Attests | None",
+    names: list[str],
+) -> "Predicates":
+    if attests is None:
+        return ()
+    from lamina.engine.attesting import said_of
+
+    return said_of(opened, request, result, attests, names)
+
+
+def _export(
+    opened: Engine,
+    result: "BuildResult",
+    output: "Output",
+    names: list[str],
+    said: "Predicates",
+) -> str:
     from lamina.engine.building import exporter
 
+    writer = exporter(opened, said)
     if output.folder:
-        return exporter(opened).folder(result.images, output, names, output.dest)
+        return writer.folder(result.images, output, names, output.dest)
     with written(output.dest) as write:
-        return exporter(opened).archive(result.images, output, names, write)
+        return writer.archive(result.images, output, names, write)
 
 
-def _pusher(
-    opened: Engine, result: "BuildResult", request: "BuildRequest", given: Parsed, events: Sink
-) -> Callable[[str], str]:
-    """What pushes the image under a name, and gives the digest there."""
+def _pusher(opened: Engine, given: Parsed, events: Sink) -> Callable[[str], str]:
+    """What pushes the one image under a name, and gives the digest there."""
     registries = opened.registries(verify_tls=verifies_tls(given))
-    if len(result.images) == 1:
-        return lambda name: opened.images.push(name, registries=registries, events=events).digest
+    return lambda name: opened.images.push(name, registries=registries, events=events).digest
+
+
+def _index_pusher(
+    opened: Engine,
+    result: "BuildResult",
+    request: "BuildRequest",
+    given: Parsed,
+    names: list[str],
+    said: "Predicates",
+) -> Callable[[str], str]:
+    """The same of an index."""
     from lamina.engine.building import push_index
 
-    return lambda name: push_index(opened, result, name, registries, request.annotations)
+    registries = opened.registries(verify_tls=verifies_tls(given))
+    return lambda name: push_index(
+        opened, result, name, registries, names, request.annotations, said
+    )
 
 
 def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) -> None:

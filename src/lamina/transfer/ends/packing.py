@@ -22,6 +22,7 @@ from lamina.images.api import TravellingImage, TravellingLayer
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes
 from lamina.spec.imageconfig import ImageConfig
+from lamina.spec.intoto import Attestation
 from lamina.spec.manifest import Descriptor
 from lamina.transfer.ends.api import Document, Opener, Unjudged
 from lamina.values.digest import BlobDigest
@@ -116,16 +117,21 @@ class PackedSource(Unjudged):
 
 
 class PackedIndex(Unjudged):
-    """Images for several platforms, under an index of them."""
+    """Images under an index of them, and behind them what is said of each."""
 
     def __init__(
         self,
         images: Sequence[PackedSource],
         annotations: Mapping[str, str] = manifests.NO_ANNOTATIONS,
+        attestations: Sequence[Attestation] = (),
     ) -> None:
         self._by_blob = {blob: image for image in images for blob in image.blobs}
+        self._said = {blob: data for each in attestations for blob, data in each.blobs.items()}
         self._documents = {each.top().digest: each.top().raw for each in images}
-        raw = manifests.build_index(tuple(each.described() for each in images), annotations)
+        self._documents |= {each.descriptor.digest: each.raw for each in attestations}
+        described = [each.described() for each in images]
+        described += [each.descriptor for each in attestations]
+        raw = manifests.build_index(tuple(described), annotations)
         self._top = Document.of(raw, mediatypes.OCI_INDEX)
 
     def top(self) -> Document:
@@ -133,7 +139,7 @@ class PackedIndex(Unjudged):
         return self._top
 
     def document(self, wanted: Descriptor) -> bytes:
-        """One image's manifest."""
+        """One image's manifest, or that of what is said of it."""
         found = self._documents.get(BlobDigest(wanted.digest))
         if found is None:
             raise BadDocument(f"the image has no document {wanted.digest.short}")
@@ -141,7 +147,8 @@ class PackedIndex(Unjudged):
 
     def open(self, blob: Descriptor) -> AbstractContextManager[ByteStream]:
         """A layer or a config of one of them."""
-        return self._by_blob[blob.digest].open(blob)
+        said = self._said.get(BlobDigest(blob.digest))
+        return BytesIO(said) if said is not None else self._by_blob[blob.digest].open(blob)
 
 
 class Reading:

@@ -1,0 +1,86 @@
+"""What is said of an image, as in-toto statements beside it in an index, where BuildKit puts them.
+
+A manifest of the platform `unknown/unknown` that names the image's by an annotation; each statement
+is one of its layers. Pure.
+https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
+https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-storage.md
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from lamina.spec import manifest as manifests
+from lamina.spec import mediatypes, strictjson
+from lamina.spec.manifest import Descriptor
+from lamina.spec.strictjson import Json
+from lamina.values.digest import BlobDigest
+
+STATEMENT = "application/vnd.in-toto+json"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SPDX = "https://spdx.dev/Document"
+_TYPE = "https://in-toto.io/Statement/v1"
+_UNKNOWN = ("unknown", "unknown", "")
+
+
+class Predicate(NamedTuple):
+    """What is said, and by its type how it is to be understood."""
+
+    type: str
+    document: Mapping[str, Json]
+
+
+class Attestation(NamedTuple):
+    """The manifest of what is said of an image, how an index names it, and the blobs it needs."""
+
+    raw: bytes
+    descriptor: Descriptor
+    blobs: Mapping[BlobDigest, bytes]
+
+
+def attestation(
+    predicates: Sequence[Predicate], subject: Descriptor, names: Sequence[str]
+) -> Attestation:
+    """What is said of the image of a manifest, which is called by these package URLs."""
+    layers: list[Descriptor] = []
+    blobs: dict[BlobDigest, bytes] = {}
+    for each in predicates:
+        data = _statement(each, subject, names)
+        said = {"in-toto.io/predicate-type": each.type}
+        blob = Descriptor.of(STATEMENT, BlobDigest.of(data), len(data))
+        layers.append(blob._replace(annotations=said))
+        blobs[blob.digest] = data
+    config = _config(layers)
+    about = Descriptor.of(mediatypes.OCI_CONFIG, BlobDigest.of(config), len(config))
+    blobs[about.digest] = config
+    raw = manifests.build(about, tuple(layers))
+    own = Descriptor.of(mediatypes.OCI_MANIFEST, BlobDigest.of(raw), len(raw))
+    named = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": str(subject.digest),
+    }
+    return Attestation(raw, own._replace(annotations=named, platform=_UNKNOWN), blobs)
+
+
+def _statement(predicate: Predicate, subject: Descriptor, names: Sequence[str]) -> bytes:
+    digest: dict[str, Json] = {subject.digest.algorithm: subject.digest.hex}
+    return strictjson.dump(
+        {
+            "_type": _TYPE,
+            "predicateType": predicate.type,
+            "subject": [{"name": name, "digest": digest} for name in names],
+            "predicate": dict(predicate.document),
+        }
+    )
+
+
+def _config(layers: Sequence[Descriptor]) -> bytes:
+    """A config, so that whatever carries images carries it."""
+    diff_ids: list[Json] = [str(each.digest) for each in layers]
+    return strictjson.dump(
+        {
+            "architecture": "unknown",
+            "os": "unknown",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        }
+    )
