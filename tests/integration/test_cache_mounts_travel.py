@@ -161,6 +161,9 @@ def test_a_cached_build_brings_no_mount_and_hands_it_on(site, places, registry, 
     assert fetched(registry, row["blob"], since) == []
     assert second.system.usage().cache_mounts == ()
     assert blobs_of(registry) == (manifest, document)
+    since = len(registry.asked)
+    build(second, context, BASE + FILLS.format(""), cache_from=[origin])
+    assert registry.asked[since:] == []  # it is known here by now
     local = places["local"]
     build(second, context, BASE + FILLS.format(""), cache_from=[origin], cache_to=[local[0]])
     put(context, "new", "x")
@@ -227,9 +230,18 @@ def test_mounts_may_be_left_where_they_are(site, places, registry, context):
     build(site(), context, TWO, cache_to=[to])
     second = site()
     text = TWO.replace("touch /a/x", "ls /a")
-    _, said = build(second, context, text, cache_from=[f"{origin},mounts=false"])
-    assert said.output == ""
-    assert notices(said, "restoring") == []
+    for wishes in ({"cache_from": [f"{origin},mounts=false"]}, {"no_cache": True}):
+        _, said = build(second, context, text, **{"cache_from": [origin], **wishes})
+        assert said.output == ""
+        assert notices(said, "restoring") == []
+        second.system.prune_cache()
+
+
+def test_an_id_that_would_steer_a_terminal_stays_here(site, places, registry, context):
+    text = BASE + "RUN --mount=type=cache,id=a\x1b[2Jb,target=/a touch /a/x\n"
+    _, said = build(site(), context, text, cache_to=[places["registry"][0]])
+    assert "mounts" not in blobs_of(registry)[1]
+    assert ["'a\\x1b[2Jb'" in text for text in warnings(said)] == [True]
 
 
 def test_a_private_mount_and_one_that_begins_with_a_stage(site, places, context):
@@ -407,6 +419,7 @@ def test_a_blob_that_does_not_come_is_an_empty_mount(site, places, registry, con
     [
         {"id": ""},
         {"id": 5},
+        {"id": "/c\x1b[2J"},
         {"id": 5_000 * "x"},
         {"mode": 0o10000},
         {"mode": -1},

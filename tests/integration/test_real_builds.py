@@ -122,7 +122,7 @@ class Store:
         except Missing as why:
             lacking(str(why))
 
-    def build(self, name, files, secrets=None):
+    def build(self, name, files, secrets=None, **wishes):
         """Build files as an image of that name; what came of it."""
         context = os.path.join(self.folder, name)
         shutil.rmtree(context, ignore_errors=True)
@@ -133,7 +133,7 @@ class Store:
         request = BuildRequest(
             context=context, tags=(name,), source_date_epoch=EPOCH, secrets=secrets or {}
         )
-        return self.engine.images.carry_out(request)
+        return self.engine.images.carry_out(request, **wishes)
 
     def says(self, name):
         """What a container of an image writes."""
@@ -192,3 +192,16 @@ def test_a_python_app_with_a_cache_for_pip(tools, secrets):
 
 def test_an_npm_app(tools, secrets):
     assert_same_everywhere(tools, "padded", NPM_APP, secrets, "007\n")
+
+
+def test_npm_goes_on_with_what_it_fetched_on_another_machine(tools, secrets, tmp_path):
+    """Without any network: the cache mount is all that it has."""
+    one, other = tools
+    place = f"type=local,dest={tmp_path}/cache,mounts=/root/.npm"
+    one.build("padded", NPM_APP, secrets, cache_to=[place])
+    for mount in other.engine.cache_mounts.list():
+        other.engine.cache_mounts.remove(mount.title)
+    text = NPM_APP["Dockerfile"].replace("RUN ", "RUN --network=none ")
+    files = {**NPM_APP, "Dockerfile": text.replace("npm install", "npm install --offline")}
+    other.build("padded", files, secrets, cache_from=[f"type=local,src={tmp_path}/cache"])
+    assert other.says("padded") == "007\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from lamina.build.record import Blob, Filling, Portable, Record
+from lamina.build.record import Blob, Packed, Portable, Record
 from lamina.spec.imageconfig import ImageConfig
 from lamina.values.digest import ChainID, DiffID, ImageID
 from lamina.values.ids import LayerID
@@ -99,11 +99,10 @@ class BuildRequest(NamedTuple):
 
 
 class UsedMount(NamedTuple):
-    """A cache mount that a step of a build asks for, and what another cache has of it, if any."""
+    """A cache mount that a step of a build asks for; what tells what other caches have of it."""
 
     wish: "CacheWish"
-    filling: Filling | None
-    elsewhere: Blob | None
+    elsewhere: Callable[[], Packed | None]
 
 
 class Used(NamedTuple):

@@ -83,7 +83,8 @@ class Made(NamedTuple):
 class _Store(NamedTuple):
     """Layers and records as one attempt sees them, imported ones included.
 
-    `need` has the layers of a chain here; `settle` writes down what is known of those that came.
+    `seeds` and `mounts` know what imported caches have of cache mounts. `need` has the layers of a
+    chain here; `settle` writes down what is known of those that came.
     """
 
     layers: Layers

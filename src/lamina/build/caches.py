@@ -98,7 +98,7 @@ def used_of(
 
 def used_here(asked: Mapping[str, CacheWish]) -> Mapping[str, UsedMount]:
     """The cache mounts that a build asked for, of which no other cache is to have anything."""
-    return {key: UsedMount(wish, None, None) for key, wish in asked.items()}
+    return {key: UsedMount(wish, lambda: None) for key, wish in asked.items()}
 
 
 def united(each: Sequence[Used]) -> Used:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.build.api import Cache, Held, Layers
-from lamina.build.record import Blob, Filling, Portable, Record
+from lamina.build.record import Blob, Packed, Portable, Record
 from lamina.build.statcache import StatCache
 from lamina.build.stop import NotBrought, Stop, Stopped
 from lamina.errors import LaminaError
@@ -129,13 +129,13 @@ class Imports:
                 break
         return found
 
-    def mount(self, key: str) -> tuple[str, Filling, Blob] | None:
-        """What the first of them has of a cache mount: its title, what it was, its bytes."""
+    def mount(self, key: str) -> tuple[str, Packed] | None:
+        """What the first of them that has a cache mount is called, and has of it."""
         for title, opened in self._opened:
             found = opened.known.mounts.get(key)
             about = opened.blobs.get(found.blob) if found is not None else None
             if found is not None and about is not None:
-                return title, found, Blob(about, partial(opened.open, about))
+                return title, Packed(found, Blob(about, partial(opened.open, about)))
         return None
 
     def believe_less(self) -> None:

@@ -7,14 +7,14 @@ that has it, unread. Knows no medium.
 import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 from lamina.archive.entry import Write
 from lamina.archive.writer import write
 from lamina.build.api import Carried, MountStore, UsedMount
 from lamina.build.cachemedia import travelling
 from lamina.build.cachepacking import Packer
-from lamina.build.record import Blob, Filling
+from lamina.build.portable import LONGEST_ID
+from lamina.build.record import Blob, Filling, Packed
 from lamina.build.stop import Stop
 from lamina.errors import BadArchive, from_oserror
 from lamina.fs.inroot import shown
@@ -23,13 +23,6 @@ from lamina.values.digest import DiffID
 from lamina.values.events import Caution, LayerProgress, Notice, Sink
 
 _NAMED = 3  # files that a warning names
-
-
-class Packed(NamedTuple):
-    """What a cache mount held, and the blob of it."""
-
-    filling: Filling
-    blob: Blob
 
 
 def pack_mounts(
@@ -41,7 +34,7 @@ def pack_mounts(
     """
     found = {}
     for key, mount in sorted(used.items()):
-        if packer.wish.carries(mount.wish.title):
+        if packer.wish.carries(mount.wish.title) and _may_travel(mount.wish.title, events):
             packed = _here(packer, store, mount, events) or _elsewhere(packer, mount)
             if packed is not None:
                 found[key] = packed
@@ -49,6 +42,14 @@ def pack_mounts(
         if title not in {mount.wish.title for mount in used.values()}:
             events(Caution(f"no step of the build uses a cache mount {title!r}"))
     return found
+
+
+def _may_travel(title: str, events: Sink) -> bool:
+    """Whether an ID is one that readers take: it is shown to people, whoever wrote it."""
+    if title.isprintable() and len(title) <= LONGEST_ID:
+        return True
+    events(Caution(f"the cache mount {title[:80]!r} stays here: its ID cannot be printed"))
+    return False
 
 
 def _here(packer: Packer, store: MountStore, used: UsedMount, events: Sink) -> Packed | None:
@@ -76,9 +77,10 @@ def _packed(packer: Packer, used: UsedMount, carried: Carried) -> Packed:
 
 
 def _elsewhere(packer: Packer, used: UsedMount) -> Packed | None:
-    filling, blob = used.filling, used.elsewhere
-    if filling is None or blob is None:
+    found = used.elsewhere()
+    if found is None:
         return None
+    filling, blob = found
     if not packer.takes(blob.about):
         blob = _again(packer, filling, blob)
     return Packed(filling._replace(blob=blob.about.digest), blob)

@@ -22,7 +22,7 @@ _VERSION = 1
 _ROWS = 20_000
 _NUMBERS = re.compile(r"\d{1,9}:\d{1,9}", re.ASCII)
 _LATEST = 1 << 33  # seconds since the epoch
-_LONGEST_ID = 4_096  # characters
+LONGEST_ID = 4_096  # characters
 _MODES = 0o7777
 _LARGEST = 1 << 42  # bytes of a cache mount's tar
 _WHAT = "build cache"
@@ -169,7 +169,8 @@ def _filling(row: dict[str, Json]) -> Filling:
     mode = strictjson.whole(row, "mode", _WHAT)
     size = strictjson.whole(row, "size", _WHAT)
     title = strictjson.text(row, "id", _WHAT)
-    if not (0 < len(title) <= _LONGEST_ID and 0 <= mode <= _MODES and 0 <= size <= _LARGEST):
+    is_fit = title.isprintable() and 0 < len(title) <= LONGEST_ID
+    if not (is_fit and 0 <= mode <= _MODES and 0 <= size <= _LARGEST):
         raise BadDocument(f"the {_WHAT} has a cache mount whose ID, mode or size is none")
     return Filling(
         MountName(title, _optional(row, "parent", ChainID), mode, uid, gid),

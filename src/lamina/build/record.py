@@ -57,3 +57,10 @@ class Blob(NamedTuple):
 
     about: "Descriptor"
     open: "Callable[[], AbstractContextManager[ByteStream]]"
+
+
+class Packed(NamedTuple):
+    """What a cache mount held, and the blob of it."""
+
+    filling: Filling
+    blob: Blob

@@ -12,7 +12,7 @@ from functools import partial
 from lamina.build.api import CacheWish, Seed, UsedMount
 from lamina.build.imported import Imports
 from lamina.build.mountname import MountName
-from lamina.build.record import Blob, Filling
+from lamina.build.record import Packed
 from lamina.build.stop import Stop, Stopped
 from lamina.build.telling import Telling
 from lamina.errors import LaminaError
@@ -63,9 +63,10 @@ class Seeding:
             with turn:
                 gone.set()
 
-    def _fill(self, root: int, title: str, filling: Filling, blob: Blob) -> None:
+    def _fill(self, root: int, title: str, packed: Packed) -> None:
         from lamina.build.mountfilling import fill
 
+        filling, blob = packed
         self._telling(Notice(f"restoring the cache mount {filling.name.id} from {title}"))
         try:
             fill(root, filling, blob, self._stop)
@@ -76,14 +77,10 @@ class Seeding:
             raise
 
     def used(self, asked: Mapping[str, CacheWish]) -> Mapping[str, UsedMount]:
-        """The cache mounts that a build asked for, with what these caches have of them."""
-        return {key: self._used(wish) for key, wish in asked.items()}
+        """The cache mounts that a build asked for; the caches are asked by who wants to know."""
+        return {key: UsedMount(wish, partial(self._known, key)) for key, wish in asked.items()}
 
-    def _used(self, wish: CacheWish) -> UsedMount:
+    def _known(self, key: str) -> Packed | None:
         self._imports.read(self._by_caller)
-        found = self._imports.mount(wish.key)
-        return (
-            UsedMount(wish, found[1], found[2])
-            if found is not None
-            else UsedMount(wish, None, None)
-        )
+        found = self._imports.mount(key)
+        return found[1] if found is not None else None

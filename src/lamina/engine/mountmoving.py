@@ -31,7 +31,7 @@ def save(
     events: Sink,
 ) -> None:
     """Write mounts as an OCI archive; raises a `StorageError`."""
-    wishes = {name.key: UsedMount(CacheWish(name, "shared", ""), None, None) for name in names}
+    wishes = {name.key: UsedMount(CacheWish(name, "shared", ""), lambda: None) for name in names}
     found = Used(Portable({}, {}), {}, wishes)
     sink = OciArchiveSink(StreamTape(write), names_for(TAG))
     wish = CacheTo(LOCAL, every_mount=True)
