@@ -10,6 +10,7 @@ import tarfile
 import pytest
 
 from lamina.testing.fake_registry import fake_registry
+from tests.cli import layouts
 from tests.cli.rig import Lamina
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
@@ -130,6 +131,44 @@ def test_the_same_bytes_again_and_uncompressed(made, context, tmp_path):
     }
 
 
+def kinds(path):
+    """The media types of the layers of a layout's one image, and how much they take up."""
+    (manifest,) = [layouts.document(path, layouts.top(path))]
+    return {each["mediaType"] for each in manifest["layers"]}, manifest["layers"]
+
+
+def test_how_layers_are_compressed(made, context, tmp_path):
+    (tmp_path / "context" / "a").write_bytes(b"".join(b"%d" % each for each in range(20_000)))
+
+    def layers(*fields):
+        path = str(tmp_path / f"layout{len(os.listdir(tmp_path))}")
+        output = ",".join(["type=oci", "tar=false", f"dest={path}", *fields])
+        made.ok("build", "-q", "-o", output, context)
+        return kinds(path)
+
+    base = "application/vnd.oci.image.layer.v1.tar"
+    assert layers("compression=zstd", "oci-mediatypes=true")[0] == {f"{base}+zstd"}
+    assert layers("compression=uncompressed")[0] == {base}
+    low = layers("compression=gzip", "compression-level=1", "force-compression=true")
+    high = layers("compression-level=9", "unpack=true")
+    assert low[0] == high[0] == {f"{base}+gzip"}
+    assert low[1] != high[1]
+
+
+def test_how_a_registry_is_sent_them(made, context):
+    with fake_registry() as registry:
+        names = f'"name={registry.host}/app:1,{registry.host}/app:2"'
+        made.ok("build", "-o", f"type=registry,compression=zstd,{names}", context)
+        both = ("--platform", "linux/amd64,linux/arm64", "-t", f"{registry.host}/app:3")
+        made.ok("build", *both, "-o", "type=image,push=true,compression=zstd", context)
+        one, two = (json.loads(registry.manifests["app", each][0]) for each in "12")
+        index = json.loads(registry.manifests["app", "3"][0])
+        found = [registry.manifests["app", each["digest"]][0] for each in index["manifests"]]
+    assert one == two
+    for manifest in (one, *map(json.loads, found)):
+        assert {each["mediaType"].rpartition("+")[2] for each in manifest["layers"]} == {"zstd"}
+
+
 def test_a_layout_can_be_built_upon(made, context, tmp_path):
     layout = str(tmp_path / "layout")
     made.ok("build", "-t", "base:1", "-o", f"type=oci,tar=false,dest={layout}", context)
@@ -186,12 +225,14 @@ def test_the_store_and_an_archive_at_once(made, context, tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["type=floppy,dest=x", "type=local", "type=oci,tar=false", "type=oci,dst=x",
-     "type=oci,dest=x,compression=lzma"],
+     "type=oci,dest=x,compression=lzma", "type=oci,dest=x,compression-level=x",
+     "type=oci,dest=x,compression=zstd,compression-level=99",
+     "type=image,compression=uncompressed", "type=oci,dest=x,oci-mediatypes=false"],
 )  # fmt: skip
 def test_outputs_that_mean_nothing(made, context, text):
     done = made("build", "-o", text, context)
     assert done.code == 1
-    assert "--output" in done.err
+    assert any(word in done.err for word in ("--output", "no level 99", "as 'lzma'")), done
 
 
 def test_one_layer_of_what_the_build_adds(made, context, tmp_path, busybox_tar):

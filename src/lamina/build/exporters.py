@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.apply import apply
 from lamina.archive.diff import whole_tree
@@ -109,16 +109,19 @@ class Exporter:
         name: Reference,
         names: list[str],
         annotations: Annotations = (),
+        packing: Packing | None = None,
     ) -> str:
         """Have an image at a registry under one of its names, as an index; gives its digest.
 
-        Layers go as they came, as far as their blobs are in the store, and only where they are
-        missing. Raises `RegistryError` or a `StorageError`.
+        Without a `packing` layers go as they came, as far as their blobs are in the store; they go
+        only where they are missing. Raises `RegistryError` or a `StorageError`.
         """
         from lamina.transfer.ends.remote import RegistrySink
 
         with ExitStack() as files:
-            content = self._content_of(images, Packing(), files, names, annotations, store)
+            blobs = _Blobs(store, packing)
+            how = packing or Packing()
+            content = self._content_of(images, how, files, names, annotations, blobs)
             found = graph.whole(content)
             beside = {
                 each.digest: store.repositories_of(each.digest, name.domain) for each in found.blobs
@@ -146,7 +149,7 @@ class Exporter:
         is_one = len(images) == 1 and not self._predicates
         level = MANIFEST_DESCRIPTOR if is_one else INDEX_DESCRIPTOR
         said = at_level(output.annotations, level, platform_of(images[0]))
-        packing = None if output.plain else Packing()
+        packing = None if output.plain else output.packing or Packing()
         with ExitStack() as files:
             content = self._content_of(images, packing, files, names, output.annotations)
             found = graph.whole(content)
@@ -162,17 +165,18 @@ class Exporter:
         files: ExitStack,
         names: list[str],
         annotations: Annotations,
-        store: ImageStore | None = None,
+        blobs: "_Blobs | None" = None,
     ) -> Source:
         """An image's content; several platforms', or with what is said of it, under an index.
 
-        Blobs that the `store` keeps are taken as they are.
+        Those of the `blobs` are taken as they are.
         """
         packed = [
             PackedSource(
                 image,
                 [
-                    self._kept(diff_id, store) or self._packed(chain, packing, files)
+                    (blobs.of(diff_id) if blobs is not None else None)
+                    or self._packed(chain, packing, files)
                     for diff_id, chain in zip(
                         image.diff_ids, chain_ids(image.diff_ids), strict=True
                     )
@@ -190,19 +194,27 @@ class Exporter:
         ]
         return PackedIndex(packed, at_level(annotations, INDEX), attestations)
 
-    def _kept(self, diff_id: DiffID, store: ImageStore | None) -> PackedLayer | None:
-        row = kept_blob(diff_id, store, None) if store is not None else None
-        if store is None or row is None:
-            return None
-        blob = Descriptor.of(row.media_type, row.digest, row.size)
-        return PackedLayer(blob, partial(store.blobs.open, row.digest))
-
     def _packed(self, chain: ChainID, packing: Packing | None, files: ExitStack) -> PackedLayer:
         file = scratch_file(self._layers)
         files.callback(os.close, file)
         made = pack_layer(file, partial(self._layers.export, chain), packing)
         crash_point("layer-packed")
         return made
+
+
+class _Blobs(NamedTuple):
+    """The blobs that a store keeps of layers; with a `packing` only those of its kind."""
+
+    store: ImageStore
+    packing: Packing | None
+
+    def of(self, diff_id: DiffID) -> PackedLayer | None:
+        """A layer's, if there is one that may be sent as it is."""
+        row = kept_blob(diff_id, self.store, self.packing)
+        if row is None:
+            return None
+        blob = Descriptor.of(row.media_type, row.digest, row.size)
+        return PackedLayer(blob, partial(self.store.blobs.open, row.digest))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lamina.archive.packing import Packing
 from lamina.build.annotations import Annotation, Annotations, parse_field
 from lamina.errors import UsageError
 from lamina.values.platform import Platform
@@ -11,14 +12,18 @@ STORE, DOCKER, OCI, TAR, LOCAL = "image", "docker", "oci", "tar", "local"
 REGISTRY = "registry"  # docker's short word for an image that is pushed
 NOWHERE = "cacheonly"  # docker's word for a build of which only the cache is wanted
 _KINDS = (STORE, REGISTRY, DOCKER, OCI, TAR, LOCAL, NOWHERE)
-_OPTIONS = ("type", "dest", "compression", "name", "tar", "push")
+_OPTIONS = (
+    *("type", "dest", "compression", "compression-level", "force-compression", "name"),
+    *("oci-mediatypes", "push", "tar", "unpack"),
+)
 
 
 class Output(NamedTuple):
     """One output: its kind, where it goes (empty: the store; `-`: standard output).
 
-    An OCI archive's layers are compressed unless `plain`; as a `folder` it is no archive but a
-    layout. What is to `push` is in the store, too. Only the store and OCI's documents have room for
+    An OCI archive's layers are compressed unless `plain`, and as `packing` says, if it says
+    anything; so are those that a registry is sent. As a `folder` it is no archive but a layout.
+    What is to `push` is in the store, too. Only the store and OCI's documents have room for
     `annotations`.
     """
 
@@ -29,6 +34,7 @@ class Output(NamedTuple):
     folder: bool = False
     push: bool = False
     annotations: Annotations = ()
+    packing: Packing | None = None
 
     @property
     def is_stored(self) -> bool:
@@ -84,6 +90,8 @@ def parse_output(text: str, host: Platform) -> Output:
         raise UsageError(f"--output {text!r}: only type=image is pushed", hint="add --push")
     if kind == REGISTRY:
         kind = STORE
+    if not _is_true(fields.get("oci-mediatypes", "true")):
+        raise UsageError(f"--output {text!r}: documents are OCI's", hint="leave it out")
     folder = fields.get("tar", "true").lower() in ("false", "0")
     if kind == NOWHERE:
         return Output(kind, "")
@@ -91,8 +99,11 @@ def parse_output(text: str, host: Platform) -> Output:
         if kind == LOCAL or folder:
             raise UsageError(f"--output {text!r} needs dest=DIR")
         dest = "-"
-    names = tuple(each for each in [fields.get("name", "")] if each)
-    output = Output(kind, dest, names, _is_plain(fields, text), folder or kind == LOCAL, push)
+    names = tuple(filter(None, fields.get("name", "").split(",")))
+    plain, packing = _packing(fields, f"--output {text!r}")
+    if plain and kind == STORE:
+        raise UsageError(f"--output {text!r}: a registry is sent gzip or zstd")
+    output = Output(kind, dest, names, plain, folder or kind == LOCAL, push, (), packing)
     if annotations and not output.is_annotated:
         raise UsageError(f"--output {text!r} has no room for annotations", hint="use type=oci")
     return output._replace(annotations=annotations)
@@ -133,8 +144,13 @@ def _parts(text: str) -> list[str]:
     return parts
 
 
-def _is_plain(fields: dict[str, str], text: str) -> bool:
-    compression = fields.get("compression", "gzip")
-    if compression not in ("gzip", "uncompressed"):
-        raise UsageError(f"--output {text!r}: compression is gzip or uncompressed")
-    return compression == "uncompressed"
+def _packing(fields: dict[str, str], option: str) -> tuple[bool, Packing | None]:
+    """Whether layers stay plain, and else how they are compressed, if that is said."""
+    kind, level = fields.get("compression"), fields.get("compression-level")
+    if kind == "uncompressed":
+        return True, None
+    if kind is None and level is None:
+        return False, None
+    if level is not None and not (level.isascii() and level.isdigit() and len(level) < 4):
+        raise UsageError(f"{option}: {level!r} is no level of compression")
+    return False, Packing.checked(kind or "gzip", int(level) if level is not None else None)

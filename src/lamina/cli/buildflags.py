@@ -16,7 +16,9 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.archive.compress import ByteStream
     from lamina.build import BuildRequest
     from lamina.build.annotations import Annotation
+    from lamina.build.attests import Attests
     from lamina.build.named import Named
+    from lamina.build.outputs import Output
     from lamina.build.secrets import Secret
     from lamina.build.surroundings import Surroundings
 
@@ -206,6 +208,16 @@ def _contexts(texts: Sequence[str]) -> "dict[str, Named]":
     from lamina.engine.buildwords import parse_named
 
     return dict(parse_named(each) for each in texts)
+
+
+class Order(NamedTuple):
+    """What is to go where, under which names; `attests` is None where nothing is said of it."""
+
+    request: "BuildRequest"
+    outputs: "Sequence[Output]"
+    names: list[str]
+    attests: "Attests | None"
+    is_pushed: bool
 
 
 class Call(NamedTuple):

@@ -21,6 +21,7 @@ from lamina.values.reference import Reference
 if TYPE_CHECKING:  # only what runs, fetches, looks inside or writes elsewhere loads it
     from lamina.analyze.merged import MergedTree
     from lamina.analyze.packages import Package
+    from lamina.archive.packing import Packing
     from lamina.build.annotations import Annotations
     from lamina.build.api import MountStore, Runner
     from lamina.build.exporters import Exporter, Predicates
@@ -203,6 +204,7 @@ def push_index(
     names: list[str],
     annotations: "Annotations" = (),
     predicates: "Predicates" = (),
+    packing: "Packing | None" = None,
 ) -> str:
     """Push what was built as an index under one of its names; gives the index's digest.
 
@@ -211,7 +213,7 @@ def push_index(
     target = tag_of(name)
     place = registries.repository(target)
     return exporter(engine, predicates).push(
-        result.images, engine.image_store, place, target, names, annotations
+        result.images, engine.image_store, place, target, names, annotations, packing
     )
 
 

@@ -3,17 +3,17 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from lamina.cli.buildflags import FLAGS, call_of, policy_of, request_of, with_environment
+from lamina.cli.buildflags import FLAGS, Order, call_of, policy_of, request_of, with_environment
 from lamina.cli.flags import Parsed, Usage
 from lamina.cli.main import Context
 from lamina.cli.progress import Built, Progress, Silent
 from lamina.cli.progressflag import is_quiet, kind_of_progress
 from lamina.cli.session import engine
-from lamina.cli.streams import written, written_file
+from lamina.cli.streams import written_file
 from lamina.cli.transfers import verifies_tls
 from lamina.engine import Engine
 from lamina.errors import LaminaError, RuntimeFailure, StepFailed, UsageError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build import BuildRequest, BuildResult
     from lamina.build.api import Debug, Shell
     from lamina.build.attests import Attests
-    from lamina.build.exporters import Predicates
     from lamina.build.outputs import Output
 
 USAGE = Usage("[OPTIONS] PATH|URL|-", "Build an image from a Dockerfile", FLAGS, 1, 1)
@@ -64,17 +63,12 @@ def run(context: Context, given: Parsed) -> int:
             debug=_debug(given, progress),
             isolation=given.one("isolation") or "",
         )
-        said = _said_of(opened, request, result, attests, names)
-        digests = [_export(opened, result, each, names, said) for each in outputs if each.dest]
-        if _is_pushed(given, outputs):
-            push = _pusher(opened, given, progress.sink)
-            if len(result.images) > 1 or said:
-                push = _index_pusher(opened, result, request, given, names, said)
-            digests += [push(each) for each in names]
+        order = Order(request, outputs, names, attests, _is_pushed(given, outputs))
+        digest = _delivered(opened, result, order, given, progress.sink)
         tags = opened.images.tags_of(result) if request.stored else []
         name = next(iter(tags), result.image_id.short) if request.stored else ""
         progress.finish(Built(result.image_id, tags, lambda: _shares(opened, result, name)))
-    _write_papers(given, result.image_id, names, next((each for each in digests if each), ""))
+    _write_papers(given, result.image_id, names, digest)
     if quiet:
         print(result.image_id)
     return 0
@@ -193,57 +187,16 @@ def _attests(given: Parsed, outputs: "Sequence[Output]") -> "Attests | None":
     return attests_of(given, outputs)
 
 
-def _said_of(
-    opened: Engine,
-    request: "BuildRequest",
-    result: "BuildResult",
-    attests: "Attests | None",
-    names: list[str],
-) -> "Predicates":
-    if attests is None:
-        return ()
-    from lamina.engine.attesting import said_of
-
-    return said_of(opened, request, result, attests, names)
-
-
-def _export(
-    opened: Engine,
-    result: "BuildResult",
-    output: "Output",
-    names: list[str],
-    said: "Predicates",
+def _delivered(
+    opened: Engine, result: "BuildResult", order: Order, given: Parsed, events: Sink
 ) -> str:
-    from lamina.engine.building import exporter
-
-    writer = exporter(opened, said)
-    if output.folder:
-        return writer.folder(result.images, output, names, output.dest)
-    with written(output.dest) as write:
-        return writer.archive(result.images, output, names, write)
-
-
-def _pusher(opened: Engine, given: Parsed, events: Sink) -> Callable[[str], str]:
-    """What pushes the one image under a name, and gives the digest there."""
-    registries = opened.registries(verify_tls=verifies_tls(given))
-    return lambda name: opened.images.push(name, registries=registries, events=events).digest
-
-
-def _index_pusher(
-    opened: Engine,
-    result: "BuildResult",
-    request: "BuildRequest",
-    given: Parsed,
-    names: list[str],
-    said: "Predicates",
-) -> Callable[[str], str]:
-    """The same of an index."""
-    from lamina.engine.building import push_index
+    """The digest of what is at its places now; "" where nothing has one."""
+    if not order.is_pushed and not any(each.dest for each in order.outputs):
+        return ""
+    from lamina.cli.delivering import deliver
 
     registries = opened.registries(verify_tls=verifies_tls(given))
-    return lambda name: push_index(
-        opened, result, name, registries, names, request.annotations, said
-    )
+    return next(filter(None, deliver(opened, result, order, registries, events)), "")
 
 
 def _write_papers(given: Parsed, image: ImageID, names: list[str], digest: str) -> None:
