@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18  # compressed bytes read at once
 _OUT = 1 << 20  # bytes out of a codec at once
+_TELLING = 512  # bytes of plain data that tell what it is: a tar's first header
 _AHEAD = 4  # chunks that may wait for the reader
 _PATIENCE = 0.5  # seconds: a Ctrl-C that came just before a wait began is heard after it
 _MEMORY = 128 << 20
@@ -160,8 +161,33 @@ def _undone(kind: str, start: bytes, stream: ByteStream) -> Iterator[bytes]:
     if kind == "none":
         return _chunks(start, stream)
     if kind == "gzip":
-        return _gunzipped(start, _Refilled(start, stream))
-    return _members(kind, _chunks(start, stream))
+        return _begun(kind, start, _gunzipped(_Refilled(start, stream)))
+    return _begun(kind, start, _members(kind, _chunks(start, stream)))
+
+
+def _begun(kind: str, start: bytes, plain: Iterator[bytes]) -> Iterator[bytes]:
+    """The same; of data that is damaged before a codec gave any, what tells what it was."""
+    try:
+        first = next(plain, b"")
+    except BadArchive:
+        if data := _beginning(kind, start):
+            yield data
+        raise
+    if first:
+        yield first
+        yield from plain
+
+
+def _beginning(kind: str, start: bytes) -> bytes:
+    """So little of the plain bytes that a checksum which they fail is not reached."""
+    if kind == "gzip":
+        import zlib
+
+        try:
+            return zlib.decompressobj(wbits=31).decompress(start, _TELLING)
+        except zlib.error:
+            return b""
+    return _CODECS[kind]().begin(start)
 
 
 def _chunks(start: bytes, stream: ByteStream) -> Iterator[bytes]:
@@ -171,7 +197,7 @@ def _chunks(start: bytes, stream: ByteStream) -> Iterator[bytes]:
         data = stream.read(_OUT)
 
 
-def _gunzipped(start: bytes, stream: "_Refilled") -> Iterator[bytes]:
+def _gunzipped(stream: "_Refilled") -> Iterator[bytes]:
     """Every member of gzip data, one after the other; zeros may pad the end.
 
     A file is asked, not a codec: it inflates into one buffer of the size that is wanted and takes
@@ -180,26 +206,8 @@ def _gunzipped(start: bytes, stream: "_Refilled") -> Iterator[bytes]:
     """
     open_file, damaged = _gzip()
     with open_file(fileobj=stream, mode="rb") as file:
-        try:
-            data = _piece_of(file, stream, damaged)
-        except BadArchive:
-            yield from _beginning(start)
-            raise
-        while data:
+        while data := _piece_of(file, stream, damaged):
             yield data
-            data = _piece_of(file, stream, damaged)
-
-
-def _beginning(start: bytes) -> Iterator[bytes]:
-    """What there is before the damage: enough to tell what it was."""
-    import zlib
-
-    try:
-        data = zlib.decompressobj(wbits=31).decompress(start, _OUT)
-    except zlib.error:
-        return
-    if data:
-        yield data
 
 
 def _gzip() -> "tuple[Callable[..., gzip.GzipFile], type[Exception]]":
@@ -292,6 +300,13 @@ class _Bounded:
                     return
         except self._error as error:
             raise _CodecError(str(error)) from error
+
+    def begin(self, data: bytes) -> bytes:
+        """The first plain bytes, as far as there are any; for a codec that was fed nothing."""
+        try:
+            return self._object.decompress(data, _TELLING)
+        except self._error:
+            return b""
 
     @property
     def eof(self) -> bool:

@@ -102,12 +102,16 @@ class _File:
 
 
 class WholeArchive:
-    """A layer source: one archive onto the root, byte for byte, hashed as it is inflated."""
+    """A layer source: one archive onto the root, byte for byte, hashed as it is inflated.
+
+    What is being `unpacked` is known by its path.
+    """
 
     def __init__(self, tree: SourceTree, source: Selected) -> None:
         self._tree = tree
         self._node = _seen(source)
         self._digest = hashlib.sha256()
+        self.unpacked = _title(self._node)
 
     def segments(self) -> Generator[Segment, None, None]:
         """The archive's members as they pass; raises `BadArchive` or `BuildError`."""
@@ -126,7 +130,10 @@ class WholeArchive:
 
 
 class Rewritten:
-    """A layer source: files and archives in the order they are named, as one new tar."""
+    """A layer source: files and archives in the order they are named, as one new tar.
+
+    What is being `unpacked`, or was last, is known by its path.
+    """
 
     def __init__(
         self,
@@ -145,6 +152,7 @@ class Rewritten:
         self._to = to
         self._manner = manner
         self._digest = hashlib.sha256()
+        self.unpacked = ""
 
     def diff_id(self) -> DiffID:
         """The digest of the tar that the members made."""
@@ -196,6 +204,7 @@ class Rewritten:
                 yield entry, _Nothing()
 
     def _unpacked(self, node: Node) -> Iterator[tuple[Entry, Body]]:
+        self.unpacked = _title(node)
         with _File(self._tree, node) as file:
             with open_decompressed(file) as plain:
                 for segment in read(plain):
@@ -223,6 +232,10 @@ class Rewritten:
 def _seen(source: Selected) -> Node:
     """A single file as it was digested."""
     return next(source.nodes())
+
+
+def _title(node: Node) -> str:
+    return os.fsdecode(node.path or node.name)
 
 
 def _passed(entry: Entry, content: Opener | Watched) -> Iterator[tuple[Entry, Body]]:

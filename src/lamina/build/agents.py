@@ -14,6 +14,10 @@ def parse_agent(text: str, environ: Mapping[str, str]) -> tuple[str, str]:
         raise UsageError(
             f"--ssh {text!r}: there is no agent", hint="start one (`eval $(ssh-agent)`), or name it"
         )
+    if "," not in path and not os.path.exists(path):
+        raise UsageError(
+            f"--ssh {text!r}: there is no agent at {path}", hint="start one (`eval $(ssh-agent)`)"
+        )
     if "," in path or (os.path.isfile(path) and not _is_socket(path)):
         raise UsageError(
             f"--ssh {text!r} names key files, and only agents are lent to a build",

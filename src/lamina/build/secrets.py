@@ -47,9 +47,7 @@ def _content(path: str, name: str) -> bytes:
             while len(data) <= LIMIT and (more := file.read(LIMIT + 1 - len(data))):
                 data += more
     except FileNotFoundError:
-        raise PathNotFound(
-            f"the secret {name!r} is to come from {path}, and that is missing"
-        ) from None
+        raise _missing(name, path) from None
     except OSError as error:
         raise from_oserror(error, f"reading the secret {name!r} from", path) from error
     if len(data) > LIMIT:
@@ -60,7 +58,8 @@ def _content(path: str, name: str) -> bytes:
 def parse_secret(text: str, environ: Mapping[str, str]) -> tuple[str, Secret]:
     """docker's `--secret`: `id=NAME[,src=FILE|,env=VARIABLE]`, or the file's name as the ID.
 
-    Raises `UsageError`.
+    A file that is missing is told now, though it is read late: a build that finds all of its steps
+    done would not notice. Raises `UsageError` or `PathNotFound`.
     """
     fields = _fields(text)
     kind, path, variable = fields.get("type", ""), fields.get("src", ""), fields.get("env", "")
@@ -74,10 +73,20 @@ def parse_secret(text: str, environ: Mapping[str, str]) -> tuple[str, Secret]:
     elif not path and not variable and kind != "file" and name in environ:
         variable = name
     if not variable:
-        return name, Secret.from_file(os.path.abspath(path or name))
+        return name, Secret.from_file(_found(name, os.path.abspath(path or name)))
     if variable not in environ:
         raise UsageError(f"the secret {name!r} is to come from ${variable}, and that is not set")
     return name, Secret.of(os.fsencode(environ[variable]))
+
+
+def _found(name: str, path: str) -> str:
+    if not os.path.exists(path):
+        raise _missing(name, path)
+    return path
+
+
+def _missing(name: str, path: str) -> PathNotFound:
+    return PathNotFound(f"the secret {name!r} is to come from {path}, and that is missing")
 
 
 _ALIASES = {"source": "src"}

@@ -4,8 +4,8 @@ Loaded by the first step of a build that is not known. Knows layers and trees; k
 record.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import TypeAlias
 
 from lamina.archive.entry import Body, EntryStream, Held, Piece, Segment
@@ -23,7 +23,7 @@ from lamina.build.selection import Selected
 from lamina.build.settings import Settings
 from lamina.build.stop import Stop
 from lamina.dockerfile.chmod import Chmod
-from lamina.errors import StepFailed
+from lamina.errors import BadArchive, StepFailed
 from lamina.fs.faults import crash_point
 from lamina.fs.tree import StackedTree, TreeView
 from lamina.layers.kinds import Source
@@ -170,7 +170,8 @@ class Work:
         if version is not None and isinstance(source, EntrySource):
             beside = Stoppable(EntrySource(source.entries, version.entries), self._stop)
             return self._layers.register_entries(parent, beside, version)
-        return self._layers.register_entries(parent, Stoppable(source, self._stop))
+        with _blamed(source):
+            return self._layers.register_entries(parent, Stoppable(source, self._stop))
 
     def is_copy(
         self,
@@ -207,6 +208,20 @@ def _source(view: TreeView, step: Copy, chosen: Chosen, manner: Manner) -> Sourc
             return WholeArchive(tree, selected[0])
         return Rewritten(tree, view, selected, to, manner, archives=archives)
     return _unless_empty(copy.entries(tree, view, selected, to, manner))
+
+
+@contextmanager
+def _blamed(source: Source) -> Iterator[None]:
+    """Say of an archive that cannot be unpacked which it is."""
+    try:
+        yield
+    except BadArchive as error:
+        if not isinstance(source, WholeArchive | Rewritten):
+            raise
+        raise BadArchive(
+            f"unpacking {source.unpacked!r}: {error.brief}",
+            hint="make it anew, or COPY it as it is",
+        ) from error
 
 
 def _may_unpack(step: Copy, source: Selected) -> bool:

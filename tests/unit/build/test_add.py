@@ -114,6 +114,28 @@ def test_a_cut_archive(with_files):
         list(WholeArchive(tree, chosen(tree, "t")[0]).segments())
 
 
+def damaged(data, at):
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        damaged(gzip.compress(TAR, mtime=0), -6),
+        damaged(bz2.compress(TAR), -6),
+        damaged(lzma.compress(TAR, check=lzma.CHECK_CRC32), -32),
+    ],
+    ids=["gzip", "bzip2", "xz"],
+)
+def test_an_archive_that_is_damaged_behind_its_first_header_is_no_file(with_files, data):
+    """It went into the image as a file, and nobody was told, where one read gave all of it."""
+    tree = with_files(t=data)
+    (source,) = chosen(tree, "t")
+    assert is_archive(tree, source)
+    with pytest.raises(BadArchive, match="damaged"):
+        list(WholeArchive(tree, source).segments())
+
+
 @pytest.mark.parametrize("name", [".wh.a", "d/.wh.a", "d/.wh..wh..opq", ".wh..wh.plnk"])
 def test_names_that_mean_deletions_are_refused(with_files, stage, name):
     archive = io.BytesIO()

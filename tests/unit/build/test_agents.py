@@ -72,10 +72,12 @@ def test_an_agent_that_is_gone_hangs_up(tmp_path, needs_root):
             pass  # it hung up before the word was said
 
 
-def test_what_the_flag_means(tmp_path):
-    environ = {"SSH_AUTH_SOCK": "/a/gent"}
-    assert parse_agent("default", environ) == ("default", "/a/gent")
-    assert parse_agent("id=/b", environ) == ("id", "/b")
+def test_what_the_flag_means(tmp_path, agent):
+    environ = {"SSH_AUTH_SOCK": agent}
+    assert parse_agent("default", environ) == ("default", agent)
+    assert parse_agent(f"id={agent}", {}) == ("id", agent)
+    with pytest.raises(UsageError, match=r"there is no agent at .*none"):
+        parse_agent(f"default={tmp_path}/none", environ)
     key = tmp_path / "id_rsa"
     key.write_text("a key")
     with pytest.raises(UsageError, match="names key files"):

@@ -42,6 +42,12 @@ def test_a_variable_that_is_not_set():
         parse_secret("id=a,env=NONE", {})
 
 
+def test_a_file_that_is_missing_is_told_at_once(tmp_path):
+    """Not only when a command asks for it: a build whose steps are all done passed it over."""
+    with pytest.raises(PathNotFound, match=r"the secret 'a' is to come from .*none, and that is"):
+        parse_secret(f"id=a,src={tmp_path}/none", {})
+
+
 def test_a_pipe_is_read_once():
     reader, writer = os.pipe()
     os.write(writer, b"word")

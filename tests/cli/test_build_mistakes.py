@@ -1,0 +1,35 @@
+"""What a build says of mistakes around the Dockerfile: archives, secrets, agents, files, git."""
+
+import gzip
+import os
+
+import pytest
+
+from lamina.testing.trees import tar_of
+from tests.cli.rig import assert_complaint
+
+pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
+
+TAR = tar_of('f etc/x "text"\n')
+
+
+@pytest.mark.parametrize("destination", ["/", "/opt/"])
+def test_an_archive_that_is_damaged_is_named(base, destination):
+    base.write("Dockerfile", f"FROM base\nADD app.tar.gz {destination}\n")
+    packed = bytearray(gzip.compress(TAR, mtime=0))
+    packed[-6] ^= 1
+    with open(os.path.join(base.folder, "app.tar.gz"), "wb") as file:
+        file.write(packed)
+    said = base("build", base.folder)
+    assert_complaint(said, "Dockerfile:2: unpacking 'app.tar.gz': ", ": the gzip data is damaged")
+    assert said.err.endswith("; make it anew, or COPY it as it is\n")
+
+
+def test_a_secret_is_missed_though_every_step_is_known(base):
+    """It went through, and the next machine with an empty cache was told of the slip."""
+    base.write("Dockerfile", "FROM base\nRUN --mount=type=secret,id=s true\n")
+    secret = base.write("word", "a")
+    words = ["build", "--secret", f"id=s,src={secret}", base.folder]
+    assert base(*words).code == 0
+    os.unlink(secret)
+    assert_complaint(base(*words), f"the secret 's' is to come from {secret}, and that is missing")
