@@ -33,3 +33,17 @@ def test_a_secret_is_missed_though_every_step_is_known(base):
     assert base(*words).code == 0
     os.unlink(secret)
     assert_complaint(base(*words), f"the secret 's' is to come from {secret}, and that is missing")
+
+
+@pytest.mark.parametrize("closed", ["c/word", "c"], ids=["a file", "a directory"])
+def test_a_context_that_may_not_be_read(lamina, closed):
+    """A mistake with a place in the Dockerfile; the store is not what has to change hands."""
+    lamina.driver = "vfs"
+    lamina.write("Dockerfile", "FROM scratch\nCOPY c /\n")
+    os.mkdir(os.path.join(lamina.folder, "c"))
+    lamina.write("c/word", "a")
+    path = os.path.join(lamina.folder, closed)
+    os.chown(path, 1000, 1000)  # nobody's in a name space of root alone
+    os.chmod(path, 0)
+    said = lamina("build", lamina.folder, prefix=("unshare", "-rm"))
+    assert_complaint(said, "Dockerfile:2: reading ", closed, "Permission denied; make it readable")

@@ -13,6 +13,7 @@ from lamina.dockerfile import Dockerfile, Instruction
 from lamina.spec.imageconfig import HistoryEntry
 
 _ARGUMENTS = re.compile(r"\|(\d{1,4}) ")
+_ASSIGNED = re.compile(r"[A-Za-z_]\w*=\S* ?")
 _NOP = "/bin/sh -c #(nop) "
 _SHELL = "/bin/sh -c "
 _VERBS = frozenset({"RUN", "COPY", "ADD", "WORKDIR"})
@@ -57,7 +58,15 @@ def _without_arguments(text: str) -> str:
     if found is None:
         return text
     before, shell, command = text.partition(_SHELL)
-    return shell + command if shell else before[found.end() :]
+    if shell:
+        return shell + command
+    rest = before[found.end() :]
+    for _ in range(int(found[1])):  # as far as their values have no spaces: a history quotes none
+        assigned = _ASSIGNED.match(rest)
+        if assigned is None or assigned.end() == len(rest):
+            break
+        rest = rest[assigned.end() :]
+    return rest
 
 
 def _without_digest(text: str) -> str:

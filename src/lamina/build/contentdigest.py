@@ -7,7 +7,6 @@ read is kept, within bounds, so that the copy need not read it again.
 """
 
 import hashlib
-import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,9 +15,8 @@ from typing import NamedTuple
 from lamina.build.cachekey import Files
 from lamina.build.filereading import no_check, read_file, read_other
 from lamina.build.selection import DIGEST_SIZE, Kept, Listing, Node, Seen, Selected
-from lamina.build.sources import SourceTree
+from lamina.build.sources import SourceTree, unreadable
 from lamina.build.statcache import StatCache
-from lamina.errors import from_oserror
 from lamina.fs.status import Status, facts, unpacked
 
 ROOM = 64 << 20  # bytes that a step keeps of its sources between digest and copy
@@ -56,7 +54,7 @@ def content_of(
     try:
         seen = tuple(map(reading.source, selected))
     except OSError as error:
-        raise from_oserror(error, f"reading {tree.title}:") from error
+        raise unreadable(error, tree) from error
     return Content("sha256:" + reading.total.hexdigest(), reading.files.condensed(), seen)
 
 
@@ -129,7 +127,7 @@ class _Reading:
         try:
             kept = self._read(path, status)
         except OSError as error:
-            raise from_oserror(error, "reading", os.fsdecode(path)) from error
+            raise unreadable(error, self._tree, path) from error
         self._cache.note(packed, kept.digest, now)
         if kept.data is not None and status.is_file and not kept.xattrs:
             self._tree.contents.keep(kept.digest, kept.data)

@@ -32,9 +32,9 @@ from lamina.archive.entry import (
 from lamina.archive.whiteout import PREFIX, is_reserved
 from lamina.build.filereading import require_bytes, require_unchanged, whole
 from lamina.build.selection import Kept, Node, Selected
-from lamina.build.sources import SourceTree
+from lamina.build.sources import SourceTree, unreadable
 from lamina.dockerfile.chmod import Chmod, applied
-from lamina.errors import BuildError, UsageError, from_oserror
+from lamina.errors import BuildError, UsageError
 from lamina.fs.inroot import shown
 from lamina.fs.status import Status
 from lamina.fs.tree import TreeView, resolve
@@ -168,7 +168,7 @@ def entries(
         else:
             yield from writer.several(selected)
     except OSError as error:
-        raise from_oserror(error, f"reading {tree.title}:") from error
+        raise unreadable(error, tree) from error
 
 
 def refuse_whiteout(name: bytes) -> None:
@@ -365,7 +365,7 @@ def open_node(tree: SourceTree, node: Node) -> int:
     try:
         descriptor = tree.open(node.path)
     except OSError as error:
-        raise from_oserror(error, "reading", os.fsdecode(node.path)) from error
+        raise unreadable(error, tree, node.path) from error
     try:
         require_unchanged(descriptor, node.status, node.path)
     except BaseException:

@@ -186,13 +186,29 @@ def _git(asking: Asking, *words: str) -> str:
     shell = needed_program("sh")
     said = run([shell, "-c", _SETTINGS, "git", *words], environment=asking.environment)
     if said.status:
-        lines = said.errors.splitlines() or [f"it ended with status {said.status}"]
         verb = next(word for word in words if word in _VERBS)
-        complaint = next((line for line in lines if line.startswith("fatal:")), lines[-1])
+        complaint = _complaint(said.errors) or f"it ended with status {said.status}"
         for word in words:
             complaint = complaint.replace(word, without_user(word))
-        raise BuildError(f"git {verb}: {complaint.removeprefix('fatal: ')}")
+        if verb == "ls-remote" and without_user(words[-1]) not in complaint:
+            verb += " " + without_user(words[-1])
+        raise BuildError(f"git {verb}: {complaint}")
     return said.output
+
+
+def _complaint(errors: str) -> str:
+    """git's own last word, and the line beside it where that has the reason."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    fatal = [at for at, line in enumerate(lines) if line.startswith("fatal:")]
+    if not fatal:
+        return lines[-1] if lines else ""
+    at = fatal[0]
+    said = lines[at].removeprefix("fatal: ")
+    if said.endswith(":"):  # of each address why it did not answer
+        return " ".join([said, *lines[at + 1 : at + 2]])
+    if at and said.startswith("Could not read from remote"):  # ssh, or the host, said why
+        return lines[at - 1]
+    return said
 
 
 _VERBS = ("ls-remote", "init", "remote", "fetch", "checkout", "submodule", "log")

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from lamina.build.sources import SourceTree
+from lamina.build.sources import SourceTree, unreadable
 from lamina.dockerfile.glob import has_magic, match
-from lamina.errors import BuildError, PathNotFound, UsageError, from_oserror
+from lamina.errors import BuildError, PathNotFound, UsageError
 from lamina.fs.status import Status, inline, is_directory, packed, unpacked
 from lamina.fs.tree import Xattrs, resolve
 
@@ -200,7 +200,7 @@ def select(tree: SourceTree, wanted: Wanted) -> list[Selected]:
             else:
                 found.extend(_resolve(tree, source, wanted))
     except OSError as error:
-        raise from_oserror(error, f"reading {tree.title}:") from error
+        raise unreadable(error, tree) from error
     if not found and not wanted.parents:
         patterns = ", ".join(repr(each) for each in wanted.sources if isinstance(each, str))
         raise PathNotFound(f"nothing in {tree.title} matches {patterns}")

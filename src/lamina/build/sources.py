@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from lamina.build.smallfiles import SmallFiles
+from lamina.errors import BuildError, LaminaError, from_oserror
 from lamina.fs.status import is_directory, packed
 from lamina.fs.tree import READING, FlatTree, TreeView, Xattrs, carried_xattrs
 
@@ -65,6 +66,18 @@ class SourceTree(Protocol):
 
     def why_absent(self, path: bytes) -> str:
         """What hides `path` (`excluded by line 3 of .dockerignore`), or nothing."""
+
+
+def unreadable(error: OSError, tree: SourceTree, path: bytes = b"") -> LaminaError:
+    """What is to be raised when a tree, or the file at `path` of it, cannot be read.
+
+    A context that the kernel does not let us read is a mistake with a place in the Dockerfile.
+    """
+    action = "reading" if path else f"reading {tree.title}:"
+    said = from_oserror(error, action, os.fsdecode(path))
+    if error.errno not in (errno.EACCES, errno.EPERM) or tree.keeps_owners:
+        return said
+    return BuildError(said.brief, hint="make it readable, or keep it out by .dockerignore")
 
 
 class Ignore(Protocol):

@@ -12,6 +12,8 @@ from lamina.spec.imageconfig import HistoryEntry
     [
         ("RUN /bin/sh -c apt-get update && true # buildkit", Step("RUN", "apt-get update && true")),
         ("RUN |2 A=1 B=x y /bin/sh -c make  all # buildkit", Step("RUN", "make all")),
+        ("RUN |2 A=1 B= /dev/pipes/EOF # buildkit", Step("RUN", "/dev/pipes/EOF")),
+        ("RUN |1 A=1 2 make # buildkit", Step("RUN", "2 make")),
         ("COPY a b # buildkit", Step("COPY", "a b")),
         ("/bin/sh -c make", Step("RUN", "make")),
         ("|1 A=1 /bin/sh -c make", Step("RUN", "make")),

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from lamina.build import BuildRequest
+from lamina.build.gitsource import Asking, resolve
+from lamina.dockerfile.giturl import parse
 from lamina.errors import BuildError, DockerfileError
 from tests.serving import served
 
@@ -135,3 +137,14 @@ def test_git_asks_through_the_proxy_that_the_build_names(rig, repository):
     assert server.asked == {"git.example"}
     with pytest.raises(BuildError, match="git ls-remote: "):
         rig.build(f"FROM scratch\nADD {url} /\n", no_cache=True)
+
+
+@pytest.mark.parametrize("url", ["git://127.0.0.1:1/x.git", "ssh://127.0.0.1:1/x.git"])
+def test_why_git_did_not_get_there(url, needs_program):
+    """The last word is that it could not read, and git's own stops at the end of a line."""
+    needs_program("git")
+    needs_program("ssh")
+    git = parse(url)
+    assert git is not None
+    with pytest.raises(BuildError, match=f"git ls-remote {url}: .*Connection refused"):
+        resolve(git, Asking())
