@@ -1,5 +1,6 @@
 """Builds with real containers: a busybox root, RUN through the one execution, on each driver."""
 
+import errno
 import io
 import os
 import signal
@@ -282,3 +283,15 @@ def test_a_shell_where_a_command_failed(engine, context):
     with engine.layers.root.database.read() as db:
         rows = db.execute("SELECT count(*) FROM layers WHERE state != 'ready' OR kind = 'active'")
         assert rows.fetchone()[0] == 0
+
+
+def test_who_listens_and_fails_ends_the_command(engine, context):
+    """As whoever pipes a build into head(1) does: nobody would hear the rest of it."""
+
+    def listen(event):
+        if isinstance(event, StepOutput):
+            raise BrokenPipeError(errno.EPIPE, "nobody reads")
+
+    text = BASE + "RUN echo 1; sleep 1000\n"
+    with pytest.raises(BrokenPipeError):
+        engine.images.build(context, dockerfile_text=text.encode(), events=listen)

@@ -152,8 +152,8 @@ class Watch(Said):
         if isinstance(event, StepOutput) and b"ran" in event.data:
             self.look()
             with closing(sqlite3.connect(f"{self.tmp_path}/store/lamina.db")) as db:
-                ((_, _, layer),) = cache.kept_layers(db)  # not the engine's: another thread's
-            open(f"{self.engine.layers.driver.writable_root(layer)}/go", "w").close()
+                (kept,) = cache.kept_layers(db)  # not the engine's: another thread's
+            open(f"{self.engine.layers.driver.writable_root(kept.layer)}/go", "w").close()
 
     def look(self):
         done = subprocess.run(

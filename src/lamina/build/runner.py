@@ -6,7 +6,7 @@ The same act as `lamina run`, by way of `lamina.execution`. Knows no cache, key 
 import os
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -59,7 +59,7 @@ class LayerRunner:
         """Run `command` and give its exit status; raises `RuntimeFailure` when it cannot start.
 
         `output` is called from another thread, never twice at once, and not after the end. A `stop`
-        kills the command.
+        kills the command, and so does an error of `output`, which is raised then.
         """
         from lamina.execution.run import start  # a cached build starts nothing
 
@@ -68,7 +68,7 @@ class LayerRunner:
             running = start(job, self._isolation, pump.stdio)
             try:
                 pump.started()
-                with stop.cutting(running.kill):
+                with stop.cutting(running.kill), pump.cutting(running.kill):
                     return running.wait()
             finally:  # a Ctrl-C may come before the waiting begins
                 running.kill()
@@ -148,6 +148,7 @@ class _Pump:
         self._stop, self._stopper = os.pipe2(os.O_CLOEXEC)
         self._thread = threading.Thread(target=self._pass_on, name="lamina-output", daemon=True)
         self._error: BaseException | None = None
+        self._cut: Callable[[], None] | None = None
 
     @property
     def stdio(self) -> "Stdio":
@@ -161,6 +162,17 @@ class _Pump:
         for writer in self._writers:
             os.close(writer)
         self._writers.clear()
+
+    @contextmanager
+    def cutting(self, cut: Callable[[], None]) -> Iterator[None]:
+        """Let `cut` be called when who listens has failed."""
+        self._cut = cut
+        if self._error is not None:
+            cut()
+        try:
+            yield
+        finally:
+            self._cut = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -210,3 +222,5 @@ class _Pump:
             self._output(stream, data)
         except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
             self._error = error
+            if (cut := self._cut) is not None:
+                cut()
