@@ -1,9 +1,13 @@
 """What RUN has around it besides its Dockerfile: limits, /dev/shm, hosts; and docker's flags."""
 
+import os
+import subprocess
+
 import pytest
 
 import lamina as library
-from tests.cli.rig import assert_complaint, nothing_left, untimed
+from lamina.fs.cgroups import hierarchies
+from tests.cli.rig import assert_complaint, nothing_left, until, untimed
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -76,6 +80,66 @@ def test_what_keeps_it_apart_may_be_said(base, kind, needs_program):
     assert first.startswith("tr") == (kind != "chroot")
 
 
+@pytest.fixture
+def few_processes():
+    """A control group that may have 40 processes; its name, and its path."""
+    found = hierarchies()
+    place = found.of.get("pids", found.unified)
+    name = f"lamina-test-{os.getpid()}/inner"
+    path = os.path.join(place, name)
+    try:
+        os.makedirs(path)
+        with open(f"{path}/pids.max", "w") as file:
+            file.write("40")  # runc alone has some ten threads
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    yield name, path
+    for each in dict.fromkeys([place, *found.places]):
+        for folder in (name, os.path.dirname(name)):
+            if os.path.isdir(os.path.join(each, folder)):
+                os.rmdir(os.path.join(each, folder))
+
+
+def groups_in(path):
+    return [each for each in os.listdir(path) if os.path.isdir(os.path.join(path, each))]
+
+
+@pytest.mark.parametrize("limits", [(), ("-m", "64m", "-c", "512")])
+def test_a_control_group_that_its_own_lies_below(by_each, few_processes, limits):
+    """What that may have counts; and nothing is left in it."""
+    name, path = few_processes
+    by_each.write(
+        "Dockerfile", "FROM base\nRUN for i in $(seq 60); do sleep 30 & done; echo all of them\n"
+    )
+    assert "#2 all of them\n" in untimed(by_each("build", *limits, by_each.folder).err)
+    words = ("--no-cache", "--cgroup-parent", f"/{name}", *limits)
+    said = by_each("build", *words, by_each.folder)
+    assert said.code != 0
+    assert "an't fork" in said.err
+    assert groups_in(path) == []
+    by_each.write("Dockerfile", "FROM base\nRUN true\n")
+    by_each.ok("build", "-q", *words, by_each.folder)
+    assert groups_in(path) == []
+
+
+def test_after_a_kill_the_next_command_clears_it(base, few_processes, needs_program):
+    name, path = few_processes
+    needs_program("crun")
+    base.env["LAMINA_ISOLATION"] = "crun"
+    base.write("Dockerfile", "FROM base\nRUN sleep 60\n")
+    command = base.command("build", "--cgroup-parent", name, base.folder)
+    with open(os.devnull, "w") as nothing:
+        building = subprocess.Popen(command, env=base.env, cwd=base.folder, stderr=nothing)
+    try:
+        until(lambda: groups_in(path))
+    finally:
+        building.kill()
+        building.wait(30)
+    base.write("Dockerfile", "FROM base\nRUN true\n")
+    base.ok("build", "-q", base.folder)
+    until(lambda: not groups_in(path))
+
+
 def test_limits_by_another_name(base):
     base.write(
         "Dockerfile", "FROM base\nRUN cat /sys/fs/cgroup/memory/memory.limit_in_bytes; true\n"
@@ -104,7 +168,8 @@ def test_limits_by_another_name(base):
         (["--cap-add", "FLY"], "FLY"),
         (["--dns", "here"], "invalid IP address 'here'"),
         (["--isolation", "hyperv"], "no isolation is called 'hyperv'"),
-        (["--cgroup-parent", "mine"], "--cgroup-parent 'mine': RUN's control groups lie below"),
+        (["--cgroup-parent", "/a/../b"], "invalid control group '/a/../b'; write it as /NAME"),
+        (["--cgroup-parent", "a b"], "invalid control group 'a b'"),
     ],
 )
 def test_what_means_nothing(base, words, complaint):

@@ -130,7 +130,10 @@ class LayerRunner:
 
 def _within(process: Process, around: "Surroundings") -> Process:
     return process._replace(
-        limits=around.limits, naming=around.naming, confinement=around.confinement
+        limits=around.limits,
+        naming=around.naming,
+        confinement=around.confinement,
+        group_parent=around.group_parent,
     )
 
 

@@ -13,7 +13,8 @@ from lamina.runtime.naming import Naming
 
 
 class Surroundings(NamedTuple):
-    """Limits of RUN's processes, how far they are kept apart, names with addresses.
+    """Limits of RUN's processes, how far they are kept apart, names with addresses, and the control
+    group that theirs lies below.
 
     Of these a result depends on the limits of single processes and on what they are allowed: only
     they are in its key.
@@ -22,6 +23,7 @@ class Surroundings(NamedTuple):
     limits: Limits = Limits()
     confinement: Confinement = Confinement()
     naming: Naming = Naming()
+    group_parent: str = ""
 
     @property
     def facts(self) -> dict[str, Fact]:

@@ -11,17 +11,10 @@ _RESOURCES = (
     *("cpu-period", "cpu-quota", "cpu-shares", "cpuset-cpus", "cpuset-mems"),
     *("memory", "memory-swap"),
 )
-_PARENTS = ("", "default")
 
 
 def around(given: Parsed) -> Surroundings:
     """The surroundings that the flags ask for; raises `UsageError`."""
-    if given.one("cgroup-parent") not in (None, *_PARENTS):
-        raise UsageError(
-            f"--cgroup-parent {given.one('cgroup-parent')!r}: RUN's control groups lie below"
-            " lamina/, and nowhere else",
-            hint="limit them by --memory, --cpu-quota and their like",
-        )
     said = Around(
         shm_size=given.one("shm-size"),
         extra_hosts=given.all("add-host"),
@@ -31,6 +24,7 @@ def around(given: Parsed) -> Surroundings:
         cap_add=given.all("cap-add"),
         cap_drop=given.all("cap-drop"),
         security_opt=given.all("security-opt"),
+        cgroup_parent=given.one("cgroup-parent") or "",
     )
     return surroundings(limited(_with_resources(given)), said)
 

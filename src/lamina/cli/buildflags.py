@@ -42,7 +42,7 @@ FLAGS = (
     Flag("call", "", "WHAT", "build, check, outline or targets, also outline,format=json"),
     Flag("cap-add", "", "CAPABILITY", "give RUN one more, or ALL", True),
     Flag("cap-drop", "", "CAPABILITY", "take one from RUN, or ALL", True),
-    Flag("cgroup-parent", "", "GROUP", "accepted as default: RUN's groups lie below lamina/"),
+    Flag("cgroup-parent", "", "GROUP", "the control group that RUN's own are to lie below"),
     Flag("check", "", "", "say what the build checks find, and build nothing"),
     Flag("compress", "", "", _SAKE),
     Flag("cpu-period", "", "MICROSECONDS", "the time in which --cpu-quota may be used by RUN"),

@@ -68,6 +68,7 @@ class Around(TypedDict, total=False):
     cap_add: Sequence[str]
     cap_drop: Sequence[str]
     security_opt: Sequence[str]
+    cgroup_parent: str
 
 
 class Named(TypedDict, total=False):

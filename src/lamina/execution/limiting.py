@@ -9,7 +9,7 @@ import resource
 from typing import NamedTuple
 
 from lamina.errors import RuntimeFailure
-from lamina.fs.cgroups import SWAP, Group, Need
+from lamina.fs.cgroups import BASE, SWAP, Group, Need
 from lamina.fs.processes import oom_score
 from lamina.kernel.namespaces import (
     CAP_SYS_RESOURCE,
@@ -77,7 +77,8 @@ def group_of(process: Process, container: str) -> Group | None:
     if _can_mount(process):
         needs.append(_MOUNTER)
     swap = limits.swap if limits.memory else 0
-    return Group(container, tuple(needs), shares_of(limits), limits.memory, swap)
+    base = process.group_parent or BASE
+    return Group(container, tuple(needs), shares_of(limits), limits.memory, swap, base)
 
 
 def shares_of(limits: Limits) -> tuple[tuple[str, str, str], ...]:
@@ -106,7 +107,7 @@ def may_need_group(process: Process) -> bool:
 
 
 def _is_limited(process: Process) -> bool:
-    return process.limits.needs_group or _narrows_devices(process)
+    return process.limits.needs_group or bool(process.group_parent) or _narrows_devices(process)
 
 
 def _can_mount(process: Process) -> bool:

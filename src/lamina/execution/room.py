@@ -77,7 +77,7 @@ class Room:
         try:
             if not may_need_group(job.process):
                 return None
-            self.write(_GROUP, b"", 0o600)
+            self.write(_GROUP, os.fsencode(job.process.group_parent), 0o600)
             return group_of(job.process, self.name)
         except BaseException:
             self.close()
@@ -289,14 +289,24 @@ def _try_lock(folder: str) -> int | None:
 def _remove_states(run_dir: str, name: str, patience: float = _PATIENCE) -> bool:
     """What a killed runtime could not remove itself, and control groups; whether all are gone."""
     gone = True
-    if os.path.exists(os.path.join(run_dir, name, _GROUP)):
-        gone = cgroups.remove(name, patience)
+    base = _group_parent(os.path.join(run_dir, name, _GROUP))
+    if base is not None:
+        gone = cgroups.remove(name, patience, base=base or cgroups.BASE)
     for runtime in _RUNTIMES:
         state = os.path.join(run_dir, runtime, name)
         if os.path.isdir(state):
             gone = _remove_cgroups(name, patience) and gone
             remove_tree(state)
     return gone
+
+
+def _group_parent(path: str) -> str | None:
+    """Below which group the container's own was made ("": the usual); None where none was."""
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read())
+    except FileNotFoundError:
+        return None
 
 
 def _remove_cgroups(name: str, patience: float) -> bool:

@@ -2,10 +2,11 @@
 
     <hierarchy>/lamina/<container>/box
 
-`box` is made and removed by the OCI runtime, which writes the limits there; what is above it is
-ours, and is what tells afterwards whether the kernel killed for want of memory: by a counter in
-version 2, where a parent counts what happens below. In version 1 only the group that is over its
-limit tells: ours is limited to a page less than `box`, so it is the one.
+or below another group than `lamina`, where that was asked for. `box` is made and removed by the OCI
+runtime, which writes the limits there; what is above it is ours, and is what tells afterwards
+whether the kernel killed for want of memory: by a counter in version 2, where a parent counts what
+happens below. In version 1 only the group that is over its limit tells: ours is limited to a page
+less than `box`, so it is the one.
 
 Version 1 with a small version 2 beside it ("hybrid") counts as version 1.
 """
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from lamina.errors import RuntimeFailure
 from lamina.kernel import mountinfo
 
-_BASE = "lamina"
+BASE = "lamina"
 BOX = "box"
 SWAP = ("memory.memsw.limit_in_bytes", "memory.swap.max")  # of version 1, of version 2
 _PATIENCE = 10.0  # seconds for the kernel to end what was killed
@@ -82,8 +83,9 @@ class Group:
         shares: tuple[tuple[str, str, str], ...],
         memory: int,
         swap: int,
+        base: str = BASE,
     ) -> None:
-        """Make it, with room for `needs`; `memory` and `swap` in bytes (0: no limit).
+        """Make it below `base`, with room for `needs`; `memory`, `swap` in bytes (0: no limit).
 
         `shares` are controllers, names of files and what is written into those that there are:
         what is divided between groups is divided between this one and its like, not between
@@ -92,6 +94,7 @@ class Group:
         Raises `RuntimeFailure` for what this machine cannot hold.
         """
         self._container = container
+        self._base = base
         self._found = hierarchies()
         self._alarm = -1
         self._memory = ""
@@ -109,12 +112,12 @@ class Group:
     @property
     def path(self) -> str:
         """What the runtime is told (cgroupsPath)."""
-        return f"/{_BASE}/{self._container}/{BOX}"
+        return f"/{self._base}/{self._container}/{BOX}"
 
     @property
     def counts_swap(self) -> bool:
         """Whether it can hold memory and swap together, or swap alone, to a limit."""
-        folder = os.path.join(self._hierarchy("memory"), _BASE, self._container)
+        folder = self._below(self._hierarchy("memory"))
         return any(os.path.exists(os.path.join(folder, name)) for name in SWAP)
 
     def ran_out_of_memory(self) -> bool:
@@ -124,12 +127,12 @@ class Group:
                 return os.eventfd_read(self._alarm) > 0
             except BlockingIOError:
                 return False
-        return bool(self._memory) and killed_for_memory(self._container)
+        return bool(self._memory) and killed_for_memory(self._container, self._base)
 
     def remove(self) -> None:
         """Remove it, as far as nobody is in it."""
         self.leave()
-        remove(self._container)
+        remove(self._container, base=self._base)
 
     def leave(self) -> None:
         """Let go of it, and leave it there."""
@@ -143,7 +146,7 @@ class Group:
             return  # version 2 guards them by a program that the runtime brings
         if not own:
             raise _missing(need, f"there is no control group controller {need.controller} here")
-        folder = os.path.join(own, _BASE, self._container)
+        folder = self._below(own)
         try:
             os.makedirs(folder, exist_ok=True)
             if own == self._found.unified:
@@ -157,8 +160,11 @@ class Group:
     def _hierarchy(self, controller: str) -> str:
         return self._found.of.get(controller, self._found.unified if self.is_unified else "")
 
+    def _below(self, hierarchy: str) -> str:
+        return os.path.join(hierarchy, self._base, self._container)
+
     def _share(self, controller: str, name: str, text: str) -> None:
-        path = os.path.join(self._hierarchy(controller), _BASE, self._container, name)
+        path = os.path.join(self._below(self._hierarchy(controller)), name)
         if os.path.exists(path):
             write(path, text)
 
@@ -170,7 +176,10 @@ class Group:
     def _hand_on(self, controller: str) -> None:
         """Version 2: a controller works below a group that hands it on."""
         name = "io" if controller == "blkio" else controller
-        for folder in (self._found.unified, os.path.join(self._found.unified, _BASE)):
+        folder = self._found.unified
+        write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
+        for part in self._base.split("/"):
+            folder = os.path.join(folder, part)
             write(os.path.join(folder, "cgroup.subtree_control"), f"+{name}")
 
     def _watch(self, memory: int, swap: int) -> None:
@@ -178,7 +187,7 @@ class Group:
             self._memory = self._found.unified
             return
         self._memory = self._found.of["memory"]
-        folder = os.path.join(self._memory, _BASE, self._container)
+        folder = self._below(self._memory)
         write(os.path.join(folder, "memory.limit_in_bytes"), str(memory - _PAGE))
         both = os.path.join(folder, SWAP[0])
         if swap > 0 and os.path.exists(both):
@@ -195,7 +204,7 @@ def folder_of(container: str, controller: str) -> str:
     """Where a container's group is, or would be, for that controller; "" where there is none."""
     found = hierarchies()
     place = found.of.get(controller, found.unified if is_unified() else "")
-    return os.path.join(place, _BASE, container) if place else ""
+    return os.path.join(place, BASE, container) if place else ""
 
 
 def is_unified() -> bool:
@@ -204,12 +213,12 @@ def is_unified() -> bool:
     return bool(found.unified) and not _CONTROLLERS.intersection(found.of)
 
 
-def killed_for_memory(container: str) -> bool:
+def killed_for_memory(container: str, base: str = BASE) -> bool:
     """Whether a counter tells of it: in version 1 only before the runtime has cleared up."""
-    return any(_counted(path) for path in counters(container))
+    return any(_counted(path) for path in counters(container, base))
 
 
-def counters(container: str) -> tuple[str, ...]:
+def counters(container: str, base: str = BASE) -> tuple[str, ...]:
     """The files whose `oom_kill` counts processes of it that were killed for want of memory."""
     found = hierarchies()
     places = (
@@ -217,7 +226,7 @@ def counters(container: str) -> tuple[str, ...]:
         (found.unified, "", "memory.events"),
     )
     return tuple(
-        os.path.join(place, _BASE, container, below, name) for place, below, name in places if place
+        os.path.join(place, base, container, below, name) for place, below, name in places if place
     )
 
 
@@ -230,10 +239,10 @@ def _counted(path: str) -> bool:
     return int(rows.get("oom_kill", "0")) > 0
 
 
-def remove(container: str, patience: float = _PATIENCE) -> bool:
+def remove(container: str, patience: float = _PATIENCE, *, base: str = BASE) -> bool:
     """Remove a container's group in every hierarchy; whether nothing is left (see `clear`)."""
     places = hierarchies().places
-    return clear([os.path.join(place, _BASE, container) for place in places], patience)
+    return clear([os.path.join(place, base, container) for place in places], patience)
 
 
 def clear(groups: Sequence[str], patience: float) -> bool:

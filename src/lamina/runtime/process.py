@@ -42,7 +42,8 @@ class Process(NamedTuple):
     """One process in a root: `env` holds `KEY=value`, `user` is as in an image's config.
 
     `network` is `host` or `none`; `cwd` is absolute and made when it is missing. A `privileged`
-    process has every right that its starter has.
+    process has every right that its starter has. Its control group lies below `group_parent` ("":
+    where those of containers lie).
     """
 
     args: tuple[str, ...]
@@ -60,6 +61,7 @@ class Process(NamedTuple):
     limits: Limits = Limits()
     naming: Naming = Naming()
     annotations: tuple[tuple[str, str], ...] = ()
+    group_parent: str = ""
 
 
 def environment(process: Process, home: str) -> tuple[str, ...]:
