@@ -86,3 +86,13 @@ async def in_thread(work: Callable[[], T]) -> T:
     except RuntimeError as error:
         raise BlockingIOError(errno.EAGAIN, str(error)) from error
     return await done
+
+
+async def to_its_end(work: Callable[[], T]) -> T:
+    """The same, and nobody who gives up waiting goes on before it is done."""
+    working = asyncio.ensure_future(in_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working
+        raise

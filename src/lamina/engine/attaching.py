@@ -38,7 +38,7 @@ def attached(
 
         def connect(path: str) -> None:
             stored = store.get(container.id)
-            waiting = ending.enter_context(watched(store, stored))
+            waiting = ending.enter_context(watched(store, stored, last=True))
             stream = Attachment(path, role, framed=not stored.settings.tty)
             ending.callback(stream.close)
             found.append(Attached(stream, waiting))

@@ -56,19 +56,23 @@ class Container(ContainerFacts):
         detached.start(self._store, self.id, finish=finish, stdio=stdio, before=before)
         self.reload()
 
-    def wait(self) -> int:
-        """Wait until it has ended; gives its exit status, as a shell shows it."""
-        with self.watched() as wait:
+    def wait(self, *, last: bool = False) -> int:
+        """Wait until it has ended; gives its exit status, as a shell shows it.
+
+        One that is started again by its restart policy has ended all the same, as docker has it,
+        unless its `last` end is waited for.
+        """
+        with self.watched(last=last) as wait:
             return wait()
 
-    def watched(self) -> "AbstractContextManager[Watch]":
-        """Gives what, when it is called, waits for its end and tells its exit status.
+    def watched(self, *, last: bool = False) -> "AbstractContextManager[Watch]":
+        """Gives what, when it is called, waits for its end as `wait`, and tells its exit status.
 
         Also of one that is removed at its end, where asking later may be too late.
         """
         from lamina.containers.ending import watched
 
-        return watched(self._store, self._store.get(self.id))
+        return watched(self._store, self._store.get(self.id), last=last)
 
     def attached(
         self, *, stdin: bool = False, last: bool = False, start: "Stdio | None" = None
@@ -122,10 +126,17 @@ class Container(ContainerFacts):
 
         signal_to(self._store, self._store.get(self.id), number_of(signal))
 
-    def stop(self, *, timeout: float | None = None, signal: int | str | None = None) -> None:
+    def stop(
+        self,
+        *,
+        timeout: float | None = None,
+        signal: int | str | None = None,
+        bell: int | None = None,
+    ) -> bool:
         """Ask it to end by its stop signal, and kill it after `timeout` seconds (10; -1: never).
 
-        Returns when it has ended. Nothing when it does not run.
+        Returns when it has ended, or, where it is never killed, once the descriptor `bell` is
+        readable: whether it has ended. Nothing when it does not run.
         """
         from lamina.containers.ending import stop
         from lamina.containers.signals import number_of
@@ -133,9 +144,11 @@ class Container(ContainerFacts):
         number = number_of(signal or self.stop_signal)
         patience = self.settings.lasting.stop_timeout if timeout is None else timeout
         patience = _STOP_PATIENCE if patience is None else patience
-        stop(self._store, self._store.get(self.id), number, None if patience < 0 else patience)
+        limit = None if patience < 0 else patience
+        has_ended = stop(self._store, self._store.get(self.id), number, limit, bell)
         with suppress(ContainerNotFound):  # it was to be removed at its end
             self.reload()
+        return has_ended
 
     def pause(self) -> None:
         """Hold everything of it still; raises `NotRunning`, `Conflict` or `RuntimeFailure`."""
@@ -211,11 +224,20 @@ class Container(ContainerFacts):
         own = self.settings.lasting.stop_signal
         return own or self._engine.image_store.config(self.image).config.stop_signal or "SIGTERM"
 
-    def restart(self, *, timeout: float | None = None, signal: int | str | None = None) -> None:
-        """Stop it, if it runs, and start it."""
-        self.stop(timeout=timeout, signal=signal)
-        self.start()
+    def restart(
+        self,
+        *,
+        timeout: float | None = None,
+        signal: int | str | None = None,
+        bell: int | None = None,
+        before: Callable[[str], None] | None = None,
+    ) -> bool:
+        """Stop it, if it runs, and start it, as `stop` and `start`: whether that was done."""
+        if not self.stop(timeout=timeout, signal=signal, bell=bell):
+            return False
+        self.start(before=before)
         self._store.announce(self._stored.row, "restart")
+        return True
 
     def diff(self) -> "list[Change]":
         """What it changed over its image, in docker's A, C and D."""

@@ -41,6 +41,11 @@ class Record(NamedTuple):
     began: float = 0.0
 
     @property
+    def ends(self) -> int:
+        """How many runs of that start have ended."""
+        return self.restarts + (self.state != "running")
+
+    @property
     def is_final(self) -> bool:
         """Whether nothing more of that start comes."""
         return self.state in ("ended", "stopped")
@@ -72,18 +77,13 @@ def latest(folder: str) -> Record | None:
     """The same, also of an end that is not the last."""
     try:
         with open(os.path.join(folder, NAME), "rb") as file:
-            return _parsed(file.read(_SIZE))
+            return parse(file.read(_SIZE))
     except OSError:
         return None
 
 
 def parse(data: bytes) -> Record | None:
-    """What a record says of an end; None while nothing whole is written."""
-    record = _parsed(data)
-    return record if record is not None and record.is_final else None
-
-
-def _parsed(data: bytes) -> Record | None:
+    """What a record says, also of an end that is not the last; None while none is written."""
     line, end, _ = data.partition(b"\n")
     words = line.decode("ascii", "replace").split()
     if not end or len(words) not in (5, 8):

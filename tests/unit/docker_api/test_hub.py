@@ -75,7 +75,7 @@ def test_who_attaches_to_what_is_gone_waits_for_nothing():
 
     hub = Hub()
     backend = Backend(lambda: None, lambda: -1, hub, Execs())
-    talk = _Attached("/nowhere", OUTPUT, b"", bytes, None)
+    talk = _Attached("/nowhere", OUTPUT, None, bytes, None)
     with pytest.raises(ContainerNotFound):
         talk.connect(backend, Gone())
     assert hub._waiting == {}

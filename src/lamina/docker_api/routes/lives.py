@@ -4,6 +4,8 @@ import os
 import select
 import shlex
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
@@ -34,14 +36,16 @@ def _start(backend: Backend, request: Request) -> Reply:
         raise NotRunning("cannot start a paused container, try unpause instead")
     if container.is_up:
         return empty(304)
-    started(backend, container)
+    with _starting(backend, container) as before:
+        container.start(before=before)
     return empty()
 
 
-def started(backend: Backend, container: Container) -> None:
-    """Start it, with all connected who wait for that; raises as `Container.start`."""
+@contextmanager
+def _starting(backend: Backend, container: Container) -> Iterator[Callable[[str], None]]:
+    """Around a start, with all connected who wait for that; raises as `Container.start`."""
     try:
-        container.start(before=lambda path: backend.hub.starting(container.id, path))
+        yield lambda path: backend.hub.starting(container.id, path)
     except LaminaError as error:
         if container.settings.auto_remove:
             container.discard()
@@ -56,14 +60,21 @@ def _stop(backend: Backend, request: Request) -> Reply:
     container = backend.engine.containers.get(request.name)
     if not container.is_up:
         return empty(304)
-    container.stop(timeout=_patience(request.query), signal=_signal(request.query))
+    patience, signal = _patience(request.query), _signal(request.query)
+    if not container.stop(timeout=patience, signal=signal, bell=backend.bell()):
+        raise ClientGone  # and it need not end
     return empty()
 
 
 def _restart(backend: Backend, request: Request) -> Reply:
-    container = backend.engine.containers.get(request.name)
-    container.stop(timeout=_patience(request.query), signal=_signal(request.query))
-    started(backend, container)
+    container, query = backend.engine.containers.get(request.name), request.query
+    patience, signal = _patience(query), _signal(query)
+    with _starting(backend, container) as before:
+        is_done = container.restart(
+            timeout=patience, signal=signal, bell=backend.bell(), before=before
+        )
+    if not is_done:
+        raise ClientGone
     return empty()
 
 
@@ -172,7 +183,7 @@ class _Waiting:
                 return self._code()
             if not self._container.is_up and not self._starts(waiter, removed=removed):
                 return waiter.code if waiter.code is not None else self._code()
-            code = self._ends(waiter)
+            code = self._ends(waiter, last=removed)
         if removed:
             self._goes()
         return code
@@ -194,8 +205,8 @@ class _Waiting:
             self._goes()
         return False
 
-    def _ends(self, waiter: Waiter) -> int:
-        with self._container.watched() as watch:
+    def _ends(self, waiter: Waiter, *, last: bool) -> int:
+        with self._container.watched(last=last) as watch:
             waiter.ready.set()
             if not watch.until(self._bell):
                 raise ClientGone

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 
@@ -15,7 +16,7 @@ from lamina.docker_api.replies import FRAMED, RAW, Hijack, Line, Reply, Stream, 
 from lamina.docker_api.request import Query, Request
 from lamina.docker_api.routing import Route
 from lamina.engine.container import Container
-from lamina.errors import Conflict, UsageError
+from lamina.errors import Conflict, StorageError, UsageError
 from lamina.execution.attached import INPUT, LAST_INPUT, OUTPUT, joined
 from lamina.values.detachkeys import DetachKeys
 from lamina.values.moments import moment
@@ -45,16 +46,16 @@ def _attach(backend: Backend, request: Request) -> Reply:
     query, settings = request.query, container.settings
     keys = DetachKeys(query.text("detachKeys") or None) if settings.tty else None
     wanted = wanted_of(query, container)
-    before = _already(container, wanted) if query.flag("logs") else b""
+    past = _Past(container, wanted) if query.flag("logs") else None
     kind = content_type(request, tty=settings.tty)
     if not query.flag("stream"):
-        return Hijack(_Said(before).talk, kind)
+        return Hijack(_Said(past).talk, kind)
     feeds = query.flag("stdin") and settings.stdin_open
     role = (LAST_INPUT if settings.stdin_once else INPUT) if feeds else OUTPUT
     path = os.path.join(backend.engine.run_root, container.id, "attach")
     sieve = Sieve(wanted) if not settings.tty and len(wanted) < 2 else None
     passed = sieve.passed if sieve is not None else _whole
-    talk = _Attached(path, role, before, passed if wanted else _nothing, keys)
+    talk = _Attached(path, role, past, passed if wanted else _nothing, keys)
     talk.connect(backend, container)
     return Hijack(talk.talk, kind)
 
@@ -67,22 +68,46 @@ def _nothing(_data: bytes) -> bytes:
     return b""
 
 
-def _already(container: Container, wanted: frozenset[int]) -> bytes:
-    """What it wrote before."""
-    tty = container.settings.tty
-    return b"".join(_told(each, tty=tty) for each in container.logs() if _is_wanted(each, wanted))
+class _Past:
+    """What a container wrote before, which is read piece by piece as it is taken up."""
+
+    def __init__(self, container: Container, wanted: frozenset[int]) -> None:
+        """Raises `UsageError` where there is no log, or `StorageError`."""
+        self._lines = container.logs(until=time.time())
+        self._wanted = wanted
+        self._tty = container.settings.tty
+        self._first = self._piece()
+
+    async def tell(self, line: Line) -> None:
+        """Send it; raises OSError when the client is gone."""
+        with closing(self._lines), suppress(StorageError):  # of what is lost nothing can be said
+            data = self._first
+            while data:
+                await line.write(data)
+                data = await waiting.to_its_end(self._piece)
+
+    def _piece(self) -> bytes:
+        pieces, size = [], 0
+        for each in self._lines:
+            if _is_wanted(each, self._wanted):
+                pieces.append(_told(each, tty=self._tty))
+                size += len(pieces[-1])
+            if size >= talking.CHUNK:
+                break
+        return b"".join(pieces)
 
 
 class _Said:
     """Someone who wants nothing but what was written before."""
 
-    def __init__(self, before: bytes) -> None:
-        self._before = before
+    def __init__(self, past: _Past | None) -> None:
+        self._past = past
 
     async def talk(self, line: Line) -> None:
         """Tell it."""
-        with suppress(OSError):
-            await line.write(self._before)
+        if self._past is not None:
+            with suppress(OSError):
+                await self._past.tell(line)
         await line.end()
 
 
@@ -93,13 +118,13 @@ class _Attached:
         self,
         path: str,
         role: bytes,
-        before: bytes,
+        past: _Past | None,
         passed: Callable[[bytes], bytes],
         keys: DetachKeys | None,
     ) -> None:
         self._path = path
         self._role = role
-        self._before = before
+        self._past = past
         self._passed = passed
         self._keys = keys
         self._ending = ExitStack()
@@ -144,8 +169,8 @@ class _Attached:
     async def talk(self, line: Line) -> None:
         """Pass on what is written and sent until either side has had enough."""
         with self._ending, suppress(OSError):
-            if self._before:
-                await line.write(self._before)
+            if self._past is not None:
+                await self._past.tell(line)
             if self._socket is None:
                 await self._started(line)
             if self._socket is not None:
@@ -174,12 +199,7 @@ class _Attached:
 
     async def _joined_aside(self) -> bool:
         """The same on a thread, which is waited for: what it opens is to be closed."""
-        joining = asyncio.ensure_future(waiting.in_thread(self._has_joined))
-        try:
-            return await asyncio.shield(joining)
-        except asyncio.CancelledError:
-            await joining
-            raise
+        return await waiting.to_its_end(self._has_joined)
 
     async def _output(self) -> bytes:
         """What is wanted of what it wrote; b"" at its end."""
@@ -232,8 +252,6 @@ def _tail(query: Query) -> int | None:
 
 
 def _moment(query: Query, name: str) -> float | None:
-    import time
-
     text = query.text(name)
     return None if text in ("", "0") else moment(text, time.time())
 
