@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 import lamina
-from tests.cli.rig import assert_complaint, told
+from tests.cli.rig import assert_complaint, told, until
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -162,6 +162,39 @@ def test_health_begins_anew(by_each):
         assert following() == "health_status: healthy"
         os.kill(state(by_each, "c1")[0]["Pid"], signal.SIGKILL)
         assert following() == "health_status: healthy"
+
+
+def test_another_policy_holds_from_now_on(by_each):
+    """Nothing of it was told of before: whoever follows hears of the restarts all the same."""
+    by_each.ok("run", "-d", "--name", "c1", "base", "sleep", "1000")
+    with followed(by_each, "--filter", "container=c1", "--filter", "event=die") as following:
+        assert by_each.ok("update", "--restart", "always", "c1") == "c1\n"
+        for _ in range(2):
+            os.kill(state(by_each, "c1")[0]["Pid"], signal.SIGKILL)
+            assert following() == "die 137"
+            until(lambda: state(by_each, "c1")[0]["Status"] == "running")
+        by_each.ok("update", "--restart", "on-failure:5", "c1")
+        by_each.ok("update", "--restart", "no", "c1")
+        os.kill(state(by_each, "c1")[0]["Pid"], signal.SIGKILL)
+        assert last_end(by_each, "c1") == 137
+    (document,) = told(by_each, "inspect", "c1")
+    assert (document["State"]["Status"], document["RestartCount"]) == ("exited", 2)
+    assert document["HostConfig"]["RestartPolicy"]["Name"] == "no"
+
+
+def test_a_policy_that_began_late_ends_with_a_stop(by_each):
+    by_each.ok("run", "-d", "--name", "c1", "base", "sleep", "1000")
+    by_each.ok("update", "--restart", "always", "c1")
+    by_each.ok("stop", "-t", "0", "c1")
+    assert state(by_each, "c1")[0]["Status"] == "exited"
+    by_each.ok("update", "--restart", "on-failure:1", "c1")
+    assert told(by_each, "inspect", "c1")[0]["HostConfig"]["RestartPolicy"] == {
+        "Name": "on-failure",
+        "MaximumRetryCount": 1,
+    }
+    assert_complaint(by_each("update", "--restart", "often", "c1"), "no restart policy 'often'")
+    by_each.ok("run", "-d", "--rm", "--name", "c2", "base", "sleep", "1000")
+    assert_complaint(by_each("update", "--restart", "always", "c2"), "not started again")
 
 
 def test_what_is_removed_is_not_started_again(base):

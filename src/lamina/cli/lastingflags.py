@@ -6,10 +6,13 @@ from lamina.containers.lasting import NO_RESTART, Lasting, with_log, with_restar
 from lamina.containers.signals import number_of
 from lamina.errors import UsageError
 
+RESTART = Flag(
+    "restart", "", "POLICY", "no, always, unless-stopped or on-failure[:NUMBER] (run -d)"
+)
 FLAGS = (
     Flag("log-driver", "", "NAME", "json-file (what it writes is kept for `logs`) or none"),
     Flag("log-opt", "", "KEY=VALUE", "max-size=SIZE (16m) and max-file=NUMBER (4) of it", True),
-    Flag("restart", "", "POLICY", "no, always, unless-stopped or on-failure[:NUMBER] (run -d)"),
+    RESTART,
     Flag("stop-signal", "", "SIGNAL", "what asks it to end (the image's, or TERM)"),
     Flag("stop-timeout", "", "SECONDS", "how long `stop` waits before it is killed (10)"),
 )

@@ -89,8 +89,8 @@ def _keeping(
         stdin_open=stored.settings.stdin_open,
         locks=locks,
         finish=finish,
-        journal=journal.begin(folder) if tells else "",
-        restart=(lasting.restart, lasting.restart_retries),
+        journal=journal.begin(folder) if tells else journal.place(folder),
+        restart=lasting.restart_words,
         checking=checking,
     )
 

@@ -93,7 +93,7 @@ class Following(Closing):
             new = events.after(db, self._last)
         if new:
             self._last = new[-1].id
-        if any(each.action == "start" for each in new):
+        if any(each.action in ("start", "update") for each in new):
             self._take_keepers()
         wanted = (each for each in new if self._is_wanted(each))
         self._found += sorted(wanted, key=lambda each: each.time)  # ends may be noticed late

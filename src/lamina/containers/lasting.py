@@ -37,6 +37,11 @@ class Lasting(NamedTuple):
         return self.restart != NO_RESTART
 
     @property
+    def restart_words(self) -> str:
+        """The policy and its bound, as a monitor reads them."""
+        return f"{self.restart} {self.restart_retries}"
+
+    @property
     def log_driver(self) -> str:
         """As docker names it."""
         return "json-file" if self.log_files else "none"

@@ -184,7 +184,7 @@ def _lasting(said: Fields, host: Fields) -> Lasting:
     if signal:
         number_of(signal)
     patience = said.number("StopTimeout") if said.raw("StopTimeout") is not None else None
-    plain = with_restart(Lasting(signal, patience), _policy(host.within("RestartPolicy")))
+    plain = with_restart(Lasting(signal, patience), restart_of(host.within("RestartPolicy")))
     log = host.within("LogConfig")
     driver, options = log.text("Type"), log.mapping("Config")
     if driver not in ("", "json-file", "none"):
@@ -198,7 +198,7 @@ def _health(said: object) -> Health:
     return of_document(said)
 
 
-def _policy(said: Fields) -> str:
+def restart_of(said: Fields) -> str:
     """As `--restart` spells it."""
     name, most = said.text("Name") or NO_RESTART, said.number("MaximumRetryCount")
     return f"{name}:{most}" if name == "on-failure" and most > 0 else name

@@ -301,16 +301,21 @@ class Container(ContainerFacts):
         if runs:
             self.start()
 
-    def update(self, **wanted: "Unpack[Limited]") -> None:
-        """Hold it to other limits, also while it runs; what is not named stays.
+    def update(self, *, restart: str | None = None, **wanted: "Unpack[Limited]") -> None:
+        """Hold it to other limits, or another `restart` policy, also while it runs.
 
-        Raises `UsageError`, or `RuntimeFailure` for what cannot be changed while it runs.
+        What is not named stays. Raises `UsageError`, or `RuntimeFailure` for what cannot be
+        changed while it runs.
         """
+        from lamina.containers.lasting import with_restart
         from lamina.containers.updating import update
         from lamina.engine.wishing import relimited
 
         self.reload()
-        update(self._store, self._stored, relimited(self.settings.limits, wanted))
+        limits, lasting = relimited(self.settings.limits, wanted), self.settings.lasting
+        if restart is not None:
+            lasting = with_restart(lasting, restart)
+        update(self._store, self._stored, limits, lasting)
         self.reload()
 
     def rename(self, name: str) -> None:

@@ -46,20 +46,20 @@ class Keeping(NamedTuple):
     `record` is the file of the exit record, `log` that of the log (empty for none), bounded to
     `log_files` files of `log_size` bytes each (0: unbounded). `locks` are descriptors of locks to
     be held meanwhile. `finish` is executed at the end, in the mount namespace of the caller, which
-    is its descriptor `OUTSIDE`. `journal` is the file of what it tells (empty: it tells nothing).
-    `restart` is docker's policy, and how often at most a failing one is started again (0: ever).
+    is its descriptor `OUTSIDE`. `journal` is the file of what it tells. `restart` is docker's
+    policy, and how often at most a failing one is started again (0: ever).
     """
 
     record: str
+    journal: str
     log: str = ""
     log_size: int = 0
     log_files: int = 1
     stdin_open: bool = False
     locks: tuple[int, ...] = ()
     finish: tuple[str, ...] = ()
-    journal: str = ""
     checking: "Checking | None" = None
-    restart: tuple[str, int] = ("no", 0)
+    restart: str = "no 0"
 
 
 class Checking(NamedTuple):
@@ -282,7 +282,7 @@ def _request(job: Job, isolation: Isolation, keeping: Keeping, room: Room) -> by
         "tty": "yes" if job.process.tty else "no",
         "path": PATH,
         "journal": keeping.journal,
-        "restart": f"{keeping.restart[0]} {keeping.restart[1]}",
+        "restart": keeping.restart,
         "health": " ".join(map(str, keeping.checking.plan)) if keeping.checking else "",
         "findings": keeping.checking.findings if keeping.checking else "",
         "counters": ":".join(counters(room.name)) if room.group is not None else "",

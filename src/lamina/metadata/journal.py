@@ -18,9 +18,14 @@ _SECOND = 1_000_000_000
 _ACTIONS = ("start", "die", "oom")
 
 
+def place(folder: str) -> str:
+    """Where that of a container's folder is, whether there is one or not."""
+    return os.path.join(folder, NAME)
+
+
 def begin(folder: str) -> str:
     """Make an empty one in a container's folder; gives its path. Raises OSError."""
-    path = os.path.join(folder, NAME)
+    path = place(folder)
     forget(folder)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     return path
@@ -37,7 +42,7 @@ def forget(folder: str) -> None:
 
 def is_there(folder: str) -> bool:
     """Whether a container's folder has one."""
-    return os.path.exists(os.path.join(folder, NAME))
+    return os.path.exists(place(folder))
 
 
 def has_news(db: sqlite3.Connection, row: ContainerRow, folder: str) -> bool:

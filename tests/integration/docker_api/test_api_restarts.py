@@ -62,6 +62,13 @@ def test_a_wait_for_the_removal_is_one_for_the_last(server, base: Lamina):
         assert b'"StatusCode":3' in b"".join(iter(lambda: client.recv(1 << 16), b""))
 
 
+def test_docker_update_changes_the_policy(docker):
+    docker.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sleep", "1000")
+    docker.ok("update", "--restart=no", "c1")
+    form = "{{.HostConfig.RestartPolicy.Name}} {{.State.Status}}"
+    assert docker.ok("inspect", "-f", form, "c1") == "no running\n"
+
+
 def test_who_leaves_a_stop_without_an_end_is_not_waited_for(server, base: Lamina):
     container = made(server.api, "trap '' TERM; while :; do sleep 0.1; done")
     assert server.api("POST", f"/containers/{container}/start").status == 204

@@ -2,6 +2,7 @@
 
 from lamina.cli.each import for_each
 from lamina.cli.flags import Parsed, Usage
+from lamina.cli.lastingflags import RESTART
 from lamina.cli.limitflags import FLAGS, limited
 from lamina.cli.main import Context
 from lamina.cli.session import engine
@@ -23,8 +24,8 @@ _NAMES = {
 }
 USAGE = Usage(
     "[OPTIONS] CONTAINER [CONTAINER...]",
-    "Hold containers to other limits, also while they run",
-    tuple(flag for flag in FLAGS if flag.name in _NAMES),
+    "Hold containers to other limits and restart policies, also while they run",
+    (*(flag for flag in FLAGS if flag.name in _NAMES), RESTART),
     1,
     None,
 )
@@ -37,12 +38,13 @@ def run(context: Context, given: Parsed) -> int:
     for flag, name in _NAMES.items():
         if given.one(flag) is not None:
             wanted[name] = said[name]  # type: ignore[literal-required]  # names of its own
-    if not wanted:
+    restart = given.one("restart")
+    if not wanted and restart is None:
         raise UsageError("nothing is to be changed", hint="give a limit, as --memory 512m")
     with engine(context) as opened:
 
         def update(name: str) -> None:
-            opened.containers.get(name).update(**wanted)
+            opened.containers.get(name).update(restart=restart, **wanted)
             print(name, flush=True)
 
         return for_each(given.operands, update)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from lamina.containers.signals import number_of
 from lamina.docker_api.backend import Backend
+from lamina.docker_api.creating import restart_of
 from lamina.docker_api.failures import ClientGone
 from lamina.docker_api.fields import Fields
 from lamina.docker_api.hub import Waiter
@@ -130,9 +131,10 @@ def size_of(query: Query) -> os.terminal_size:
 
 def _update(backend: Backend, request: Request) -> Reply:
     said = Fields(request.document())
-    if said.within("RestartPolicy").text("Name"):
-        raise UsageError("the restart policy of a container stays as it was made with")
-    backend.engine.containers.get(request.name).update(**of_container(said))
+    policy = said.within("RestartPolicy")
+    restart = restart_of(policy) if policy.text("Name") else None
+    container = backend.engine.containers.get(request.name)
+    container.update(restart=restart, **of_container(said))
     return document({"Warnings": None})
 
 

@@ -53,8 +53,8 @@ class Monitor:
         self._input = -1
         self._to_input = bytearray()
         self._input_ends = False
-        policy, most = wish["restart"].split()
-        self._restarts = Restarts(policy, int(most), f"{wish['room']}/stopped")
+        room = wish["room"]
+        self._restarts = Restarts(wish["restart"], f"{room}/stopped", f"{room}/restart")
         self._began = self._finished = 0.0
         self._oom = False
         self._wakened, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

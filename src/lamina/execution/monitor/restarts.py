@@ -7,14 +7,15 @@ _WELL = 10.0  # seconds that a container has to run to be started soon again
 
 
 class Restarts:
-    """`policy` is docker's (`no`, `always`, `unless-stopped`, `on-failure`), `most` the restarts
-    of a failing one (0: any number), `mark` a file that is there once it was asked to stop.
+    """`policy` is docker's (`no`, `always`, `unless-stopped`, `on-failure`) and the most restarts
+    of a failing one (0: any number); `mark` is a file that is there once it was asked to stop, and
+    `changed` one that has another policy, if it was changed since.
     """
 
-    def __init__(self, policy: str, most: int, mark: str) -> None:
-        self._policy = policy
-        self._most = most
+    def __init__(self, policy: str, mark: str, changed: str) -> None:
+        self._said = policy
         self._mark = mark
+        self._changed = changed
         self._delay = 0.0
         self.count = 0
 
@@ -25,11 +26,19 @@ class Restarts:
 
     def wants(self, code: int) -> bool:
         """Whether it is to be started again after it ended with that status."""
-        if self._policy == "no" or self.is_stopped:
+        policy, most = self._now().split()
+        if policy == "no" or self.is_stopped:
             return False
-        if self._policy == "on-failure":
-            return code != 0 and (not self._most or self.count < self._most)
+        if policy == "on-failure":
+            return code != 0 and (most == "0" or self.count < int(most))
         return True
+
+    def _now(self) -> str:
+        try:
+            with open(self._changed, encoding="ascii") as file:
+                return file.read()
+        except FileNotFoundError:
+            return self._said
 
     def delay(self, lasted: float) -> float:
         """Seconds until then, where it has run for so many."""
