@@ -11,7 +11,7 @@ import pytest
 
 from lamina.testing.fake_registry import fake_registry
 from tests.cli import layouts
-from tests.cli.rig import Lamina
+from tests.cli.rig import Lamina, assert_complaint
 
 pytestmark = pytest.mark.usefixtures("needs_root", "needs_mounts")
 
@@ -222,9 +222,37 @@ def test_the_store_and_an_archive_at_once(made, context, tmp_path):
     assert os.path.getsize(target)
 
 
+def test_what_a_folder_has_besides_goes_when_it_is_told_so(made, context, tmp_path):
+    """Names, kinds and links that a build before left; nothing that a link leads to."""
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    for folder in ("d/l", "stale/deep", "a"):
+        (out / folder).mkdir(parents=True)
+    (out / "d" / "b").symlink_to(outside)
+    (out / "away").symlink_to(outside)
+    (out / "d" / "f").write_text("older and longer")
+    os.link(out / "d" / "f", out / "stale" / "f")
+    os.mkfifo(out / "\n\udcff")
+    made.ok("build", "-o", f"type=local,dest={out},mode=delete", context)
+    fresh = tmp_path / "fresh"
+    made.ok("build", "-o", str(fresh), context)
+    compared = ["diff", "-r", "--no-dereference", str(out), str(fresh)]
+    assert subprocess.run(compared, check=False).returncode == 0
+    assert (outside / "kept").read_text() == "kept"
+
+
+@pytest.mark.parametrize("dest", [".", "..", "/", "{context}", "{context}/dir/.."])
+def test_what_a_build_needs_is_not_deleted(made, context, dest):
+    dest = dest.format(context=context)
+    said = made("build", "-o", f"type=local,dest={dest},mode=delete", context)
+    assert_complaint(said, "mode=delete would empty ", "name a dest= for the output alone")
+    assert os.path.exists(f"{context}/Dockerfile")
+
+
 @pytest.mark.parametrize(
     "text",
-    ["type=floppy,dest=x", "type=local", "type=oci,tar=false", "type=oci,dst=x",
+    ["type=tar,dest=x,mode=delete", "type=local,dest=x,mode=move", "type=floppy,dest=x", "type=local", "type=oci,tar=false", "type=oci,dst=x",
      "type=oci,dest=x,compression=lzma", "type=oci,dest=x,compression-level=x",
      "type=oci,dest=x,compression=zstd,compression-level=99",
      "type=image,compression=uncompressed", "type=oci,dest=x,oci-mediatypes=false"],

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tarfile
 
 import pytest
 
@@ -108,9 +109,20 @@ def test_each_tree_in_a_directory_of_its_own(made, context, tmp_path):
     assert (alone / "bin/program").read_text() == "for arm64\n"
 
 
-@pytest.mark.parametrize("kind", ["docker", "tar"])
-def test_what_holds_one_platform_refuses_several(made, context, tmp_path, kind):
-    words = ("--platform", "linux/amd64,linux/arm64", "-o", f"type={kind},dest={tmp_path}/x")
+def test_each_tree_in_a_directory_of_one_tar(made, context, tmp_path):
+    target = tmp_path / "tar"
+    words = ("--platform", "linux/amd64,linux/arm64", "-o", f"type=tar,dest={target}")
+    made.ok("build", *words, context)
+    with tarfile.open(target) as archive:
+        assert archive.getnames()[:2] == ["linux_amd64", "linux_amd64/bin"]
+        for each in ("amd64", "arm64"):
+            member = archive.extractfile(f"linux_{each}/bin/program")
+            assert member is not None
+            assert member.read().decode() == f"for {each}\n"
+
+
+def test_a_docker_archive_holds_one_platform(made, context, tmp_path):
+    words = ("--platform", "linux/amd64,linux/arm64", "-o", f"type=docker,dest={tmp_path}/x")
     assert_complaint(made("build", *words, context), "holds one platform", "type=oci")
     assert not os.path.exists(tmp_path / "x")
 

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.archive.apply import apply
-from lamina.archive.diff import whole_tree
-from lamina.archive.entry import Content, Entry, EntryStream, Write
+from lamina.archive.diff import entries_below, whole_tree
+from lamina.archive.entry import DIR, Content, Entry, EntryStream, Write
 from lamina.archive.packing import Packing
-from lamina.archive.writer import segments
+from lamina.archive.writer import segments, write
 from lamina.build.annotations import (
     INDEX,
     INDEX_DESCRIPTOR,
@@ -24,6 +25,7 @@ from lamina.build.annotations import (
     at_level,
 )
 from lamina.build.image import platform_of
+from lamina.build.likening import keep_like, keep_only
 from lamina.build.outputs import OCI, TAR, Output, refuse_several
 from lamina.errors import from_oserror
 from lamina.fs.faults import crash_point
@@ -68,19 +70,19 @@ class Exporter:
     def archive(self, images: Images, output: Output, names: list[str], out: Write) -> str:
         """Write an archive; gives the digest of the manifest in it, if there is one.
 
-        Only an OCI archive has room for several platforms; raises `UsageError`.
+        A tar of several platforms has a folder for each; docker's archive has no room for them.
+        Raises `UsageError`.
         """
         if output.kind == OCI:
             sink = OciArchiveSink(StreamTape(out), {})
             digest = self._send(images, output, names, sink)
             sink.finish()
             return digest
+        if output.kind == TAR:
+            self._tar(images, out)
+            return ""
         refuse_several([output], len(images))
         (image,) = images
-        if output.kind == TAR:
-            with closing(self._tree(image)) as tree:
-                export_tree(tree, out)
-            return ""
         tape = StreamTape(out)
         archive = ArchiveWriter(tape)
         familiar = [_full(name).familiar for name in names]
@@ -98,7 +100,9 @@ class Exporter:
             return self._send(images, output, names, LayoutSink(path, {}))
         for image in images:
             inner = os.path.join(path, _folder_of(image)) if len(images) > 1 else path
-            self._unroll(image, inner)
+            self._unroll(image, inner, deletes=output.deletes)
+        if output.deletes and len(images) > 1:
+            keep_only(path, {_folder_of(image) for image in images})
         return ""
 
     def push(
@@ -129,8 +133,19 @@ class Exporter:
             copy(found, content, RegistrySink(target, name, beside))
         return found.top.digest
 
-    def _unroll(self, image: ImageConfig, path: str) -> None:
+    def _tar(self, images: Images, out: Write) -> None:
+        with ExitStack() as held:
+            trees = [held.enter_context(closing(self._tree(image))) for image in images]
+            if len(trees) == 1:
+                export_tree(trees[0], out)
+                return
+            folders = (os.fsencode(_folder_of(image)) for image in images)
+            write(chain.from_iterable(map(_below, folders, trees)), out)
+
+    def _unroll(self, image: ImageConfig, path: str, *, deletes: bool) -> None:
         with _directory(path) as root, closing(self._tree(image)) as tree:
+            if deletes:
+                keep_like(root, path, tree)
             apply(root, segments(_owned(whole_tree(tree)), _forget), whiteouts=False)
             crash_point("tree-written")
 
@@ -249,6 +264,12 @@ def _package_urls(names: list[str], image: ImageConfig) -> list[str]:
     """How in-toto calls an image; `_` where it has no name, as BuildKit does."""
     platform = platform_of(image)
     return [packageurl.of_image(_full(name), platform) for name in names] or ["_"]
+
+
+def _below(folder: bytes, tree: TreeView) -> EntryStream:
+    """A folder and a tree in it, as members of a tar."""
+    yield Entry(folder, DIR, 0o755), None
+    yield from entries_below(tree, b"", folder)
 
 
 def _owned(entries: EntryStream) -> Iterator[tuple[Entry, Content | None]]:

@@ -1,6 +1,7 @@
 """What `-o` asks for, as values: where an image goes besides, or instead of, the store."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lamina.archive.packing import Packing
@@ -14,7 +15,7 @@ NOWHERE = "cacheonly"  # docker's word for a build of which only the cache is wa
 _KINDS = (STORE, REGISTRY, DOCKER, OCI, TAR, LOCAL, NOWHERE)
 _OPTIONS = (
     *("type", "dest", "compression", "compression-level", "force-compression", "name"),
-    *("oci-mediatypes", "push", "tar", "unpack"),
+    *("mode", "oci-mediatypes", "push", "tar", "unpack"),
 )
 
 
@@ -22,9 +23,9 @@ class Output(NamedTuple):
     """One output: its kind, where it goes (empty: the store; `-`: standard output).
 
     An OCI archive's layers are compressed unless `plain`, and as `packing` says, if it says
-    anything; so are those that a registry is sent. As a `folder` it is no archive but a layout.
-    What is to `push` is in the store, too. Only the store and OCI's documents have room for
-    `annotations`.
+    anything; so are those that a registry is sent. As a `folder` it is no archive but a layout. In
+    a folder that holds a tree what is not of it stays, unless the output `deletes`. What is to
+    `push` is in the store, too. Only the store and OCI's documents have room for `annotations`.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Output(NamedTuple):
     push: bool = False
     annotations: Annotations = ()
     packing: Packing | None = None
+    deletes: bool = False
 
     @property
     def is_stored(self) -> bool:
@@ -50,11 +52,26 @@ class Output(NamedTuple):
 def refuse_several(outputs: Sequence[Output], platforms: int) -> None:
     """Raise `UsageError` where an image for several platforms has no room."""
     for each in outputs:
-        if platforms > 1 and each.kind in (DOCKER, TAR) and each.dest:
+        if platforms > 1 and each.kind == DOCKER and each.dest:
             raise UsageError(
                 f"-o type={each.kind} holds one platform, and {platforms} are wanted",
                 hint="use -o type=oci, or --push",
             )
+
+
+def refuse_deleting(outputs: Sequence[Output], folders: Iterable[str]) -> None:
+    """Raise `UsageError` where one of these folders would be deleted as a stranger."""
+    needed = [os.path.realpath(each) for each in folders]
+    for each in outputs:
+        if not each.deletes:
+            continue
+        place = os.path.realpath(each.dest)
+        for path in needed:
+            if os.path.commonpath((place, path)) == place:
+                raise UsageError(
+                    f"mode=delete would empty {place}, and {path} is there",
+                    hint="name a dest= for the output alone",
+                )
 
 
 def with_annotations(outputs: Sequence[Output], annotations: Annotations) -> list[Output]:
@@ -106,7 +123,7 @@ def parse_output(text: str, host: Platform) -> Output:
     output = Output(kind, dest, names, plain, folder or kind == LOCAL, push, (), packing)
     if annotations and not output.is_annotated:
         raise UsageError(f"--output {text!r} has no room for annotations", hint="use type=oci")
-    return output._replace(annotations=annotations)
+    return output._replace(annotations=annotations, deletes=_deletes(fields, kind, text))
 
 
 def _is_true(text: str) -> bool:
@@ -154,3 +171,12 @@ def _packing(fields: dict[str, str], option: str) -> tuple[bool, Packing | None]
     if level is not None and not (level.isascii() and level.isdigit() and len(level) < 4):
         raise UsageError(f"{option}: {level!r} is no level of compression")
     return False, Packing.checked(kind or "gzip", int(level) if level is not None else None)
+
+
+def _deletes(fields: dict[str, str], kind: str, text: str) -> bool:
+    mode = fields.get("mode", "copy")
+    if mode not in ("copy", "delete"):
+        raise UsageError(f"--output {text!r}: there is no mode {mode!r}", hint="use copy or delete")
+    if mode == "delete" and kind != LOCAL:
+        raise UsageError(f"--output {text!r}: mode=delete is for type=local")
+    return mode == "delete"

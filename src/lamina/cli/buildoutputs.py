@@ -23,7 +23,12 @@ def outputs_of(given: Parsed) -> "list[Output]":
 
     Raises `UsageError`.
     """
-    from lamina.engine.buildwords import parse_output, refuse_several, with_annotations
+    from lamina.engine.buildwords import (
+        parse_output,
+        refuse_deleting,
+        refuse_several,
+        with_annotations,
+    )
     from lamina.engine.platforms import this_machine
 
     host = this_machine()
@@ -31,6 +36,7 @@ def outputs_of(given: Parsed) -> "list[Output]":
     stored = any(each.is_stored for each in outputs)
     if given.has("load") and not stored:
         outputs.append(parse_output("type=image", host))
+    refuse_deleting(outputs, [".", *given.operands[:1], *_folders(given)])
     refuse_several(outputs, len(list(listed(platforms_of(given)))))
     if sum(1 for each in outputs if each.dest == "-") + given.has("quiet") > 1:
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
@@ -53,6 +59,11 @@ def attests_of(given: Parsed, outputs: "Sequence[Output]") -> "Attests | None":
             hint="push it, or add -o type=oci,dest=FILE",
         )
     return wanted
+
+
+def _folders(given: Parsed) -> list[str]:
+    """What named contexts are, as far as they are folders."""
+    return [each.partition("=")[2] for each in given.all("build-context")]
 
 
 def refuse_unplaced(request: "BuildRequest", outputs: "Sequence[Output]") -> None:

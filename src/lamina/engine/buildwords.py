@@ -5,7 +5,7 @@ from lamina.build.annotations import parse_annotation, refuse_unplaced
 from lamina.build.attests import parse_attests
 from lamina.build.begun import Begun, is_archive
 from lamina.build.named import parse_named
-from lamina.build.outputs import parse_output, refuse_several, with_annotations
+from lamina.build.outputs import parse_output, refuse_deleting, refuse_several, with_annotations
 from lamina.build.secrets import parse_secret
 from lamina.build.wishes import targets_of
 
@@ -18,6 +18,7 @@ __all__ = [
     "parse_named",
     "parse_output",
     "parse_secret",
+    "refuse_deleting",
     "refuse_several",
     "refuse_unplaced",
     "targets_of",
