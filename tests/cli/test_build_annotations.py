@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 
 import pytest
@@ -101,6 +102,26 @@ def test_the_last_build_says_what_an_image_is_annotated_with(made, skopeo):
     made.ok("check")
     made.ok("rmi", "app")
     assert not [name for name in made.inventory() if "/blobs/sha256/" in name]
+
+
+def test_what_is_so_already_is_not_written_again(made):
+    made.ok("images")
+    watching = sqlite3.connect(f"file:{made.root}/lamina.db?mode=ro", uri=True)
+
+    def version():
+        """Another one after each transaction that somebody else committed."""
+        return watching.execute("PRAGMA data_version").fetchone()
+
+    try:
+        for words in ((), ("--annotation", "a=b")):
+            build(made, "-q", "-t", "app", *words)
+            before = version()
+            build(made, "-q", "-t", "app", *words)
+            assert version() == before
+            build(made, "-q", "-t", f"other{len(words)}", *words)
+            assert version() != before
+    finally:
+        watching.close()
 
 
 def test_what_an_image_came_with_stays(made, skopeo):

@@ -228,9 +228,9 @@ class Images(Protocol):
         """Whether an image has annotations of a build."""
 
 
-Annotate = Callable[[ImageConfig, "tuple[Reference, ...]", Mapping[str, str]], None]
+Annotate = Callable[[ImageConfig, "tuple[Reference, ...]", Mapping[str, str]], bool]
 """Stores an image over layers that are here under a manifest with these annotations, or with none,
-and lets the names point at it; raises a `StorageError`.
+and lets the names point at it; gives whether anything was to be done. Raises a `StorageError`.
 """
 
 Bases = Callable[[str, str], ImageID]

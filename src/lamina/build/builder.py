@@ -298,9 +298,12 @@ class Builder:
     ) -> None:
         """Store and name the image; nothing is written when all of it is so already."""
         if annotations or self._images.is_annotated(config.id):
-            self._keep(config.top_chain)
-            self._annotate(config, names, annotations)
-            self._layers.barrier()
+            try:
+                is_new = self._annotate(config, names, annotations)
+            except ImageNotFound as error:
+                raise NotBrought(error.brief) from error
+            if is_new or carried_out or not self._layers.is_durable:
+                self._layers.barrier()
             return
         if self._resolve(config.id) is None:
             self._keep(config.top_chain)

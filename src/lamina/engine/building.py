@@ -85,11 +85,11 @@ def _annotate(
     config: ImageConfig,
     names: tuple[Reference, ...],
     annotations: Mapping[str, str],
-) -> None:
+) -> bool:
     from lamina.transfer.ends.stored import store_annotated
 
     images, layers = engine.image_store, engine.layers
-    store_annotated(config, names, annotations, images, layers, bases.events)
+    return store_annotated(config, names, annotations, images, layers, bases.events)
 
 
 class Bases:

@@ -183,7 +183,7 @@ class Rig:
 
     def annotate(self, config, names, annotations):
         """As the engine does."""
-        store_annotated(config, names, annotations, self.images, self.layers, ignore)
+        return store_annotated(config, names, annotations, self.images, self.layers, ignore)
 
     def ask(self, url, headers):
         """GET by the real transport."""

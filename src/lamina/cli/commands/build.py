@@ -47,7 +47,7 @@ def run(context: Context, given: Parsed) -> int:
         given,
         names if _is_stored(outputs) else (),
         stored=_is_stored(outputs),
-        kept=bool(outputs) or given.has("push"),
+        kept=_is_pushed(given, outputs) or any(each.dest for each in outputs),
         annotations=[one for each in outputs if each.is_stored for one in each.annotations],
         attests=attests.kinds if attests is not None else frozenset(),
     )

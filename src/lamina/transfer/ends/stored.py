@@ -60,13 +60,17 @@ def store_annotated(
     images: ImageStore,
     layers: LayerStore,
     events: Sink,
-) -> None:
+) -> bool:
     """Store an image whose layers are here under a manifest with these annotations, or with none.
 
     Its layers' blobs are made and kept as for a push; one that the image had before is replaced.
-    Raises a `StorageError`; nothing new is kept then.
+    Gives whether anything was to be done. Raises `ImageNotFound` where a layer has gone, or a
+    `StorageError`; nothing new is kept then.
     """
+    if images.is_annotated(config.id) and _is_so(config.id, names, annotations, images):
+        return False
     with images.all_or_nothing():
+        _hold(config.id, config, layers)
         manifest = _made(config, images, layers, events, annotations=annotations)
         images.create(
             config,
@@ -75,6 +79,21 @@ def store_annotated(
             kept=_kept(config, manifest, images),
             annotated=bool(annotations),
         )
+    return True
+
+
+def _is_so(
+    image: ImageID,
+    names: tuple[Reference, ...],
+    annotations: Mapping[str, str],
+    images: ImageStore,
+) -> bool:
+    """Whether an image has these annotations and names already."""
+    kept = images.manifest(image)
+    found = manifests.parse(*kept) if kept is not None else None
+    if not isinstance(found, Manifest) or manifests.annotations_of(found) != annotations:
+        return False
+    return all(images.pointed_at(str(name.with_default_tag())) == image for name in names)
 
 
 class StoredSource(Unjudged):
