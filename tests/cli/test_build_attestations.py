@@ -206,6 +206,17 @@ def test_pushed_and_pulled_and_carried_on(made, tmp_path, needs_program):
         ]
 
 
+def test_the_packages_that_a_registry_keeps_of_what_was_built(made):
+    with fake_registry() as registry:
+        name = f"{registry.host}/app:1"
+        made.ok("build", "-t", name, "--push", "--sbom", f"{made.folder}/context")
+        assert json.loads(made.ok("sbom", name)) == json.loads(made.ok("sbom", "make", name))
+        (_, row) = made.ok("sbom", "ls", name).splitlines()
+        assert row.split()[1] == "application/spdx+json"
+        assert made.ok("sbom", "--digest", row.split()[0], name) == made.ok("sbom", name)
+        made.ok("sbom", "--platform", "linux/amd64", name)
+
+
 def test_of_the_store_one_image_stays_one_image(made):
     words = ("-t", "app", "--load", "-o", "type=oci,dest=out", "--provenance")
     made.ok("build", *words, f"{made.folder}/context")

@@ -3,6 +3,7 @@
 Is imported only by what has to do with them.
 """
 
+import json
 from io import BytesIO
 from typing import NamedTuple
 
@@ -13,21 +14,28 @@ from lamina.errors import BadDocument, ImageNotFound, UsageError
 from lamina.images.platforms import best
 from lamina.registry.referring import refer, referrers
 from lamina.registry.repository import Repository
+from lamina.spec import intoto, mediatypes, sbom
 from lamina.spec import manifest as manifests
-from lamina.spec import mediatypes, sbom
 from lamina.spec.manifest import EMPTY, EMPTY_RAW, Descriptor, Index, Manifest
 from lamina.values.digest import BlobDigest
 from lamina.values.reference import Reference
 
 _LARGEST = 64 << 20  # bytes of one
 _CHUNK = 1 << 20
+_MOST = 100  # images of an index whose attestations are looked at
 
 
 class Attached(NamedTuple):
-    """An SBOM that a registry keeps for an image: its manifest's digest, and its type."""
+    """An SBOM that a registry keeps for an image: its manifest's digest, and its type.
+
+    One that a build put beside the image is a statement (`said`, by whose digest it is known) with
+    a predicate of some type.
+    """
 
     digest: BlobDigest
     type: str
+    said: Descriptor | None = None
+    predicate: str = ""
 
 
 class Sboms:
@@ -59,7 +67,7 @@ class Sboms:
         if len(content) > _LARGEST:
             raise UsageError(f"the SBOM has over {_LARGEST} bytes")
         place = self._registries.repository(name)
-        subject = _subject(place, name, platform)
+        subject = _subject(*_meant(place, name), name, platform)
         blob = Descriptor.of(kind, BlobDigest.of(content), len(content))
         for described, data in ((EMPTY, EMPTY_RAW), (blob, content)):
             _have(place, described, data)
@@ -73,39 +81,73 @@ class Sboms:
     ) -> list[Attached]:
         """Those of the image that a name means; of one `kind`, or all that are called SBOMs.
 
-        Raises `ImageNotFound`, `RegistryError` or `BadInput`.
+        Those that builds put beside images in an index, as `docker buildx build --sbom` does, come
+        after those that were attached. Raises `ImageNotFound`, `RegistryError` or `BadInput`.
         """
         place = self._registries.repository(name)
-        subject = _subject(place, name, platform)
-        return [
-            Attached(each.digest, each.artifact_type)
-            for each in referrers(place, subject.digest)
-            if (each.artifact_type == kind if kind else sbom.is_sbom(each.artifact_type))
+        document, own = _meant(place, name)
+        subject = _subject(document, own, name, platform)
+        found = [
+            Attached(each.digest, each.artifact_type) for each in referrers(place, subject.digest)
         ]
+        if isinstance(document, Index):
+            found += _beside(place, document, "" if platform is None else str(subject.digest))
+        return [each for each in found if (each.type == kind if kind else sbom.is_sbom(each.type))]
 
     def read(self, name: Reference, attached: Attached) -> bytes:
         """The bytes of one, verified; raises `ImageNotFound`, `RegistryError` or `BadInput`."""
         place = self._registries.repository(name)
+        if attached.said is not None:
+            return _predicate(_content(place, attached.said, attached), attached.predicate)
         found = place.manifest(attached.digest)
         document = manifests.parse(found.raw, found.media_type)
         if not isinstance(document, Manifest) or len(document.layers) != 1:
             raise BadDocument(f"the artifact {attached.digest.short} does not hold one document")
-        (blob,) = document.layers
-        if blob.size > _LARGEST:
-            raise BadDocument(f"the SBOM {attached.digest.short} claims {blob.size} bytes")
-        with place.blob(blob.digest, blob.size) as stream:
-            verified = VerifiedReader(stream, blob.digest, blob.size)
-            return b"".join(iter(lambda: verified.read(_CHUNK), b""))
+        return _content(place, document.layers[0], attached)
 
 
-def _subject(place: Repository, name: Reference, platform: str | None) -> Descriptor:
+def _content(place: Repository, blob: Descriptor, attached: Attached) -> bytes:
+    if blob.size > _LARGEST:
+        raise BadDocument(f"the SBOM {attached.digest.short} claims {blob.size} bytes")
+    with place.blob(blob.digest, blob.size) as stream:
+        verified = VerifiedReader(stream, blob.digest, blob.size)
+        return b"".join(iter(lambda: verified.read(_CHUNK), b""))
+
+
+def _predicate(statement: bytes, kind: str) -> bytes:
+    document = intoto.predicate_in(statement, kind, _LARGEST)
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _beside(place: Repository, index: Index, subject: str) -> list[Attached]:
+    """The SBOMs that an index has of an image ("": of all its images)."""
+    found = []
+    for each in intoto.attestations_of(index, subject)[:_MOST]:
+        manifest = place.manifest(each.digest)
+        document = manifests.parse(manifest.raw, manifest.media_type)
+        if isinstance(document, Manifest):
+            found += [
+                Attached(blob.digest, sbom.PREDICATES[kind], blob, kind)
+                for kind, blob in intoto.statements_of(document)
+                if kind in sbom.PREDICATES
+            ]
+    return found
+
+
+def _meant(place: Repository, name: Reference) -> tuple[Manifest | Index, BlobDigest]:
+    """What a name means there, and its digest."""
     found = place.manifest(name.digest or name.tag or "latest")
-    document = manifests.parse(found.raw, found.media_type)
+    return manifests.parse(found.raw, found.media_type), BlobDigest(found.digest)
+
+
+def _subject(
+    document: Manifest | Index, own: BlobDigest, name: Reference, platform: str | None
+) -> Descriptor:
     if platform is None:
-        return Descriptor.of(document.media_type, BlobDigest(found.digest), len(found.raw))
+        return Descriptor.of(document.media_type, own, len(document.raw))
     if not isinstance(document, Index):
         raise ImageNotFound(f"{name.familiar} is no index, which alone has platforms")
-    chosen = best(document, platform_of(platform), found.digest.short)
+    chosen = best(document, platform_of(platform), own.short)
     return Descriptor.of(chosen.media_type, chosen.digest, chosen.size)
 
 

@@ -9,15 +9,19 @@ https://github.com/moby/buildkit/blob/master/docs/attestations/attestation-stora
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from lamina.errors import BadDocument
 from lamina.spec import manifest as manifests
 from lamina.spec import mediatypes, strictjson
-from lamina.spec.manifest import Descriptor
+from lamina.spec.manifest import Descriptor, Index, Manifest
 from lamina.spec.strictjson import Json
 from lamina.values.digest import BlobDigest
 
 STATEMENT = "application/vnd.in-toto+json"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SPDX = "https://spdx.dev/Document"
+_REFERENCE_TYPE, _REFERENCE = "vnd.docker.reference.type", "vnd.docker.reference.digest"
+_ATTESTATION = "attestation-manifest"
+_PREDICATE = "in-toto.io/predicate-type"
 _TYPE = "https://in-toto.io/Statement/v1"
 _UNKNOWN = ("unknown", "unknown", "")
 
@@ -45,7 +49,7 @@ def attestation(
     blobs: dict[BlobDigest, bytes] = {}
     for each in predicates:
         data = _statement(each, subject, names)
-        said = {"in-toto.io/predicate-type": each.type}
+        said = {_PREDICATE: each.type}
         blob = Descriptor.of(STATEMENT, BlobDigest.of(data), len(data))
         layers.append(blob._replace(annotations=said))
         blobs[blob.digest] = data
@@ -54,10 +58,7 @@ def attestation(
     blobs[about.digest] = config
     raw = manifests.build(about, tuple(layers))
     own = Descriptor.of(mediatypes.OCI_MANIFEST, BlobDigest.of(raw), len(raw))
-    named = {
-        "vnd.docker.reference.type": "attestation-manifest",
-        "vnd.docker.reference.digest": str(subject.digest),
-    }
+    named = {_REFERENCE_TYPE: _ATTESTATION, _REFERENCE: str(subject.digest)}
     return Attestation(raw, own._replace(annotations=named, platform=_UNKNOWN), blobs)
 
 
@@ -84,3 +85,33 @@ def _config(layers: Sequence[Descriptor]) -> bytes:
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
         }
     )
+
+
+# --- read, whoever wrote it -------------------------------------------------------------
+
+
+def attestations_of(index: Index, subject: str) -> tuple[Descriptor, ...]:
+    """Where an index has what is said of the image of a manifest's digest ("": of every image)."""
+    return tuple(
+        each
+        for each in index.manifests
+        if each.annotations.get(_REFERENCE_TYPE) == _ATTESTATION
+        and subject in ("", each.annotations.get(_REFERENCE))
+    )
+
+
+def statements_of(manifest: Manifest) -> tuple[tuple[str, Descriptor], ...]:
+    """The statements that an attestation's manifest names, each behind its predicate's type."""
+    return tuple(
+        (each.annotations.get(_PREDICATE, ""), each)
+        for each in manifest.layers
+        if each.media_type == STATEMENT
+    )
+
+
+def predicate_in(data: bytes, kind: str, limit: int) -> dict[str, Json]:
+    """What a statement of at most `limit` bytes says; raises `BadDocument` for another `kind`."""
+    statement = strictjson.parse(data, "statement", limit)
+    if strictjson.text(statement, "predicateType", "statement") != kind:
+        raise BadDocument(f"the statement says something else than {kind}")
+    return strictjson.mapping(statement, "predicate", "statement")

@@ -3,6 +3,11 @@
 import re
 
 SPDX_JSON = "application/spdx+json"
+PREDICATES = {
+    "https://spdx.dev/Document": SPDX_JSON,
+    "https://cyclonedx.org/bom": "application/vnd.cyclonedx+json",
+}
+"""The media types of what is said in statements of a type (in-toto's predicates)."""
 _SIGNS = (
     (re.compile(rb'"spdxVersion"\s*:|"@context"\s*:\s*"https://spdx\.org/'), SPDX_JSON),
     (re.compile(rb'"bomFormat"\s*:\s*"CycloneDX"'), "application/vnd.cyclonedx+json"),

@@ -24,9 +24,9 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a surrogate pair, perhaps w
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 
 
-def parse(data: bytes, what: str) -> dict[str, Json]:
-    """The object in `data`; raises `BadDocument` naming `what`."""
-    document = _load(data, what)
+def parse(data: bytes, what: str, limit: int = LIMIT) -> dict[str, Json]:
+    """The object in `data`, of `limit` bytes at most; raises `BadDocument` naming `what`."""
+    document = _load(data, what, limit)
     if not isinstance(document, dict):
         raise BadDocument(f"the {what} is not a JSON object")
     return document
@@ -40,9 +40,9 @@ def parse_list(data: bytes, what: str) -> list[Json]:
     return document
 
 
-def _load(data: bytes, what: str) -> Json:
-    if len(data) > LIMIT:
-        raise BadDocument(f"the {what} is {len(data)} bytes, more than the {LIMIT} allowed")
+def _load(data: bytes, what: str, limit: int = LIMIT) -> Json:
+    if len(data) > limit:
+        raise BadDocument(f"the {what} is {len(data)} bytes, more than the {limit} allowed")
     if _is_deep(data):
         raise BadDocument(f"the {what} is nested more than {_DEPTH} deep")
     try:

@@ -130,6 +130,88 @@ def test_of_an_index_the_whole_or_one_image(registry, sboms, name):
         sboms.list(name._replace(tag="1"), platform="linux/arm64")
 
 
+STATED = {"predicateType": "https://spdx.dev/Document", "predicate": json.loads(SPDX)}
+
+
+def said(registry, statement, subject, **fields):
+    """What BuildKit puts into an index of an image: a manifest with one statement."""
+    data = json.dumps(statement).encode()
+    note = {"in-toto.io/predicate-type": statement["predicateType"]}
+    kind = "application/vnd.in-toto+json"
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": mediatypes.OCI_MANIFEST,
+        "config": descriptor(mediatypes.OCI_EMPTY, b"{}"),
+        "layers": [{**descriptor(kind, data), "annotations": note}],
+        **fields,
+    }
+    raw = json.dumps(manifest).encode()
+    registry.add_blob(data)
+    registry.add_manifest("demo", digest(raw), raw, mediatypes.OCI_MANIFEST)
+    nowhere = {"os": "unknown", "architecture": "unknown"}
+    notes = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": digest(subject),
+    }
+    return {**descriptor(mediatypes.OCI_MANIFEST, raw, platform=nowhere), "annotations": notes}
+
+
+def indexed(registry, name, *attestations):
+    here = {"os": "linux", "architecture": "arm64"}
+    whole = index(descriptor(mediatypes.OCI_MANIFEST, IMAGE, platform=here), *attestations)
+    registry.add_manifest("demo", "all", whole, mediatypes.OCI_INDEX)
+    return name._replace(tag="all")
+
+
+def test_what_a_build_said_of_an_image_beside_it(registry, sboms, name):
+    provenance = {"predicateType": "https://slsa.dev/provenance/v1", "predicate": {}}
+    other = oci_manifest(sample("f b two", names=[]))
+    kind = "application/vnd.docker.attestation.manifest.v1+json"
+    name = indexed(
+        registry,
+        name,
+        said(registry, STATED, IMAGE, artifactType=kind),
+        said(registry, provenance, IMAGE),
+        said(registry, {**STATED, "predicate": {"of": "another"}}, other),
+    )
+    first, second = sboms.list(name)
+    assert sboms.list(name, platform="linux/arm64") == [first]
+    assert first.type == second.type == "application/spdx+json"
+    assert json.loads(sboms.read(name, first)) == json.loads(SPDX)
+    assert json.loads(sboms.read(name, second)) == {"of": "another"}
+    attached = sboms.attach(name, CYCLONE)
+    assert sboms.list(name) == [attached, first, second]
+    assert sboms.list(name, kind="application/vnd.cyclonedx+json") == [attached]
+
+
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        ({**STATED, "predicate": [1]}, "predicate"),
+        ({**STATED, "other": json.loads("[" * 70 + "]" * 70)}, "nested more than 64"),
+    ],
+)
+def test_statements_that_say_nothing(registry, sboms, name, statement, complaint):
+    name = indexed(registry, name, said(registry, statement, IMAGE))
+    (found,) = sboms.list(name)
+    with pytest.raises(BadDocument, match=complaint):
+        sboms.read(name, found)
+
+
+def test_a_statement_that_is_another_than_it_is_called(registry, sboms, name):
+    lying = said(registry, STATED, IMAGE)
+    raw, kind = registry.manifests["demo", lying["digest"]]
+    data = json.dumps({**STATED, "predicateType": "https://slsa.dev/provenance/v1"}).encode()
+    manifest = json.loads(raw)
+    manifest["layers"][0] |= {"digest": registry.add_blob(data), "size": len(data)}
+    raw = json.dumps(manifest).encode()
+    registry.add_manifest("demo", digest(raw), raw, kind)
+    name = indexed(registry, name, {**lying, "digest": digest(raw), "size": len(raw)})
+    (found,) = sboms.list(name)
+    with pytest.raises(BadDocument, match="says something else than"):
+        sboms.read(name, found)
+
+
 def test_what_is_no_sbom_must_be_called_one(sboms, name):
     with pytest.raises(UsageError, match="--artifact-type"):
         sboms.attach(name, b"hello")
