@@ -69,6 +69,12 @@ def test_what_fails_is_told_with_its_status(docker, base):
         assert docker("build", "--network", "mine", "-", stdin=b"FROM base\n").code == 1
 
 
+def test_how_far_a_command_is_kept_apart(docker):
+    text = b"FROM base\nRUN grep NoNewPrivs /proc/self/status\n"
+    words = ["--cgroup-parent", "", "--security-opt", "no-new-privileges"]
+    assert "NoNewPrivs:\t1\n" in docker.ok("build", *words, "-", stdin=text)
+
+
 def test_the_cache_is_pruned(docker, base, context):
     docker.ok("build", context)
     assert "Total reclaimed space" in docker.ok("builder", "prune", "-f")
@@ -89,7 +95,9 @@ def test_parameters_that_say_nothing_are_no_parameters(server):
     ("query", "status"),
     [
         ("version=2", 501),
-        ("cgroupparent=/x", 400),
+        ("cgroupparent=/x/../y", 400),
+        ("securityopt=what%3Dever", 400),
+        ("outputs=x", 400),
         ("buildargs=[", 400),
         ("platform=nope/nope/nope/nope", 400),
         ("t=UPPER", 400),

@@ -66,9 +66,9 @@ def _request(query: Query, body: Body) -> BuildRequest:
         raise NotServed(
             "there is no BuildKit session: set DOCKER_BUILDKIT=0, RUN --mount is served as well"
         )
-    for name in ("cgroupparent", "securityopt", "outputs"):
-        if query.document(name) if query.text(name).startswith(("[", "{")) else query.text(name):
-            raise UsageError(f"{name} of a build cannot be had here")
+    outputs = query.text("outputs")
+    if query.document("outputs") if outputs.startswith(("[", "{")) else outputs:
+        raise UsageError("outputs of a build cannot be had here")
     remote = query.text("remote")
     wishes = _wishes(query)
     return request_of(remote or body, None, wishes)
@@ -89,6 +89,8 @@ def _wishes(query: Query) -> BuildWishes:
         "no_cache": query.flag("nocache"),
         "squash": query.flag("squash"),
         "platforms": [platform] if platform else [],
+        "cgroup_parent": query.text("cgroupparent"),
+        "security_opt": query.all("securityopt"),
         "jobs": 1,  # what is written is read as one row of steps
         **of_build(query),
     }
