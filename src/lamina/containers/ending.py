@@ -152,7 +152,10 @@ def _status_after(store: ContainerStore, stored: StoredContainer) -> int:
 
 
 def end_restarts(store: ContainerStore, stored: StoredContainer) -> None:
-    """See that it is not started again when it has ended, whatever its policy may be by then."""
+    """See that it is not started again when it has ended."""
+    changed = os.path.exists(store.policy_mark(stored.row.id))
+    if not stored.settings.lasting.restarts and not changed:
+        return
     with suppress(FileNotFoundError):  # its room is gone: it has ended
         path = store.stop_mark(stored.row.id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -121,6 +121,10 @@ class ContainerStore:
         """The file that is there once it was asked to stop, and is not to be started again."""
         return os.path.join(self.run_root, container, "stopped")
 
+    def policy_mark(self, container: ContainerID) -> str:
+        """The file that has its restart policy, where that was changed since its start."""
+        return os.path.join(self.run_root, container, "restart")
+
     def log_path(self, container: ContainerID) -> str:
         """Where what it writes is kept while it runs detached."""
         return os.path.join(self.folder(container), f"{container}-json.log")

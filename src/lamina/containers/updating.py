@@ -1,6 +1,5 @@
 """`update`: other limits and another restart policy, from now on where it runs."""
 
-import os
 from contextlib import suppress
 
 from lamina.containers.lasting import Lasting
@@ -10,8 +9,6 @@ from lamina.errors import UsageError
 from lamina.fs.atomic import write_file
 from lamina.metadata import containers, events, journal
 from lamina.runtime.limits import Limits
-
-_POLICY = "restart"  # the file of its room with its restart policy, where it was changed
 
 
 def update(
@@ -29,14 +26,16 @@ def update(
         from lamina.execution.relimiting import relimit
 
         relimit(stored.row.id, stored.settings.limits, limits)
+    if stored.is_up and lasting != stored.settings.lasting:
+        _tell_monitor(
+            store, stored, lasting
+        )  # first: a stop looks for both what it and the row say
     with store.layers.root.database.write() as db:
         row = containers.get(db, stored.row.id)
         if row is not None:
             settings = Settings.from_json(row.settings)._replace(limits=limits, lasting=lasting)
             containers.set_settings(db, row, settings.to_json())
             events.of_container(db, row, "update")
-    if stored.is_up and lasting != stored.settings.lasting:
-        _tell_monitor(store, stored, lasting)
 
 
 def _tell_monitor(store: ContainerStore, stored: StoredContainer, lasting: Lasting) -> None:
@@ -45,5 +44,5 @@ def _tell_monitor(store: ContainerStore, stored: StoredContainer, lasting: Lasti
     with suppress(FileNotFoundError):  # it has ended, or runs in the foreground of a command
         if not journal.is_there(folder):
             journal.begin(folder)
-        path = os.path.join(store.run_root, stored.row.id, _POLICY)
-        write_file(path, lasting.restart_words.encode(), mode=0o600)
+        data = lasting.restart_words.encode()
+        write_file(store.policy_mark(stored.row.id), data, mode=0o600)

@@ -5,6 +5,7 @@ from lamina.containers.settings import Settings, laid_over
 from lamina.containers.state import Status
 from lamina.containers.store import StoredContainer
 from lamina.engine.parts import Parts
+from lamina.errors import ContainerNotFound, LayerNotFound
 from lamina.metadata.exits import latest
 from lamina.runtime.process import Volume
 from lamina.spec.strictjson import Json
@@ -138,5 +139,14 @@ class ContainerFacts:
 
     @property
     def size(self) -> int:
-        """Apparent bytes of what it wrote."""
-        return self._engine.layers.usage(self._stored.row.layer_id).size
+        """Apparent bytes of what it wrote; raises `ContainerNotFound` when it is gone."""
+        try:
+            return self._engine.layers.usage(self._stored.row.layer_id).size
+        except LayerNotFound:
+            raise ContainerNotFound(f"no such container: {self.name}") from None
+
+    @property
+    def image_size(self) -> int:
+        """Apparent bytes of the layers that it stands on."""
+        top = self._engine.image_store.config(self.image).top_chain
+        return sum(layer.size for layer in self._engine.layers.chain(top))

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from lamina.analyze.sharing import ImageChain
@@ -10,6 +11,8 @@ from lamina.drivers import select
 from lamina.drivers.api import CopiesParents
 from lamina.engine.cachemounts import CacheMount, CacheMounts
 from lamina.engine.parts import Parts
+from lamina.errors import LayerNotFound
+from lamina.layers import gc
 from lamina.layers.finding import Finding
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
@@ -191,16 +194,13 @@ class System:
         return tuple(found)
 
     def _containers(self) -> tuple[ContainerUsage, ...]:
-        engine = self._engine
-        return tuple(
-            ContainerUsage(
-                stored.row.name,
-                engine.layers.usage(stored.row.layer_id).size,
-                stored.is_up,
-                stored.row.image_id,
-            )
-            for stored in engine.container_store.all()
-        )
+        found = []
+        for stored in self._engine.container_store.all():
+            with suppress(LayerNotFound):  # it was removed meanwhile
+                size = self._engine.layers.usage(stored.row.layer_id).size
+                row = stored.row
+                found.append(ContainerUsage(row.name, size, stored.is_up, row.image_id))
+        return tuple(found)
 
     def check(self, *, full: bool = False) -> list[Finding]:
         """What is not as the rows say; with `full` every layer is read and hashed."""

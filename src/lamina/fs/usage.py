@@ -15,10 +15,13 @@ class Usage(NamedTuple):
 
 
 def usage_of(root: int) -> Usage:
-    """Measure the tree below the directory `root`; files with several names count once."""
+    """Measure the tree below the directory `root`; files with several names count once.
+
+    It may change meanwhile, as that of a container does: what goes first does not count.
+    """
     size = disk = entries = 0
     seen: set[tuple[int, int]] = set()
-    for found in walk(root):
+    for found in walk(root, may_change=True):
         entries += 1
         status = found.status
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:

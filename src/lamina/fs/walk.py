@@ -3,9 +3,12 @@
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from lamina.fs.descent import Descent
+
+_GONE = (FileNotFoundError, NotADirectoryError)
 
 
 class Found(NamedTuple):
@@ -22,11 +25,13 @@ class Found(NamedTuple):
         return stat.S_ISDIR(self.status.st_mode)
 
 
-def walk(root: int) -> Iterator[Found]:
+def walk(root: int, *, may_change: bool = False) -> Iterator[Found]:
     """Every entry below the directory `root`, each before what it holds, bytewise by name.
 
-    A handful of descriptors is open at once, however deep the tree is. Raises OSError.
+    A handful of descriptors is open at once, however deep the tree is. Where it `may_change`
+    meanwhile, what goes before it is reached is passed over. Raises OSError.
     """
+    passed = _GONE if may_change else ()
     descent = Descent(root)
     pending = [(b"", sorted(names_now(root), reverse=True))]
     try:
@@ -39,11 +44,20 @@ def walk(root: int) -> Iterator[Found]:
                 continue
             name = names.pop()
             here = descent.here
-            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+            try:
+                status = os.stat(name, dir_fd=here, follow_symlinks=False)
+            except passed:
+                continue
             found = Found(prefix + name, here, name, status)
             yield found
             if stat.S_ISDIR(status.st_mode):
-                pending.append((found.path + b"/", _names(descent.enter(name))))
+                try:
+                    below = descent.enter(name)
+                except passed:
+                    continue
+                pending.append((found.path + b"/", []))
+                with suppress(*passed):
+                    pending[-1][1].extend(_names(below))
     finally:
         descent.close()
 

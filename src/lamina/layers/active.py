@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lamina.drivers.api import CopiesParents, Driver, LimitsSize
 from lamina.errors import InUse, LayerNotFound, LockHeld
+from lamina.fs.atomic import unlink_if_there
 from lamina.fs.faults import crash_point
 from lamina.fs.locks import hold_shared
 from lamina.layers import gc, recover
@@ -164,7 +165,7 @@ class ActiveLayers:
             try:
                 row = self._row_by_id(layer)
             except LayerNotFound:
-                os.unlink(path)  # made for nothing
+                unlink_if_there(path)  # made for nothing
                 raise
             if row.state == "removing":
                 raise LayerNotFound(f"the layer {layer.short} is being removed")

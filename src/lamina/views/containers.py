@@ -40,11 +40,16 @@ def container_row(
         "Ports": "",
         "Names": container.name,
         "Labels": ",".join(f"{key}={value}" for key, value in container.settings.labels),
-        "Size": human(container.size) if size else "",
+        "Size": _sizes(container) if size else "",
         "Networks": container.settings.network,
         "Mounts": ",".join(each.name or each.source for each in container.settings.volumes),
         "LocalVolumes": str(sum(1 for each in container.settings.volumes if each.name)),
     }
+
+
+def _sizes(container: Container) -> str:
+    written = container.size
+    return f"{human(written)} (virtual {human(written + container.image_size)})"
 
 
 def command_text(args: Sequence[str]) -> str:

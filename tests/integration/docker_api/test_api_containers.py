@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
+import lamina
+from lamina.views.api.containers import summaries
 from tests.cli.rig import told
 from tests.cli.terminal import Terminal
 from tests.integration.docker_api.rig import PATIENCE, Api, connected, read, serving
@@ -433,3 +435,13 @@ def test_shapes_are_dockers(server, dockerd_socket, busybox_tar):
     ):
         found = differences(theirs.get(f"/v1.41{target}"), server.api.get(f"/v1.41{target}"))
         assert found == [], target
+
+
+def test_a_list_with_sizes_stands_a_container_that_goes(base):
+    base.ok("create", "--name", "c1", "base", "true")
+    base.ok("create", "--name", "c2", "base", "true")
+    with lamina.open(base.root, run_root=base.env["LAMINA_RUN_ROOT"]) as engine:
+        found = engine.containers.list(everything=True)
+        base.ok("rm", "c1")
+        left = summaries(engine, found, 0.0, size=True)
+        assert [each["Names"] for each in left] == [["/c2"]]

@@ -91,3 +91,21 @@ def test_usage_counts_a_file_once_however_many_names_it_has(tmp_path, opened):
         os.lstat(tmp_path / name).st_blocks for name in ("folder", "folder/one", "sparse", "link")
     )
     assert usage.disk == blocks * 512
+
+
+def test_what_goes_while_it_is_measured_does_not_count(tmp_path, opened):
+    """A container goes on while it is measured: here each name that was listed goes at once."""
+    for name in ("a", "b/in", "c"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("text")
+    (tmp_path / "d").mkdir()
+    found = walk(opened(tmp_path), may_change=True)
+    assert next(found).path == b"a"
+    assert next(found).path == b"b"
+    (tmp_path / "b" / "in").unlink()
+    (tmp_path / "b").rmdir()
+    (tmp_path / "b").write_text("a file by now")
+    (tmp_path / "c").unlink()
+    assert next(found).path == b"d"
+    (tmp_path / "d").rmdir()
+    assert list(found) == []

@@ -1,6 +1,7 @@
 """`lamina ps`."""
 
 import time
+from contextlib import suppress
 
 from lamina.cli.flags import Flag, Parsed, Usage
 from lamina.cli.main import Context
@@ -8,7 +9,7 @@ from lamina.cli.output import show
 from lamina.cli.session import engine
 from lamina.engine.container import Container
 from lamina.engine.engine import Engine
-from lamina.errors import UsageError
+from lamina.errors import ContainerNotFound, UsageError
 from lamina.views.containers import container_row
 
 USAGE = Usage(
@@ -47,7 +48,10 @@ def run(context: Context, given: Parsed) -> int:
         if filters:
             found = _fitting(opened, found, filters)
         size, short = given.has("size"), not given.has("no-trunc")
-        rows = [container_row(each, now, size=size, short=short) for each in found[:last]]
+        rows = []
+        for each in found[:last]:
+            with suppress(ContainerNotFound):  # it was removed meanwhile
+                rows.append(container_row(each, now, size=size, short=short))
     if given.has("quiet"):
         print("".join(f"{row['ID']}\n" for row in rows), end="")
         return 0

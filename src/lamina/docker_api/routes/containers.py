@@ -1,6 +1,8 @@
 """Containers as things: create, list, inspect, rename, remove, prune."""
 
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 
 from lamina.docker_api.backend import Backend
 from lamina.docker_api.creating import ordered
@@ -72,7 +74,7 @@ def _list(backend: Backend, request: Request) -> Reply:
     found = _fitting(engine, engine.containers.list(everything=everything), query, filters)
     now, size = time.time(), query.flag("size")
     kept = found[:limit] if limit > 0 else found
-    return document([views.summary(engine, each, now, size=size) for each in kept])
+    return document(views.summaries(engine, kept, now, size=size))
 
 
 def _fitting(
@@ -133,7 +135,7 @@ def _prune(backend: Backend, request: Request) -> Reply:
     filters = request.query.filters()
     refuse_unknown(filters, KNOWN)
     containers = backend.engine.containers
-    sizes = {each.id: each.size for each in containers.list(everything=True) if not each.is_up}
+    sizes = dict(_sizes_of_stopped(containers.list(everything=True)))
     gone = containers.prune(narrowed(filters))
     for each in gone:
         backend.hub.failed(each.id, each.exit_code or 0)
@@ -143,6 +145,13 @@ def _prune(backend: Backend, request: Request) -> Reply:
             "SpaceReclaimed": sum(sizes.get(each.id, 0) for each in gone),
         }
     )
+
+
+def _sizes_of_stopped(found: list[Container]) -> Iterator[tuple[str, int]]:
+    for each in found:
+        with suppress(ContainerNotFound):  # it was removed meanwhile
+            if not each.is_up:
+                yield each.id, each.size
 
 
 ROUTES = (

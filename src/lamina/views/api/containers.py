@@ -1,10 +1,13 @@
 """Containers as the Engine API shows them: in lists, and one by one."""
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 
 from lamina.containers.lasting import Lasting
 from lamina.engine.container import Container
 from lamina.engine.engine import Engine
+from lamina.errors import ContainerNotFound
 from lamina.runtime.process import Volume
 from lamina.views.api import Document, Version
 from lamina.views.api.networks import endpoint
@@ -77,14 +80,24 @@ def summary(engine: Engine, container: Container, now: float, *, size: bool = Fa
         "NetworkSettings": {"Networks": _endpoints(engine, container)},
         "Mounts": [_mount(each, container.source_of(each)) for each in settings.volumes],
     }
-    return found | (sizes(engine, container) if size else {})
+    return found | (sizes(container) if size else {})
 
 
-def sizes(engine: Engine, container: Container) -> Document:
+def summaries(
+    engine: Engine, found: Iterable[Container], now: float, *, size: bool = False
+) -> list[Document]:
+    """A list of them, without what was removed meanwhile."""
+    told = []
+    for each in found:
+        with suppress(ContainerNotFound):
+            told.append(summary(engine, each, now, size=size))
+    return told
+
+
+def sizes(container: Container) -> Document:
     """What it wrote, and that with all of its image, in apparent bytes."""
     written = container.size
-    layers = engine.layers.chain(engine.image_store.config(container.image).top_chain)
-    return {"SizeRw": written, "SizeRootFs": written + sum(layer.size for layer in layers)}
+    return {"SizeRw": written, "SizeRootFs": written + container.image_size}
 
 
 def _mount(volume: Volume, source: str) -> Document:
@@ -132,7 +145,7 @@ def inspected(
     found |= {"MountLabel": "", "ProcessLabel": "", "AppArmorProfile": ""}
     found |= _host_files(engine, container)
     found["NetworkSettings"] = _NETWORK | {"Networks": _endpoints(engine, container)}
-    return found | (sizes(engine, container) if size else {})
+    return found | (sizes(container) if size else {})
 
 
 def cgroup_namespace(engine: Engine) -> str:

@@ -9,7 +9,7 @@ from lamina.engine.system import CachedStep, Usage
 from lamina.engine.volumes import Volume
 from lamina.spec.imageconfig import format_time
 from lamina.views.api import Document, Version
-from lamina.views.api.containers import summary as container_summary
+from lamina.views.api.containers import summaries
 from lamina.views.api.images import summary
 from lamina.views.sharing import df_document
 from lamina.views.system import info as own_info
@@ -142,10 +142,7 @@ def disk_usage(engine: Engine, usage: Usage, version: Version, now: float) -> Do
             )
             for image in engine.images.list()
         ],
-        "Containers": [
-            container_summary(engine, each, now, size=True)
-            for each in engine.containers.list(everything=True)
-        ],
+        "Containers": summaries(engine, engine.containers.list(everything=True), now, size=True),
         "Volumes": [_volume(each) for each in engine.volumes.list()],
         "BuildCache": [_cached(each, held) for each in engine.system.cached_steps()],
         "BuilderSize": 0,
