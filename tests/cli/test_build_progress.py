@@ -115,8 +115,8 @@ def test_a_failure_shows_the_end_of_what_was_written(building):
         "   2 |     RUN echo hello > /greeting\n"
         "   3 | >>> RUN seq 1 3; printf 'no \\033[2Jway'; exit 3\n"
         "--------------------\n"
-        "lamina: Dockerfile:3: the command \"/bin/sh -c seq 1 3; printf 'no \\\\033[2Jway';\n"
-        'exit 3" ended with exit status 3\n'
+        "lamina: Dockerfile:3: the command '/bin/sh -c seq 1 3; printf 'no \\033[2Jway'; e\n"
+        "xit 3' ended with exit status 3\n"
         "left: 1"
     )
 
@@ -234,6 +234,10 @@ def test_a_failed_step_is_said_in_plain_words(base):
     assert "#2 ERROR: Dockerfile:2: the command '/bin/sh -c exit 4' ended with exit status 4" in (
         base("build", base.folder).err
     )
+    said = "echo 'it'\\''s \"so\"'; printf '\\t\t'; exit 5"
+    base.write("Dockerfile", f"FROM base\nRUN {said}\n")
+    told = said.replace("\t", "\\t")
+    assert f"the command '/bin/sh -c {told}' ended with" in base("build", base.folder).err
 
 
 def test_a_quiet_build_tells_no_sizes(base):

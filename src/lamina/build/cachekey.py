@@ -158,7 +158,9 @@ def _changed_files(old: Mapping[str, str], new: Mapping[str, str]) -> str:
         *(f"{name} is new" for name in new if name not in old),
         *(f"{name} is gone" for name in old if name not in new),
     ]
-    return _some(names) or "the content changed"
+    if names or not new:
+        return _some(names) or "the content changed"
+    return "a directory came, went or changed"  # files alone are listed
 
 
 def _changed_variables(old: list[str], new: list[str]) -> str:

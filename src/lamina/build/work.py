@@ -294,4 +294,6 @@ class _Tail:
 def _shown(argv: tuple[str, ...]) -> str:
     text = " ".join(argv)
     first = text.partition("\n")[0]
-    return repr(first if first == text else first + " ...")
+    line = first if first == text else first + " ..."
+    printed = (each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return f"'{''.join(printed)}'"  # with its own quotes and backslashes as they were written

@@ -48,6 +48,11 @@ def test_changed_files_are_named():
     before = Inputs(facts, {"a": "1", "b": "1", "c": "1"})
     now = Inputs({**facts, "content": "2"}, {"a": "2", "b": "1", "d": "1"})
     assert explain(before.to_json(), now) == "a changed, d is new, c is gone"
+    now = Inputs({**facts, "content": "2"}, {"a": "1", "b": "1", "c": "1"})
+    assert explain(before.to_json(), now) == "a directory came, went or changed"
+    assert explain(Inputs(facts).to_json(), Inputs({**facts, "content": "2"})) == (
+        "the content changed"
+    )
 
 
 def test_many_changed_files_are_counted():
