@@ -87,8 +87,9 @@ def destination(
     """Resolve the absolute destination `text` of a copy in the stage's tree.
 
     With `unpacks` an archive goes there, which always needs a directory; with `link` no link of
-    the stage is followed, and what stands in the way is replaced. Raises `UsageError` for
-    several sources into what is no directory, a directory onto a file, or a file in the way.
+    the stage is followed, and what stands in the way is replaced. Where the first of several
+    sources is a directory the others go into what it becomes. Raises `UsageError` for several
+    sources into what is no directory, a directory onto a file, or a file in the way.
     """
     if link:
         return _linked(view, text, selected, unpacks)
@@ -96,7 +97,7 @@ def destination(
     status = view.lstat(path)
     exists = status is not None and stat.S_ISDIR(status.st_mode)
     named_as_folder = unpacks or text.endswith(("/", "/.", "/..")) or _makes_parents(selected)
-    if len(selected) > 1 and not (named_as_folder or exists):
+    if len(selected) > 1 and not (named_as_folder or exists or selected[0].is_directory):
         raise _not_one_file(selected, text)
     if status is not None and not exists and (named_as_folder or selected[0].is_directory):
         raise UsageError(f"the destination {text!r} is a file in the image, not a directory")
@@ -107,7 +108,7 @@ def _linked(view: TreeView, text: str, selected: list[Selected], unpacks: bool) 
     """--link: where a copy goes that knows nothing of what is below it."""
     path = os.fsencode(posixpath.normpath(text).lstrip("/"))
     as_folder = unpacks or text.endswith("/") or not path or _makes_parents(selected)
-    if len(selected) > 1 and not as_folder:
+    if len(selected) > 1 and not (as_folder or selected[0].is_directory):
         raise _not_one_file(selected, text)
     if not as_folder and not selected[0].is_directory and _is_directory(view, path):
         raise UsageError(

@@ -135,6 +135,15 @@ def test_several_sources_need_a_directory(context, stage):
     assert names(copied(tree, view, ["one", "two"], "/x/")) == ["x", "x/one", "x/two"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_several_sources_into_what_the_first_of_them_becomes(context, stage, link):
+    """As docker has it: there is a directory once the first source is one."""
+    tree, view = context('d a\nf a/x "1"\nf b "2"\n'), stage(EMPTY)
+    assert names(copied(tree, view, ["a", "b"], "/t", link=link)) == ["t", "t/b", "t/x"]
+    with pytest.raises(UsageError, match="2 sources"):
+        copied(tree, view, ["b", "a"], "/t", link=link)
+
+
 def test_the_later_source_wins(context, stage):
     tree = context('d a\nf a/x "1"\nd a/y\nf a/y/z "z"\nd b\nf b/x "22"\nf b/y "y"\n')
     entries = copied(tree, stage(EMPTY), ["a", "b"], "/t/")
