@@ -47,3 +47,17 @@ def test_a_context_that_may_not_be_read(lamina, closed):
     os.chmod(path, 0)
     said = lamina("build", lamina.folder, prefix=("unshare", "-rm"))
     assert_complaint(said, "Dockerfile:2: reading ", closed, "Permission denied; make it readable")
+
+
+def test_how_a_dockerfile_may_be_called(base):
+    """By docker's name before buildah's; named, it is looked for from where one is."""
+    base.write("Containerfile", "FROM base\nLABEL by=buildah\n")
+    assert "FROM base" in base("build", "--explain", base.folder).err
+    os.mkdir(os.path.join(base.folder, "inner"))
+    base.write("inner/App", "FROM base\n")
+    said = base("build", "-f", "inner/App", base.folder, prefix=("env", "-C", "/"))
+    path = os.path.join(base.folder, "inner/App")
+    assert_complaint(said, "there is no Dockerfile inner/App; it is looked for from here", path)
+    base.write("Dockerfile", "FROM base\nLABEL by=docker\n")
+    base.ok("build", "-t", "app", base.folder)
+    assert '"by": "docker"' in base.ok("inspect", "app")

@@ -19,6 +19,7 @@ from lamina.fs.inroot import Root
 if TYPE_CHECKING:  # of what is elsewhere
     from lamina.build.witness import Material
 
+_BUILDAHS = "Containerfile"
 _LIMIT = 2 << 20  # bytes of a Dockerfile or an ignore file
 _EXPLAINED = 1000  # lines of an ignore file, up to which the one that excludes is looked for
 _IGNORE_SUFFIX = ".dockerignore"
@@ -144,11 +145,19 @@ def _dockerfile(root: Root, path: str, request: BuildRequest) -> tuple[Text, str
         return _default(root, path)
     inside = os.path.relpath(os.path.abspath(request.dockerfile), path)
     if inside.startswith(("../", "/")) or inside == "..":
-        return _outside(request), None
+        return _outside(request, path), None
     data = _read(root, inside)
     if data is None:
-        raise PathNotFound(f"there is no Dockerfile {request.dockerfile}")
+        raise PathNotFound(
+            f"there is no Dockerfile {request.dockerfile}", hint=_where(path, request)
+        )
     return Text(request.dockerfile, data), inside
+
+
+def _where(path: str, request: BuildRequest) -> str:
+    """What to do where a Dockerfile is named from its context, as buildah would have it."""
+    name = os.path.join(path, request.dockerfile or "")
+    return f"it is looked for from here: name {name}" if os.path.isfile(name) else ""
 
 
 def _in_there(root: Root, title: str, request: BuildRequest) -> tuple[Text, str | None]:
@@ -174,14 +183,14 @@ def _given(request: BuildRequest) -> Text | None:
 
 
 def _default(root: Root, path: str) -> tuple[Text, str]:
-    for name in (DEFAULT_DOCKERFILE, DEFAULT_DOCKERFILE.lower()):
+    for name in (DEFAULT_DOCKERFILE, DEFAULT_DOCKERFILE.lower(), _BUILDAHS):
         data = _read(root, name)
         if data is not None:
             return Text(name, data), name
     raise PathNotFound(f"there is no Dockerfile in {path}", hint="name one with --file")
 
 
-def _outside(request: BuildRequest) -> Text:
+def _outside(request: BuildRequest, context: str = "") -> Text:
     """A Dockerfile that the caller names by a path of this machine."""
     name = request.dockerfile
     if name is None:
@@ -190,7 +199,8 @@ def _outside(request: BuildRequest) -> Text:
         with open(name, "rb") as file:
             data = file.read(_LIMIT + 1)
     except FileNotFoundError:
-        raise PathNotFound(f"there is no Dockerfile {name}") from None
+        hint = _where(context, request) if context else ""
+        raise PathNotFound(f"there is no Dockerfile {name}", hint=hint) from None
     except OSError as error:
         raise from_oserror(error, "reading the Dockerfile", name) from error
     return Text(name, _bounded(data, name))
