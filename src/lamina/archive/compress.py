@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, cast
 
+from lamina.archive.header import is_header
 from lamina.errors import BadArchive, UnknownCompression, from_oserror
 from lamina.values.closing import Closing
 
@@ -166,11 +167,11 @@ def _undone(kind: str, start: bytes, stream: ByteStream) -> Iterator[bytes]:
 
 
 def _begun(kind: str, start: bytes, plain: Iterator[bytes]) -> Iterator[bytes]:
-    """The same; of data that is damaged before a codec gave any, what tells what it was."""
+    """The same; of data that is damaged before a codec gave any, what tells that it was a tar."""
     try:
         first = next(plain, b"")
     except BadArchive:
-        if data := _beginning(kind, start):
+        if is_header(data := _beginning(kind, start)):
             yield data
         raise
     if first:

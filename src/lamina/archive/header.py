@@ -59,6 +59,17 @@ def parse(block: bytes) -> Header:
 
 
 @lru_cache(_REMEMBERED)
+def is_header(block: bytes) -> bool:
+    """Whether a tar may begin with this block."""
+    if len(block) < BLOCK:
+        return False
+    try:
+        parse(block)
+    except BadArchive:
+        return False
+    return True
+
+
 def _owner(fields: bytes) -> tuple[int, int, int]:
     """Mode, owner and group."""
     mode = number(fields[:8], "mode") & 0o7777

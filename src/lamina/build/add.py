@@ -22,7 +22,7 @@ from lamina.archive.entry import (
     Segment,
     Watched,
 )
-from lamina.archive.header import BLOCK, parse
+from lamina.archive.header import BLOCK, is_header
 from lamina.archive.reader import read
 from lamina.archive.writer import FileBody, head
 from lamina.build import copy
@@ -48,23 +48,13 @@ def is_archive(tree: SourceTree, source: Selected) -> bool:
         start = file.read(BLOCK)
     try:
         if detect(start) == "none":
-            return _is_header(start)
+            return is_header(start)
         with _File(tree, node) as file, open_decompressed(file) as plain:
-            return _is_header(_block(plain))
+            return is_header(_block(plain))
     except UnknownCompression:
         return False
     except BadArchive:
         return False  # compressed and broken from its very beginning: copied as it is
-
-
-def _is_header(block: bytes) -> bool:
-    if len(block) < BLOCK:
-        return False
-    try:
-        parse(block)
-    except BadArchive:
-        return False
-    return True
 
 
 def _block(plain: Decompressed) -> bytes:

@@ -12,7 +12,6 @@ from lamina.drivers.api import CopiesParents
 from lamina.engine.cachemounts import CacheMount, CacheMounts
 from lamina.engine.parts import Parts
 from lamina.errors import LayerNotFound
-from lamina.layers import gc
 from lamina.layers.finding import Finding
 from lamina.layers.layer import Layer
 from lamina.metadata import blobs as blob_rows
