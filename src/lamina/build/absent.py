@@ -26,7 +26,21 @@ def missing(tree: SourceTree, pattern: str, path: bytes) -> PathNotFound:
             hint=f"links are followed within {tree.title} alone",
         )
     near = _near(tree, path)
-    return PathNotFound(what, hint=f"did you mean {' or '.join(near)}?" if near else "")
+    hint = f"did you mean {' or '.join(near)}?" if near else _misunderstood(tree, pattern)
+    return PathNotFound(what, hint=hint)
+
+
+def _misunderstood(tree: SourceTree, pattern: str) -> str:
+    """What is to be said to who takes a source for something else than a path in the tree."""
+    if pattern.startswith(("http://", "https://", "git@", "git://", "ssh://")):
+        return "ADD fetches what is elsewhere, COPY does not"
+    if tree.keeps_owners:  # a stage's paths begin at its root, as one expects
+        return ""
+    if ".." in pattern.split("/"):
+        return (
+            "nothing above the context can be had: build from there, or bring it by --build-context"
+        )
+    return "a source is a path within the context" if pattern.startswith("/") else ""
 
 
 def _target(tree: SourceTree, path: bytes) -> bytes:

@@ -26,6 +26,7 @@ from lamina.fs.atomic import write_all
 
 _CHUNK = 1 << 18
 _LARGEST = 64 << 30  # bytes of one file
+_WITHOUT_TLS = "write it with http:// if that is meant to be"
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 
@@ -119,7 +120,7 @@ class Fetcher:
                 answer = self._ask(asked, headers)
             except RegistryError as error:
                 raise BuildError(
-                    f"fetching {shown_url(url)}: {error.brief}", hint=error.hint
+                    f"fetching {shown_url(url)}: {error.brief}", hint=_hint(error)
                 ) from error
             if answer.status not in _MOVED:
                 return self._accepted(url, answer)
@@ -167,6 +168,12 @@ class Fetcher:
 
     def _remember(self, url: str, found: Known) -> None:
         self._cache.note(_key(url), Record(None, json.dumps(found), self._now()))
+
+
+def _hint(error: RegistryError) -> str:
+    from lamina.registry.transport import NoTls  # loaded by who asked
+
+    return _WITHOUT_TLS if isinstance(error, NoTls) else error.hint
 
 
 class _Body:

@@ -96,6 +96,13 @@ def test_what_is_not_there(rig, server):
         rig.build(f"FROM scratch\nADD {server.url('/none')} /\n")
 
 
+def test_a_server_without_tls(rig, server):
+    """What is said of registries is no use here."""
+    with pytest.raises(BuildError, match="does not speak TLS") as caught:
+        rig.build(f"FROM scratch\nADD {server.url('/file').replace('http:', 'https:')} /\n")
+    assert caught.value.hint == "write it with http:// if that is meant to be"
+
+
 def test_an_archive_is_unpacked_only_on_request(rig, server):
     server.files["/a.tar.gz"] = archive()
     url = server.url("/a.tar.gz")

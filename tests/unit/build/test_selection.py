@@ -207,3 +207,19 @@ def test_a_source_of_which_all_is_known_is_not_walked_again(context, tmp_path):
     nodes = list(source.nodes())
     (tmp_path / "context" / "app" / "new").write_text("")
     assert list(source.expect(Seen(nodes, None)).nodes()) == nodes
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("https://host/file", "ADD fetches what is elsewhere, COPY does not"),
+        ("../file", "nothing above the context can be had: build from there"),
+        ("/home/me/file", "a source is a path within the context"),
+        ("file", ""),
+    ],
+)
+def test_what_may_have_been_meant(context, source, hint):
+    with pytest.raises(PathNotFound) as caught:
+        select(context(""), Wanted((source,)))
+    assert caught.value.hint.startswith(hint)
+    assert bool(caught.value.hint) == bool(hint)
