@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from lamina.execution.family import Family
 from lamina.fs.cgroupcounts import Counts, counts
+from lamina.fs.said import text_of
 
 _TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds
-_LIMIT = 1 << 16  # bytes of a file of proc(5)
 
 
 class Usage(NamedTuple):
@@ -81,13 +81,13 @@ def _summed(holder: int) -> _Process:
 
 def _process(pid: int) -> _Process:
     """Of one process, with the time of those that it has waited for; nothing when it is gone."""
-    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = text_of(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(fields) < 18:
         return _Process(0, 0, 0, 0, 0)
-    transferred = _rows(_text(f"/proc/{pid}/io"))
+    transferred = _rows(text_of(f"/proc/{pid}/io"))
     return _Process(
         sum(int(each) for each in fields[11:15]) * _TICK,
-        _rows(_text(f"/proc/{pid}/smaps_rollup")).get("Pss", 0) * 1024,
+        _rows(text_of(f"/proc/{pid}/smaps_rollup")).get("Pss", 0) * 1024,
         int(fields[17]),
         transferred.get("read_bytes", 0),
         transferred.get("write_bytes", 0),
@@ -107,7 +107,7 @@ def _rows(text: str) -> dict[str, int]:
 
 def _system() -> int:
     """Processor time of this machine since its start: user to steal, of proc(5)'s `cpu` line."""
-    first = _text("/proc/stat").partition("\n")[0].split()
+    first = text_of("/proc/stat").partition("\n")[0].split()
     return sum(int(each) for each in first[1:9]) * _TICK
 
 
@@ -118,7 +118,7 @@ def _network(pid: int) -> tuple[int, int]:
             return 0, 0
     except OSError:
         return 0, 0
-    return _devices(_text(f"/proc/{pid}/net/dev").splitlines()[2:])
+    return _devices(text_of(f"/proc/{pid}/net/dev").splitlines()[2:])
 
 
 def _devices(lines: Iterable[str]) -> tuple[int, int]:
@@ -130,11 +130,3 @@ def _devices(lines: Iterable[str]) -> tuple[int, int]:
             received += int(words[0])
             sent += int(words[8])
     return received, sent
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(_LIMIT)
-    except OSError:
-        return ""

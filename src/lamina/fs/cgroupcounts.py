@@ -8,6 +8,7 @@ import os
 from typing import NamedTuple
 
 from lamina.fs.cgroups import hierarchies
+from lamina.fs.said import text_of
 
 _LIMIT = 1 << 20  # bytes of one file
 _MICROSECOND = 1000
@@ -79,13 +80,7 @@ def _own(pid: int, name: str) -> dict[str, str]:
 
 
 def _text(folder: str | None, name: str) -> str:
-    if folder is None:
-        return ""
-    try:
-        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-            return file.read(_LIMIT)
-    except OSError:
-        return ""
+    return "" if folder is None else text_of(os.path.join(folder, name), _LIMIT)
 
 
 def _number(folder: str | None, name: str) -> int | None:

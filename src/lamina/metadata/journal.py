@@ -9,6 +9,7 @@ Whoever reads events takes the lines in that he finds; each is told once.
 import os
 import sqlite3
 
+from lamina.fs.said import text_of
 from lamina.metadata import events
 from lamina.metadata.containers import ContainerRow
 
@@ -66,7 +67,7 @@ def _last(db: sqlite3.Connection, row: ContainerRow) -> int:
 
 
 def _lines(folder: str) -> list[tuple[int, str]]:
-    text = "".join(_text(os.path.join(folder, name)) for name in (f"{NAME}.1", NAME))
+    text = "".join(text_of(os.path.join(folder, name), _LIMIT) for name in (f"{NAME}.1", NAME))
     found = []
     for line in text.splitlines():
         at, _, words = line.partition(" ")
@@ -75,14 +76,6 @@ def _lines(folder: str) -> list[tuple[int, str]]:
         except ValueError:
             continue  # a power cut's
     return found
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(_LIMIT)
-    except OSError:
-        return ""
 
 
 def _parsed(words: str) -> tuple[str, dict[str, str]]:
