@@ -58,7 +58,6 @@ def parse(block: bytes) -> Header:
     )
 
 
-@lru_cache(_REMEMBERED)
 def is_header(block: bytes) -> bool:
     """Whether a tar may begin with this block."""
     if len(block) < BLOCK:
@@ -70,6 +69,7 @@ def is_header(block: bytes) -> bool:
     return True
 
 
+@lru_cache(_REMEMBERED)
 def _owner(fields: bytes) -> tuple[int, int, int]:
     """Mode, owner and group."""
     mode = number(fields[:8], "mode") & 0o7777
