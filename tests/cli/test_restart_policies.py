@@ -68,15 +68,21 @@ def test_always_is_until_it_is_stopped(by_each):
     assert by_each.ok("ps", "-q")
 
 
-def test_while_it_waits_it_is_restarting(by_each):
-    """Its monitor is held still where it waits: however long we look."""
-    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
-    with lamina.open(by_each.root, run_root=by_each.env["LAMINA_RUN_ROOT"]) as engine:
+def held_while_it_waits(store):
+    """The monitor of a container that failed, held still where it waits to start it again."""
+    store.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
+    with lamina.open(store.root, run_root=store.env["LAMINA_RUN_ROOT"]) as engine:
         keeper = engine.container_store.get("c1").row.pid
         os.kill(keeper, signal.SIGSTOP)
         while engine.containers.get("c1").status != "restarting":
             os.kill(keeper, signal.SIGCONT)
             os.kill(keeper, signal.SIGSTOP)
+    return keeper
+
+
+def test_while_it_waits_it_is_restarting(by_each):
+    """Its monitor is held still where it waits: however long we look."""
+    held_while_it_waits(by_each)
     found, _ = state(by_each, "c1")
     assert (found["Status"], found["Running"], found["Restarting"]) == ("restarting", True, True)
     assert found["ExitCode"] == 7
@@ -138,14 +144,7 @@ def test_a_start_that_fails_at_a_terminal_is_tried_again(by_each):
 
 
 def test_one_that_waits_when_its_monitor_is_killed_has_ended_as_it_had(by_each):
-    by_each.ok("run", "-d", "--name", "c1", "--restart", "always", "base", "sh", "-c", "exit 7")
-    with lamina.open(by_each.root, run_root=by_each.env["LAMINA_RUN_ROOT"]) as engine:
-        keeper = engine.container_store.get("c1").row.pid
-        os.kill(keeper, signal.SIGSTOP)
-        while engine.containers.get("c1").status != "restarting":
-            os.kill(keeper, signal.SIGCONT)
-            os.kill(keeper, signal.SIGSTOP)
-        os.kill(keeper, signal.SIGKILL)
+    os.kill(held_while_it_waits(by_each), signal.SIGKILL)
     with followed(by_each, "--until", "0s") as following:
         dies = [each for each in iter(following, "") if each.startswith("die")]
     found, restarts = state(by_each, "c1")
