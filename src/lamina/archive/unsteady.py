@@ -19,6 +19,7 @@ from lamina.archive.writer import head
 from lamina.errors import BadArchive
 from lamina.fs.copy import copy_data
 from lamina.fs.tree import READING, FlatTree, Xattrs, carried_xattrs
+from lamina.fs.walk import walk
 from lamina.kernel import xattr
 
 _SMALL = 1 << 20  # bytes up to which a file is held in memory
@@ -44,33 +45,11 @@ class Reading(NamedTuple):
 
 
 def everything(tree: FlatTree) -> Iterator[Change]:
-    """All that lies in a tree, each directory before what is in it, sorted by path."""
-    waiting = [(b"", iter(_names(tree, b"")))]
-    while waiting:
-        folder, names = waiting[-1]
-        name = next(names, None)
-        if name is None:
-            waiting.pop()
-            continue
-        path = folder + b"/" + name if folder else name
-        yield Change("A", path)
-        if _is_directory(tree, path):
-            waiting.append((path, iter(_names(tree, path))))
+    """All that lies in a tree, each directory before what is in it, sorted by path.
 
-
-def _names(tree: FlatTree, folder: bytes) -> list[bytes]:
-    try:
-        return tree.listdir(folder)
-    except OSError:
-        return []  # it has gone, or is no directory any more
-
-
-def _is_directory(tree: FlatTree, path: bytes) -> bool:
-    try:
-        status = tree.lstat(path)
-    except OSError:
-        return False
-    return status is not None and stat.S_ISDIR(status.st_mode)
+    Raises OSError.
+    """
+    return (Change("A", found.path) for found in walk(tree.folder(b""), may_change=True))
 
 
 def members(changes: Iterable[Change], tree: FlatTree, reading: Reading) -> MemberStream:

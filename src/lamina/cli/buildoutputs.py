@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the help does not load what builds
     from lamina.build.annotations import Annotations
     from lamina.build.attests import Attests
     from lamina.build.outputs import Output
+    from lamina.values.platform import Platform
 
 
 def outputs_of(given: Parsed) -> "list[Output]":
@@ -42,7 +43,7 @@ def outputs_of(given: Parsed) -> "list[Output]":
         raise UsageError("two things would be written to standard output", hint="name a dest=FILE")
     if given.has("push") and not (stored or given.has("load")):
         raise UsageError("what is pushed must be in the store", hint="add -o type=image")
-    return with_annotations(outputs, _flagged(given))
+    return with_annotations(outputs, _flagged(given, host))
 
 
 def attests_of(given: Parsed, outputs: "Sequence[Output]") -> "Attests | None":
@@ -77,11 +78,10 @@ def refuse_unplaced(request: "BuildRequest", outputs: "Sequence[Output]") -> Non
         refuse_unplaced(each.annotations, platforms, has_index=has_index)
 
 
-def _flagged(given: Parsed) -> "Annotations":
+def _flagged(given: Parsed, host: "Platform") -> "Annotations":
     texts = given.all("annotation")
     if not texts:
         return ()
     from lamina.engine.buildwords import parse_annotation
-    from lamina.engine.platforms import this_machine
 
-    return tuple(one for text in texts for one in parse_annotation(text, this_machine()))
+    return tuple(one for text in texts for one in parse_annotation(text, host))

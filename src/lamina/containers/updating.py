@@ -27,9 +27,8 @@ def update(
 
         relimit(stored.row.id, stored.settings.limits, limits)
     if stored.is_up and lasting != stored.settings.lasting:
-        _tell_monitor(
-            store, stored, lasting
-        )  # first: a stop looks for both what it and the row say
+        # before the row: a stop looks for both, what it was told and what the row says
+        _tell_monitor(store, stored, lasting)
     with store.layers.root.database.write() as db:
         row = containers.get(db, stored.row.id)
         if row is not None:
