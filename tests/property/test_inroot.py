@@ -92,10 +92,11 @@ def test_a_chroot_sees_the_same(oracle, forest, paths):
 
 
 def _plant(place: str, kind: str) -> None:
+    folder = os.path.dirname(place)
+    if os.path.realpath(folder) != folder:
+        return  # a link planted earlier would lead the planting out of the root
     try:
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        if os.path.realpath(os.path.dirname(place)) != os.path.dirname(place):
-            return  # a link planted earlier would lead the planting out of the root
+        os.makedirs(folder, exist_ok=True)
         if kind == "file":
             open(place, "x").close()
         elif kind == "directory":
